@@ -1,0 +1,97 @@
+/*
+ * The contract of a block backend: where a disk's bytes live.
+ *
+ * A block is opened once per disk; a channel is opened per virtqueue and used
+ * by one thread. Callers use the block_* functions below, which check range,
+ * alignment, read-only and support in one place, count, and then call the
+ * implementation; no implementation repeats a check.
+ *
+ * The null implementation (block_null.c) is the tutorial.
+ */
+#ifndef UVDPA_BACKEND_BLOCK_H
+#define UVDPA_BACKEND_BLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "util/fault.h"
+
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
+
+/* One request. The caller owns it again when `done` is called, which may be inside block_submit. */
+struct block_request {
+	enum block_op op;
+	bool durable;	 /* write ops: on stable storage before done (FUA) */
+	bool unmap;	 /* BLOCK_WRITE_ZEROES: may deallocate */
+	uint64_t offset; /* bytes; unused by FLUSH */
+	uint64_t length; /* bytes; READ and WRITE: the sum of iov */
+	const struct iovec *iov;
+	unsigned iov_count;
+	/* error: 0 or a negative errno (-EIO, -ENOSPC, -EFAULT: iov not accessible, -ECANCELED). */
+	void (*done)(struct block_request *request, int error);
+
+	/* The backend's while submitted. */
+	struct block_request *next, *previous;
+	uint64_t backend[3];
+};
+
+struct block;
+struct block_channel;
+
+struct block_limits {
+	uint64_t size;		  /* bytes */
+	uint32_t block_size;	  /* logical: offsets and lengths are multiples of it */
+	uint32_t physical_size;	  /* physical block size, a power-of-two multiple of block_size */
+	uint32_t optimal_io;	  /* bytes, 0: unknown */
+	uint32_t memory_alignment; /* of iov bases and lengths (O_DIRECT); 1: any */
+	bool read_only;
+	bool discard, write_zeroes;
+};
+
+struct block_ops {
+	const char *name;
+	/* Returns 0 or a negative errno with the fault filled. */
+	int (*channel_open)(struct block *block, unsigned depth, struct block_channel **channel,
+			    struct fault *fault);
+	/* No request is outstanding. */
+	void (*channel_close)(struct block_channel *channel);
+	void (*submit)(struct block_channel *channel, struct block_request *request);
+	void (*close)(struct block *block);
+	/* Optional. */
+	void (*kick)(struct block_channel *channel);	  /* push the batch submitted so far */
+	unsigned (*poll)(struct block_channel *channel);  /* deliver completions, return how many */
+	int (*fd)(struct block_channel *channel);	  /* readable when poll would find some */
+	void (*cancel)(struct block_channel *channel);	  /* end outstanding requests soon */
+	int (*resize)(struct block *block, uint64_t size, struct fault *fault); /* updates limits */
+};
+
+struct block {
+	const struct block_ops *ops;
+	struct block_limits limits;
+};
+
+struct block_channel {
+	struct block *block;
+	unsigned outstanding;
+	uint64_t submitted, failed; /* counters */
+};
+
+/* The checking front. All return as the op of that name does. */
+int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
+		       struct fault *fault);
+void block_channel_close(struct block_channel *channel);
+/* Refusals arrive through done, too: -ERANGE, -EINVAL (alignment), -EROFS, -EOPNOTSUPP. */
+void block_submit(struct block_channel *channel, struct block_request *request);
+void block_kick(struct block_channel *channel);
+unsigned block_poll(struct block_channel *channel);
+int block_fd(struct block_channel *channel);
+void block_cancel(struct block_channel *channel);
+int block_resize(struct block *block, uint64_t size, struct fault *fault);
+void block_close(struct block *block);
+
+/* Implementations call this, never request->done, so that counters stay right. */
+void block_done(struct block_channel *channel, struct block_request *request, int error);
+
+#endif

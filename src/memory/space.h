@@ -1,0 +1,95 @@
+/*
+ * An address space: what the IOTLB messages of one ASID have mapped, and the
+ * translation of I/O virtual addresses (IOVA) into host pointers.
+ *
+ * Theory of operation
+ * -------------------
+ * The space is a table of entries sorted by address, never overlapping:
+ *
+ *     entry   [start ........ last] -> uaddr, perm
+ *     pieces  [ mapped ][ copied ][ mapped ]         made at first use
+ *
+ * An entry knows only the client's address. At its first use the client memory
+ * is asked how each stretch of it is reachable; the answer (the pieces) is
+ * published with one atomic store, so workers need no lock. QEMU maps ROMs that
+ * no descriptor ever names: those are never looked at.
+ *
+ * Who writes what: entries change only while no worker is in a pass (the host
+ * excludes them), pieces only through that one store. `generation` grows with
+ * every change, so that whoever caches a translation knows when it is stale.
+ *
+ * A removed entry may still be in use by requests in flight. Its windows are
+ * therefore retired, not unmapped, until space_reap() is told that no request
+ * older than the removal is left.
+ *
+ * The rules of add and remove are the kernel's (drivers/vhost/iotlb.c and
+ * vhost_vdpa_process_iotlb_update): any overlap refuses, a removal takes whole
+ * entries, and [0, size 0) removes everything.
+ */
+#ifndef UVDPA_MEMORY_SPACE_H
+#define UVDPA_MEMORY_SPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client_memory;
+struct space;
+
+/* Access wanted, and granted by an entry's perm: VHOST_ACCESS_RO and VHOST_ACCESS_WO. */
+enum space_access { SPACE_READ = 1, SPACE_WRITE = 2 };
+
+/* As many entries as Linux allows (vhost_vdpa.max_iotlb_entries). */
+#define SPACE_MAX_ENTRIES 2048
+
+/* A stretch of an I/O buffer, translated. host NULL: reach it with space_read and space_write. */
+struct segment {
+	uint8_t *host;
+	uint64_t iova;
+	uint64_t size; /* bytes, never 0 */
+};
+
+/* `memory` outlives the space. Returns NULL when memory is short. */
+struct space *space_new(struct client_memory *memory);
+
+/* Unmaps everything: no request may be in flight. */
+void space_free(struct space *space);
+
+/*
+ * Maps [iova, iova + size) to `uaddr`. Returns 0, -EINVAL (size 0, or the
+ * range wraps), -EEXIST (overlap), -ENOSPC (table full) or -ENOMEM.
+ */
+int space_add(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr, uint8_t perm);
+
+/* Removes every entry that touches [iova, iova + size - 1], modulo 2^64. Returns how many. */
+unsigned space_remove(struct space *space, uint64_t iova, uint64_t size);
+
+/* Grows with every change of the table. */
+uint64_t space_generation(const struct space *space);
+unsigned space_entries(const struct space *space);
+
+/* Whether removed windows wait to be unmapped. */
+bool space_has_retired(const struct space *space);
+
+/*
+ * Unmaps what was removed before generation `oldest`, the generation in which the oldest request
+ * still in flight was translated (UINT64_MAX: none is in flight).
+ */
+void space_reap(struct space *space, uint64_t oldest);
+
+/*
+ * Translates [iova, iova + size) for `access` into at most `max` segments.
+ * Returns their number, or -EFAULT (not mapped), -EACCES (mapped without the
+ * permission), -E2BIG (more than `max` pieces), -EINVAL (wraps), -ENOMEM.
+ */
+int space_translate(struct space *space, uint64_t iova, uint64_t size, enum space_access access,
+		    struct segment *segments, unsigned max);
+
+/* Copies between the driver's memory and here. Return 0 or the errors of space_translate. */
+int space_read(struct space *space, uint64_t iova, void *to, size_t size);
+int space_write(struct space *space, uint64_t iova, const void *from, size_t size);
+
+/* Whether mapped memory went away under us (a truncated file): nothing here can be trusted. */
+bool space_lost(const struct space *space);
+
+#endif

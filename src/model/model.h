@@ -1,0 +1,70 @@
+/*
+ * The contract of a device model (virtio-blk, virtio-net, ...): what a device
+ * type means, and nothing about rings, doors or threads.
+ *
+ * Control functions are called with no queue of the device in a pass. handle,
+ * batch_end and poll of one queue are called on that queue's worker; two
+ * queues may be on two workers at once.
+ */
+#ifndef UVDPA_MODEL_MODEL_H
+#define UVDPA_MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/request.h"
+#include "util/fault.h"
+
+struct model;
+
+struct model_ops {
+	/* Required. */
+	const char *name;    /* "blk" */
+	uint32_t device_id;  /* VIRTIO_ID_* */
+	size_t config_size;  /* bytes of config space */
+	size_t request_size; /* bytes of request scratch */
+
+	/* Feature bits of the device type; the device adds the ring's and the transport's. */
+	uint64_t (*features)(struct model *model);
+	unsigned (*queue_count)(struct model *model);
+	/* Writes config_size bytes: the config space as it is now. */
+	void (*config_read)(struct model *model, uint8_t *config);
+	/* One chain, now the model's. */
+	void (*handle)(struct model *model, struct request *request);
+	void (*destroy)(struct model *model);
+
+	/* Optional (NULL: nothing to do). */
+
+	/* Virtqueue group of a queue, and how many there are. Default: 0 of 1. */
+	unsigned (*queue_group)(struct model *model, unsigned queue);
+	unsigned (*group_count)(struct model *model);
+	/* The driver wrote [offset, offset + size) of config space; unknown fields are ignored. */
+	void (*config_write)(struct model *model, size_t offset, const uint8_t *bytes, size_t size);
+	/* FEATURES_OK: what both sides agreed on. */
+	void (*negotiated)(struct model *model, uint64_t features);
+	/*
+	 * A queue comes to life or ends. start may open backend channels: it returns 0 or a
+	 * negative errno with the fault filled. depth: entries of the queue.
+	 */
+	int (*queue_start)(struct model *model, unsigned queue, unsigned depth, struct fault *fault);
+	void (*queue_stop)(struct model *model, unsigned queue);
+	/* The chains handed over since the last call make a batch: submit it. */
+	void (*batch_end)(struct model *model, unsigned queue);
+	/* Delivers what the backend finished. Returns how many requests that completed. */
+	unsigned (*poll)(struct model *model, unsigned queue);
+	/* An fd that is readable when poll would find something; -1: none. Valid after queue_start. */
+	int (*poll_fd)(struct model *model, unsigned queue);
+	/* Gives back every request of this queue soon, finished or failed. */
+	void (*cancel)(struct model *model, unsigned queue);
+	/* The driver reset the device or left: back to the state of a new device. */
+	void (*reset)(struct model *model);
+	/* The operator wants another size. Returns 0 or a negative errno with the fault filled. */
+	int (*resize)(struct model *model, uint64_t bytes, struct fault *fault);
+};
+
+struct model {
+	const struct model_ops *ops;
+};
+
+#endif

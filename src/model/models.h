@@ -1,0 +1,18 @@
+/* How each model is made. All return 0, or a negative errno with the fault filled. */
+#ifndef UVDPA_MODEL_MODELS_H
+#define UVDPA_MODEL_MODELS_H
+
+#include "backend/block.h"
+#include "model/model.h"
+
+struct blk_options {
+	unsigned queues;	/* 1 .. 64 */
+	const char *serial;	/* up to 20 bytes, copied; NULL: none */
+	bool write_cache;	/* initial writeback mode (default on) */
+};
+
+/* A virtio-blk device over `block`, which it takes over. */
+int blk_new(const struct blk_options *options, struct block *block, struct model **model,
+	    struct fault *fault);
+
+#endif

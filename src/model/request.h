@@ -1,0 +1,45 @@
+/*
+ * A request: one chain on its way through a model. The device makes as many
+ * per queue as the queue has entries, when the queue starts; nothing is
+ * allocated per request. A model owns a request from handle() until it calls
+ * exactly one of request_complete and request_refuse.
+ */
+#ifndef UVDPA_MODEL_REQUEST_H
+#define UVDPA_MODEL_REQUEST_H
+
+#include <stdint.h>
+
+#include "ring/chain.h"
+
+struct request;
+
+/* How a request goes back; the device provides it. Called on the queue's own worker. */
+struct request_sink {
+	void (*complete)(struct request *request, uint32_t written);
+	void (*refuse)(struct request *request, const char *why);
+};
+
+struct request {
+	struct chain chain;
+	const struct request_sink *sink;
+	void *owner;		    /* the device's queue */
+	struct request *next;	    /* the device's free list */
+	uint64_t generation;	    /* of the space, when the chain was translated */
+	uint64_t sequence;	    /* order of taking; 0: free */
+	uint16_t queue;		    /* index of the queue it came from */
+	_Alignas(16) uint8_t scratch[]; /* model_ops.request_size bytes of the model's own */
+};
+
+/* The model is done: `written` bytes of the writable part, counted from its beginning. */
+static inline void request_complete(struct request *request, uint32_t written)
+{
+	request->sink->complete(request, written);
+}
+
+/* The chain is nonsense that virtio gives no answer for: breaks the device, with this reason. */
+static inline void request_refuse(struct request *request, const char *why)
+{
+	request->sink->refuse(request, why);
+}
+
+#endif

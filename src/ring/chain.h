@@ -1,0 +1,34 @@
+/*
+ * A chain: what the driver posted, as sanitized segments. Models see chains
+ * and never descriptors. The readable part (driver to device) comes first,
+ * then the writable part (virtio 1.3, 2.6.4.2).
+ */
+#ifndef UVDPA_RING_CHAIN_H
+#define UVDPA_RING_CHAIN_H
+
+#include <stdint.h>
+
+#include "memory/space.h"
+
+/* Segments of one chain after translation; a driver that needs more gets its device broken. */
+#define CHAIN_MAX_SEGMENTS 1024
+
+struct chain {
+	uint16_t head;		 /* id that goes back to the driver */
+	uint16_t readable_count; /* segments[0 .. readable_count) */
+	uint16_t writable_count; /* segments[readable_count .. +writable_count) */
+	uint64_t readable;	 /* bytes */
+	uint64_t writable;	 /* bytes */
+	struct space *space;	 /* where the copied segments live */
+	struct segment *segments;
+	uint16_t max_segments; /* room in `segments` */
+};
+
+/*
+ * Copies `size` bytes out of the readable part, from byte `offset` of it, or into the writable
+ * part. Return 0, -ERANGE (beyond the part) or -EFAULT.
+ */
+int chain_read(const struct chain *chain, uint64_t offset, void *to, size_t size);
+int chain_write(const struct chain *chain, uint64_t offset, const void *from, size_t size);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * A virtqueue as the device sees it: one small interface over the layouts.
+ *
+ * Life: ring_init once; ring_start with the driver's addresses and the base;
+ * then, from one worker only, pop, complete and publish; ring_stop. Between
+ * stop and start everything lives in the base alone.
+ *
+ * What goes wrong is either the driver's nonsense (the ring is broken: the
+ * reason sticks until the next start) or memory that is not mapped (yet).
+ */
+#ifndef UVDPA_RING_RING_H
+#define UVDPA_RING_RING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/chain.h"
+#include "util/fault.h"
+
+struct ring_setup {
+	uint16_t num;		      /* entries, a power of two */
+	uint64_t desc, driver, device; /* IOVAs of descriptor, available and used area */
+	uint32_t base;		      /* as SET_VRING_BASE has it */
+	uint64_t features;	      /* acknowledged */
+};
+
+enum ring_pop_result {
+	RING_EMPTY,    /* nothing there */
+	RING_CHAIN,    /* one chain taken */
+	RING_UNMAPPED, /* the ring's own memory is not mapped: nothing was taken */
+	RING_BROKEN,   /* nonsense: see ring_reason() */
+};
+
+struct ring_area { /* one of the three areas, as the ring reaches it */
+	uint8_t *host; /* NULL: by copying */
+	uint64_t iova;
+	uint32_t size;
+};
+
+struct ring {
+	struct ring_setup setup;
+	struct space *space;
+	uint64_t generation; /* of the space, when the areas were resolved */
+	struct ring_area desc, driver, device;
+	uint16_t last_avail; /* next available entry to take */
+	uint16_t used;	     /* next used entry to write */
+	uint16_t published;  /* used index the driver can see */
+	uint16_t signalled;  /* used index at the last notification decision */
+	bool event_idx, indirect;
+	bool started, resolved, broken;
+	bool armed; /* the driver was last told to kick */
+	struct fault reason;
+};
+
+void ring_init(struct ring *ring);
+
+/* Takes the setup over. Memory is first looked at by the first pop. Returns 0 or -EINVAL. */
+int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *space);
+void ring_stop(struct ring *ring);
+
+/*
+ * Takes the next available chain into `chain`, whose `segments` and
+ * `max_segments` the caller provides.
+ */
+enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain);
+
+/* Writes the used element of a taken chain; the driver sees it at the next publish. */
+void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written);
+
+/*
+ * Shows everything completed to the driver, with one store. Returns whether
+ * the driver wants a notification for it (virtio 1.3, 2.7.7 and 2.7.10).
+ */
+bool ring_publish(struct ring *ring);
+
+/*
+ * Asks the driver for kicks and looks once more: returns true if there is work after all (then go
+ * on). ring_disarm is the opposite, while polling anyway.
+ */
+bool ring_arm(struct ring *ring);
+void ring_disarm(struct ring *ring);
+
+/* Where processing stands, as GET_VRING_BASE answers it. Meaningful also after ring_stop. */
+uint32_t ring_base(const struct ring *ring);
+
+/* Why the ring is broken; empty text if it is not. */
+const char *ring_reason(const struct ring *ring);
+
+#endif
