@@ -1,0 +1,183 @@
+/*
+ * A virtio device behind any door: verbs with the kernel's names
+ * (struct vdpa_config_ops), one life-cycle table, queues, config space, address
+ * spaces, and suspension.
+ *
+ * Nothing in here does I/O, reads a clock or starts a thread: events come in
+ * (verbs, kicks, completions, the time), effects go out through device_host.
+ *
+ * Two contexts call in. *Control*: all functions except those marked [worker];
+ * one at a time per device. *Worker*: functions marked [worker]; per queue one at
+ * a time. The host's exclude() runs a function on control while no worker of the
+ * device is in a [worker] function; the device uses it whenever it touches what
+ * workers use.
+ *
+ * Verbs that may have to wait (suspend, reset, set_vq_ready off) take a
+ * device_done, which is called exactly once on control, perhaps before the verb
+ * returns. Their callers keep other verbs of the same client waiting meanwhile,
+ * as the kernel's device mutex does.
+ */
+#ifndef UVDPA_DEVICE_DEVICE_H
+#define UVDPA_DEVICE_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/lifecycle.h"
+#include "device/limits.h"
+#include "util/fault.h"
+
+struct device;
+struct model;
+struct client_memory;
+
+/* What a device needs from whoever runs it. All required. */
+struct device_host;
+struct device_host_ops {
+	/* Runs fn(arg) on control with no worker of this device in a [worker] function. */
+	void (*exclude)(struct device_host *host, void (*fn)(void *arg), void *arg);
+	/* [worker] and control: tell the driver that a queue has used buffers. */
+	void (*notify_queue)(struct device_host *host, unsigned queue);
+	/* Tell the driver that config space (or NEEDS_RESET) changed. */
+	void (*notify_config)(struct device_host *host);
+	/* Call device_run_queue for this queue soon, on its worker. */
+	void (*wake_queue)(struct device_host *host, unsigned queue);
+	/* [worker]: call device_settle soon, on control. */
+	void (*settle)(struct device_host *host);
+	/* Call device_deadline at this time (milliseconds, monotonic); 0: no deadline. */
+	void (*set_deadline)(struct device_host *host, uint64_t at_ms);
+	/* A queue was started (its model's poll_fd is now valid) or stopped. */
+	void (*queue_changed)(struct device_host *host, unsigned queue, bool started);
+	/* The driver's eventfds and the like are to be dropped: DRIVER_RESET drops the queue
+	 * calls only (kernel-contract 4.3), DRIVER_GONE everything. */
+	void (*forget)(struct device_host *host, bool everything);
+};
+struct device_host {
+	const struct device_host_ops *ops;
+};
+
+struct device_options {
+	const char *name;
+	unsigned queue_size;  /* maximum entries per queue: a power of two, 2..DEVICE_MAX_QUEUE_SIZE */
+	unsigned asids;	      /* address spaces, 1..DEVICE_MAX_ASIDS */
+	bool no_suspend;      /* suspend=off (S1) */
+	bool no_resume;	      /* resume=off (S1) */
+	uint64_t features_off; /* feature bits the operator masks */
+	uint32_t suspend_timeout_ms; /* default deadline of a driver's suspend and of resets */
+};
+
+/* Parties that may hold a device suspended (S14). */
+enum device_holder { HOLDER_DRIVER = 1, HOLDER_OPERATOR = 2, HOLDER_UPGRADE = 4 };
+
+typedef void (*device_done)(void *arg, int result);
+
+/* Takes the model over, also on failure. Returns 0 or a negative errno with the fault filled. */
+int device_new(const struct device_options *options, struct model *model, struct device_host *host,
+	       struct device **device, struct fault *fault);
+/* The device is in state RESET, nothing in flight. */
+void device_free(struct device *device);
+
+/* The client whose addresses IOTLB messages name; NULL: none. Only while nothing is mapped. */
+int device_set_client(struct device *device, struct client_memory *memory);
+
+/* --- Facts ------------------------------------------------------------------------------- */
+const char *device_name(const struct device *device);
+enum device_state device_state(const struct device *device);
+unsigned device_holders(const struct device *device);
+uint32_t device_get_device_id(const struct device *device);
+uint16_t device_get_vq_num_max(const struct device *device);
+unsigned device_get_vqs_count(const struct device *device);
+unsigned device_get_group_count(const struct device *device);
+unsigned device_get_asid_count(const struct device *device);
+size_t device_get_config_size(const struct device *device);
+uint64_t device_get_device_features(const struct device *device);
+bool device_can_suspend(const struct device *device);
+bool device_can_resume(const struct device *device);
+/* Why the device is BROKEN; "" if it is not. */
+const char *device_broken_reason(const struct device *device);
+/* The model, for status displays. */
+struct model *device_model(struct device *device);
+
+/* --- Features, status, config (kernel: vhost_vdpa_set_status and friends) ------------------- */
+/* Stores what both know. -EBUSY: FEATURES_OK is set. -EINVAL: ACCESS_PLATFORM or VERSION_1 missing. */
+int device_set_driver_features(struct device *device, uint64_t features);
+uint64_t device_get_driver_features(const struct device *device);
+uint8_t device_get_status(const struct device *device);
+/*
+ * status not 0. -EINVAL if a set bit is missing. Other results through GET_STATUS, as in the kernel.
+ * status 0 is device_reset.
+ */
+int device_set_status(struct device *device, uint8_t status, uint64_t now_ms);
+/* event: EV_DRIVER_RESET, EV_DRIVER_GONE or EV_OPERATOR_RESET. done: 0, or -ETIMEDOUT (then BROKEN). */
+void device_reset(struct device *device, enum device_event event, uint64_t now_ms, device_done done,
+		  void *arg);
+/* -EINVAL beyond the config space or size 0. */
+int device_get_config(struct device *device, size_t offset, void *to, size_t size);
+int device_set_config(struct device *device, size_t offset, const void *from, size_t size);
+uint32_t device_get_generation(const struct device *device);
+/* The operator's resize: model changes now, shown and announced now or after resume (S5). */
+int device_resize(struct device *device, uint64_t bytes, struct fault *fault);
+
+/* --- Virtqueues. `queue` is below device_get_vqs_count ------------------------------------- */
+/* Callers have checked form (alignment, power of two); these say whether it is allowed now. */
+int device_set_vq_num(struct device *device, unsigned queue, uint16_t num);
+uint16_t device_get_vq_size(const struct device *device, unsigned queue);
+/* -EINVAL while DRIVER_OK and not suspended by the driver (kernel 6.8+). */
+int device_set_vq_address(struct device *device, unsigned queue, uint64_t desc, uint64_t driver,
+			  uint64_t used);
+int device_set_vq_state(struct device *device, unsigned queue, uint32_t base);
+int device_get_vq_state(struct device *device, unsigned queue, uint32_t *base);
+/* done(0) always: a void op in the kernel. Off waits until nothing of the queue is in flight. */
+void device_set_vq_ready(struct device *device, unsigned queue, bool ready, device_done done, void *arg);
+bool device_get_vq_ready(const struct device *device, unsigned queue);
+unsigned device_get_vq_group(const struct device *device, unsigned queue);
+/* -EINVAL out of range, -EBUSY after DRIVER_OK (kernel 7.x). */
+int device_set_group_asid(struct device *device, unsigned group, unsigned asid);
+
+/* --- Address spaces ---------------------------------------------------------------------- */
+/* As space_add and space_remove, with workers excluded. -EINVAL: no such asid or no client. */
+int device_dma_map(struct device *device, unsigned asid, uint64_t iova, uint64_t size,
+		   uint64_t uaddr, uint8_t perm);
+int device_dma_unmap(struct device *device, unsigned asid, uint64_t iova, uint64_t size);
+/* Between begin and end, workers see the map as it was at begin plus nothing; end shows all. */
+void device_dma_batch(struct device *device, bool begin);
+
+/* --- Suspension ---------------------------------------------------------------------------- */
+/*
+ * done: 0; -ETIMEDOUT at the deadline (the device runs on, S10); -EIO broken meanwhile; -ECANCELED
+ * reset meanwhile; -EOPNOTSUPP; -EBUSY too many waiters. timeout_ms 0: the device's default.
+ * A driver's suspend without DRIVER_OK succeeds and does nothing (S1).
+ */
+void device_suspend(struct device *device, enum device_holder holder, uint64_t now_ms,
+		    uint32_t timeout_ms, device_done done, void *arg);
+/* 0, also when it was not suspended; -EOPNOTSUPP. */
+int device_resume(struct device *device, enum device_holder holder);
+/* The time set_deadline named has come (an early call does no harm). */
+void device_deadline(struct device *device, uint64_t now_ms);
+/* Acts on what workers found: drained, broken. */
+void device_settle(struct device *device);
+/* Chains taken and not given back, over all queues. Approximate while running. */
+unsigned device_in_flight(const struct device *device);
+
+/* --- Workers ------------------------------------------------------------------------------- */
+/* [worker] The driver kicked this queue. Follow with device_run_queue. */
+void device_kick_vq(struct device *device, unsigned queue);
+/*
+ * [worker] One pass: delivers completions, takes up to `budget` chains, publishes. Returns true if
+ * it should be called again at once, false if the queue is idle and armed for kicks.
+ */
+bool device_run_queue(struct device *device, unsigned queue, unsigned budget);
+/* The model's poll_fd of a started queue, or -1. */
+int device_queue_poll_fd(struct device *device, unsigned queue);
+
+struct device_queue_stats {
+	uint64_t requests;	/* chains completed */
+	uint64_t notifications; /* calls sent */
+	uint64_t kicks;
+	uint64_t passes;
+	unsigned in_flight;
+};
+void device_get_vq_stats(const struct device *device, unsigned queue, struct device_queue_stats *stats);
+
+#endif
