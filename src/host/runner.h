@@ -1,0 +1,58 @@
+/*
+ * A runner runs one device: its worker threads, eventfds, deadline timer and
+ * the lock that makes "control" (device/device.h) one caller at a time. Doors
+ * and the control socket reach the device only through it.
+ *
+ * Lock order: the runner's lock, then a worker's gate. Workers never take the
+ * runner's lock inside a pass; what they found is settled after it.
+ */
+#ifndef UVDPA_HOST_RUNNER_H
+#define UVDPA_HOST_RUNNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device/device.h"
+#include "util/fault.h"
+
+struct runner;
+
+struct runner_options {
+	struct device_options device;
+	unsigned workers; /* worker threads; queue q belongs to worker q % workers. 0: one */
+};
+
+/* Takes the model over. Returns 0 or a negative errno with the fault filled. */
+int runner_new(const struct runner_options *options, struct model *model, struct runner **runner,
+	       struct fault *fault);
+/* Resets the device (bounded by its deadline), stops the threads, frees everything. */
+void runner_free(struct runner *runner);
+
+/* Control: between these, the caller may use every device function that is not [worker]. */
+struct device *runner_lock(struct runner *runner);
+void runner_unlock(struct runner *runner);
+/* The device without the lock: for facts that never change (name, device id). */
+const struct device *runner_device(const struct runner *runner);
+
+/* Milliseconds of the monotonic clock, as device verbs want them. */
+uint64_t runner_now_ms(void);
+
+/*
+ * One client at a time, over all doors. `who` ("vhost-vdpa file, pid 123") is told to whom comes
+ * second. Returns 0, or -EBUSY with the fault naming the holder.
+ */
+int runner_claim(struct runner *runner, const char *who, struct fault *fault);
+void runner_unclaim(struct runner *runner);
+/* Who has it, copied; "" if nobody. */
+void runner_claimant(struct runner *runner, char *buffer, size_t size);
+
+/*
+ * Eventfds; call with the lock held. The runner takes the fd over (-1 unbinds). Kicks are edges:
+ * the counter is never read (kernel-contract 5.5, vhost_poll), each write is a kick, and a counter
+ * above 0 at binding is one kick. Writes to call eventfds never block the worker.
+ */
+int runner_bind_kick(struct runner *runner, unsigned queue, int fd);
+void runner_bind_call(struct runner *runner, unsigned queue, int fd);
+void runner_bind_config_call(struct runner *runner, int fd);
+
+#endif
