@@ -64,6 +64,14 @@ int space_add(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr,
 /* Removes every entry that touches [iova, iova + size - 1], modulo 2^64. Returns how many. */
 unsigned space_remove(struct space *space, uint64_t iova, uint64_t size);
 
+/*
+ * Between begin and commit, add and remove work on a staged copy of the table and translations see
+ * the old one, so that a mapping replaced within a batch is never seen missing. A begin inside a
+ * begun batch does nothing, nor does a commit outside one. begin returns 0 or -ENOMEM.
+ */
+int space_begin(struct space *space);
+void space_commit(struct space *space);
+
 /* Grows with every change of the table. */
 uint64_t space_generation(const struct space *space);
 unsigned space_entries(const struct space *space);

@@ -1,0 +1,465 @@
+/* Address spaces: see space.h for the theory. */
+#include "memory/space.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory/client.h"
+
+/* How the stretches of one entry are reached, in address order and without gaps. */
+struct piece {
+	uint64_t offset; /* from the entry's start */
+	struct window window;
+};
+
+struct pieces {
+	unsigned count;
+	struct piece piece[];
+};
+
+/* More stretches than this in one mapping: the rest is copied. */
+#define PIECES_MAX 4096
+
+struct entry {
+	uint64_t start, last, uaddr;
+	struct pieces *_Atomic pieces; /* NULL until first used */
+	uint8_t perm;
+	bool fresh; /* in a staged table: added since the batch began */
+};
+
+/* Sorted by address, never overlapping. */
+struct table {
+	struct entry *entries;
+	unsigned count, room;
+};
+
+struct retired {
+	struct retired *next;
+	struct pieces *pieces;
+	uint64_t generation; /* the first in which nobody can find them */
+};
+
+struct space {
+	struct client_memory *memory;
+	struct table now;    /* what translations see */
+	struct table staged; /* what add and remove work on within a batch */
+	bool staging;
+	_Atomic unsigned hint; /* index of the last hit in `now`: a guess, always checked */
+	uint64_t generation;
+	struct retired *retired;
+};
+
+/* A place in the client's memory. */
+struct place {
+	struct segment segment;
+	uint64_t uaddr;
+};
+
+struct space *space_new(struct client_memory *memory)
+{
+	struct space *space = calloc(1, sizeof(*space));
+
+	assert(memory);
+	if (space)
+		space->memory = memory;
+	return space;
+}
+
+static void pieces_free(struct client_memory *memory, struct pieces *pieces)
+{
+	for (unsigned i = 0; i < pieces->count; i++)
+		memory->ops->unmap(memory, &pieces->piece[i].window);
+	free(pieces);
+}
+
+/* Frees an entry's windows when no request can be using them; until then keeps them aside. */
+static void retire(struct space *space, struct entry *entry)
+{
+	struct pieces *pieces = atomic_load(&entry->pieces);
+	struct retired *retired;
+
+	if (!pieces)
+		return;
+	retired = malloc(sizeof(*retired));
+	if (!retired)
+		return; /* out of memory: leaking a mapping is the lesser evil */
+	retired->pieces = pieces;
+	retired->generation = space->generation;
+	retired->next = space->retired;
+	space->retired = retired;
+}
+
+void space_reap(struct space *space, uint64_t oldest)
+{
+	struct retired **link = &space->retired;
+
+	while (*link) {
+		struct retired *retired = *link;
+
+		if (retired->generation > oldest) {
+			link = &retired->next;
+			continue;
+		}
+		*link = retired->next;
+		pieces_free(space->memory, retired->pieces);
+		free(retired);
+	}
+}
+
+void space_free(struct space *space)
+{
+	if (!space)
+		return;
+	space_commit(space);
+	space_remove(space, 0, 0);
+	space_reap(space, UINT64_MAX);
+	free(space->now.entries);
+	free(space->staged.entries);
+	free(space);
+}
+
+/* Index of the first entry whose last address is at or after `iova`. */
+static unsigned lower_bound(const struct table *table, uint64_t iova)
+{
+	unsigned low = 0, high = table->count;
+
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+
+		if (table->entries[middle].last < iova)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int make_room(struct table *table, unsigned wanted)
+{
+	unsigned room = table->room ? table->room : 16;
+	struct entry *entries;
+
+	while (room < wanted)
+		room *= 2;
+	if (room == table->room)
+		return 0;
+	entries = realloc(table->entries, room * sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	table->entries = entries;
+	table->room = room;
+	return 0;
+}
+
+int space_begin(struct space *space)
+{
+	int r;
+
+	if (space->staging)
+		return 0;
+	r = make_room(&space->staged, space->now.count);
+	if (r < 0)
+		return r;
+	if (space->now.count)
+		memcpy(space->staged.entries, space->now.entries,
+		       space->now.count * sizeof(struct entry));
+	space->staged.count = space->now.count;
+	space->staging = true;
+	return 0;
+}
+
+/* Takes over the windows that workers have made since the batch began; retires the unused. */
+void space_commit(struct space *space)
+{
+	struct table old = space->now;
+	unsigned at = 0;
+
+	if (!space->staging)
+		return;
+	space->staging = false;
+	space->generation++;
+	for (unsigned i = 0; i < old.count; i++) {
+		struct entry *entry = &old.entries[i];
+
+		while (at < space->staged.count && space->staged.entries[at].start < entry->start)
+			at++;
+		if (at < space->staged.count && !space->staged.entries[at].fresh &&
+		    space->staged.entries[at].start == entry->start)
+			atomic_store(&space->staged.entries[at].pieces,
+				     atomic_load(&entry->pieces));
+		else
+			retire(space, entry);
+	}
+	for (unsigned i = 0; i < space->staged.count; i++)
+		space->staged.entries[i].fresh = false;
+	space->now = space->staged;
+	space->staged = old;
+}
+
+int space_add(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr, uint8_t perm)
+{
+	struct table *table = space->staging ? &space->staged : &space->now;
+	uint64_t last = iova + size - 1;
+	struct entry *entry;
+	unsigned at;
+	int r;
+
+	if (!size || last < iova || uaddr + size - 1 < uaddr)
+		return -EINVAL;
+	at = lower_bound(table, iova);
+	if (at < table->count && table->entries[at].start <= last)
+		return -EEXIST;
+	if (table->count >= SPACE_MAX_ENTRIES)
+		return -ENOSPC;
+	r = make_room(table, table->count + 1);
+	if (r < 0)
+		return r;
+	entry = &table->entries[at];
+	memmove(entry + 1, entry, (table->count - at) * sizeof(*entry));
+	memset(entry, 0, sizeof(*entry));
+	entry->start = iova;
+	entry->last = last;
+	entry->uaddr = uaddr;
+	entry->perm = perm;
+	entry->fresh = space->staging;
+	table->count++;
+	space->generation++;
+	return 0;
+}
+
+unsigned space_remove(struct space *space, uint64_t iova, uint64_t size)
+{
+	struct table *table = space->staging ? &space->staged : &space->now;
+	uint64_t last = iova + size - 1; /* wraps as in vhost_iotlb_del_range: 0, 0 is everything */
+	unsigned from = lower_bound(table, iova), to;
+
+	space->generation++;
+	for (to = from; to < table->count && table->entries[to].start <= last; to++)
+		if (!space->staging) /* else at commit */
+			retire(space, &table->entries[to]);
+	if (to > from)
+		memmove(&table->entries[from], &table->entries[to],
+			(table->count - to) * sizeof(struct entry));
+	table->count -= to - from;
+	return to - from;
+}
+
+uint64_t space_generation(const struct space *space)
+{
+	return space->generation;
+}
+
+unsigned space_entries(const struct space *space)
+{
+	return (space->staging ? &space->staged : &space->now)->count;
+}
+
+bool space_has_retired(const struct space *space)
+{
+	return space->retired != NULL;
+}
+
+bool space_lost(const struct space *space)
+{
+	return atomic_load_explicit(&space->memory->lost, memory_order_relaxed);
+}
+
+/* Finds the entry that holds `iova`, or NULL. */
+static struct entry *find(struct space *space, uint64_t iova)
+{
+	unsigned at = atomic_load_explicit(&space->hint, memory_order_relaxed);
+	struct entry *entry;
+
+	if (at < space->now.count) {
+		entry = &space->now.entries[at];
+		if (entry->start <= iova && iova <= entry->last)
+			return entry;
+	}
+	at = lower_bound(&space->now, iova);
+	if (at >= space->now.count || space->now.entries[at].start > iova)
+		return NULL;
+	atomic_store_explicit(&space->hint, at, memory_order_relaxed);
+	return &space->now.entries[at];
+}
+
+/* Asks the client memory about one stretch; what it cannot say is reached by copying. */
+static int map_stretch(struct space *space, const struct entry *entry, uint64_t offset,
+		       struct window *window, bool give_up)
+{
+	uint64_t size = entry->last - entry->start + 1 - offset;
+	uint64_t uaddr = entry->uaddr + offset;
+	int r;
+
+	*window = (struct window){.uaddr = uaddr, .size = size};
+	if (give_up)
+		return 0;
+	r = space->memory->ops->map(space->memory, uaddr, size, entry->perm & SPACE_WRITE, window);
+	if (r < 0)
+		return r;
+	assert(window->uaddr == uaddr && window->size > 0 && window->size <= size);
+	return 0;
+}
+
+/* Resolves a whole entry. Returns NULL when memory is short. */
+static struct pieces *resolve(struct space *space, const struct entry *entry)
+{
+	uint64_t size = entry->last - entry->start + 1;
+	unsigned room = 4;
+	struct pieces *pieces = malloc(sizeof(*pieces) + room * sizeof(struct piece)), *more;
+
+	if (!pieces)
+		return NULL;
+	pieces->count = 0;
+	for (uint64_t offset = 0; offset < size;) {
+		struct piece *piece = &pieces->piece[pieces->count];
+
+		piece->offset = offset;
+		if (map_stretch(space, entry, offset, &piece->window,
+				pieces->count + 1 >= PIECES_MAX) < 0)
+			goto fail;
+		offset += piece->window.size;
+		if (++pieces->count < room || offset >= size)
+			continue;
+		room *= 2;
+		more = realloc(pieces, sizeof(*pieces) + room * sizeof(struct piece));
+		if (!more)
+			goto fail;
+		pieces = more;
+	}
+	return pieces;
+fail:
+	pieces_free(space->memory, pieces);
+	return NULL;
+}
+
+/* The pieces of an entry, made now if need be. Workers may race for it: one wins. */
+static struct pieces *entry_pieces(struct space *space, struct entry *entry)
+{
+	struct pieces *seen = NULL, *mine;
+
+	seen = atomic_load_explicit(&entry->pieces, memory_order_acquire);
+	if (seen)
+		return seen;
+	mine = resolve(space, entry);
+	if (!mine)
+		return NULL;
+	if (atomic_compare_exchange_strong(&entry->pieces, &seen, mine))
+		return mine;
+	pieces_free(space->memory, mine);
+	return seen;
+}
+
+static const struct piece *find_piece(const struct pieces *pieces, uint64_t offset)
+{
+	unsigned low = 0, high = pieces->count;
+
+	while (high - low > 1) {
+		unsigned middle = low + (high - low) / 2;
+
+		if (pieces->piece[middle].offset <= offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &pieces->piece[low];
+}
+
+/* Translates the beginning of [iova, iova + size): as much of it as is in one stretch. */
+static int locate(struct space *space, uint64_t iova, uint64_t size, enum space_access access,
+		  struct place *place)
+{
+	struct entry *entry = find(space, iova);
+	const struct pieces *pieces;
+	const struct piece *piece;
+	uint64_t offset, left;
+
+	if (!entry)
+		return -EFAULT;
+	if (!(entry->perm & access))
+		return -EACCES;
+	pieces = entry_pieces(space, entry);
+	if (!pieces)
+		return -ENOMEM;
+	offset = iova - entry->start;
+	piece = find_piece(pieces, offset);
+	left = piece->window.size - (offset - piece->offset);
+	place->segment.iova = iova;
+	place->segment.size = size < left ? size : left;
+	place->segment.host =
+		piece->window.host ? piece->window.host + (offset - piece->offset) : NULL;
+	place->uaddr = entry->uaddr + offset;
+	return 0;
+}
+
+int space_translate(struct space *space, uint64_t iova, uint64_t size, enum space_access access,
+		    struct segment *segments, unsigned max)
+{
+	unsigned count = 0;
+
+	if (size && iova + size - 1 < iova)
+		return -EINVAL;
+	while (size) {
+		struct place place;
+		int r = locate(space, iova, size, access, &place);
+
+		if (r < 0)
+			return r;
+		if (count >= max)
+			return -E2BIG;
+		segments[count++] = place.segment;
+		iova += place.segment.size;
+		size -= place.segment.size;
+	}
+	return (int)count;
+}
+
+int space_read(struct space *space, uint64_t iova, void *to, size_t size)
+{
+	uint8_t *bytes = to;
+
+	while (size) {
+		struct place place;
+		int r = locate(space, iova, size, SPACE_READ, &place);
+
+		if (r < 0)
+			return r;
+		if (place.segment.host)
+			memcpy(bytes, place.segment.host, place.segment.size);
+		else
+			r = space->memory->ops->read(space->memory, place.uaddr, bytes,
+						     place.segment.size);
+		if (r < 0)
+			return r;
+		bytes += place.segment.size;
+		iova += place.segment.size;
+		size -= place.segment.size;
+	}
+	return 0;
+}
+
+int space_write(struct space *space, uint64_t iova, const void *from, size_t size)
+{
+	const uint8_t *bytes = from;
+
+	while (size) {
+		struct place place;
+		int r = locate(space, iova, size, SPACE_WRITE, &place);
+
+		if (r < 0)
+			return r;
+		if (place.segment.host)
+			memcpy(place.segment.host, bytes, place.segment.size);
+		else
+			r = space->memory->ops->write(space->memory, place.uaddr, bytes,
+						      place.segment.size);
+		if (r < 0)
+			return r;
+		bytes += place.segment.size;
+		iova += place.segment.size;
+		size -= place.segment.size;
+	}
+	return 0;
+}
