@@ -43,6 +43,7 @@ struct ring {
 	uint64_t generation; /* of the space, when the areas were resolved */
 	struct ring_area desc, driver, device;
 	uint16_t last_avail; /* next available entry to take */
+	uint16_t seen_avail; /* the driver's available index when last looked at */
 	uint16_t used;	     /* next used entry to write */
 	uint16_t published;  /* used index the driver can see */
 	uint16_t signalled;  /* used index at the last notification decision */

@@ -1,0 +1,151 @@
+/*
+ * What all ring layouts share: life, the areas, and being broken.
+ *
+ * An area is used through a host pointer when all of it lies in one mapped,
+ * aligned stretch; otherwise every access copies. Which of the two can change
+ * with any change of the address space, so areas are resolved again whenever
+ * its generation moved.
+ */
+#include "ring/ring.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ring/ring_internal.h"
+#include "wire/vhost.h"
+
+void ring_init(struct ring *ring)
+{
+	memset(ring, 0, sizeof(*ring));
+}
+
+int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *space)
+{
+	if (!setup->num || (setup->num & (setup->num - 1)) || setup->base > UINT16_MAX)
+		return -EINVAL;
+	ring_init(ring);
+	ring->setup = *setup;
+	ring->space = space;
+	ring->last_avail = (uint16_t)setup->base;
+	ring->seen_avail = ring->last_avail;
+	/* As in the kernel (vringh), used is where avail is: nothing is in flight at a start. */
+	ring->used = ring->published = ring->signalled = ring->last_avail;
+	ring->event_idx = setup->features & (1ull << VIRTIO_RING_F_EVENT_IDX);
+	ring->indirect = setup->features & (1ull << VIRTIO_RING_F_INDIRECT_DESC);
+	ring->started = true;
+	split_sizes(ring);
+	return 0;
+}
+
+void ring_stop(struct ring *ring)
+{
+	assert(ring->used == ring->published || ring->broken);
+	ring->started = false;
+	ring->resolved = false;
+}
+
+enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
+{
+	va_list args;
+
+	if (ring->broken)
+		return RING_BROKEN;
+	ring->broken = true;
+	ring->reason.code = -EINVAL;
+	va_start(args, format);
+	vsnprintf(ring->reason.text, sizeof(ring->reason.text), format, args);
+	va_end(args);
+	return RING_BROKEN;
+}
+
+/* Finds out how an area is reached. Returns false if (part of) it is not mapped. */
+static bool resolve_area(struct ring *ring, struct ring_area *area, enum space_access access,
+			 unsigned alignment)
+{
+	struct segment segment;
+	int r;
+
+	area->host = NULL;
+	r = space_translate(ring->space, area->iova, area->size, access, &segment, 1);
+	if (r == -E2BIG)
+		return true; /* mapped in several stretches: by copying */
+	if (r < 0)
+		return false;
+	if (segment.host && (uintptr_t)segment.host % alignment == 0)
+		area->host = segment.host;
+	return true;
+}
+
+/* Brings the areas up to date with the address space. */
+static bool resolve(struct ring *ring)
+{
+	uint64_t generation = space_generation(ring->space);
+
+	if (ring->resolved && ring->generation == generation)
+		return true;
+	ring->generation = generation;
+	ring->resolved = resolve_area(ring, &ring->desc, SPACE_READ, 1) &&
+			 resolve_area(ring, &ring->driver, SPACE_READ, 2) &&
+			 resolve_area(ring, &ring->device, SPACE_WRITE, 4);
+	return ring->resolved;
+}
+
+enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
+{
+	assert(ring->started);
+	if (ring->broken)
+		return RING_BROKEN;
+	if (!resolve(ring))
+		return RING_UNMAPPED;
+	return split_pop(ring, chain);
+}
+
+void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written)
+{
+	if (ring->broken)
+		return;
+	if (!resolve(ring)) {
+		ring_break(ring, "the used ring at 0x%llx is not mapped for writing",
+			   (unsigned long long)ring->setup.device);
+		return;
+	}
+	split_complete(ring, chain, written);
+}
+
+bool ring_publish(struct ring *ring)
+{
+	if (ring->used == ring->published)
+		return false;
+	if (ring->broken || !resolve(ring)) {
+		ring->published = ring->used;
+		return false;
+	}
+	return split_publish(ring);
+}
+
+bool ring_arm(struct ring *ring)
+{
+	if (ring->broken || !resolve(ring))
+		return false;
+	return split_arm(ring);
+}
+
+void ring_disarm(struct ring *ring)
+{
+	if (!ring->armed || ring->broken || !resolve(ring))
+		return;
+	split_disarm(ring);
+}
+
+uint32_t ring_base(const struct ring *ring)
+{
+	return ring->last_avail;
+}
+
+const char *ring_reason(const struct ring *ring)
+{
+	return ring->broken ? ring->reason.text : "";
+}

@@ -1,0 +1,71 @@
+/*
+ * For files of ring/ only: access to a ring's areas, wherever they are, and
+ * the layouts behind the common interface.
+ */
+#ifndef UVDPA_RING_RING_INTERNAL_H
+#define UVDPA_RING_RING_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "ring/ring.h"
+#include "util/bytes.h"
+
+/* Marks the ring broken; the first reason sticks. Returns RING_BROKEN. */
+enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/*
+ * 16-bit loads and stores in an area. A mapped area was checked to be aligned, so that they are
+ * single accesses (virtio 1.3, 2.7.13.4.1: the driver may look at any time). Return 0 or -EFAULT.
+ */
+static inline int area_load16(const struct ring *ring, const struct ring_area *area,
+			      uint32_t offset, uint16_t *value)
+{
+	if (area->host) {
+		*value = atomic_load_explicit((_Atomic uint16_t *)(void *)(area->host + offset),
+					      memory_order_acquire);
+		return 0;
+	}
+	return space_read(ring->space, area->iova + offset, value, sizeof(*value));
+}
+
+static inline int area_store16(const struct ring *ring, const struct ring_area *area,
+			       uint32_t offset, uint16_t value)
+{
+	if (area->host) {
+		atomic_store_explicit((_Atomic uint16_t *)(void *)(area->host + offset), value,
+				      memory_order_release);
+		return 0;
+	}
+	return space_write(ring->space, area->iova + offset, &value, sizeof(value));
+}
+
+static inline int area_read(const struct ring *ring, const struct ring_area *area, uint32_t offset,
+			    void *to, uint32_t size)
+{
+	if (area->host) {
+		memcpy(to, area->host + offset, size);
+		return 0;
+	}
+	return space_read(ring->space, area->iova + offset, to, size);
+}
+
+static inline int area_write(const struct ring *ring, const struct ring_area *area, uint32_t offset,
+			     const void *from, uint32_t size)
+{
+	if (area->host) {
+		memcpy(area->host + offset, from, size);
+		return 0;
+	}
+	return space_write(ring->space, area->iova + offset, from, size);
+}
+
+/* Split layout (virtio 1.3, 2.7): see split.c. */
+void split_sizes(struct ring *ring);
+enum ring_pop_result split_pop(struct ring *ring, struct chain *chain);
+void split_complete(struct ring *ring, const struct chain *chain, uint32_t written);
+bool split_publish(struct ring *ring);
+bool split_arm(struct ring *ring);
+void split_disarm(struct ring *ring);
+
+#endif

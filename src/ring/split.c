@@ -1,0 +1,293 @@
+/*
+ * The split virtqueue (virtio 1.3, 2.7), device side.
+ *
+ *   descriptor area   num x { addr, len, flags, next }       driver writes
+ *   driver area       flags, idx, ring[num], used_event      driver writes
+ *   device area       flags, idx, ring[num] x {id, len}, avail_event   we write
+ *
+ * Everything the driver wrote is read once, into locals, before it is judged:
+ * what is checked is what is used. Nothing in here is ever written by us but
+ * the device area.
+ *
+ * Order. The available index is loaded before entries and descriptors
+ * (acquire); used entries are stored before the used index (release). Two
+ * places need a full fence, because each side stores its own word and then
+ * loads the other's: arming (avail_event or flags, then the available index)
+ * and publishing (used index, then used_event or flags).
+ */
+#include "ring/ring_internal.h"
+
+#include <errno.h>
+
+#include "wire/vhost.h"
+
+#define DESC_SIZE      16u
+#define AVAIL_FLAGS    0u
+#define AVAIL_IDX      2u
+#define AVAIL_RING     4u
+#define USED_FLAGS     0u
+#define USED_IDX       2u
+#define USED_RING      4u
+#define USED_ELEM_SIZE 8u
+
+/* virtio 1.3, 2.7.5: the total length of a chain stays within 32 bits, as the used length does. */
+#define CHAIN_MAX_BYTES UINT32_MAX
+
+/* While walking one chain. */
+struct walk {
+	struct chain *chain;
+	unsigned segments; /* filled so far */
+	unsigned left;	   /* descriptors that may still come: loops end here */
+	struct ring_area table;
+	uint32_t table_entries;
+	bool in_indirect;
+};
+
+struct desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next;
+};
+
+void split_sizes(struct ring *ring)
+{
+	uint32_t num = ring->setup.num;
+
+	/* The event words come after the rings, only where negotiated (2.7.6, 2.7.8). */
+	uint32_t event = ring->event_idx ? 2 : 0;
+
+	ring->desc = (struct ring_area){.iova = ring->setup.desc, .size = num * DESC_SIZE};
+	ring->driver = (struct ring_area){.iova = ring->setup.driver,
+					  .size = AVAIL_RING + 2 * num + event};
+	ring->device = (struct ring_area){.iova = ring->setup.device,
+					  .size = USED_RING + USED_ELEM_SIZE * num + event};
+}
+
+static uint32_t used_event_offset(const struct ring *ring)
+{
+	return AVAIL_RING + 2u * ring->setup.num;
+}
+
+static uint32_t avail_event_offset(const struct ring *ring)
+{
+	return USED_RING + USED_ELEM_SIZE * ring->setup.num;
+}
+
+static int load_desc(const struct ring *ring, const struct walk *walk, uint32_t index,
+		     struct desc *desc)
+{
+	uint8_t raw[DESC_SIZE];
+	int r = area_read(ring, &walk->table, index * DESC_SIZE, raw, sizeof(raw));
+
+	desc->addr = load_le64(raw);
+	desc->len = load_le32(raw + 8);
+	desc->flags = load_le16(raw + 12);
+	desc->next = load_le16(raw + 14);
+	return r;
+}
+
+/* Adds a descriptor's buffer to the chain. Returns RING_CHAIN or RING_BROKEN. */
+static enum ring_pop_result add_buffer(struct ring *ring, struct walk *walk,
+				       const struct desc *desc)
+{
+	bool writable = desc->flags & VRING_DESC_F_WRITE;
+	struct chain *chain = walk->chain;
+	int n;
+
+	if (!writable && chain->writable_count)
+		return ring_break(ring, "chain %u: a readable buffer after a writable one",
+				  chain->head);
+	if (chain->readable + chain->writable + desc->len > CHAIN_MAX_BYTES)
+		return ring_break(ring, "chain %u: longer than 4 GiB", chain->head);
+	n = space_translate(ring->space, desc->addr, desc->len, writable ? SPACE_WRITE : SPACE_READ,
+			    chain->segments + walk->segments, chain->max_segments - walk->segments);
+	if (n == -E2BIG)
+		return ring_break(ring, "chain %u: more than %u pieces", chain->head,
+				  chain->max_segments);
+	if (n < 0)
+		return ring_break(ring, "chain %u: buffer 0x%llx+%u %s", chain->head,
+				  (unsigned long long)desc->addr, desc->len,
+				  n == -EACCES	? "may not be accessed that way"
+				  : n == -EINVAL ? "wraps around"
+						 : "is not mapped");
+	walk->segments += (unsigned)n;
+	if (writable) {
+		chain->writable_count += (uint16_t)n;
+		chain->writable += desc->len;
+	} else {
+		chain->readable_count += (uint16_t)n;
+		chain->readable += desc->len;
+	}
+	return RING_CHAIN;
+}
+
+/* Turns from the ring's table to an indirect one (virtio 1.3, 2.7.5.3). */
+static enum ring_pop_result enter_indirect(struct ring *ring, struct walk *walk,
+					   const struct desc *desc)
+{
+	uint16_t head = walk->chain->head;
+	struct segment segment;
+	int n;
+
+	if (!ring->indirect || walk->in_indirect)
+		return ring_break(ring, "chain %u: indirect table %s", head,
+				  walk->in_indirect ? "inside an indirect table"
+						    : "without VIRTIO_F_INDIRECT_DESC");
+	if (desc->flags & VRING_DESC_F_NEXT || !desc->len || desc->len % DESC_SIZE)
+		return ring_break(ring, "chain %u: malformed indirect descriptor (flags 0x%x, %u bytes)",
+				  head, desc->flags, desc->len);
+	n = space_translate(ring->space, desc->addr, desc->len, SPACE_READ, &segment, 1);
+	if (n < 0 && n != -E2BIG)
+		return ring_break(ring, "chain %u: indirect table 0x%llx+%u is not mapped", head,
+				  (unsigned long long)desc->addr, desc->len);
+	walk->table = (struct ring_area){.host = n == 1 ? segment.host : NULL,
+					 .iova = desc->addr,
+					 .size = desc->len};
+	walk->table_entries = desc->len / DESC_SIZE;
+	walk->left = walk->table_entries < CHAIN_MAX_SEGMENTS ? walk->table_entries
+							      : CHAIN_MAX_SEGMENTS;
+	walk->in_indirect = true;
+	return RING_CHAIN;
+}
+
+/* Follows a chain from `index` to its end. Returns RING_CHAIN or RING_BROKEN. */
+static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_t index)
+{
+	for (;;) {
+		enum ring_pop_result r;
+		struct desc desc;
+
+		if (index >= walk->table_entries)
+			return ring_break(ring, "chain %u: descriptor %u of a table of %u",
+					  walk->chain->head, index, walk->table_entries);
+		if (!walk->left--)
+			return ring_break(ring, "chain %u: loops, or is too long",
+					  walk->chain->head);
+		if (load_desc(ring, walk, index, &desc) < 0)
+			return ring_break(ring, "chain %u: descriptor %u cannot be read",
+					  walk->chain->head, index);
+		if (desc.flags & VRING_DESC_F_INDIRECT) {
+			r = enter_indirect(ring, walk, &desc);
+			if (r != RING_CHAIN)
+				return r;
+			index = 0;
+			continue;
+		}
+		r = add_buffer(ring, walk, &desc);
+		if (r != RING_CHAIN)
+			return r;
+		if (!(desc.flags & VRING_DESC_F_NEXT))
+			return RING_CHAIN;
+		index = desc.next;
+	}
+}
+
+/* Whether there is something to take. Returns RING_CHAIN, RING_EMPTY or why not. */
+static enum ring_pop_result look(struct ring *ring)
+{
+	uint16_t idx;
+
+	if (ring->last_avail != ring->seen_avail)
+		return RING_CHAIN;
+	if (area_load16(ring, &ring->driver, AVAIL_IDX, &idx) < 0)
+		return RING_UNMAPPED;
+	if ((uint16_t)(idx - ring->last_avail) > ring->setup.num)
+		return ring_break(ring, "available index %u is more than %u ahead of %u", idx,
+				  ring->setup.num, ring->last_avail);
+	ring->seen_avail = idx;
+	return idx == ring->last_avail ? RING_EMPTY : RING_CHAIN;
+}
+
+enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
+{
+	struct walk walk = {.chain = chain,
+			    .left = ring->setup.num,
+			    .table = ring->desc,
+			    .table_entries = ring->setup.num};
+	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
+	enum ring_pop_result r = look(ring);
+
+	if (r != RING_CHAIN)
+		return r;
+	if (area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, &chain->head) < 0)
+		return RING_UNMAPPED;
+	chain->space = ring->space;
+	chain->readable_count = chain->writable_count = 0;
+	chain->readable = chain->writable = 0;
+	if (chain->head >= ring->setup.num)
+		return ring_break(ring, "available entry %u names descriptor %u of %u",
+				  ring->last_avail, chain->head, ring->setup.num);
+	r = follow(ring, &walk, chain->head);
+	if (r == RING_CHAIN)
+		ring->last_avail++;
+	return r;
+}
+
+void split_complete(struct ring *ring, const struct chain *chain, uint32_t written)
+{
+	uint32_t slot = ring->used & (ring->setup.num - 1u);
+	uint8_t elem[USED_ELEM_SIZE];
+
+	store_le32(elem, chain->head);
+	store_le32(elem + 4, written);
+	if (area_write(ring, &ring->device, USED_RING + slot * USED_ELEM_SIZE, elem, sizeof(elem)) <
+	    0) {
+		ring_break(ring, "the used ring cannot be written");
+		return;
+	}
+	ring->used++;
+}
+
+/* Whether the driver asked to hear of what was just published (virtio 1.3, 2.7.7.2, 2.7.10). */
+static bool wants_call(struct ring *ring, uint16_t old)
+{
+	uint16_t word;
+
+	if (ring->event_idx) {
+		if (area_load16(ring, &ring->driver, used_event_offset(ring), &word) < 0)
+			return true;
+		return (uint16_t)(ring->used - word - 1) < (uint16_t)(ring->used - old);
+	}
+	if (area_load16(ring, &ring->driver, AVAIL_FLAGS, &word) < 0)
+		return true;
+	return !(word & VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+bool split_publish(struct ring *ring)
+{
+	uint16_t old = ring->signalled;
+
+	ring->published = ring->used;
+	if (area_store16(ring, &ring->device, USED_IDX, ring->used) < 0) {
+		ring_break(ring, "the used index cannot be written");
+		return false;
+	}
+	atomic_thread_fence(memory_order_seq_cst);
+	ring->signalled = ring->used;
+	return wants_call(ring, old);
+}
+
+bool split_arm(struct ring *ring)
+{
+	uint16_t idx;
+	int r;
+
+	if (ring->event_idx)
+		r = area_store16(ring, &ring->device, avail_event_offset(ring), ring->last_avail);
+	else
+		r = ring->armed ? 0 : area_store16(ring, &ring->device, USED_FLAGS, 0);
+	if (r < 0)
+		return false;
+	ring->armed = true;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (area_load16(ring, &ring->driver, AVAIL_IDX, &idx) < 0)
+		return false;
+	return idx != ring->last_avail;
+}
+
+void split_disarm(struct ring *ring)
+{
+	ring->armed = false;
+	if (!ring->event_idx)
+		area_store16(ring, &ring->device, USED_FLAGS, VRING_USED_F_NO_NOTIFY);
+}
