@@ -71,9 +71,9 @@ enum lifecycle_effect {
 	FX_ANSWER_WAITERS = 1 << 3, /* ... get success */
 	FX_CLEAR = 1 << 4,	    /* forget what the driver set up */
 	FX_NEEDS_RESET = 1 << 5,    /* show NEEDS_RESET, once, with a config interrupt */
-	FX_START = 1 << 6,	    /* take chains; look at every ready ring once (S8) */
-	FX_FREEZE = 1 << 7,	    /* config space as of now is what is shown (S5) */
-	FX_THAW = 1 << 8,	    /* apply and announce what was held (S5, S7) */
+	FX_THAW = 1 << 6,	    /* apply and announce what was held (S5, S7) */
+	FX_START = 1 << 7,	    /* take chains; look at every ready ring once (S8) */
+	FX_FREEZE = 1 << 8,	    /* stand still: bases and config space as of now (S5, S6) */
 	FX_ANSWER_RESET = 1 << 9,   /* the reset is done */
 	FX_FAIL_RESET = 1 << 10,    /* the reset could not be done in time */
 };
