@@ -1,0 +1,53 @@
+/* Mutual exclusion in the order of arrival: see gate.h. */
+#include "loop/gate.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* About the time of a pass over a few requests: a sleep and a wake-up cost more. */
+#define SPINS 256
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static void sleep_while(_Atomic uint32_t *word, uint32_t value)
+{
+	/* EAGAIN (it changed) and EINTR need no care: the caller looks again */
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void gate_enter(struct gate *gate)
+{
+	uint32_t ticket = atomic_fetch_add(&gate->next, 1);
+	uint32_t serving = atomic_load(&gate->serving);
+
+	for (unsigned i = 0; serving != ticket && i < SPINS; i++) {
+		relax();
+		serving = atomic_load(&gate->serving);
+	}
+	while (serving != ticket) {
+		sleep_while(&gate->serving, serving);
+		serving = atomic_load(&gate->serving);
+	}
+}
+
+void gate_leave(struct gate *gate)
+{
+	uint32_t turn = atomic_load(&gate->serving) + 1;
+
+	assert(atomic_load(&gate->next) != turn - 1); /* somebody is inside: us */
+	atomic_store(&gate->serving, turn);
+	/* all, because only the owner of this turn's ticket knows that it is meant */
+	if (atomic_load(&gate->next) != turn)
+		syscall(SYS_futex, &gate->serving, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}

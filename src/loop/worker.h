@@ -1,0 +1,78 @@
+/*
+ * A worker: one thread that sleeps in epoll and makes passes.
+ *
+ * Theory of operation
+ * -------------------
+ *      +--> collect: epoll_wait, ready() for each fd      gate open
+ *      |      |        sleeps here, and only here
+ *      |      v
+ *      |    pass()                                        gate held
+ *      |      |
+ *      |      v
+ *      +--- after()                                       gate open
+ *
+ * All that a pass touches may be touched by other threads through
+ * worker_enter/worker_leave (or worker_call): they run between two passes, in
+ * the order they came (loop/gate.h). While the worker sleeps the gate is open,
+ * so they run at once, on their own thread, without waking anybody.
+ *
+ * While pass() returns true the worker does not sleep but still collects, so
+ * that a busy source cannot hide the others. A wake-up sets `woken`, and writes
+ * the worker's eventfd only if it sleeps or is about to:
+ *
+ *     worker: sleeping = true;  then looks at woken, then sleeps
+ *     waker:  woken = true;     then looks at sleeping, then writes
+ *
+ * One of the two sees the other. Sources are named by tokens, not pointers: an
+ * event that was already collected when its source was removed is then merely
+ * spurious. What the tokens mean, and the rest, is the owner's.
+ */
+#ifndef UVDPA_LOOP_WORKER_H
+#define UVDPA_LOOP_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/fault.h"
+
+struct worker;
+
+/* All called on the worker's thread. */
+struct worker_ops {
+	/* The source of this token has something. Gate open. */
+	void (*ready)(void *arg, uint64_t token);
+	/* One bounded piece of work. Gate held. True: call again without sleeping. */
+	bool (*pass)(void *arg);
+	/* After each pass, gate open: may take locks, and enter gates. */
+	void (*after)(void *arg);
+};
+
+/* EDGE: one ready() per change, the fd is never read. LEVEL: as long as it is readable. */
+enum worker_trigger { WORKER_EDGE, WORKER_LEVEL };
+
+#define WORKER_TOKEN_MAX (UINT64_MAX - 1)
+
+/* Starts the thread. `name` shows in ps -L (15 bytes are kept). 0 or a negative errno. */
+int worker_new(const char *name, const struct worker_ops *ops, void *arg, struct worker **worker,
+	       struct fault *fault);
+/* Stops the thread after the pass it is in. Not from its own thread. */
+void worker_free(struct worker *worker);
+
+/* From any thread. An fd already readable is reported at once. 0 or a negative errno. */
+int worker_watch(struct worker *worker, int fd, enum worker_trigger trigger, uint64_t token);
+/* Before the fd is closed: an epoll set keeps files that somebody else holds open. */
+void worker_unwatch(struct worker *worker, int fd);
+
+/* There will be a pass that begins after this call. From any thread. */
+void worker_wake(struct worker *worker);
+
+/* Between these no pass runs. Not from within a pass, and not twice by one thread. */
+void worker_enter(struct worker *worker);
+void worker_leave(struct worker *worker);
+/* Runs fn(arg) between two passes, on the calling thread. */
+void worker_call(struct worker *worker, void (*fn)(void *arg), void *arg);
+
+/* Whether the calling thread is this worker's. */
+bool worker_is_current(const struct worker *worker);
+
+#endif

@@ -1,0 +1,101 @@
+/* loop/gate.c: exclusion, and the order of arrival. */
+#include "loop/gate.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define THREADS 4
+#define ROUNDS	20000
+
+static struct gate gate = GATE_INIT;
+static unsigned long shared_count; /* not atomic: the gate guards it */
+static unsigned inside, broken;
+
+static void *count_up(void *arg)
+{
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		gate_enter(&gate);
+		if (inside++)
+			broken++;
+		shared_count++;
+		inside--;
+		gate_leave(&gate);
+	}
+	return arg;
+}
+
+static void excludes(void **state)
+{
+	pthread_t threads[THREADS];
+
+	shared_count = 0;
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, count_up, NULL);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(broken, 0);
+	assert_int_equal(shared_count, THREADS * ROUNDS);
+}
+
+static unsigned order[3], arrived;
+
+static void *arrive(void *arg)
+{
+	gate_enter(&gate);
+	order[arrived++] = (unsigned)(uintptr_t)arg;
+	gate_leave(&gate);
+	return NULL;
+}
+
+/* Waits until `count` tickets beyond the one inside are drawn. */
+static void wait_for_queue(unsigned count)
+{
+	while (atomic_load(&gate.next) - atomic_load(&gate.serving) != count + 1)
+		sched_yield();
+}
+
+/* Whoever leaves and comes back stands behind those who came meanwhile. */
+static void first_come_first_served(void **state)
+{
+	pthread_t threads[2];
+
+	arrived = 0;
+	gate_enter(&gate);
+	for (unsigned i = 0; i < 2; i++) {
+		pthread_create(&threads[i], NULL, arrive, (void *)(uintptr_t)(i + 1));
+		wait_for_queue(i + 1);
+	}
+	gate_leave(&gate);
+	arrive((void *)(uintptr_t)3);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(order[i], i + 1);
+}
+
+/* Tickets are 32 bits wide and wrap. */
+static void wraps(void **state)
+{
+	atomic_store(&gate.next, UINT32_MAX);
+	atomic_store(&gate.serving, UINT32_MAX);
+	for (unsigned i = 0; i < 3; i++) {
+		gate_enter(&gate);
+		gate_leave(&gate);
+	}
+	assert_int_equal(atomic_load(&gate.serving), 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(excludes),
+		cmocka_unit_test(first_come_first_served),
+		cmocka_unit_test(wraps),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
