@@ -8,9 +8,9 @@
  *
  * Two contexts call in. *Control*: all functions except those marked [worker];
  * one at a time per device. *Worker*: functions marked [worker]; per queue one at
- * a time. The host's exclude() runs a function on control while no worker of the
- * device is in a [worker] function; the device uses it whenever it touches what
- * workers use.
+ * a time. Between the host's exclude_begin and exclude_end no worker of the device
+ * is in a [worker] function; the device uses them whenever it touches what workers
+ * use.
  *
  * Verbs that may have to wait (suspend, reset, set_vq_ready off) take a
  * device_done, which is called exactly once on control, perhaps before the verb
@@ -35,8 +35,13 @@ struct client_memory;
 /* What a device needs from whoever runs it. All required. */
 struct device_host;
 struct device_host_ops {
-	/* Runs fn(arg) on control with no worker of this device in a [worker] function. */
-	void (*exclude)(struct device_host *host, void (*fn)(void *arg), void *arg);
+	/*
+	 * Control: from the return of exclude_begin to exclude_end, no worker of this device is in
+	 * a [worker] function. Not nested. In between, the device calls none of these ops but
+	 * wake_queue, notify_queue, notify_config, set_deadline, queue_changed and forget.
+	 */
+	void (*exclude_begin)(struct device_host *host);
+	void (*exclude_end)(struct device_host *host);
 	/* [worker] and control: tell the driver that a queue has used buffers. */
 	void (*notify_queue)(struct device_host *host, unsigned queue);
 	/* Tell the driver that config space (or NEEDS_RESET) changed. */
@@ -136,11 +141,11 @@ unsigned device_get_vq_group(const struct device *device, unsigned queue);
 int device_set_group_asid(struct device *device, unsigned group, unsigned asid);
 
 /* --- Address spaces ---------------------------------------------------------------------- */
-/* As space_add and space_remove, with workers excluded. -EINVAL: no such asid or no client. */
+/* As space_add and space_remove, with workers excluded. -EINVAL: no such asid, or no client. */
 int device_dma_map(struct device *device, unsigned asid, uint64_t iova, uint64_t size,
 		   uint64_t uaddr, uint8_t perm);
 int device_dma_unmap(struct device *device, unsigned asid, uint64_t iova, uint64_t size);
-/* Between begin and end, workers see the map as it was at begin plus nothing; end shows all. */
+/* Between begin and end, workers see the map as it was at begin; end shows all changes at once. */
 void device_dma_batch(struct device *device, bool begin);
 
 /* --- Suspension ---------------------------------------------------------------------------- */
