@@ -1,0 +1,43 @@
+# Only a menu: what can be done here, by the name one would guess. The building is Meson's
+# (meson.build), the work behind an entry is in tools/. `make check CHECK=--quick` and the like
+# pass words on.
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+CHECK ?=
+
+.PHONY: help deps build unit check asan tsan format install clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+deps: ## install what is missing (Debian; asks for root only if something is)
+	@tools/deps
+
+$(BUILD)/build.ninja:
+	@tools/deps build
+	meson setup $(BUILD) --prefix=$(PREFIX)
+
+build: $(BUILD)/build.ninja ## compile
+	ninja -C $(BUILD)
+
+unit: build ## the inner loop: unit tests and house rules, a few seconds
+	meson test -C $(BUILD) --suite unit --suite tidy --no-rebuild --print-errorlogs
+
+check: ## everything: gcc, clang, sanitizers, all suites; one line of figures at the end
+	@tools/check $(CHECK)
+
+asan: ## the suites under the address and undefined-behaviour sanitizers
+	@tools/check --only asan $(CHECK)
+
+tsan: ## the suites under the thread sanitizer
+	@tools/check --only tsan $(CHECK)
+
+format: ## clang-format over all C sources
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+install: build ## into PREFIX (/usr/local), below DESTDIR
+	meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
+
+clean: ## remove everything that was built
+	rm -rf build build-check
