@@ -134,7 +134,8 @@ int device_set_vq_address(struct device *device, unsigned queue, uint64_t desc, 
 int device_set_vq_state(struct device *device, unsigned queue, uint32_t base);
 int device_get_vq_state(struct device *device, unsigned queue, uint32_t *base);
 /* done(0) always: a void op in the kernel. Off waits until nothing of the queue is in flight. */
-void device_set_vq_ready(struct device *device, unsigned queue, bool ready, device_done done, void *arg);
+void device_set_vq_ready(struct device *device, unsigned queue, bool ready, uint64_t now_ms,
+			 device_done done, void *arg);
 bool device_get_vq_ready(const struct device *device, unsigned queue);
 unsigned device_get_vq_group(const struct device *device, unsigned queue);
 /* -EINVAL out of range, -EBUSY after DRIVER_OK (kernel 7.x). */
@@ -162,8 +163,8 @@ int device_resume(struct device *device, enum device_holder holder);
 void device_deadline(struct device *device, uint64_t now_ms);
 /* Acts on what workers found: drained, broken. */
 void device_settle(struct device *device);
-/* Chains taken and not given back, over all queues. Approximate while running. */
-unsigned device_in_flight(const struct device *device);
+/* Chains taken and not given back, over all queues. */
+unsigned device_in_flight(struct device *device);
 
 /* --- Workers ------------------------------------------------------------------------------- */
 /* [worker] The driver kicked this queue. Follow with device_run_queue. */
@@ -183,6 +184,6 @@ struct device_queue_stats {
 	uint64_t passes;
 	unsigned in_flight;
 };
-void device_get_vq_stats(const struct device *device, unsigned queue, struct device_queue_stats *stats);
+void device_get_vq_stats(struct device *device, unsigned queue, struct device_queue_stats *stats);
 
 #endif

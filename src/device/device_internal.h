@@ -1,0 +1,181 @@
+/*
+ * For files of device/ only: what a device is made of.
+ *
+ * Theory of operation
+ * -------------------
+ * `state` is the one word that decides what is allowed; it changes only in
+ * device_take(), by the life-cycle table. `status` is what the driver wrote
+ * (and NEEDS_RESET), `holders` who wants the device to stand still. Invariants,
+ * whenever no verb is running:
+ *
+ *   state RUNNING                 => holders == 0, queues that are ready are open
+ *   state SUSPENDED               => holders != 0, nothing in flight, no ring is started
+ *   state RESET                   => status == 0, nothing in flight, no queue is ready
+ *   a waiter exists               => state is SUSPENDING or RESETTING
+ *
+ * Queue fields have two owners. The driver's settings (num, addresses, base,
+ * ready) are control's alone; `ring`, `open`, `kicked`, the slots and counters are
+ * used by the worker in a pass and by control only between exclude_begin and
+ * exclude_end.
+ *
+ * Answers to those who wait are collected while things change and given at the
+ * end of the verb, when everything is consistent: a caller may come right back
+ * with the next verb.
+ */
+#ifndef UVDPA_DEVICE_DEVICE_INTERNAL_H
+#define UVDPA_DEVICE_DEVICE_INTERNAL_H
+
+#include "device/device.h"
+#include "memory/client.h"
+#include "memory/space.h"
+#include "model/model.h"
+#include "ring/ring.h"
+#include "util/log.h"
+#include "wire/vhost.h"
+
+struct queue {
+	struct device *device;
+	unsigned index;
+
+	/* What the driver set up: control only. */
+	uint16_t num;
+	uint64_t desc, driver, used;
+	uint32_t base; /* of a ring that is not started */
+	bool ready;
+	device_done disable_done; /* somebody waits for this queue to drain */
+	void *disable_arg;
+	uint64_t disable_at; /* ms: deadline of that */
+
+	/* The worker's. */
+	struct ring ring;
+	bool open;    /* chains may be taken */
+	bool discard; /* chains that come back are not shown to the driver any more */
+	bool kicked;
+	bool unmapped; /* the ring's memory was not there when last looked at */
+	bool settling; /* control was asked to look; not again until it did */
+	char refusal[120]; /* why the model refused a chain; "": it did not */
+
+	/* Made when the queue first starts, kept until the driver is gone. */
+	uint8_t *slots;
+	struct segment *segments;
+	unsigned slot_count;
+	struct request *free;
+	unsigned in_flight;
+	uint64_t next_sequence;
+
+	struct device_queue_stats stats;
+};
+
+/* Somebody who waits for suspension (holder) or for a reset (holder 0). */
+struct waiter {
+	enum device_holder holder;
+	device_done done; /* NULL: the entry is free */
+	void *arg;
+	uint64_t at; /* ms: deadline */
+};
+
+struct answer {
+	device_done done;
+	void *arg;
+	int result;
+};
+
+#define ANSWERS_MAX (2 * DEVICE_MAX_WAITERS + DEVICE_MAX_QUEUES)
+
+struct device {
+	struct device_options options;
+	char name[DEVICE_NAME_MAX + 1];
+	struct model *model;
+	struct device_host *host;
+
+	enum device_state state;
+	uint8_t status;
+	unsigned holders;
+	uint64_t features;
+	bool gone; /* a reset under way is for a driver that left */
+	struct fault broken;
+
+	uint32_t generation;
+	bool frozen;		       /* config is shown from `shown` */
+	bool config_changed;	       /* while frozen: announce at thaw */
+	size_t config_size;
+	uint8_t shown[DEVICE_MAX_CONFIG];
+	uint8_t written[DEVICE_MAX_CONFIG]; /* by the driver while frozen (S7) */
+	bool is_written[DEVICE_MAX_CONFIG];
+
+	struct client_memory *client;
+	struct space *spaces[DEVICE_MAX_ASIDS];
+	unsigned group_asid[DEVICE_MAX_GROUPS];
+	unsigned group_count;
+	bool batching;
+
+	struct waiter waiters[DEVICE_MAX_WAITERS];
+	struct answer answers[ANSWERS_MAX];
+	unsigned answer_count;
+
+	struct queue *queues;
+	unsigned queue_count;
+};
+
+/* Slots lie one behind the other, each a request and the model's scratch, cache-line aligned. */
+static inline size_t queue_slot_size(const struct device *device)
+{
+	return (sizeof(struct request) + device->model->ops->request_size + 63) & ~(size_t)63;
+}
+
+static inline struct request *queue_slot(const struct queue *queue, unsigned i)
+{
+	return (struct request *)(void *)(queue->slots + i * queue_slot_size(queue->device));
+}
+
+static inline void exclude_begin(struct device *device)
+{
+	device->host->ops->exclude_begin(device->host);
+}
+
+static inline void exclude_end(struct device *device)
+{
+	device->host->ops->exclude_end(device->host);
+}
+
+/* life.c: takes an event with workers excluded. Returns 0 or the table's refusal. */
+int device_take(struct device *device, enum device_event event);
+/* The same, excluding workers around it. */
+int device_take_excluded(struct device *device, enum device_event event);
+/* Remembers an answer; device_give_answers calls them all back, at the end of a verb. */
+void device_answer(struct device *device, device_done done, void *arg, int result);
+void device_give_answers(struct device *device);
+/* Breaks a running device for a reason that goes to the log and to status. Workers excluded. */
+void device_break(struct device *device, const char *reason);
+
+/* suspend.c */
+struct waiter *waiter_add(struct device *device, enum device_holder holder, uint64_t at,
+			  device_done done, void *arg);
+/* Answers waiters whose holder is in `mask` (0 in `mask_reset`: those for a reset). */
+void waiters_answer(struct device *device, unsigned holders, int result);
+void reset_waiters_answer(struct device *device, int result);
+void deadline_update(struct device *device);
+
+/* config.c */
+void config_freeze(struct device *device);
+void config_thaw(struct device *device);
+void config_drop_written(struct device *device);
+
+/* queues.c */
+struct space *queue_space(const struct queue *queue);
+void queue_open(struct queue *queue);
+void queue_close(struct queue *queue, bool discard);
+void queue_freeze(struct queue *queue);
+void queue_clear(struct queue *queue);
+void queue_forget(struct queue *queue);
+void queue_settle_disable(struct queue *queue);
+unsigned device_count_in_flight(const struct device *device);
+
+/* pass.c */
+extern const struct request_sink queue_sink;
+
+/* spaces.c */
+void spaces_reap(struct device *device);
+void spaces_clear(struct device *device);
+
+#endif

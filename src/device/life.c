@@ -1,0 +1,194 @@
+/*
+ * Taking events: the one reader of the life-cycle table, and the effects.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "device/device_internal.h"
+
+/* What those who wait for suspension hear when it does not come about. */
+static int failure(enum device_event event)
+{
+	switch (event) {
+	case EV_DEADLINE:
+		return -ETIMEDOUT;
+	case EV_BREAK:
+	case EV_OPERATOR_RESET:
+		return -EIO;
+	default:
+		return -ECANCELED;
+	}
+}
+
+/* A reset ends the driver's wait only: an operator's hold outlives it (S14). */
+static void fail_waiters(struct device *device, enum device_event event)
+{
+	bool reset = event == EV_DRIVER_RESET || event == EV_DRIVER_GONE;
+	unsigned holders = reset ? HOLDER_DRIVER : ~0u;
+
+	waiters_answer(device, holders, failure(event));
+	if (event == EV_DEADLINE || event == EV_BREAK || event == EV_OPERATOR_RESET)
+		device->holders = 0;
+}
+
+static void clear(struct device *device)
+{
+	device->status = 0;
+	device->features = 0;
+	device->broken.text[0] = '\0';
+	memset(device->group_asid, 0, sizeof(device->group_asid));
+	config_drop_written(device);
+	if (device->model->ops->reset)
+		device->model->ops->reset(device->model);
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		queue_clear(&device->queues[i]);
+		if (device->gone)
+			queue_forget(&device->queues[i]);
+	}
+	if (device->gone)
+		spaces_clear(device);
+	device->generation++;
+	device->host->ops->forget(device->host, device->gone);
+	device->gone = false;
+}
+
+static void needs_reset(struct device *device)
+{
+	if (device->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
+	device->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		device->host->ops->notify_config(device->host);
+}
+
+static void cancel(struct device *device)
+{
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		struct queue *queue = &device->queues[i];
+
+		if (!queue->in_flight)
+			continue;
+		if (device->model->ops->cancel)
+			device->model->ops->cancel(device->model, i);
+		device->host->ops->wake_queue(device->host, i);
+	}
+}
+
+static void for_each_queue(struct device *device, void (*fn)(struct queue *))
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		fn(&device->queues[i]);
+}
+
+static void open_if_ready(struct queue *queue)
+{
+	if (queue->ready)
+		queue_open(queue);
+}
+
+static void stop(struct device *device, enum device_state next)
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		queue_close(&device->queues[i], next != STATE_SUSPENDING);
+}
+
+static void apply(struct device *device, enum device_event event, struct lifecycle_step step)
+{
+	unsigned fx = step.effects;
+
+	if (fx & FX_STOP)
+		stop(device, step.next);
+	if (fx & FX_CANCEL)
+		cancel(device);
+	if (fx & FX_FAIL_WAITERS)
+		fail_waiters(device, event);
+	if (fx & FX_ANSWER_WAITERS)
+		waiters_answer(device, ~0u, 0);
+	if (fx & FX_CLEAR)
+		clear(device);
+	if (fx & FX_NEEDS_RESET)
+		needs_reset(device);
+	if (fx & FX_THAW)
+		config_thaw(device);
+	if (fx & FX_START)
+		for_each_queue(device, open_if_ready);
+	if (fx & FX_FREEZE) {
+		for_each_queue(device, queue_freeze);
+		config_freeze(device);
+	}
+	if (fx & (FX_ANSWER_RESET | FX_FAIL_RESET))
+		reset_waiters_answer(device, fx & FX_ANSWER_RESET ? 0 : -ETIMEDOUT);
+}
+
+static int take_one(struct device *device, enum device_event event)
+{
+	struct lifecycle_step step = lifecycle_step(device->state, event);
+
+	if (step.refusal) {
+		log_trace(device->name, "%s: %s refused: %s", lifecycle_state_name(device->state),
+			  lifecycle_event_name(event), strerror(-step.refusal));
+		return step.refusal;
+	}
+	if (step.next != device->state || step.effects)
+		log_trace(device->name, "%s -> %s (%s)", lifecycle_state_name(device->state),
+			  lifecycle_state_name(step.next), lifecycle_event_name(event));
+	device->state = step.next;
+	apply(device, event, step);
+	return 0;
+}
+
+int device_take(struct device *device, enum device_event event)
+{
+	int r = take_one(device, event);
+
+	if (r < 0)
+		return r;
+	/* Somebody held the device before it ran (S14): it never gets to take a chain. */
+	if (device->state == STATE_RUNNING && device->holders)
+		take_one(device, EV_HOLD);
+	if ((device->state == STATE_SUSPENDING || device->state == STATE_RESETTING) &&
+	    !device_count_in_flight(device))
+		take_one(device, EV_DRAINED);
+	deadline_update(device);
+	return 0;
+}
+
+int device_take_excluded(struct device *device, enum device_event event)
+{
+	int r;
+
+	exclude_begin(device);
+	r = device_take(device, event);
+	exclude_end(device);
+	return r;
+}
+
+void device_break(struct device *device, const char *reason)
+{
+	if (device->state == STATE_RUNNING || device->state == STATE_SUSPENDING) {
+		snprintf(device->broken.text, sizeof(device->broken.text), "%s", reason);
+		log_warning(device->name, "broken, the driver has to reset it: %s", reason);
+	}
+	device_take(device, EV_BREAK);
+}
+
+void device_answer(struct device *device, device_done done, void *arg, int result)
+{
+	assert(device->answer_count < ANSWERS_MAX);
+	device->answers[device->answer_count++] =
+		(struct answer){.done = done, .arg = arg, .result = result};
+}
+
+void device_give_answers(struct device *device)
+{
+	while (device->answer_count) {
+		struct answer answer = device->answers[0];
+
+		device->answer_count--;
+		memmove(device->answers, device->answers + 1,
+			device->answer_count * sizeof(answer));
+		answer.done(answer.arg, answer.result);
+	}
+}

@@ -1,0 +1,169 @@
+/*
+ * A pass: what a queue's worker does with it. Deliver what the backend
+ * finished, take chains, publish, and, when there is nothing more, ask the
+ * driver for kicks.
+ *
+ * A closed queue (suspending, resetting, disabled, broken) still delivers and
+ * publishes, and takes nothing: that is how it drains (S2, S3).
+ */
+#include <assert.h>
+#include <stdio.h>
+
+#include "device/device_internal.h"
+
+static void give_back(struct queue *queue, struct request *request)
+{
+	assert(request->sequence && queue->in_flight);
+	request->sequence = 0;
+	request->next = queue->free;
+	queue->free = request;
+	queue->in_flight--;
+}
+
+static void complete(struct request *request, uint32_t written)
+{
+	struct queue *queue = request->owner;
+
+	if (!queue->discard)
+		ring_complete(&queue->ring, &request->chain, written);
+	queue->stats.requests++;
+	give_back(queue, request);
+}
+
+static void refuse_queue(struct queue *queue, const char *why)
+{
+	queue->open = false;
+	queue->discard = true;
+	if (!queue->refusal[0])
+		snprintf(queue->refusal, sizeof(queue->refusal), "queue %u: %s", queue->index, why);
+}
+
+static void refuse(struct request *request, const char *why)
+{
+	struct queue *queue = request->owner;
+
+	refuse_queue(queue, why);
+	give_back(queue, request);
+}
+
+const struct request_sink queue_sink = {.complete = complete, .refuse = refuse};
+
+/* Takes one chain and hands it to the model. */
+static enum ring_pop_result take_one(struct queue *queue)
+{
+	struct request *request = queue->free;
+	enum ring_pop_result r;
+
+	if (!request) {
+		refuse_queue(queue, "more chains in flight than the ring has entries");
+		return RING_BROKEN;
+	}
+	r = ring_pop(&queue->ring, &request->chain);
+	if (r != RING_CHAIN)
+		return r;
+	queue->free = request->next;
+	queue->in_flight++;
+	request->sequence = ++queue->next_sequence;
+	request->generation = space_generation(request->chain.space);
+	queue->device->model->ops->handle(queue->device->model, request);
+	return r;
+}
+
+/* The ring is not mapped (yet): wait for a mapping or a kick, and say so if one was kicked. */
+static void note_unmapped(struct queue *queue, bool kicked)
+{
+	if (kicked && !queue->unmapped)
+		log_warning(queue->device->name,
+			    "queue %u was kicked, but its ring (0x%llx, 0x%llx, 0x%llx) is not mapped",
+			    queue->index, (unsigned long long)queue->desc,
+			    (unsigned long long)queue->driver, (unsigned long long)queue->used);
+	queue->unmapped = kicked || queue->unmapped;
+}
+
+/* Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up). */
+static enum ring_pop_result take(struct queue *queue, unsigned budget)
+{
+	const struct model_ops *ops = queue->device->model->ops;
+	enum ring_pop_result r = RING_CHAIN;
+	bool kicked = queue->kicked;
+	unsigned taken = 0;
+
+	queue->kicked = false;
+	while (taken < budget && queue->open) {
+		r = take_one(queue);
+		if (r != RING_CHAIN)
+			break;
+		if (!taken++)
+			ring_disarm(&queue->ring);
+	}
+	if (taken && ops->batch_end)
+		ops->batch_end(queue->device->model, queue->index);
+	if (taken && ops->poll)
+		ops->poll(queue->device->model, queue->index);
+	if (r == RING_UNMAPPED)
+		note_unmapped(queue, kicked);
+	else
+		queue->unmapped = false;
+	return r;
+}
+
+static void publish(struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	if (!queue->ring.started || !ring_publish(&queue->ring))
+		return;
+	queue->stats.notifications++;
+	device->host->ops->notify_queue(device->host, queue->index);
+}
+
+/* Whether control has to look at what this pass found. */
+static bool needs_settling(const struct queue *queue)
+{
+	const struct device *device = queue->device;
+
+	if (queue->refusal[0] || queue->ring.broken)
+		return device->state == STATE_RUNNING || device->state == STATE_SUSPENDING;
+	if (queue->ring.started && space_lost(queue->ring.space))
+		return device->state == STATE_RUNNING || device->state == STATE_SUSPENDING;
+	if (queue->in_flight)
+		return false;
+	return device->state == STATE_SUSPENDING || device->state == STATE_RESETTING ||
+	       queue->disable_done;
+}
+
+void device_kick_vq(struct device *device, unsigned index)
+{
+	assert(index < device->queue_count);
+	device->queues[index].kicked = true;
+	device->queues[index].stats.kicks++;
+}
+
+bool device_run_queue(struct device *device, unsigned index, unsigned budget)
+{
+	struct queue *queue = &device->queues[index];
+	enum ring_pop_result r = RING_EMPTY;
+	bool more;
+
+	assert(index < device->queue_count);
+	queue->stats.passes++;
+	if (queue->slots && device->model->ops->poll)
+		device->model->ops->poll(device->model, index);
+	if (queue->open)
+		r = take(queue, budget);
+	publish(queue);
+	more = queue->open && (r == RING_CHAIN || (r == RING_EMPTY && ring_arm(&queue->ring)));
+	if (needs_settling(queue) && !queue->settling) {
+		queue->settling = true;
+		device->host->ops->settle(device->host);
+	}
+	return more;
+}
+
+int device_queue_poll_fd(struct device *device, unsigned index)
+{
+	assert(index < device->queue_count);
+	if (!device->queues[index].slots || !device->model->ops->poll_fd)
+		return -1;
+	return device->model->ops->poll_fd(device->model, index);
+}

@@ -1,0 +1,314 @@
+/*
+ * Virtqueues as the driver sets them up, and their coming to life and standing
+ * still. What a queue needs to work (slots, backend channel) is made when it
+ * first starts and kept over suspensions and resets, so that a move does not
+ * wait for it; it goes when the driver does.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device_internal.h"
+
+/* May addresses and bases be set now? (linux 6.8+ vhost_vdpa_vring_ioctl) */
+static bool setup_allowed(const struct device *device)
+{
+	if (!(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return true;
+	return device->state == STATE_SUSPENDED && (device->holders & HOLDER_DRIVER);
+}
+
+int device_set_vq_num(struct device *device, unsigned index, uint16_t num)
+{
+	assert(index < device->queue_count);
+	if (!num || (num & (num - 1)) || num > device->options.queue_size)
+		return -EINVAL;
+	device->queues[index].num = num;
+	return 0;
+}
+
+uint16_t device_get_vq_size(const struct device *device, unsigned index)
+{
+	assert(index < device->queue_count);
+	return device->queues[index].num;
+}
+
+int device_set_vq_address(struct device *device, unsigned index, uint64_t desc, uint64_t driver,
+			  uint64_t used)
+{
+	struct queue *queue = &device->queues[index];
+
+	assert(index < device->queue_count);
+	if (!setup_allowed(device))
+		return -EINVAL;
+	queue->desc = desc;
+	queue->driver = driver;
+	queue->used = used;
+	return 0;
+}
+
+int device_set_vq_state(struct device *device, unsigned index, uint32_t base)
+{
+	assert(index < device->queue_count);
+	if (!setup_allowed(device) || base > UINT16_MAX)
+		return -EINVAL;
+	device->queues[index].base = base;
+	return 0;
+}
+
+int device_get_vq_state(struct device *device, unsigned index, uint32_t *base)
+{
+	struct queue *queue = &device->queues[index];
+
+	assert(index < device->queue_count);
+	if (device->state == STATE_SUSPENDED || device->state == STATE_RESET) {
+		*base = queue->base; /* S6 */
+		return 0;
+	}
+	exclude_begin(device);
+	*base = queue->ring.started ? ring_base(&queue->ring) : queue->base;
+	exclude_end(device);
+	return 0;
+}
+
+bool device_get_vq_ready(const struct device *device, unsigned index)
+{
+	assert(index < device->queue_count);
+	return device->queues[index].ready;
+}
+
+unsigned device_get_vq_group(const struct device *device, unsigned index)
+{
+	const struct model_ops *ops = device->model->ops;
+
+	return ops->queue_group ? ops->queue_group(device->model, index) : 0;
+}
+
+int device_set_group_asid(struct device *device, unsigned group, unsigned asid)
+{
+	if (group >= device->group_count || asid >= device->options.asids)
+		return -EINVAL;
+	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		return -EBUSY;
+	device->group_asid[group] = asid;
+	return 0;
+}
+
+struct space *queue_space(const struct queue *queue)
+{
+	struct device *device = queue->device;
+	unsigned group = device_get_vq_group(device, queue->index);
+	struct space **space = &device->spaces[device->group_asid[group]];
+
+	if (!*space && device->client)
+		*space = space_new(device->client);
+	return *space;
+}
+
+/* Makes slots and opens the model's side. Returns 0 or a negative errno with the fault filled. */
+static int prepare(struct queue *queue, struct fault *f)
+{
+	struct device *device = queue->device;
+	unsigned count = device->options.queue_size;
+	int r;
+
+	if (queue->slots)
+		return 0;
+	queue->slots = aligned_alloc(64, count * queue_slot_size(device));
+	queue->segments = calloc((size_t)count * CHAIN_MAX_SEGMENTS, sizeof(struct segment));
+	if (!queue->slots || !queue->segments) {
+		r = fault(f, -ENOMEM, "no memory for queue %u", queue->index);
+		goto fail;
+	}
+	if (device->model->ops->queue_start) {
+		r = device->model->ops->queue_start(device->model, queue->index, count, f);
+		if (r < 0)
+			goto fail;
+	}
+	queue->slot_count = count;
+	queue->free = NULL;
+	for (unsigned i = count; i-- > 0;) {
+		struct request *request = queue_slot(queue, i);
+
+		memset(request, 0, sizeof(*request));
+		request->chain.segments = queue->segments + (size_t)i * CHAIN_MAX_SEGMENTS;
+		request->chain.max_segments = CHAIN_MAX_SEGMENTS;
+		request->sink = &queue_sink;
+		request->owner = queue;
+		request->queue = (uint16_t)queue->index;
+		request->next = queue->free;
+		queue->free = request;
+	}
+	device->host->ops->queue_changed(device->host, queue->index, true);
+	return 0;
+fail:
+	free(queue->slots);
+	free(queue->segments);
+	queue->slots = NULL;
+	queue->segments = NULL;
+	return r;
+}
+
+/* Lets a ready queue take chains, from where it stood. Workers excluded. */
+void queue_open(struct queue *queue)
+{
+	struct device *device = queue->device;
+	struct ring_setup setup = {.num = queue->num,
+				   .desc = queue->desc,
+				   .driver = queue->driver,
+				   .device = queue->used,
+				   .base = queue->base,
+				   .features = device->features};
+	struct space *space = queue_space(queue);
+	struct fault f = {0};
+
+	if (!space)
+		fault(&f, -EINVAL, "queue %u is enabled, and there is no client memory",
+		      queue->index);
+	if (space && prepare(queue, &f) == 0 && !queue->ring.started &&
+	    ring_start(&queue->ring, &setup, space) < 0)
+		fault(&f, -EINVAL, "queue %u cannot start with %u entries at %u", queue->index,
+		      queue->num, queue->base);
+	if (f.code < 0) {
+		device_break(device, f.text);
+		return;
+	}
+	queue->open = true;
+	queue->discard = false;
+	queue->unmapped = false;
+	/* Also a look at the ring without any kick (S8). */
+	device->host->ops->wake_queue(device->host, queue->index);
+}
+
+/* Takes no more chains. Workers excluded. */
+void queue_close(struct queue *queue, bool discard)
+{
+	queue->open = false;
+	if (discard)
+		queue->discard = true;
+}
+
+/* Nothing is in flight: the ring's position moves into the base. Workers excluded. */
+void queue_freeze(struct queue *queue)
+{
+	if (!queue->ring.started)
+		return;
+	assert(!queue->in_flight);
+	/* Whoever goes on from here expects kicks; there is still time to say so (S4). */
+	ring_arm(&queue->ring);
+	queue->base = ring_base(&queue->ring);
+	ring_stop(&queue->ring);
+}
+
+/* Back to what a new device has. Workers excluded, nothing in flight. */
+void queue_clear(struct queue *queue)
+{
+	assert(!queue->in_flight);
+	if (queue->ring.started)
+		ring_stop(&queue->ring);
+	if (queue->disable_done)
+		device_answer(queue->device, queue->disable_done, queue->disable_arg, 0);
+	queue->disable_done = NULL;
+	queue->num = (uint16_t)queue->device->options.queue_size;
+	queue->desc = queue->driver = queue->used = 0;
+	queue->base = 0;
+	queue->ready = queue->open = queue->kicked = queue->unmapped = false;
+	queue->refusal[0] = '\0';
+	ring_init(&queue->ring);
+}
+
+/* The driver is gone: give back what the queue needed to work. */
+void queue_forget(struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	if (!queue->slots)
+		return;
+	device->host->ops->queue_changed(device->host, queue->index, false);
+	if (device->model->ops->queue_stop)
+		device->model->ops->queue_stop(device->model, queue->index);
+	free(queue->slots);
+	free(queue->segments);
+	queue->slots = NULL;
+	queue->segments = NULL;
+	queue->free = NULL;
+	queue->slot_count = 0;
+}
+
+void queue_settle_disable(struct queue *queue)
+{
+	if (!queue->disable_done || queue->in_flight)
+		return;
+	queue_freeze(queue);
+	device_answer(queue->device, queue->disable_done, queue->disable_arg, 0);
+	queue->disable_done = NULL;
+}
+
+static void disable(struct queue *queue, device_done done, void *arg, uint64_t now_ms)
+{
+	struct device *device = queue->device;
+
+	queue_close(queue, false);
+	if (!queue->in_flight || queue->disable_done) {
+		if (!queue->in_flight)
+			queue_freeze(queue);
+		device_answer(device, done, arg, 0);
+		return;
+	}
+	queue->disable_done = done;
+	queue->disable_arg = arg;
+	queue->disable_at = now_ms + device->options.suspend_timeout_ms;
+	deadline_update(device);
+}
+
+void device_set_vq_ready(struct device *device, unsigned index, bool ready, uint64_t now_ms,
+			 device_done done, void *arg)
+{
+	struct queue *queue = &device->queues[index];
+
+	assert(index < device->queue_count);
+	if (ready == queue->ready) {
+		device_answer(device, done, arg, 0);
+	} else {
+		exclude_begin(device);
+		queue->ready = ready;
+		if (!ready)
+			disable(queue, done, arg, now_ms);
+		else if (device->state == STATE_RUNNING)
+			queue_open(queue); /* else when the device starts (S8) */
+		if (ready)
+			device_answer(device, done, arg, 0);
+		exclude_end(device);
+	}
+	device_give_answers(device);
+}
+
+/* Workers excluded. */
+unsigned device_count_in_flight(const struct device *device)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < device->queue_count; i++)
+		n += device->queues[i].in_flight;
+	return n;
+}
+
+unsigned device_in_flight(struct device *device)
+{
+	unsigned n;
+
+	exclude_begin(device);
+	n = device_count_in_flight(device);
+	exclude_end(device);
+	return n;
+}
+
+void device_get_vq_stats(struct device *device, unsigned index, struct device_queue_stats *stats)
+{
+	assert(index < device->queue_count);
+	exclude_begin(device);
+	*stats = device->queues[index].stats;
+	stats->in_flight = device->queues[index].in_flight;
+	exclude_end(device);
+}

@@ -1,0 +1,125 @@
+/* Address spaces of a device: which queue translates in which, and IOTLB changes. */
+#include <assert.h>
+#include <errno.h>
+
+#include "device/device_internal.h"
+
+int device_set_client(struct device *device, struct client_memory *memory)
+{
+	if (device_in_flight(device) || device->state == STATE_RESETTING)
+		return -EBUSY;
+	exclude_begin(device);
+	spaces_clear(device);
+	device->client = memory;
+	exclude_end(device);
+	return 0;
+}
+
+/* Makes the space of an ASID when it is first named. Returns NULL when memory is short. */
+static struct space *space_of(struct device *device, unsigned asid)
+{
+	if (!device->spaces[asid])
+		device->spaces[asid] = space_new(device->client);
+	if (device->spaces[asid] && device->batching && space_begin(device->spaces[asid]) < 0)
+		return NULL;
+	return device->spaces[asid];
+}
+
+/* Rings that were not mapped when last looked at may be now. */
+static void look_again(struct device *device)
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].open && device->queues[i].unmapped)
+			device->host->ops->wake_queue(device->host, i);
+}
+
+int device_dma_map(struct device *device, unsigned asid, uint64_t iova, uint64_t size,
+		   uint64_t uaddr, uint8_t perm)
+{
+	struct space *space;
+	int r = -ENOMEM;
+
+	if (asid >= device->options.asids || !device->client)
+		return -EINVAL;
+	exclude_begin(device);
+	space = space_of(device, asid);
+	if (space)
+		r = space_add(space, iova, size, uaddr, perm);
+	if (r == 0 && !device->batching)
+		look_again(device);
+	exclude_end(device);
+	return r;
+}
+
+int device_dma_unmap(struct device *device, unsigned asid, uint64_t iova, uint64_t size)
+{
+	struct space *space;
+	int r = -ENOMEM;
+
+	if (asid >= device->options.asids || !device->client)
+		return -EINVAL;
+	exclude_begin(device);
+	space = space_of(device, asid);
+	if (space) {
+		space_remove(space, iova, size);
+		r = 0;
+	}
+	spaces_reap(device);
+	exclude_end(device);
+	return r;
+}
+
+void device_dma_batch(struct device *device, bool begin)
+{
+	exclude_begin(device);
+	device->batching = begin;
+	for (unsigned i = 0; i < device->options.asids; i++)
+		if (!begin && device->spaces[i])
+			space_commit(device->spaces[i]);
+	if (!begin) {
+		look_again(device);
+		spaces_reap(device);
+	}
+	exclude_end(device);
+}
+
+/* The oldest generation of a space in which a request in flight was translated. */
+static uint64_t oldest_generation(const struct device *device, const struct space *space)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		const struct queue *queue = &device->queues[i];
+
+		for (unsigned k = 0; queue->in_flight && k < queue->slot_count; k++) {
+			const struct request *request = queue_slot(queue, k);
+
+			if (request->sequence && request->chain.space == space &&
+			    request->generation < oldest)
+				oldest = request->generation;
+		}
+	}
+	return oldest;
+}
+
+/* Unmaps what nobody can be using any more. Workers excluded. */
+void spaces_reap(struct device *device)
+{
+	for (unsigned i = 0; i < device->options.asids; i++) {
+		struct space *space = device->spaces[i];
+
+		if (space && space_has_retired(space))
+			space_reap(space, oldest_generation(device, space));
+	}
+}
+
+/* Forgets every mapping. Workers excluded, nothing in flight. */
+void spaces_clear(struct device *device)
+{
+	assert(!device_count_in_flight(device));
+	for (unsigned i = 0; i < device->options.asids; i++) {
+		space_free(device->spaces[i]);
+		device->spaces[i] = NULL;
+	}
+	device->batching = false;
+}

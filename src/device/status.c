@@ -1,0 +1,94 @@
+/* Features, status and reset: what the driver negotiates (kernel: vhost_vdpa_set_status). */
+#include <errno.h>
+
+#include "device/device_internal.h"
+
+#define BIT(n) (1ull << (n))
+
+/* What the rings and the transport offer, for every device type. */
+#define RING_FEATURES                                                                              \
+	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |                                 \
+	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX))
+
+/* Without these two we could not serve the driver (sim: vdpasim_set_driver_features). */
+#define REQUIRED_FEATURES (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
+
+uint64_t device_get_device_features(const struct device *device)
+{
+	uint64_t offered = device->model->ops->features(device->model) | RING_FEATURES;
+
+	return offered & ~(device->options.features_off & ~REQUIRED_FEATURES);
+}
+
+int device_set_driver_features(struct device *device, uint64_t features)
+{
+	if (device->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		return -EBUSY;
+	features &= device_get_device_features(device);
+	if ((features & REQUIRED_FEATURES) != REQUIRED_FEATURES)
+		return -EINVAL;
+	device->features = features;
+	return 0;
+}
+
+uint64_t device_get_driver_features(const struct device *device)
+{
+	return device->features;
+}
+
+uint8_t device_get_status(const struct device *device)
+{
+	return device->status;
+}
+
+static enum device_event status_event(uint8_t status)
+{
+	if (status & VIRTIO_CONFIG_S_DRIVER_OK)
+		return EV_DRIVER_OK;
+	if (status & VIRTIO_CONFIG_S_FEATURES_OK)
+		return EV_FEATURES_OK;
+	return EV_NEGOTIATE;
+}
+
+int device_set_status(struct device *device, uint8_t status, uint64_t now_ms)
+{
+	uint8_t old = device->status;
+	int r;
+
+	if (!status || (old & ~status))
+		return -EINVAL;
+	exclude_begin(device);
+	device->status = status;
+	if (status_event(status) != EV_NEGOTIATE && status_event(old) == EV_NEGOTIATE &&
+	    device->model->ops->negotiated)
+		device->model->ops->negotiated(device->model, device->features);
+	r = device_take(device, status_event(status));
+	if (r < 0)
+		device->status = old;
+	exclude_end(device);
+	device_give_answers(device);
+	return r;
+}
+
+void device_reset(struct device *device, enum device_event event, uint64_t now_ms, device_done done,
+		  void *arg)
+{
+	uint64_t at = now_ms + device->options.suspend_timeout_ms;
+	int r = -EBUSY;
+
+	exclude_begin(device);
+	if (event != EV_OPERATOR_RESET)
+		device->holders &= ~(unsigned)HOLDER_DRIVER;
+	if (event == EV_DRIVER_GONE)
+		device->gone = true;
+	if (event == EV_OPERATOR_RESET && device->state != STATE_BROKEN)
+		fault(&device->broken, -EIO, "the operator asked for a reset");
+	if (waiter_add(device, 0, at, done, arg))
+		r = device_take(device, event);
+	else
+		device_answer(device, done, arg, r);
+	if (r < 0)
+		reset_waiters_answer(device, r);
+	exclude_end(device);
+	device_give_answers(device);
+}

@@ -1,0 +1,235 @@
+/*
+ * Suspension: who holds the device, who waits for it to stand still, and until
+ * when. The barrier itself is in the table: HOLD stops the queues, DRAINED
+ * freezes them, DEADLINE lets them go on (S10).
+ */
+#include <errno.h>
+
+#include "device/device_internal.h"
+
+struct waiter *waiter_add(struct device *device, enum device_holder holder, uint64_t at,
+			  device_done done, void *arg)
+{
+	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++) {
+		struct waiter *waiter = &device->waiters[i];
+
+		if (waiter->done)
+			continue;
+		*waiter = (struct waiter){.holder = holder, .done = done, .arg = arg, .at = at};
+		return waiter;
+	}
+	return NULL;
+}
+
+static void waiter_answer(struct device *device, struct waiter *waiter, int result)
+{
+	device_answer(device, waiter->done, waiter->arg, result);
+	waiter->done = NULL;
+}
+
+void waiters_answer(struct device *device, unsigned holders, int result)
+{
+	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++) {
+		struct waiter *waiter = &device->waiters[i];
+
+		if (waiter->done && (waiter->holder & holders))
+			waiter_answer(device, waiter, result);
+	}
+}
+
+void reset_waiters_answer(struct device *device, int result)
+{
+	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++) {
+		struct waiter *waiter = &device->waiters[i];
+
+		if (waiter->done && !waiter->holder)
+			waiter_answer(device, waiter, result);
+	}
+}
+
+/* Whether anybody still waits on behalf of this holder. */
+static bool is_waiting(const struct device *device, enum device_holder holder)
+{
+	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++)
+		if (device->waiters[i].done && device->waiters[i].holder == holder)
+			return true;
+	return false;
+}
+
+/* Tells the host the nearest deadline. */
+void deadline_update(struct device *device)
+{
+	uint64_t at = 0;
+
+	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++)
+		if (device->waiters[i].done && (!at || device->waiters[i].at < at))
+			at = device->waiters[i].at;
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		const struct queue *queue = &device->queues[i];
+
+		if (queue->disable_done && (!at || queue->disable_at < at))
+			at = queue->disable_at;
+	}
+	device->host->ops->set_deadline(device->host, at);
+}
+
+bool device_can_suspend(const struct device *device)
+{
+	return !device->options.no_suspend;
+}
+
+bool device_can_resume(const struct device *device)
+{
+	return !device->options.no_suspend && !device->options.no_resume;
+}
+
+unsigned device_holders(const struct device *device)
+{
+	return device->holders;
+}
+
+/* Takes the hold and waits. Workers excluded. Returns 0, or what to answer at once. */
+static int hold(struct device *device, enum device_holder holder, uint64_t at, device_done done,
+		void *arg)
+{
+	bool had = device->holders & holder;
+	struct waiter *waiter = waiter_add(device, holder, at, done, arg);
+	int r;
+
+	if (!waiter)
+		return -EBUSY;
+	device->holders |= holder;
+	r = device_take(device, EV_HOLD);
+	if (r < 0) {
+		waiter->done = NULL;
+		if (!had)
+			device->holders &= ~(unsigned)holder;
+	}
+	return r;
+}
+
+void device_suspend(struct device *device, enum device_holder holder, uint64_t now_ms,
+		    uint32_t timeout_ms, device_done done, void *arg)
+{
+	uint64_t at = now_ms + (timeout_ms ? timeout_ms : device->options.suspend_timeout_ms);
+	int r = 0;
+
+	/* linux 6.9+ vhost_vdpa_suspend: without DRIVER_OK it succeeds and does nothing (S1). */
+	if (holder == HOLDER_DRIVER && !(device->status & VIRTIO_CONFIG_S_DRIVER_OK)) {
+		device_answer(device, done, arg, 0);
+	} else if (holder == HOLDER_DRIVER && !device_can_suspend(device)) {
+		device_answer(device, done, arg, -EOPNOTSUPP);
+	} else {
+		exclude_begin(device);
+		r = hold(device, holder, at, done, arg);
+		exclude_end(device);
+		if (r < 0)
+			device_answer(device, done, arg, r);
+	}
+	device_give_answers(device);
+}
+
+int device_resume(struct device *device, enum device_holder holder)
+{
+	if (holder == HOLDER_DRIVER && !(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return 0;
+	if (holder == HOLDER_DRIVER && !device_can_resume(device))
+		return -EOPNOTSUPP;
+	if (!(device->holders & holder))
+		return 0; /* S11 */
+	exclude_begin(device);
+	device->holders &= ~(unsigned)holder;
+	waiters_answer(device, holder, -ECANCELED);
+	if (!device->holders)
+		device_take(device, EV_RELEASE);
+	exclude_end(device);
+	device_give_answers(device);
+	return 0;
+}
+
+/* Gives up on the waiters whose time is over, and on what they alone wanted. */
+static void expire_waiters(struct device *device, uint64_t now_ms)
+{
+	bool reset_expired = false;
+
+	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++) {
+		struct waiter *waiter = &device->waiters[i];
+
+		if (!waiter->done || waiter->at > now_ms)
+			continue;
+		if (!waiter->holder) {
+			reset_expired = true;
+			continue; /* the table answers it */
+		}
+		waiter_answer(device, waiter, -ETIMEDOUT);
+		if (!is_waiting(device, waiter->holder))
+			device->holders &= ~(unsigned)waiter->holder;
+	}
+	if (device->state == STATE_SUSPENDING && !device->holders) {
+		log_info(device->name, "not suspended: %u requests did not come back in time",
+			 device_count_in_flight(device));
+		device_take(device, EV_DEADLINE);
+	}
+	if (device->state == STATE_RESETTING && reset_expired) {
+		fault(&device->broken, -ETIMEDOUT,
+		      "the backend did not give %u requests back for a reset",
+		      device_count_in_flight(device));
+		device_take(device, EV_DEADLINE);
+	}
+}
+
+/* A queue that was to be disabled and does not drain. */
+static void expire_disables(struct device *device, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		struct queue *queue = &device->queues[i];
+
+		if (!queue->disable_done || queue->disable_at > now_ms)
+			continue;
+		device_answer(device, queue->disable_done, queue->disable_arg, 0);
+		queue->disable_done = NULL;
+		device_break(device, "the backend did not give a disabled queue's requests back");
+	}
+}
+
+void device_deadline(struct device *device, uint64_t now_ms)
+{
+	exclude_begin(device);
+	expire_waiters(device, now_ms);
+	expire_disables(device, now_ms);
+	deadline_update(device);
+	exclude_end(device);
+	device_give_answers(device);
+}
+
+/* Passes on what a worker found in one queue. Workers excluded. */
+static void settle_queue(struct device *device, struct queue *queue)
+{
+	struct space *space = queue_space(queue);
+
+	queue->settling = false;
+	if (device->state != STATE_RUNNING && device->state != STATE_SUSPENDING)
+		return;
+	if (queue->refusal[0])
+		device_break(device, queue->refusal);
+	else if (queue->ring.broken)
+		device_break(device, ring_reason(&queue->ring));
+	else if (space && space_lost(space))
+		device_break(device, "client memory went away (a truncated file?)");
+	queue->refusal[0] = '\0';
+}
+
+void device_settle(struct device *device)
+{
+	exclude_begin(device);
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		settle_queue(device, &device->queues[i]);
+		queue_settle_disable(&device->queues[i]);
+	}
+	if ((device->state == STATE_SUSPENDING || device->state == STATE_RESETTING) &&
+	    !device_count_in_flight(device))
+		device_take(device, EV_DRAINED);
+	spaces_reap(device);
+	exclude_end(device);
+	device_give_answers(device);
+}
