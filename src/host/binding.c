@@ -1,0 +1,116 @@
+/* The eventfds and poll fds of a running device: who watches them, who writes them. */
+#include "host/runner_internal.h"
+
+#include <unistd.h>
+
+#include "host/eventfd.h"
+#include "util/log.h"
+
+void binding_init(struct runner *runner)
+{
+	for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++) {
+		runner->kick[i].fd = -1;
+		runner->poll_fd[i] = -1;
+		runner->call[i] = -1;
+	}
+	runner->config_call = -1;
+}
+
+static void unbind_kick(struct runner *runner, unsigned queue)
+{
+	struct kick_binding *kick = &runner->kick[queue];
+
+	if (kick->fd < 0)
+		return;
+	/* the client has the file open, too: closing our descriptor would not end the watch */
+	worker_unwatch(runner_lane(runner, queue)->worker, kick->fd);
+	close(kick->fd);
+	kick->fd = -1;
+}
+
+/*
+ * Watching reports a counter above 0 at once: that is the kick that the kernel gives at binding
+ * (vhost_poll_start looks at the file's state), and how a kick made while unbound is found.
+ */
+int runner_bind_kick(struct runner *runner, unsigned queue, int fd)
+{
+	struct kick_binding *kick = &runner->kick[queue];
+	uint64_t id = 0;
+	int ret;
+
+	if (fd < 0) {
+		unbind_kick(runner, queue);
+		return 0;
+	}
+	ret = eventfd_identify(fd, &id);
+	if (!ret && id && kick->fd >= 0 && kick->id == id) {
+		close(fd); /* the same file again changes nothing (vhost_vring_ioctl: eventfp) */
+		return 0;
+	}
+	if (ret)
+		goto refuse;
+	ret = worker_watch(runner_lane(runner, queue)->worker, fd, WORKER_EDGE,
+			   lane_token_kick(queue));
+	if (ret)
+		goto refuse;
+	unbind_kick(runner, queue);
+	*kick = (struct kick_binding){.fd = fd, .id = id};
+	return 0;
+refuse:
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+void runner_bind_call(struct runner *runner, unsigned queue, int fd)
+{
+	int old;
+
+	runner_exclude_begin(runner);
+	old = runner->call[queue];
+	runner->call[queue] = fd;
+	runner_exclude_end(runner);
+	if (old >= 0)
+		close(old);
+}
+
+void runner_bind_config_call(struct runner *runner, int fd)
+{
+	if (runner->config_call >= 0)
+		close(runner->config_call);
+	runner->config_call = fd;
+}
+
+void binding_forget(struct runner *runner, bool everything)
+{
+	unsigned queues = device_get_vqs_count(runner->device);
+
+	runner_exclude_begin(runner);
+	for (unsigned i = 0; i < queues; i++) {
+		runner_bind_call(runner, i, -1);
+		if (everything)
+			unbind_kick(runner, i);
+	}
+	if (everything)
+		runner_bind_config_call(runner, -1);
+	runner_exclude_end(runner);
+}
+
+void binding_watch_queue(struct runner *runner, unsigned queue, bool started)
+{
+	struct worker *worker = runner_lane(runner, queue)->worker;
+	int fd = started ? device_queue_poll_fd(runner->device, queue) : -1;
+	int ret;
+
+	if (runner->poll_fd[queue] >= 0)
+		worker_unwatch(worker, runner->poll_fd[queue]);
+	runner->poll_fd[queue] = -1;
+	if (fd < 0)
+		return;
+	ret = worker_watch(worker, fd, WORKER_LEVEL, lane_token_poll(queue));
+	if (ret)
+		log_error(device_name(runner->device),
+			  "queue %u: completions cannot be watched (error %d)", queue, -ret);
+	else
+		runner->poll_fd[queue] = fd;
+}

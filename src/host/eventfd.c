@@ -1,0 +1,68 @@
+/* Eventfds shared with a client: see eventfd.h. */
+#include "host/eventfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Finds "eventfd-id: N" (Linux 5.2) in /proc/self/fdinfo/FD; 0 without the line in an eventfd's. */
+static int parse_fdinfo(const char *text, uint64_t *id)
+{
+	const char *line = strstr(text, "eventfd-id:");
+
+	if (!strstr(text, "eventfd-count:"))
+		return -EINVAL;
+	*id = line ? strtoull(line + strlen("eventfd-id:"), NULL, 10) : 0;
+	return 0;
+}
+
+static int read_fdinfo(int fd, char *text, size_t size)
+{
+	char path[48];
+	ssize_t got;
+	int info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	if (info < 0)
+		return -EBADF;
+	got = read(info, text, size - 1);
+	close(info);
+	if (got < 0)
+		return -EINVAL;
+	text[got] = '\0';
+	return 0;
+}
+
+int eventfd_identify(int fd, uint64_t *id)
+{
+	struct pollfd look = {.fd = fd};
+	char text[512];
+	int ret;
+
+	if (fd < 0)
+		return -EBADF;
+	ret = read_fdinfo(fd, text, sizeof(text));
+	if (!ret)
+		ret = parse_fdinfo(text, id);
+	if (ret)
+		return ret;
+	if (poll(&look, 1, 0) > 0 && look.revents & POLLERR)
+		return -EINVAL;
+	return 0;
+}
+
+void eventfd_signal(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLOUT};
+	uint64_t one = 1;
+
+	if (fd < 0 || poll(&look, 1, 0) <= 0 || !(look.revents & POLLOUT))
+		return;
+	if (write(fd, &one, sizeof(one)) < 0)
+		return; /* EAGAIN: full, so it is signalled */
+}

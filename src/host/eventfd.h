@@ -1,0 +1,19 @@
+/* Eventfds that somebody else shares with us: which one is it, and a signal that never blocks. */
+#ifndef UVDPA_HOST_EVENTFD_H
+#define UVDPA_HOST_EVENTFD_H
+
+#include <stdint.h>
+
+/*
+ * Returns 0 and a number that all descriptors of the same eventfd share while one is open, or
+ * -EBADF, or -EINVAL: not an eventfd, or one that is at 2^64 - 1 (kernel: vhost_poll_start).
+ */
+int eventfd_identify(int fd, uint64_t *id);
+
+/*
+ * Adds 1, as the kernel's eventfd_signal does: if the counter is full, it stays full. -1 is
+ * allowed and does nothing. O_NONBLOCK would be the client's own flag, so it is not touched.
+ */
+void eventfd_signal(int fd);
+
+#endif

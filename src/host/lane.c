@@ -1,0 +1,132 @@
+/*
+ * Lanes: the passes of a device's workers.
+ *
+ * Theory of operation
+ * -------------------
+ * A queue is run because its kick eventfd was written, because its model's fd
+ * is readable, or because somebody asked (lane_want). All three end as a bit in
+ * `active`, which only the worker's thread touches; it stays set until
+ * device_run_queue says that the queue is idle. One pass gives every active
+ * queue a bounded share, so the gate is never held for long.
+ *
+ * What a pass finds out about the device as a whole (drained, broken) needs
+ * control. Taking the runner's lock inside a pass could deadlock with a
+ * controller that holds the lock and waits at our gate; so a flag is set, and
+ * after the pass, with the gate open, the same thread takes the lock and
+ * settles. The last completion of a suspension is thereby answered without a
+ * change of thread.
+ */
+#include "host/runner_internal.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Chains per queue and pass: with a fast backend some ten microseconds. */
+#define BUDGET 64
+
+#define TOKEN_POLL_FIRST UINT64_C(256)
+
+uint64_t lane_token_kick(unsigned queue)
+{
+	return queue;
+}
+
+uint64_t lane_token_poll(unsigned queue)
+{
+	return TOKEN_POLL_FIRST + queue;
+}
+
+struct lane *runner_lane(struct runner *runner, unsigned queue)
+{
+	return &runner->lanes[queue % runner->lane_count];
+}
+
+static void lane_ready(void *arg, uint64_t token)
+{
+	struct lane *lane = arg;
+	uint64_t expirations;
+
+	if (token == LANE_TOKEN_TIMER) {
+		/* EAGAIN: it was set anew meanwhile, and an early call does no harm */
+		if (read(lane->runner->timer, &expirations, sizeof(expirations)) < 0)
+			return;
+		atomic_store(&lane->runner->deadline_due, true);
+	} else if (token >= TOKEN_POLL_FIRST) {
+		lane->active |= UINT64_C(1) << (token - TOKEN_POLL_FIRST);
+	} else {
+		lane->kicked |= UINT64_C(1) << token;
+	}
+}
+
+static bool lane_pass(void *arg)
+{
+	struct lane *lane = arg;
+	struct device *device = lane->runner->device;
+	uint64_t todo;
+
+	for (todo = lane->kicked; todo; todo &= todo - 1)
+		device_kick_vq(device, (unsigned)__builtin_ctzll(todo));
+	lane->active |= lane->kicked | atomic_exchange(&lane->wanted, 0);
+	lane->kicked = 0;
+	for (todo = lane->active; todo; todo &= todo - 1)
+		if (!device_run_queue(device, (unsigned)__builtin_ctzll(todo), BUDGET))
+			lane->active &= ~(todo & -todo);
+	return lane->active != 0;
+}
+
+static void lane_after(void *arg)
+{
+	struct lane *lane = arg;
+	struct runner *runner = lane->runner;
+
+	/* loads first: this is run after every pass, and the flags are rarely set */
+	if (atomic_load(&runner->deadline_due) && atomic_exchange(&runner->deadline_due, false)) {
+		device_deadline(runner_lock(runner), runner_now_ms());
+		runner_unlock(runner);
+	}
+	while (atomic_load(&runner->settle_wanted) &&
+	       atomic_exchange(&runner->settle_wanted, false)) {
+		device_settle(runner_lock(runner));
+		runner_unlock(runner);
+	}
+}
+
+const struct worker_ops lane_ops = {
+	.ready = lane_ready,
+	.pass = lane_pass,
+	.after = lane_after,
+};
+
+void lane_want(struct runner *runner, unsigned queue)
+{
+	struct lane *lane = runner_lane(runner, queue);
+
+	atomic_fetch_or(&lane->wanted, UINT64_C(1) << queue);
+	worker_wake(lane->worker);
+}
+
+void lane_settle(struct runner *runner)
+{
+	atomic_store(&runner->settle_wanted, true);
+	for (unsigned i = 0; i < runner->lane_count; i++)
+		if (worker_is_current(runner->lanes[i].worker))
+			return; /* it looks at the flag after this pass */
+	if (runner->lane_count)
+		worker_wake(runner->lanes[0].worker);
+}
+
+void runner_exclude_begin(struct runner *runner)
+{
+	if (runner->excluded++)
+		return;
+	for (unsigned i = 0; i < runner->lane_count; i++)
+		worker_enter(runner->lanes[i].worker);
+}
+
+void runner_exclude_end(struct runner *runner)
+{
+	if (--runner->excluded)
+		return;
+	for (unsigned i = 0; i < runner->lane_count; i++)
+		worker_leave(runner->lanes[i].worker);
+}

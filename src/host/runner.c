@@ -1,0 +1,257 @@
+/* Runs one device: threads, locks, time. See runner.h. */
+#include "host/runner_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/eventfd.h"
+#include "model/model.h"
+#include "util/log.h"
+
+static struct runner *runner_of(struct device_host *host)
+{
+	return (struct runner *)host; /* its first member */
+}
+
+static void host_exclude_begin(struct device_host *host)
+{
+	runner_exclude_begin(runner_of(host));
+}
+
+static void host_exclude_end(struct device_host *host)
+{
+	runner_exclude_end(runner_of(host));
+}
+
+static void host_notify_queue(struct device_host *host, unsigned queue)
+{
+	eventfd_signal(runner_of(host)->call[queue]);
+}
+
+static void host_notify_config(struct device_host *host)
+{
+	eventfd_signal(runner_of(host)->config_call);
+}
+
+static void host_wake_queue(struct device_host *host, unsigned queue)
+{
+	lane_want(runner_of(host), queue);
+}
+
+static void host_settle(struct device_host *host)
+{
+	lane_settle(runner_of(host));
+}
+
+static void host_set_deadline(struct device_host *host, uint64_t at_ms)
+{
+	struct itimerspec when = {
+		.it_value.tv_sec = (time_t)(at_ms / 1000),
+		.it_value.tv_nsec = (long)(at_ms % 1000) * 1000000,
+	};
+
+	/* an absolute time that is over fires at once; all zero disarms, as at_ms 0 means */
+	timerfd_settime(runner_of(host)->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static void host_queue_changed(struct device_host *host, unsigned queue, bool started)
+{
+	binding_watch_queue(runner_of(host), queue, started);
+}
+
+static void host_forget(struct device_host *host, bool everything)
+{
+	binding_forget(runner_of(host), everything);
+}
+
+static const struct device_host_ops host_ops = {
+	.exclude_begin = host_exclude_begin,
+	.exclude_end = host_exclude_end,
+	.notify_queue = host_notify_queue,
+	.notify_config = host_notify_config,
+	.wake_queue = host_wake_queue,
+	.settle = host_settle,
+	.set_deadline = host_set_deadline,
+	.queue_changed = host_queue_changed,
+	.forget = host_forget,
+};
+
+/* Starts the worker threads. On failure those that run are left to stop_lanes. */
+static int start_lanes(struct runner *runner, unsigned wanted, struct fault *fault_out)
+{
+	unsigned queues = device_get_vqs_count(runner->device);
+	unsigned count = wanted ? wanted : 1;
+	char name[32];
+	int ret;
+
+	if (count > queues)
+		count = queues;
+	runner->lanes = calloc(count, sizeof(*runner->lanes));
+	if (!runner->lanes)
+		return fault(fault_out, -ENOMEM, "no memory for %u workers", count);
+	for (unsigned i = 0; i < count; i++) {
+		struct lane *lane = &runner->lanes[i];
+
+		lane->runner = runner;
+		snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
+		ret = worker_new(name, &lane_ops, lane, &lane->worker, fault_out);
+		if (ret)
+			return ret;
+		runner->lane_count++;
+	}
+	ret = worker_watch(runner->lanes[0].worker, runner->timer, WORKER_LEVEL, LANE_TOKEN_TIMER);
+	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
+}
+
+static void stop_lanes(struct runner *runner)
+{
+	for (unsigned i = 0; i < runner->lane_count; i++)
+		worker_free(runner->lanes[i].worker);
+	runner->lane_count = 0;
+}
+
+static void dispose(struct runner *runner)
+{
+	if (runner->timer >= 0)
+		close(runner->timer);
+	pthread_mutex_destroy(&runner->lock);
+	pthread_mutex_destroy(&runner->claim_lock);
+	pthread_cond_destroy(&runner->reset_over);
+	free(runner->lanes);
+	free(runner);
+}
+
+static struct runner *allocate(void)
+{
+	struct runner *runner = calloc(1, sizeof(*runner));
+
+	if (!runner)
+		return NULL;
+	runner->host.ops = &host_ops;
+	pthread_mutex_init(&runner->lock, NULL);
+	pthread_mutex_init(&runner->claim_lock, NULL);
+	pthread_cond_init(&runner->reset_over, NULL);
+	binding_init(runner);
+	runner->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return runner;
+}
+
+int runner_new(const struct runner_options *options, struct model *model, struct runner **out,
+	       struct fault *fault_out)
+{
+	struct runner *runner = allocate();
+	int ret;
+
+	if (!runner || runner->timer < 0) {
+		ret = fault(fault_out, runner ? -errno : -ENOMEM, "cannot make a device: %s",
+			    strerror(runner ? errno : ENOMEM));
+		model->ops->destroy(model);
+		if (runner)
+			dispose(runner);
+		return ret;
+	}
+	ret = device_new(&options->device, model, &runner->host, &runner->device, fault_out);
+	if (ret) {
+		dispose(runner);
+		return ret;
+	}
+	ret = start_lanes(runner, options->workers, fault_out);
+	if (ret) {
+		stop_lanes(runner);
+		device_free(runner->device);
+		dispose(runner);
+		return ret;
+	}
+	*out = runner;
+	return 0;
+}
+
+static void on_reset(void *arg, int result)
+{
+	struct runner *runner = arg;
+
+	runner->reset_done = true;
+	runner->reset_result = result;
+	pthread_cond_broadcast(&runner->reset_over);
+}
+
+void runner_free(struct runner *runner)
+{
+	runner_lock(runner);
+	device_reset(runner->device, EV_DRIVER_GONE, runner_now_ms(), on_reset, runner);
+	while (!runner->reset_done)
+		pthread_cond_wait(&runner->reset_over, &runner->lock);
+	binding_forget(runner, true);
+	runner_unlock(runner);
+	stop_lanes(runner);
+	if (runner->reset_result) {
+		/* what the backend still has points into the device: it stays until the process
+		 * ends */
+		log_error(device_name(runner->device),
+			  "left as it is: its backend did not give %u requests back",
+			  device_in_flight(runner->device));
+		return;
+	}
+	device_free(runner->device);
+	dispose(runner);
+}
+
+struct device *runner_lock(struct runner *runner)
+{
+	pthread_mutex_lock(&runner->lock);
+	return runner->device;
+}
+
+void runner_unlock(struct runner *runner)
+{
+	assert(!runner->excluded);
+	pthread_mutex_unlock(&runner->lock);
+}
+
+const struct device *runner_device(const struct runner *runner)
+{
+	return runner->device;
+}
+
+uint64_t runner_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int runner_claim(struct runner *runner, const char *who, struct fault *fault_out)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&runner->claim_lock);
+	if (runner->claimant[0])
+		ret = fault(fault_out, -EBUSY,
+			    "device '%s' is in use by %s; it serves one at a time",
+			    device_name(runner->device), runner->claimant);
+	else
+		snprintf(runner->claimant, sizeof(runner->claimant), "%s", *who ? who : "somebody");
+	pthread_mutex_unlock(&runner->claim_lock);
+	return ret;
+}
+
+void runner_unclaim(struct runner *runner)
+{
+	pthread_mutex_lock(&runner->claim_lock);
+	runner->claimant[0] = '\0';
+	pthread_mutex_unlock(&runner->claim_lock);
+}
+
+void runner_claimant(struct runner *runner, char *buffer, size_t size)
+{
+	pthread_mutex_lock(&runner->claim_lock);
+	snprintf(buffer, size, "%s", runner->claimant);
+	pthread_mutex_unlock(&runner->claim_lock);
+}

@@ -1,0 +1,75 @@
+/* What runner.c, lane.c and binding.c share. */
+#ifndef UVDPA_HOST_RUNNER_INTERNAL_H
+#define UVDPA_HOST_RUNNER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "device/device.h"
+#include "device/limits.h"
+#include "host/runner.h"
+#include "loop/worker.h"
+
+/* A worker of a device, and what its queues want. Bit q: queue q. */
+struct lane {
+	struct runner *runner;
+	struct worker *worker;
+	_Atomic uint64_t wanted; /* passes asked for by others; any thread */
+	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
+	uint64_t active;	 /* queues with work to do; likewise */
+};
+
+struct kick_binding {
+	int fd; /* -1: none */
+	uint64_t id;
+};
+
+/*
+ * Fields marked [lock] are read and written with the lock held; those marked [lock+gate] are
+ * written with both the lock and the queue's gate, and read with either.
+ */
+struct runner {
+	struct device_host host;
+	pthread_mutex_t lock;
+	struct device *device;
+	struct lane *lanes;
+	unsigned lane_count;
+	unsigned excluded;	    /* depth of exclude: all gates are ours [lock] */
+	_Atomic bool settle_wanted; /* device_settle is due */
+	_Atomic bool deadline_due;  /* device_deadline is due */
+	int timer;		    /* timerfd, watched by lane 0 */
+
+	struct kick_binding kick[DEVICE_MAX_QUEUES]; /* [lock] */
+	int poll_fd[DEVICE_MAX_QUEUES]; /* what lanes watch for models; -1: none [lock] */
+	int call[DEVICE_MAX_QUEUES];	/* [lock+gate] */
+	int config_call;		/* [lock] */
+
+	pthread_cond_t reset_over;
+	bool reset_done; /* [lock] */
+	int reset_result;
+
+	pthread_mutex_t claim_lock;
+	char claimant[96]; /* "": nobody [claim_lock] */
+};
+
+/* lane.c: the passes. */
+extern const struct worker_ops lane_ops;
+struct lane *runner_lane(struct runner *runner, unsigned queue);
+uint64_t lane_token_kick(unsigned queue);
+uint64_t lane_token_poll(unsigned queue);
+#define LANE_TOKEN_TIMER UINT64_C(1000)
+/* There will be a pass over this queue. Any thread. */
+void lane_want(struct runner *runner, unsigned queue);
+/* device_settle will be called after the pass in progress, or soon. Any thread. */
+void lane_settle(struct runner *runner);
+/* Opens and closes the gates of all lanes; nests. Control only. */
+void runner_exclude_begin(struct runner *runner);
+void runner_exclude_end(struct runner *runner);
+
+/* binding.c: eventfds. */
+void binding_init(struct runner *runner);
+void binding_forget(struct runner *runner, bool everything);
+void binding_watch_queue(struct runner *runner, unsigned queue, bool started);
+
+#endif
