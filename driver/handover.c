@@ -1,0 +1,228 @@
+/*
+ * Hand-over: queues with everything in flight go from one device to another.
+ *
+ *	      source                          target
+ *	1                                     negotiate, map      (before the standstill)
+ *	2     SUSPEND                                             from here on nobody serves
+ *	3     GET_VRING_BASE, compared with the used index
+ *	4     reset (or: queues disabled and unbound)
+ *	5                                     NUM BASE ADDR KICK CALL ENABLE
+ *	6                                     DRIVER_OK
+ *	7                                     one kick per queue
+ *
+ * It is the sequence that works on every kernel since 6.9. Two of its points are not obvious. The base has to be
+ * read before the reset, which zeroes it. And the kick at the end belongs to it: what was announced
+ * before the suspension was announced to the other device.
+ *
+ * A split base carries the available position only and the target takes the used position to be
+ * the same (linux: vdpasim_set_vq_ready()). So a difference at step 3 would lose exactly the
+ * requests in between, and step 3 stops while the source can still be resumed.
+ *
+ * With one device as source and target, step 1 comes after step 4.
+ */
+#include "driver/connection.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "driver/arena.h"
+#include "driver/error.h"
+
+/* The queues on their way. */
+struct luggage {
+	struct uvdpa_queue *queues[DRV_MAX_QUEUES];
+	uint32_t bases[DRV_MAX_QUEUES];
+	struct drv_map maps[DRV_MAX_MAPS];
+	uint64_t features;
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Negotiates exactly `features`, and maps what `maps` says. */
+static int prepare(struct uvdpa_driver *to, uint64_t features, const struct drv_map *maps,
+		   struct uvdpa_error *error)
+{
+	uint64_t got = 0;
+	int r = uvdpa_driver_negotiate(to, features, &got, error);
+
+	if (r < 0)
+		return r;
+	if (got != features)
+		return drv_error(error, -ENOTSUP,
+				 "%s: lacks features 0x%llx that are in use: these queues cannot "
+				 "come here",
+				 to->name, (unsigned long long)(features & ~got));
+	for (unsigned i = 0; i < DRV_MAX_MAPS && r == 0; i++)
+		if (maps[i].memory)
+			r = uvdpa_driver_map(to, maps[i].memory, maps[i].asid, error);
+	return r;
+}
+
+/* Whether the target has everything already. */
+static bool is_prepared(const struct uvdpa_driver *from, const struct uvdpa_driver *to)
+{
+	if (!to->negotiated || to->features != from->features)
+		return false;
+	for (unsigned i = 0; i < DRV_MAX_MAPS; i++) {
+		const struct drv_map *m = &from->maps[i];
+		bool found = !m->memory;
+
+		for (unsigned j = 0; j < DRV_MAX_MAPS && !found; j++)
+			found = to->maps[j].memory == m->memory && to->maps[j].asid == m->asid;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
+			   struct uvdpa_error *error)
+{
+	if (from == to)
+		return drv_error(error, -EINVAL, "%s: a device cannot be prepared for itself",
+				 from->name);
+	if (is_prepared(from, to))
+		return 0;
+	return prepare(to, from->features, from->maps, error);
+}
+
+/* Steps 2 and 3. */
+static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_handover_times *times,
+		struct uvdpa_error *error)
+{
+	int r = uvdpa_driver_suspend(from);
+
+	if (r < 0)
+		return drv_error(error, r, "%s: SUSPEND: %s", from->name, strerror(-r));
+	times->suspended = now_ns();
+	r = uvdpa_driver_get_bases(from, l->bases, DRV_MAX_QUEUES);
+	if (r < 0)
+		return drv_error(error, r, "%s: GET_VRING_BASE: %s", from->name, strerror(-r));
+	times->bases = now_ns();
+	for (unsigned i = 0; i < from->queue_count; i++) {
+		struct uvdpa_queue *q = from->queues[i];
+
+		l->queues[i] = q;
+		if (q && l->bases[i] != uvdpa_queue_position(q))
+			return drv_error(error, -EPROTO,
+					 "%s: queue %u: base %u but used index %u: what lies between "
+					 "would be lost (the device broke clause S3)",
+					 from->name, i, l->bases[i], uvdpa_queue_position(q));
+	}
+	return 0;
+}
+
+/* Step 4, without a reset: the source keeps its suspension and loses its hold on the queues. */
+static int unbind(struct uvdpa_driver *from)
+{
+	for (unsigned i = 0; i < from->queue_count; i++) {
+		int r;
+
+		if (!from->queues[i])
+			continue;
+		r = uvdpa_set_vring_kick(from, i, -1);
+		if (r == 0)
+			r = uvdpa_set_vring_call(from, i, -1);
+		if (r == 0)
+			r = uvdpa_set_vring_enable(from, i, 0);
+		if (r < 0)
+			return r;
+	}
+	drv_detach_all(from);
+	return 0;
+}
+
+/* Steps 5 to 7. */
+static int start(struct uvdpa_driver *to, const struct luggage *l,
+		 struct uvdpa_handover_times *times, struct uvdpa_error *error)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < DRV_MAX_QUEUES && r == 0; i++)
+		if (l->queues[i])
+			r = uvdpa_driver_attach(to, i, l->queues[i], (uint16_t)l->bases[i], error);
+	if (r < 0)
+		return r;
+	times->attached = now_ns();
+	r = drv_driver_ok(to, error);
+	if (r < 0)
+		return r;
+	times->driver_ok = now_ns();
+	r = drv_kick_all(to);
+	if (r < 0)
+		return drv_error(error, r, "%s: kick: %s", to->name, strerror(-r));
+	times->kicked = now_ns();
+	return 0;
+}
+
+/* Keeps the arenas alive and the features known while the source is reset. */
+static void pack(const struct uvdpa_driver *from, struct luggage *l)
+{
+	l->features = from->features;
+	memcpy(l->maps, from->maps, sizeof(l->maps));
+	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
+		if (l->maps[i].memory)
+			drv_memory_get(l->maps[i].memory);
+}
+
+static void unpack(struct luggage *l)
+{
+	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
+		if (l->maps[i].memory)
+			drv_memory_put(l->maps[i].memory);
+}
+
+static int move(struct uvdpa_driver *from, struct uvdpa_driver *to, bool keep, struct luggage *l,
+		struct uvdpa_handover_times *times, struct uvdpa_error *error)
+{
+	int r = stop(from, l, times, error);
+
+	if (r < 0)
+		return r;
+	r = keep ? unbind(from) : uvdpa_driver_reset(from);
+	if (r < 0)
+		return drv_error(error, r, "%s: letting go of the queues: %s", from->name,
+				 strerror(-r));
+	times->released = now_ns();
+	if (from == to) {
+		r = prepare(to, l->features, l->maps, error);
+		if (r < 0)
+			return r;
+		times->prepared = now_ns();
+	}
+	return start(to, l, times, error);
+}
+
+int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned flags,
+		   struct uvdpa_handover_times *times, struct uvdpa_error *error)
+{
+	bool keep = flags & UVDPA_HANDOVER_KEEP_SOURCE;
+	struct uvdpa_handover_times own;
+	struct luggage l;
+	int r;
+
+	if ((flags & ~UVDPA_HANDOVER_KEEP_SOURCE) || (keep && from == to))
+		return drv_error(error, -EINVAL, "%s: hand-over flags 0x%x cannot be", from->name,
+				 flags);
+	times = times ? times : &own;
+	memset(times, 0, sizeof(*times));
+	memset(&l, 0, sizeof(l));
+	times->begin = now_ns();
+	if (from != to) {
+		r = uvdpa_handover_prepare(from, to, error);
+		if (r < 0)
+			return r;
+		times->prepared = now_ns();
+	}
+	pack(from, &l);
+	r = move(from, to, keep, &l, times, error);
+	unpack(&l);
+	return r;
+}

@@ -1,0 +1,90 @@
+/* Looking at a queue: its private counts, and its split ring as it lies in memory, for checkers. */
+#include "driver/queue.h"
+
+#include "driver/arena.h"
+
+int uvdpa_queue_kick_fd(const struct uvdpa_queue *q)
+{
+	return q->kick_fd;
+}
+
+int uvdpa_queue_call_fd(const struct uvdpa_queue *q)
+{
+	return q->call_fd;
+}
+
+const char *uvdpa_queue_fault(const struct uvdpa_queue *q)
+{
+	return q->fault[0] ? q->fault : NULL;
+}
+
+uint16_t uvdpa_queue_size(const struct uvdpa_queue *q)
+{
+	return q->size;
+}
+
+unsigned uvdpa_queue_in_flight(const struct uvdpa_queue *q)
+{
+	return q->in_flight;
+}
+
+unsigned uvdpa_queue_free_descriptors(const struct uvdpa_queue *q)
+{
+	return q->free_count;
+}
+
+uint16_t uvdpa_queue_position(const struct uvdpa_queue *q)
+{
+	return __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE);
+}
+
+void uvdpa_queue_peek(const struct uvdpa_queue *q, struct uvdpa_queue_view *view)
+{
+	view->used_idx = __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE);
+	view->used_flags = __atomic_load_n(&q->used->flags, __ATOMIC_RELAXED);
+	view->avail_event =
+		__atomic_load_n((const uint16_t *)&q->used->ring[q->size], __ATOMIC_RELAXED);
+	view->avail_idx = __atomic_load_n(&q->avail->idx, __ATOMIC_RELAXED);
+	view->avail_flags = __atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED);
+	view->used_event = __atomic_load_n(&q->avail->ring[q->size], __ATOMIC_RELAXED);
+	view->last_used = q->taken;
+	view->unpublished = (uint16_t)(q->added - q->published);
+}
+
+void uvdpa_queue_areas(const struct uvdpa_queue *q, struct uvdpa_queue_areas *areas)
+{
+	q->ring->lengths(q->size, &areas->desc_len, &areas->avail_len, &areas->used_len);
+	areas->desc = q->desc;
+	areas->avail = q->avail;
+	areas->used = q->used;
+	areas->desc_iova = uvdpa_memory_iova(q->memory, q->desc);
+	areas->avail_iova = uvdpa_memory_iova(q->memory, q->avail);
+	areas->used_iova = uvdpa_memory_iova(q->memory, q->used);
+	areas->indirect = q->indirect ? q->tables : NULL;
+	areas->indirect_len = (size_t)q->size * q->indirect * sizeof(struct vring_desc);
+}
+
+void uvdpa_queue_descriptor(const struct uvdpa_queue *q, uint16_t index,
+			    struct uvdpa_descriptor *descriptor)
+{
+	const struct vring_desc *d = &q->desc[index & (q->size - 1)];
+
+	descriptor->addr = __atomic_load_n(&d->addr, __ATOMIC_RELAXED);
+	descriptor->len = __atomic_load_n(&d->len, __ATOMIC_RELAXED);
+	descriptor->flags = __atomic_load_n(&d->flags, __ATOMIC_RELAXED);
+	descriptor->next = __atomic_load_n(&d->next, __ATOMIC_RELAXED);
+}
+
+uint16_t uvdpa_queue_avail_entry(const struct uvdpa_queue *q, uint16_t index)
+{
+	return __atomic_load_n(&q->avail->ring[index & (q->size - 1)], __ATOMIC_RELAXED);
+}
+
+void uvdpa_queue_used_entry(const struct uvdpa_queue *q, uint16_t index, uint32_t *id,
+			    uint32_t *len)
+{
+	const struct vring_used_elem *e = &q->used->ring[index & (q->size - 1)];
+
+	*id = __atomic_load_n(&e->id, __ATOMIC_RELAXED);
+	*len = __atomic_load_n(&e->len, __ATOMIC_RELAXED);
+}
