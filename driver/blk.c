@@ -50,18 +50,19 @@ struct uvdpa_blk {
 
 /* Config ----------------------------------------------------------------------------------- */
 
-/* One field: where it is in config space, which feature makes it real (-1: always), where it goes. */
+/* One field: where it is in config space, which feature makes it real (-1: always), where it goes.
+ */
 struct field {
 	int feature;
 	unsigned offset, size;
 	size_t to;
 };
 
-#define FIELD(feature, member, field_)                                                             \
-	{                                                                                          \
-		feature, offsetof(struct virtio_blk_config, member),                               \
-			sizeof(((struct virtio_blk_config *)0)->member),                           \
-			offsetof(struct uvdpa_blk_config, field_)                                  \
+#define FIELD(feature, member, field_)                                   \
+	{                                                                \
+		feature, offsetof(struct virtio_blk_config, member),     \
+			sizeof(((struct virtio_blk_config *)0)->member), \
+			offsetof(struct uvdpa_blk_config, field_)        \
 	}
 
 static const struct field fields[] = {
@@ -192,7 +193,8 @@ void uvdpa_blk_free(struct uvdpa_blk *blk)
 	free(blk);
 }
 
-/* Puts the request into the ring; takes the slot only if that succeeds. `range`: send the slot's too. */
+/* Puts the request into the ring; takes the slot only if that succeeds. `range`: send the slot's
+ * too. */
 static int send(struct uvdpa_blk *blk, const struct uvdpa_blk_request *r, const void *range)
 {
 	struct uvdpa_segment chain[MAX_DATA + 3];

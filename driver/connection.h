@@ -30,7 +30,8 @@ struct uvdpa_driver {
 	unsigned queue_count;
 };
 
-/* The transport that ioctl(2)s a file: /dev/vhost-vdpa-N or a file of uvdpa's. The fd is the ctx. */
+/* The transport that ioctl(2)s a file: /dev/vhost-vdpa-N or a file of uvdpa's. The fd is the ctx.
+ */
 int drv_file_open(const char *path, bool read_only, const struct uvdpa_transport **ops, void **ctx,
 		  struct uvdpa_error *error);
 

@@ -1,4 +1,5 @@
-/* Filling a struct uvdpa_error: the driver tower's counterpart of util/fault.h, for its public type. */
+/* Filling a struct uvdpa_error: the driver tower's counterpart of util/fault.h, for its public
+ * type. */
 #ifndef UVDPA_DRIVER_ERROR_H
 #define UVDPA_DRIVER_ERROR_H
 

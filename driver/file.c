@@ -1,4 +1,5 @@
-/* The transport over a vhost-vdpa file: the kernel's node, or a regular file in uvdpa's file system. */
+/* The transport over a vhost-vdpa file: the kernel's node, or a regular file in uvdpa's file
+ * system. */
 #include "driver/connection.h"
 
 #include <errno.h>
@@ -43,7 +44,8 @@ int drv_file_open(const char *path, bool read_only, const struct uvdpa_transport
 
 	if (fd < 0 && r == -EBUSY)
 		return drv_error(error, r,
-				 "%s: busy: the device has one user at a time, and has one now", path);
+				 "%s: busy: the device has one user at a time, and has one now",
+				 path);
 	if (fd < 0)
 		return drv_error(error, r, "%s: cannot open it: %s", path, strerror(-r));
 	*ops = &file_transport;

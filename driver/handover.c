@@ -10,9 +10,9 @@
  *	6                                     DRIVER_OK
  *	7                                     one kick per queue
  *
- * It is the sequence that works on every kernel since 6.9. Two of its points are not obvious. The base has to be
- * read before the reset, which zeroes it. And the kick at the end belongs to it: what was announced
- * before the suspension was announced to the other device.
+ * It is the sequence that works on every kernel since 6.9. Two of its points are not obvious. The
+ *base has to be read before the reset, which zeroes it. And the kick at the end belongs to it: what
+ *was announced before the suspension was announced to the other device.
  *
  * A split base carries the available position only and the target takes the used position to be
  * the same (linux: vdpasim_set_vq_ready()). So a difference at step 3 would lose exactly the
@@ -111,10 +111,11 @@ static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_hando
 
 		l->queues[i] = q;
 		if (q && l->bases[i] != uvdpa_queue_position(q))
-			return drv_error(error, -EPROTO,
-					 "%s: queue %u: base %u but used index %u: what lies between "
-					 "would be lost (the device broke clause S3)",
-					 from->name, i, l->bases[i], uvdpa_queue_position(q));
+			return drv_error(
+				error, -EPROTO,
+				"%s: queue %u: base %u but used index %u: what lies between "
+				"would be lost (the device broke clause S3)",
+				from->name, i, l->bases[i], uvdpa_queue_position(q));
 	}
 	return 0;
 }

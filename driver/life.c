@@ -27,9 +27,9 @@
 #define S_DRIVER_OK   (S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)
 
 #define REQUIRED (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
-#define BACKEND_WANTED                                                                             \
-	(BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | BIT(VHOST_BACKEND_F_IOTLB_BATCH) |                    \
-	 BIT(VHOST_BACKEND_F_IOTLB_ASID) | BIT(VHOST_BACKEND_F_SUSPEND) |                          \
+#define BACKEND_WANTED                                                          \
+	(BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | BIT(VHOST_BACKEND_F_IOTLB_BATCH) | \
+	 BIT(VHOST_BACKEND_F_IOTLB_ASID) | BIT(VHOST_BACKEND_F_SUSPEND) |       \
 	 BIT(VHOST_BACKEND_F_RESUME) | BIT(VHOST_BACKEND_F_IOTLB_PERSIST))
 
 /* What an ioctl answered, as a sentence. */
@@ -50,10 +50,12 @@ static int set_and_see(struct uvdpa_driver *drv, uint8_t status, const char *wha
 	r = uvdpa_get_status(drv, &now);
 	if (r < 0)
 		return refused(drv, "GET_STATUS", r, error);
-	if ((now & status) != status || now & (VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_NEEDS_RESET))
-		return drv_error(error, -EPROTO,
-				 "%s: the device refused %s: status 0x%02x was set, 0x%02x is there",
-				 drv->name, what, status, now);
+	if ((now & status) != status ||
+	    now & (VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_NEEDS_RESET))
+		return drv_error(
+			error, -EPROTO,
+			"%s: the device refused %s: status 0x%02x was set, 0x%02x is there",
+			drv->name, what, status, now);
 	return 0;
 }
 
@@ -80,10 +82,11 @@ static int negotiate_features(struct uvdpa_driver *drv, uint64_t wanted, uint64_
 	if (r < 0)
 		return refused(drv, "GET_FEATURES", r, error);
 	if ((offered & REQUIRED) != REQUIRED)
-		return drv_error(error, -ENOTSUP,
-				 "%s: the device offers features 0x%llx, without VERSION_1 (bit 32) "
-				 "or ACCESS_PLATFORM (bit 33)",
-				 drv->name, (unsigned long long)offered);
+		return drv_error(
+			error, -ENOTSUP,
+			"%s: the device offers features 0x%llx, without VERSION_1 (bit 32) "
+			"or ACCESS_PLATFORM (bit 33)",
+			drv->name, (unsigned long long)offered);
 	*features = offered & (wanted | REQUIRED);
 	r = uvdpa_set_features(drv, *features);
 	if (r < 0)
@@ -217,8 +220,9 @@ int uvdpa_driver_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_q
 	int r;
 
 	if (index >= drv->queue_count)
-		return drv_error(error, -ENOBUFS, "%s: the device has %u queues, there is no queue %u",
-				 drv->name, drv->queue_count, index);
+		return drv_error(error, -ENOBUFS,
+				 "%s: the device has %u queues, there is no queue %u", drv->name,
+				 drv->queue_count, index);
 	if (q->attached || drv->queues[index])
 		return drv_error(error, -EBUSY, "%s: queue %u: %s", drv->name, index,
 				 q->attached ? "these rings are in use by a device already"

@@ -1,10 +1,10 @@
 /*
  * A virtqueue from the driver's side: life, chains, completions, waiting.
  *
- * The state that matters is private: which descriptors are free, which heads are in flight with what
- * cookie and how much room for the device's bytes. The ring in the arena is only the letter that the
- * two sides exchange, so a device that scribbles over it can break the queue (a sticky fault
- * with its reason) but can neither make a chain complete twice nor lead an index astray.
+ * The state that matters is private: which descriptors are free, which heads are in flight with
+ * what cookie and how much room for the device's bytes. The ring in the arena is only the letter
+ * that the two sides exchange, so a device that scribbles over it can break the queue (a sticky
+ * fault with its reason) but can neither make a chain complete twice nor lead an index astray.
  *
  * The queue does not know devices. It can be attached to one, taken off with everything in flight,
  * and attached to the next: nothing here changes by that.
@@ -41,11 +41,13 @@ static int check_options(const struct uvdpa_queue_options *o, struct uvdpa_error
 				 "queue: size %u is not a power of two from 1 to %d", o->size,
 				 SIZE_LIMIT);
 	if (has(o->features, VIRTIO_F_RING_PACKED))
-		return drv_error(error, -ENOTSUP, "queue: packed rings are not there yet: do not "
-						  "negotiate VIRTIO_F_RING_PACKED");
+		return drv_error(error, -ENOTSUP,
+				 "queue: packed rings are not there yet: do not "
+				 "negotiate VIRTIO_F_RING_PACKED");
 	if (o->indirect && !has(o->features, VIRTIO_RING_F_INDIRECT_DESC))
-		return drv_error(error, -EINVAL, "queue: indirect tables need "
-						 "VIRTIO_RING_F_INDIRECT_DESC to be negotiated");
+		return drv_error(error, -EINVAL,
+				 "queue: indirect tables need "
+				 "VIRTIO_RING_F_INDIRECT_DESC to be negotiated");
 	return 0;
 }
 
@@ -64,9 +66,9 @@ static int place(struct uvdpa_queue *q, struct uvdpa_error *error)
 	if (q->desc && q->avail && q->used && q->tables)
 		return 0;
 	uvdpa_memory_rewind(q->memory, mark);
-	return drv_error(error, -ENOSPC, "queue: a ring of %u needs %zu bytes, the arena has %zu left",
-			 q->size, desc + avail + used + tables + 4 * AREA_ALIGN,
-			 q->memory->size - mark);
+	return drv_error(error, -ENOSPC,
+			 "queue: a ring of %u needs %zu bytes, the arena has %zu left", q->size,
+			 desc + avail + used + tables + 4 * AREA_ALIGN, q->memory->size - mark);
 }
 
 static int allocate(struct uvdpa_queue *q, struct uvdpa_error *error)
@@ -76,7 +78,8 @@ static int allocate(struct uvdpa_queue *q, struct uvdpa_error *error)
 	q->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	q->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->kick_fd < 0 || q->call_fd < 0)
-		return drv_error(error, -errno, "queue: cannot get an eventfd: %s", strerror(errno));
+		return drv_error(error, -errno, "queue: cannot get an eventfd: %s",
+				 strerror(errno));
 	if (!q->chains || !q->next)
 		return drv_error(error, -ENOMEM, "queue: no memory for a queue of %u", q->size);
 	return 0;
@@ -144,8 +147,8 @@ int uvdpa_queue_restart(struct uvdpa_queue *q, uint16_t base)
 }
 
 /* Sticks: the first reason is the one that matters. */
-static int __attribute__((format(printf, 2, 3))) break_queue(struct uvdpa_queue *q,
-							      const char *format, ...)
+static int __attribute__((format(printf, 2, 3)))
+break_queue(struct uvdpa_queue *q, const char *format, ...)
 {
 	va_list args;
 
@@ -259,7 +262,8 @@ static bool is_published(const struct uvdpa_queue *q, const struct drv_chain *ch
 	return (uint16_t)(q->published - chain->serial - 1) < SIZE_LIMIT;
 }
 
-/* Judges what the device says about a chain (a hostile peer: virtio 2.7.8 says what it ought to be). */
+/* Judges what the device says about a chain (a hostile peer: virtio 2.7.8 says what it ought to
+ * be). */
 static int judge(struct uvdpa_queue *q, struct drv_used used)
 {
 	const struct drv_chain *chain;

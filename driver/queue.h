@@ -10,8 +10,8 @@
 #include "wire/vhost.h"
 
 /*
- * A chain in flight, found by its head descriptor. Everything that decides what a completion means is
- * here and not in the ring, which the device can write to.
+ * A chain in flight, found by its head descriptor. Everything that decides what a completion means
+ * is here and not in the ring, which the device can write to.
  */
 struct drv_chain {
 	uint64_t cookie;

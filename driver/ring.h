@@ -1,6 +1,7 @@
 /*
  * A ring layout, as the queue sees it. The queue (queue.c) knows cookies, free descriptors and
- * eventfds; the layout (split.c) knows what lies where in memory and which bytes tell the device what.
+ * eventfds; the layout (split.c) knows what lies where in memory and which bytes tell the device
+ * what.
  */
 #ifndef UVDPA_DRIVER_RING_H
 #define UVDPA_DRIVER_RING_H

@@ -3,15 +3,17 @@
  *
  *	desc[size]      where the data is; written by the driver only
  *	avail           flags, idx, ring[size] of heads, used_event; written by the driver only
- *	used            flags, idx, ring[size] of {head, len}, avail_event; written by the device only
+ *	used            flags, idx, ring[size] of {head, len}, avail_event; written by the device
+ *only
  *
  * All indexes run freely modulo 2^16; a slot is the index modulo the size. The driver keeps its own
  * copy of every index it writes and never reads back what the device could have spoilt.
  *
  * Two orders matter. The available index is stored after the entries it covers, the used index
- * loaded before the entries it covers (release, acquire). And between telling the other side something and
- * looking at whether it wants to be told lies a full barrier: publish, then read the available event (2.7.13.4.1);
- * set the used event, then read the used index again (2.7.10), or both sides sleep.
+ * loaded before the entries it covers (release, acquire). And between telling the other side
+ *something and looking at whether it wants to be told lies a full barrier: publish, then read the
+ *available event (2.7.13.4.1); set the used event, then read the used index again (2.7.10), or both
+ *sides sleep.
  */
 #include "driver/ring.h"
 

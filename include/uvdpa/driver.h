@@ -89,8 +89,8 @@ int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **dr
 		      struct uvdpa_error *error);
 
 /*
- * The same over a transport of the caller's. `name` is used in error texts and copied. On success the
- * driver owns `ctx` and ends it with ops->close; on failure it stays the caller's. `ops` has to
+ * The same over a transport of the caller's. `name` is used in error texts and copied. On success
+ * the driver owns `ctx` and ends it with ops->close; on failure it stays the caller's. `ops` has to
  * outlive the driver. UVDPA_OPEN_READ_ONLY means nothing here and is refused with -EINVAL.
  */
 int uvdpa_driver_open_transport(const struct uvdpa_transport *ops, void *ctx, const char *name,
@@ -138,9 +138,9 @@ struct uvdpa_memory;
 struct uvdpa_queue;
 
 /*
- * Maps the whole arena into address space `asid` (0 unless groups are used) for reading and writing, at the
- * arena's own IOVA (linux: vhost_vdpa_process_iotlb_update()). The driver keeps a reference to the arena
- * until it is unmapped, the device is reset, or the connection is closed.
+ * Maps the whole arena into address space `asid` (0 unless groups are used) for reading and
+ * writing, at the arena's own IOVA (linux: vhost_vdpa_process_iotlb_update()). The driver keeps a
+ * reference to the arena until it is unmapped, the device is reset, or the connection is closed.
  *
  * -ERANGE    the arena lies outside the device's IOVA range: choose another .iova
  * -ENOSPC    more than 16 mappings in one driver
@@ -183,16 +183,17 @@ int uvdpa_driver_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error);
 int uvdpa_driver_reset(struct uvdpa_driver *drv);
 
 /*
- * VHOST_VDPA_SUSPEND (linux: vhost_vdpa_suspend(); clauses S2 to S6). On success everything that the
- * device took is in the used rings. Without DRIVER_OK it succeeds and does nothing (S1).
+ * VHOST_VDPA_SUSPEND (linux: vhost_vdpa_suspend(); clauses S2 to S6). On success everything that
+ * the device took is in the used rings. Without DRIVER_OK it succeeds and does nothing (S1).
  *
  * -EOPNOTSUPP  the device cannot      -ETIMEDOUT  it did not finish in time and runs on (S10)
  */
 int uvdpa_driver_suspend(struct uvdpa_driver *drv);
 
 /*
- * VHOST_VDPA_RESUME (linux: vhost_vdpa_resume(); clause S11), then one kick for each attached queue,
- * since the kernel's simulators forget work that was announced around a suspension (S8 promises it).
+ * VHOST_VDPA_RESUME (linux: vhost_vdpa_resume(); clause S11), then one kick for each attached
+ * queue, since the kernel's simulators forget work that was announced around a suspension (S8
+ * promises it).
  */
 int uvdpa_driver_resume(struct uvdpa_driver *drv);
 
@@ -226,17 +227,17 @@ int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 			   struct uvdpa_error *error);
 
 /*
- * Moves every queue of `from`, with what is in flight, to `to`: SUSPEND, GET_VRING_BASE, reset of the
- * source, SET_VRING_BASE and the rest of the set-up in the target, DRIVER_OK, one kick per queue (clause S12).
- * `from` and `to` may be the same driver: the ring state is then carried over a reset of it.
- * `times` may be NULL. UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
+ * Moves every queue of `from`, with what is in flight, to `to`: SUSPEND, GET_VRING_BASE, reset of
+ * the source, SET_VRING_BASE and the rest of the set-up in the target, DRIVER_OK, one kick per
+ * queue (clause S12). `from` and `to` may be the same driver: the ring state is then carried over a
+ * reset of it. `times` may be NULL. UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
  *
  * -EPROTO  a base differs from the used index: something that was taken is not finished (S3)
  *
  * A failure up to and including that check leaves all queues with `from`, which is suspended if
  * times->suspended is set: uvdpa_driver_resume() continues there. A later failure leaves
- * them attached to neither, or to `to` without DRIVER_OK: reset `to` and attach them anywhere at their
- * uvdpa_queue_position().
+ * them attached to neither, or to `to` without DRIVER_OK: reset `to` and attach them anywhere at
+ * their uvdpa_queue_position().
  */
 int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned flags,
 		   struct uvdpa_handover_times *times, struct uvdpa_error *error);

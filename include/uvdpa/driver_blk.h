@@ -19,19 +19,19 @@ struct uvdpa_segment;
 
 /* The config space (virtio 5.2.4). What no negotiated feature covers has the value in brackets. */
 struct uvdpa_blk_config {
-	uint64_t capacity;	       /* sectors */
-	uint32_t size_max;	       /* SIZE_MAX: bytes in one segment [0: no limit] */
-	uint32_t seg_max;	       /* SEG_MAX: data segments in one request [1] */
-	uint32_t blk_size;	       /* BLK_SIZE: bytes of a logical block [512] */
-	uint32_t physical_block_exp;   /* TOPOLOGY: log2 of logical blocks in a physical one [0] */
-	uint32_t alignment_offset;     /* TOPOLOGY: in logical blocks [0] */
-	uint32_t min_io_size;	       /* TOPOLOGY: in logical blocks [0] */
-	uint32_t opt_io_size;	       /* TOPOLOGY: in logical blocks [0] */
-	uint32_t writeback;	       /* CONFIG_WCE: 1 the cache is on [FLUSH negotiated] */
-	uint32_t num_queues;	       /* MQ [1] */
-	uint32_t max_discard_sectors;  /* DISCARD [0] */
-	uint32_t max_discard_seg;      /* DISCARD [0] */
-	uint32_t discard_alignment;    /* DISCARD: sectors [0] */
+	uint64_t capacity;	      /* sectors */
+	uint32_t size_max;	      /* SIZE_MAX: bytes in one segment [0: no limit] */
+	uint32_t seg_max;	      /* SEG_MAX: data segments in one request [1] */
+	uint32_t blk_size;	      /* BLK_SIZE: bytes of a logical block [512] */
+	uint32_t physical_block_exp;  /* TOPOLOGY: log2 of logical blocks in a physical one [0] */
+	uint32_t alignment_offset;    /* TOPOLOGY: in logical blocks [0] */
+	uint32_t min_io_size;	      /* TOPOLOGY: in logical blocks [0] */
+	uint32_t opt_io_size;	      /* TOPOLOGY: in logical blocks [0] */
+	uint32_t writeback;	      /* CONFIG_WCE: 1 the cache is on [FLUSH negotiated] */
+	uint32_t num_queues;	      /* MQ [1] */
+	uint32_t max_discard_sectors; /* DISCARD [0] */
+	uint32_t max_discard_seg;     /* DISCARD [0] */
+	uint32_t discard_alignment;   /* DISCARD: sectors [0] */
 	uint32_t max_write_zeroes_sectors; /* WRITE_ZEROES [0] */
 	uint32_t max_write_zeroes_seg;	   /* WRITE_ZEROES [0] */
 	uint32_t write_zeroes_may_unmap;   /* WRITE_ZEROES [0] */
@@ -49,8 +49,8 @@ int uvdpa_blk_read_config(struct uvdpa_driver *drv, struct uvdpa_blk_config *con
 struct uvdpa_blk;
 
 /*
- * Takes 64 bytes per request from the arena; nothing is allocated after this. The queue must outlive
- * it, and is used by nobody else meanwhile (except to submit, kick, wait and look at).
+ * Takes 64 bytes per request from the arena; nothing is allocated after this. The queue must
+ * outlive it, and is used by nobody else meanwhile (except to submit, kick, wait and look at).
  * -EINVAL: depth 0; -ENOSPC: the arena is too small.
  */
 int uvdpa_blk_new(struct uvdpa_memory *memory, struct uvdpa_queue *queue, unsigned depth,
@@ -58,12 +58,13 @@ int uvdpa_blk_new(struct uvdpa_memory *memory, struct uvdpa_queue *queue, unsign
 void uvdpa_blk_free(struct uvdpa_blk *blk);
 
 /*
- * A request: header, data, status (virtio 5.2.6). `data` segments are readable for VIRTIO_BLK_T_OUT and
- * writable for _IN and _GET_ID, whatever their own flag says; other types take the flag as it is. DISCARD,
- * WRITE_ZEROES and SECURE_ERASE have uvdpa_blk_range() instead. A type that nobody knows is sent like any other.
+ * A request: header, data, status (virtio 5.2.6). `data` segments are readable for VIRTIO_BLK_T_OUT
+ * and writable for _IN and _GET_ID, whatever their own flag says; other types take the flag as it
+ * is. DISCARD, WRITE_ZEROES and SECURE_ERASE have uvdpa_blk_range() instead. A type that nobody
+ * knows is sent like any other.
  */
 struct uvdpa_blk_request {
-	uint32_t type; /* VIRTIO_BLK_T_* */
+	uint32_t type;	      /* VIRTIO_BLK_T_* */
 	uint32_t chain_flags; /* UVDPA_CHAIN_INDIRECT or 0 */
 	uint64_t sector;
 	const struct uvdpa_segment *data; /* copied into the ring: may go after the call */
@@ -81,7 +82,8 @@ struct uvdpa_blk_request {
  */
 int uvdpa_blk_request(struct uvdpa_blk *blk, const struct uvdpa_blk_request *request);
 /* `len` bytes, a multiple of 512, to or from one piece of the arena. */
-int uvdpa_blk_read(struct uvdpa_blk *blk, uint64_t sector, void *buf, uint32_t len, uint64_t cookie);
+int uvdpa_blk_read(struct uvdpa_blk *blk, uint64_t sector, void *buf, uint32_t len,
+		   uint64_t cookie);
 int uvdpa_blk_write(struct uvdpa_blk *blk, uint64_t sector, const void *buf, uint32_t len,
 		    uint64_t cookie);
 int uvdpa_blk_flush(struct uvdpa_blk *blk, uint64_t cookie);

@@ -27,8 +27,8 @@ struct uvdpa_memory_options {
 	size_t size; /* rounded up to whole pages */
 	enum uvdpa_memory_kind kind;
 	/*
-	 * The device's address of the first byte, a multiple of the page size. 0 chooses 4 GiB + 64 KiB:
-	 * deliberately not the process's own address, so that mixing the two up fails at once.
+	 * The device's address of the first byte, a multiple of the page size. 0 chooses 4 GiB + 64
+	 * KiB: deliberately not the process's own address, so that mixing the two up fails at once.
 	 */
 	uint64_t iova;
 };
@@ -47,8 +47,8 @@ int uvdpa_memory_new(const struct uvdpa_memory_options *options, struct uvdpa_me
 void uvdpa_memory_free(struct uvdpa_memory *memory);
 
 /*
- * Takes `size` bytes aligned to `align` (a power of two, at most a page). NULL if the arena is full. The bytes are zero
- * unless they were given back by uvdpa_memory_rewind() before.
+ * Takes `size` bytes aligned to `align` (a power of two, at most a page). NULL if the arena is
+ * full. The bytes are zero unless they were given back by uvdpa_memory_rewind() before.
  */
 void *uvdpa_memory_alloc(struct uvdpa_memory *memory, size_t size, size_t align);
 
@@ -69,10 +69,10 @@ void *uvdpa_memory_ptr(const struct uvdpa_memory *memory, uint64_t iova, size_t 
 /* Queues ------------------------------------------------------------------------------------ */
 
 struct uvdpa_queue_options {
-	uint16_t size;	    /* a power of two, 1 to 32768 */
-	uint16_t base;	    /* where the indexes start, 0 on a virgin device */
-	uint16_t indirect;  /* room for this many segments in an indirect table; 0: none */
-	uint64_t features;  /* the negotiated ones: EVENT_IDX and INDIRECT_DESC matter here */
+	uint16_t size;	   /* a power of two, 1 to 32768 */
+	uint16_t base;	   /* where the indexes start, 0 on a virgin device */
+	uint16_t indirect; /* room for this many segments in an indirect table; 0: none */
+	uint64_t features; /* the negotiated ones: EVENT_IDX and INDIRECT_DESC matter here */
 };
 
 /*
@@ -105,9 +105,9 @@ struct uvdpa_segment {
 #define UVDPA_CHAIN_INDIRECT 1u
 
 /*
- * Puts a chain of `count` segments into the ring without telling the device yet. Addresses, lengths and the
- * order of readable and writable ones are not judged: a test may send nonsense. `cookie` comes back with the
- * completion.
+ * Puts a chain of `count` segments into the ring without telling the device yet. Addresses, lengths
+ * and the order of readable and writable ones are not judged: a test may send nonsense. `cookie`
+ * comes back with the completion.
  *
  * >= 0     the head descriptor's number
  * -EINVAL  no segments, an unknown flag, or UVDPA_CHAIN_INDIRECT on a queue without .indirect
@@ -115,8 +115,8 @@ struct uvdpa_segment {
  * -ENOSPC  not enough free descriptors at present: collect completions first
  * -EPROTO  the queue is broken: uvdpa_queue_fault()
  */
-int uvdpa_queue_add(struct uvdpa_queue *queue, const struct uvdpa_segment *segments,
-		    unsigned count, unsigned flags, uint64_t cookie);
+int uvdpa_queue_add(struct uvdpa_queue *queue, const struct uvdpa_segment *segments, unsigned count,
+		    unsigned flags, uint64_t cookie);
 
 /* Shows all added chains to the device with one store to the available index. Returns how many. */
 unsigned uvdpa_queue_publish(struct uvdpa_queue *queue);
@@ -140,13 +140,13 @@ struct uvdpa_completion {
 };
 
 /*
- * Collects up to `max` completions and frees their descriptors. Returns their number, 0 if there are
- * none, -EPROTO if the ring holds nonsense: a used index that is ahead of what was published, a head that is out
- * of range or not in flight, more bytes written than there was room for. Completions before the nonsense are
- * returned first. A broken queue stays so until uvdpa_queue_restart().
+ * Collects up to `max` completions and frees their descriptors. Returns their number, 0 if there
+ * are none, -EPROTO if the ring holds nonsense: a used index that is ahead of what was published, a
+ * head that is out of range or not in flight, more bytes written than there was room for.
+ * Completions before the nonsense are returned first. A broken queue stays so until
+ * uvdpa_queue_restart().
  */
-int uvdpa_queue_poll(struct uvdpa_queue *queue, struct uvdpa_completion *completions,
-		     unsigned max);
+int uvdpa_queue_poll(struct uvdpa_queue *queue, struct uvdpa_completion *completions, unsigned max);
 
 /*
  * Waits until there is something to poll. timeout < 0 waits for ever. 1: there is,
@@ -177,8 +177,8 @@ unsigned uvdpa_queue_in_flight(const struct uvdpa_queue *queue);
 unsigned uvdpa_queue_free_descriptors(const struct uvdpa_queue *queue);
 
 /*
- * Where a device has to continue, by the ring: the used index. A device that keeps clause S3 answers
- * GET_VRING_BASE with it while suspended.
+ * Where a device has to continue, by the ring: the used index. A device that keeps clause S3
+ * answers GET_VRING_BASE with it while suspended.
  */
 uint16_t uvdpa_queue_position(const struct uvdpa_queue *queue);
 
@@ -187,7 +187,8 @@ uint16_t uvdpa_queue_position(const struct uvdpa_queue *queue);
  */
 int uvdpa_queue_restart(struct uvdpa_queue *queue, uint16_t base);
 
-/* For checkers: the ring as it is in memory at this moment -------------------------------------- */
+/* For checkers: the ring as it is in memory at this moment --------------------------------------
+ */
 
 struct uvdpa_queue_view {
 	uint16_t avail_idx;   /* in memory: what the device may take */
@@ -207,7 +208,8 @@ struct uvdpa_queue_areas {
 	void *desc, *avail, *used;
 	uint64_t desc_iova, avail_iova, used_iova;
 	size_t desc_len, avail_len, used_len;
-	void *indirect; /* size * .indirect descriptors: the table of head h starts at h * .indirect */
+	void *indirect; /* size * .indirect descriptors: the table of head h starts at h * .indirect
+			 */
 	size_t indirect_len;
 };
 

@@ -1,14 +1,15 @@
 /*
- * Every vhost-vdpa call as it is: no state is kept, nothing is checked, the device's answer comes back.
- * Included by <uvdpa/driver.h>, whose conventions hold: 0 or a negative errno, from any thread.
+ * Every vhost-vdpa call as it is: no state is kept, nothing is checked, the device's answer comes
+ * back. Included by <uvdpa/driver.h>, whose conventions hold: 0 or a negative errno, from any
+ * thread.
  *
  * For checkers and experiments. A call made here is not seen by the uvdpa_driver_*()
  * functions: uvdpa_set_status(drv, 0), for one, leaves the queues attached in their eyes.
  *
  * Owner: whether the caller has to own the device (-EPERM if not); device calls need no ownership
- * (linux: vhost_vdpa_unlocked_ioctl()). Calls about a queue answer -ENOBUFS for an index out of range.
- * What has no function here because vhost-vdpa refuses or ignores it (memory table, log, endianness, busy
- * loop, workers, feature arrays, fork owner) goes through uvdpa_ioctl().
+ * (linux: vhost_vdpa_unlocked_ioctl()). Calls about a queue answer -ENOBUFS for an index out of
+ * range. What has no function here because vhost-vdpa refuses or ignores it (memory table, log,
+ * endianness, busy loop, workers, feature arrays, fork owner) goes through uvdpa_ioctl().
  */
 #ifndef UVDPA_DRIVER_RAW_H
 #define UVDPA_DRIVER_RAW_H
@@ -54,7 +55,8 @@ int uvdpa_set_config_call(struct uvdpa_driver *drv, int fd);
 
 /* VHOST_GET_FEATURES: what is offered. */
 int uvdpa_get_features(struct uvdpa_driver *drv, uint64_t *features);
-/* VHOST_SET_FEATURES: -EBUSY after FEATURES_OK, -EINVAL if refused. linux: vhost_vdpa_set_features() */
+/* VHOST_SET_FEATURES: -EBUSY after FEATURES_OK, -EINVAL if refused. linux:
+ * vhost_vdpa_set_features() */
 int uvdpa_set_features(struct uvdpa_driver *drv, uint64_t features);
 /* VHOST_GET_BACKEND_FEATURES: 1 << VHOST_BACKEND_F_*. */
 int uvdpa_get_backend_features(struct uvdpa_driver *drv, uint64_t *features);
@@ -123,7 +125,7 @@ int uvdpa_set_group_asid(struct uvdpa_driver *drv, unsigned group, uint32_t asid
 
 struct uvdpa_iotlb {
 	uint32_t version; /* 1 or 2: struct vhost_msg or struct vhost_msg_v2 */
-	uint32_t asid;	  /* version 2 only, and honoured only with VHOST_BACKEND_F_IOTLB_ASID acked */
+	uint32_t asid; /* version 2 only, and honoured only with VHOST_BACKEND_F_IOTLB_ASID acked */
 	uint64_t iova, size, uaddr;
 	uint8_t perm; /* VHOST_ACCESS_RO 1, WO 2, RW 3 */
 	uint8_t kind; /* VHOST_IOTLB_UPDATE 2, INVALIDATE 3, BATCH_BEGIN 5, BATCH_END 6 */
