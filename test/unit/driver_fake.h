@@ -1,7 +1,7 @@
 /*
  * A tiny vhost-vdpa block device for the driver tower's tests: one transport, an array for a disk,
- * a split ring walked the slow way, and knobs for everything that a bad device may do. It is written from the
- * specification alone and shares no code with either tower.
+ * a split ring walked the slow way, and knobs for everything that a bad device may do. It is
+ * written from the specification alone and shares no code with either tower.
  */
 #ifndef TEST_DRIVER_FAKE_H
 #define TEST_DRIVER_FAKE_H
@@ -17,15 +17,15 @@
 /* What it does wrong. Each is done once, to the next request that fits, and then cleared. */
 enum fake_sin {
 	FAKE_GOOD,
-	FAKE_LOSE,	    /* takes a request and never completes it */
+	FAKE_LOSE,	     /* takes a request and never completes it */
 	FAKE_COMPLETE_TWICE, /* puts the same head into the used ring twice */
-	FAKE_DROP_WRITE,    /* completes a write without doing it */
-	FAKE_REPEAT_WRITE,  /* does an older write again after a newer one of the same block */
-	FAKE_FLIP_BIT,	    /* one wrong bit in what a read returns */
-	FAKE_MISDIRECT,	    /* reads the block next to the one asked for */
-	FAKE_TEAR,	    /* writes only the first half */
-	FAKE_NO_DATA,	    /* completes a read without filling its buffer */
-	FAKE_IOERR,	    /* answers VIRTIO_BLK_S_IOERR */
+	FAKE_DROP_WRITE,     /* completes a write without doing it */
+	FAKE_REPEAT_WRITE,   /* does an older write again after a newer one of the same block */
+	FAKE_FLIP_BIT,	     /* one wrong bit in what a read returns */
+	FAKE_MISDIRECT,	     /* reads the block next to the one asked for */
+	FAKE_TEAR,	     /* writes only the first half */
+	FAKE_NO_DATA,	     /* completes a read without filling its buffer */
+	FAKE_IOERR,	     /* answers VIRTIO_BLK_S_IOERR */
 };
 
 struct fake_queue {
@@ -56,9 +56,9 @@ struct fake {
 	/* How it fails. */
 	unsigned long fail_cmd; /* this ioctl answers fail_error */
 	int fail_error;
-	uint8_t refuse_status;	/* bits that it does not take */
-	int base_skew;		/* added to GET_VRING_BASE */
-	bool short_write;	/* IOTLB writes answer 40 */
+	uint8_t refuse_status; /* bits that it does not take */
+	int base_skew;	       /* added to GET_VRING_BASE */
+	bool short_write;      /* IOTLB writes answer 40 */
 	enum fake_sin sin;
 
 	/* What it has been told. */

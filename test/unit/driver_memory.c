@@ -110,8 +110,8 @@ static void lives_as_long_as_its_queues(void **state)
 	struct uvdpa_queue_areas areas;
 	struct uvdpa_queue *q;
 
-	assert_int_equal(
-		uvdpa_queue_new(m, &(struct uvdpa_queue_options){.size = 16}, &q, NULL), 0);
+	assert_int_equal(uvdpa_queue_new(m, &(struct uvdpa_queue_options){.size = 16}, &q, NULL),
+			 0);
 	uvdpa_memory_free(m);
 	uvdpa_queue_areas(q, &areas);
 	memset(areas.desc, 0xee, areas.desc_len);

@@ -1,6 +1,6 @@
 /*
- * The driver's split ring, byte by byte, and what it makes of a device that writes nonsense. The "device"
- * here is the test itself, with its hands in the ring memory.
+ * The driver's split ring, byte by byte, and what it makes of a device that writes nonsense. The
+ * "device" here is the test itself, with its hands in the ring memory.
  */
 #include <errno.h>
 #include <poll.h>
@@ -154,7 +154,8 @@ static void indexes_wrap(void **state)
 	assert_int_equal(rig.avail->idx, 65530);
 	assert_int_equal(uvdpa_queue_position(rig.q), 65530);
 	for (unsigned i = 0; i < 70000; i++) {
-		int a = add(&rig, 1 + i % 3, i), b = i % 3 == 2 ? -ENOSPC : add(&rig, 1, i + 1000000);
+		int a = add(&rig, 1 + i % 3, i),
+		    b = i % 3 == 2 ? -ENOSPC : add(&rig, 1, i + 1000000);
 
 		assert_true(a >= 0);
 		uvdpa_queue_publish(rig.q);
@@ -224,8 +225,8 @@ static void refusals(void **state)
 		assert_int_equal(error.code, -EINVAL);
 	}
 	assert_int_equal(uvdpa_queue_new(rig.memory,
-					 &(struct uvdpa_queue_options){.size = 8, .indirect = 4}, &q,
-					 NULL),
+					 &(struct uvdpa_queue_options){.size = 8, .indirect = 4},
+					 &q, NULL),
 			 -EINVAL);
 	assert_int_equal(
 		uvdpa_queue_new(rig.memory,
