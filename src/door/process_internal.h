@@ -1,0 +1,22 @@
+/* What the files of the client process share. */
+#ifndef UVDPA_DOOR_PROCESS_INTERNAL_H
+#define UVDPA_DOOR_PROCESS_INTERNAL_H
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "door/process.h"
+
+struct process {
+	pid_t pid;
+	int dir;   /* /proc/PID: pins the number */
+	int mem;   /* /proc/PID/mem: pins the address space */
+	int maps;  /* /proc/PID/maps, likewise */
+	int pidfd; /* for pidfd_getfd */
+	_Atomic unsigned references;
+
+	pthread_mutex_t lock; /* around the reading of maps, which has a position */
+	char *text;	      /* a piece of maps */
+};
+
+#endif
