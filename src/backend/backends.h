@@ -18,15 +18,15 @@ struct block_file_options {
 int block_file_open(const struct block_file_options *options, struct block **block,
 		    struct fault *fault);
 
-/* Wraps `inner` (taken over) with trouble. All off by default (zeroed options). */
+/* Wraps `inner` (taken over, also on failure) with trouble. All off by default (zeroed options). */
 struct block_fault_options {
-	uint32_t delay_us;	/* every request completes this much later */
-	uint32_t delay_every;	/* delay only every n-th request; 0 or 1: all */
-	uint32_t fail_every;	/* every n-th request fails with fail_error; 0: none */
-	int fail_error;		/* positive errno; 0: EIO */
-	uint32_t never_every;	/* every n-th request never completes, unless cancelled */
-	uint32_t tear_every;	/* every n-th write is done for its first half only, then fails */
-	bool stubborn;		/* never_every requests survive a cancel, too */
+	uint32_t delay_us;    /* every request completes this much later */
+	uint32_t delay_every; /* delay only every n-th request; 0 or 1: all */
+	uint32_t fail_every;  /* every n-th request fails with fail_error; 0: none */
+	int fail_error;	      /* positive errno; 0: EIO */
+	uint32_t never_every; /* every n-th request never completes, unless cancelled */
+	uint32_t tear_every;  /* every n-th write is done for its first half only, then fails */
+	bool stubborn;	      /* never_every requests survive a cancel, too */
 };
 int block_fault_open(const struct block_fault_options *options, struct block *inner,
 		     struct block **block, struct fault *fault);

@@ -20,6 +20,9 @@
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
 
+/* Entries of one request's iov, at most: the kernel's UIO_MAXIOV. */
+#define BLOCK_MAX_IOV 1024
+
 /* One request. The caller owns it again when `done` is called, which may be inside block_submit. */
 struct block_request {
 	enum block_op op;
@@ -41,10 +44,10 @@ struct block;
 struct block_channel;
 
 struct block_limits {
-	uint64_t size;		  /* bytes */
-	uint32_t block_size;	  /* logical: offsets and lengths are multiples of it */
-	uint32_t physical_size;	  /* physical block size, a power-of-two multiple of block_size */
-	uint32_t optimal_io;	  /* bytes, 0: unknown */
+	uint64_t size;		   /* bytes */
+	uint32_t block_size;	   /* logical: offsets and lengths are multiples of it */
+	uint32_t physical_size;	   /* physical block size, a power-of-two multiple of block_size */
+	uint32_t optimal_io;	   /* bytes, 0: unknown */
 	uint32_t memory_alignment; /* of iov bases and lengths (O_DIRECT); 1: any */
 	bool read_only;
 	bool discard, write_zeroes;
@@ -60,10 +63,10 @@ struct block_ops {
 	void (*submit)(struct block_channel *channel, struct block_request *request);
 	void (*close)(struct block *block);
 	/* Optional. */
-	void (*kick)(struct block_channel *channel);	  /* push the batch submitted so far */
-	unsigned (*poll)(struct block_channel *channel);  /* deliver completions, return how many */
-	int (*fd)(struct block_channel *channel);	  /* readable when poll would find some */
-	void (*cancel)(struct block_channel *channel);	  /* end outstanding requests soon */
+	void (*kick)(struct block_channel *channel);	 /* push the batch submitted so far */
+	unsigned (*poll)(struct block_channel *channel); /* deliver completions, return how many */
+	int (*fd)(struct block_channel *channel);	 /* readable when poll would find some */
+	void (*cancel)(struct block_channel *channel);	 /* end outstanding requests soon */
 	int (*resize)(struct block *block, uint64_t size, struct fault *fault); /* updates limits */
 };
 
@@ -74,15 +77,20 @@ struct block {
 
 struct block_channel {
 	struct block *block;
+	unsigned depth; /* requests outstanding at most; more is the caller's bug */
 	unsigned outstanding;
 	uint64_t submitted, failed; /* counters */
 };
 
-/* The checking front. All return as the op of that name does. */
+/* The checking front. All return as the op of that name does. A channel's functions are called by
+ * one thread at a time: its worker, or control while the worker is held off. */
 int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
 		       struct fault *fault);
 void block_channel_close(struct block_channel *channel);
-/* Refusals arrive through done, too: -ERANGE, -EINVAL (alignment), -EROFS, -EOPNOTSUPP. */
+/*
+ * Refusals arrive through done, too: -ERANGE, -EINVAL (alignment of range or memory), -EROFS,
+ * -EOPNOTSUPP. Nothing to do (length 0) is done at once.
+ */
 void block_submit(struct block_channel *channel, struct block_request *request);
 void block_kick(struct block_channel *channel);
 unsigned block_poll(struct block_channel *channel);
@@ -90,6 +98,9 @@ int block_fd(struct block_channel *channel);
 void block_cancel(struct block_channel *channel);
 int block_resize(struct block *block, uint64_t size, struct fault *fault);
 void block_close(struct block *block);
+
+/* For those who open: refuses a size that is not whole sectors. `what` names the disk. */
+int block_check_size(uint64_t size, const char *what, struct fault *fault);
 
 /* Implementations call this, never request->done, so that counters stay right. */
 void block_done(struct block_channel *channel, struct block_request *request, int error);

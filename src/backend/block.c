@@ -1,0 +1,148 @@
+/* The checking front of every block backend: see block.h. */
+#include "backend/block.h"
+
+#include <assert.h>
+#include <errno.h>
+
+int block_check_size(uint64_t size, const char *what, struct fault *f)
+{
+	if (size == 0)
+		return fault(f, -EINVAL, "%s is empty; a disk needs at least 512 bytes", what);
+	if (size % 512)
+		return fault(f, -EINVAL, "%s has %llu bytes, which is not a multiple of 512", what,
+			     (unsigned long long)size);
+	if (size > INT64_MAX)
+		return fault(f, -EFBIG, "%s has %llu bytes, more than files can have", what,
+			     (unsigned long long)size);
+	return 0;
+}
+
+int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
+		       struct fault *f)
+{
+	const struct block_limits *limits = &block->limits;
+	int error;
+
+	assert(depth > 0);
+	assert(limits->block_size >= 512 && !(limits->block_size & (limits->block_size - 1)));
+	assert(limits->memory_alignment &&
+	       !(limits->memory_alignment & (limits->memory_alignment - 1)));
+	error = block->ops->channel_open(block, depth, channel, f);
+	if (error)
+		return error;
+	(*channel)->block = block;
+	(*channel)->depth = depth;
+	(*channel)->outstanding = 0;
+	(*channel)->submitted = (*channel)->failed = 0;
+	return 0;
+}
+
+void block_channel_close(struct block_channel *channel)
+{
+	assert(channel->outstanding == 0);
+	channel->block->ops->channel_close(channel);
+}
+
+/* The buffers of a read or write: their sum is the caller's promise, their alignment is checked. */
+static int memory_refusal(const struct block_limits *limits, const struct block_request *request)
+{
+	uint64_t sum = 0, bits = 0;
+
+	if (request->iov_count > BLOCK_MAX_IOV)
+		return -EINVAL;
+	for (unsigned i = 0; i < request->iov_count; i++) {
+		sum += request->iov[i].iov_len;
+		bits |= request->iov[i].iov_len | (uintptr_t)request->iov[i].iov_base;
+	}
+	assert(sum == request->length);
+	return bits & (limits->memory_alignment - 1) ? -EINVAL : 0;
+}
+
+/* Why a request cannot be done by this block; 0: it may try. */
+static int refusal(const struct block_limits *limits, const struct block_request *request)
+{
+	if (request->op == BLOCK_FLUSH)
+		return 0;
+	if (request->op != BLOCK_READ && limits->read_only)
+		return -EROFS;
+	if (request->op == BLOCK_DISCARD && !limits->discard)
+		return -EOPNOTSUPP;
+	if (request->op == BLOCK_WRITE_ZEROES && !limits->write_zeroes)
+		return -EOPNOTSUPP;
+	if ((request->offset | request->length) & (limits->block_size - 1))
+		return -EINVAL;
+	if (request->length > limits->size || request->offset > limits->size - request->length)
+		return -ERANGE;
+	if (request->op == BLOCK_READ || request->op == BLOCK_WRITE)
+		return memory_refusal(limits, request);
+	return 0;
+}
+
+void block_submit(struct block_channel *channel, struct block_request *request)
+{
+	int error = refusal(&channel->block->limits, request);
+
+	assert(channel->outstanding < channel->depth);
+	channel->outstanding++;
+	channel->submitted++;
+	if (error || (request->op != BLOCK_FLUSH && request->length == 0))
+		block_done(channel, request, error);
+	else
+		channel->block->ops->submit(channel, request);
+}
+
+void block_done(struct block_channel *channel, struct block_request *request, int error)
+{
+	assert(channel->outstanding > 0);
+	assert(error <= 0);
+	channel->outstanding--;
+	if (error)
+		channel->failed++;
+	request->done(request, error);
+}
+
+void block_kick(struct block_channel *channel)
+{
+	if (channel->block->ops->kick)
+		channel->block->ops->kick(channel);
+}
+
+unsigned block_poll(struct block_channel *channel)
+{
+	return channel->block->ops->poll ? channel->block->ops->poll(channel) : 0;
+}
+
+int block_fd(struct block_channel *channel)
+{
+	return channel->block->ops->fd ? channel->block->ops->fd(channel) : -1;
+}
+
+void block_cancel(struct block_channel *channel)
+{
+	if (channel->outstanding && channel->block->ops->cancel)
+		channel->block->ops->cancel(channel);
+}
+
+int block_resize(struct block *block, uint64_t size, struct fault *f)
+{
+	int error;
+
+	if (!block->ops->resize)
+		return fault(f, -EOPNOTSUPP, "a disk on the %s backend cannot be resized",
+			     block->ops->name);
+	if (size < block->limits.size)
+		return fault(
+			f, -EINVAL,
+			"the disk has %llu bytes; disks can grow but not shrink (asked for %llu)",
+			(unsigned long long)block->limits.size, (unsigned long long)size);
+	if (size % block->limits.block_size)
+		return fault(f, -EINVAL, "the new size %llu is not a multiple of the block size %u",
+			     (unsigned long long)size, block->limits.block_size);
+	error = block_check_size(size, "the new size", f);
+	return error ? error : block->ops->resize(block, size, f);
+}
+
+void block_close(struct block *block)
+{
+	block->ops->close(block);
+}

@@ -1,0 +1,537 @@
+/*
+ * The file block backend: I/O on a regular file or block device with io_uring.
+ *
+ * Theory of operation
+ * -------------------
+ * A channel is one ring. submit() only prepares entries; kick() hands the
+ * batch to the kernel with one system call; poll() reaps. The channel's fd is
+ * the ring's own: readable while completions wait.
+ *
+ * A request takes one or more steps; its state is in request->backend[]:
+ *
+ *     TRANSFER  read or write. Short ones are repeated for the rest (PROGRESS
+ *               bytes are done, SLICE is the rest of the iov).
+ *     PUNCH     fallocate PUNCH_HOLE: discard, and zeroes that may deallocate
+ *     RANGE     fallocate ZERO_RANGE: zeroes that may not, or where PUNCH failed
+ *     ZEROES    writes of zeroes, where neither works
+ *     SYNC      fdatasync: flush, and after what could not carry RWF_DSYNC
+ *
+ * Steps that find the submission queue full wait in `waiting`. At most `depth`
+ * requests (each with one step) and one cancellation are with the kernel, and
+ * the completion queue has room for them all: it never overflows.
+ *
+ * Reading beyond the end of a regular file that somebody else truncated gives
+ * zeroes, as a hole does.
+ */
+#include "backend/block_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/iov.h"
+
+enum { PROGRESS, SLICE, STATE }; /* request->backend[] */
+/* Low byte of STATE; the rest counts retries. */
+enum { STEP_TRANSFER, STEP_PUNCH, STEP_RANGE, STEP_ZEROES, STEP_SYNC };
+
+#define STEP_MASK  0xffull
+#define RETRY_ONE  0x100ull
+#define RETRY_MAX  0x10000ull /* 256 */
+#define SQ_ENTRIES 128
+/* What one write of zeroes covers: ZERO_COUNT times the same zero bytes. */
+#define ZERO_SIZE  (64 * 1024)
+#define ZERO_COUNT 16
+
+struct file_channel {
+	struct block_channel channel;
+	struct io_uring ring;
+	struct block_request *waiting, **waiting_end; /* no submission entry yet */
+	unsigned unsubmitted;			      /* entries prepared, not handed over */
+	unsigned in_kernel;			      /* entries handed over, not reaped */
+	unsigned finished;			      /* requests; counts up */
+	bool fixed;				      /* the file is registered as number 0 */
+	bool cancelling;
+	/* What the file turned out not to support. */
+	bool no_dsync, no_punch, no_zero_range;
+};
+
+static _Alignas(64 * 1024) uint8_t zeroes[ZERO_SIZE];
+#define Z                         \
+	{                         \
+		zeroes, ZERO_SIZE \
+	}
+#define Z4 Z, Z, Z, Z
+static const struct iovec zero_iov[ZERO_COUNT] = {Z4, Z4, Z4, Z4};
+#undef Z4
+#undef Z
+
+static void prepare(struct file_channel *ch, struct block_request *request);
+
+static struct file_block *file_of(const struct file_channel *ch)
+{
+	return (struct file_block *)ch->channel.block;
+}
+
+static int ring_refused(int error, struct fault *f)
+{
+	switch (error) {
+	case -ENOSYS:
+	case -EPERM:
+	case -EACCES:
+		return fault(f, error,
+			     "io_uring is refused here (%s): allow the io_uring_* calls in the "
+			     "container's seccomp profile and set kernel.io_uring_disabled=0",
+			     strerror(-error));
+	case -EMFILE:
+	case -ENFILE:
+		return fault(f, error, "too many open files for another io_uring: raise ulimit -n");
+	case -ENOMEM:
+		return fault(f, error,
+			     "no memory for another io_uring: raise ulimit -l or free memory");
+	}
+	return fault(f, error, "cannot set up io_uring: %s", strerror(-error));
+}
+
+/* Old kernels do not know all flags that help: the plain ring will do. */
+static int ring_init(struct io_uring *ring, unsigned depth)
+{
+	static const unsigned flags[] = {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
+	int error = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct io_uring_params params = {
+			.flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+			.cq_entries = depth + 2 > 2 * SQ_ENTRIES ? depth + 2 : 2 * SQ_ENTRIES,
+		};
+
+		error = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+		if (error != -EINVAL)
+			break;
+	}
+	return error;
+}
+
+int file_probe_ring(struct fault *f)
+{
+	struct io_uring ring;
+	int error = ring_init(&ring, 1);
+
+	if (error)
+		return ring_refused(error, f);
+	io_uring_queue_exit(&ring);
+	return 0;
+}
+
+static int file_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
+			     struct fault *f)
+{
+	struct file_block *file = (struct file_block *)block;
+	struct file_channel *ch = calloc(1, sizeof(*ch));
+	int error;
+
+	if (!ch)
+		return fault(f, -ENOMEM, "no memory for a channel of %s", file->path);
+	error = ring_init(&ch->ring, depth);
+	if (error) {
+		free(ch);
+		return ring_refused(error, f);
+	}
+	ch->waiting_end = &ch->waiting;
+	ch->fixed = io_uring_register_files(&ch->ring, &file->fd, 1) == 0;
+	*channel = &ch->channel;
+	return 0;
+}
+
+static void file_channel_close(struct block_channel *channel)
+{
+	struct file_channel *ch = (struct file_channel *)channel;
+
+	assert(!ch->waiting);
+	io_uring_queue_exit(&ch->ring);
+	free(ch);
+}
+
+/*
+ * Hands over what is prepared. The kernel refuses only when it is short of
+ * memory: what then remains goes with the next kick or poll, and if nothing is
+ * with the kernel that would cause one, it is tried for a while.
+ */
+static void hand_over(struct file_channel *ch)
+{
+	for (unsigned tries = 0; ch->unsubmitted && tries < 1000; tries++) {
+		int n = io_uring_submit(&ch->ring);
+
+		if (n > 0) {
+			assert((unsigned)n <= ch->unsubmitted);
+			ch->unsubmitted -= (unsigned)n;
+			ch->in_kernel += (unsigned)n;
+		} else if (n != -EINTR) {
+			if (ch->in_kernel)
+				return;
+			sched_yield();
+		}
+	}
+}
+
+static struct io_uring_sqe *next_entry(struct file_channel *ch)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ch->ring);
+
+	if (!sqe) {
+		hand_over(ch);
+		sqe = io_uring_get_sqe(&ch->ring);
+	}
+	if (sqe)
+		ch->unsubmitted++;
+	return sqe;
+}
+
+static void later(struct file_channel *ch, struct block_request *request)
+{
+	request->next = NULL;
+	*ch->waiting_end = request;
+	ch->waiting_end = &request->next;
+}
+
+static void retry_waiting(struct file_channel *ch)
+{
+	struct block_request *request = ch->waiting;
+
+	ch->waiting = NULL;
+	ch->waiting_end = &ch->waiting;
+	while (request) {
+		struct block_request *next = request->next;
+
+		prepare(ch, request);
+		request = next;
+	}
+}
+
+static int write_flags(const struct file_channel *ch, const struct block_request *request)
+{
+	return request->durable && !ch->no_dsync ? RWF_DSYNC : 0;
+}
+
+static void prepare_transfer(struct file_channel *ch, struct io_uring_sqe *sqe,
+			     const struct block_request *request)
+{
+	uint64_t offset = request->offset + request->backend[PROGRESS];
+	const struct iovec *iov = request->iov;
+	unsigned count = request->iov_count;
+
+	if (request->backend[SLICE]) {
+		struct iovec *slice = (struct iovec *)(uintptr_t)request->backend[SLICE];
+
+		count = iov_slice(slice, iov, count, request->backend[PROGRESS], UINT64_MAX);
+		iov = slice;
+	}
+	if (request->op == BLOCK_READ)
+		io_uring_prep_readv2(sqe, 0, iov, count, offset, 0);
+	else
+		io_uring_prep_writev2(sqe, 0, iov, count, offset, write_flags(ch, request));
+	if (count == 1 && iov->iov_len <= UINT32_MAX) { /* cheaper: the kernel copies no list */
+		sqe->opcode = request->op == BLOCK_READ ? IORING_OP_READ : IORING_OP_WRITE;
+		sqe->addr = (uintptr_t)iov->iov_base;
+		sqe->len = (uint32_t)iov->iov_len;
+	}
+}
+
+static void prepare_zeroes(struct file_channel *ch, struct io_uring_sqe *sqe,
+			   const struct block_request *request)
+{
+	uint64_t offset = request->offset + request->backend[PROGRESS];
+	uint64_t left = request->length - request->backend[PROGRESS];
+	unsigned count = left / ZERO_SIZE > ZERO_COUNT ? ZERO_COUNT : (unsigned)(left / ZERO_SIZE);
+
+	if (count)
+		io_uring_prep_writev2(sqe, 0, zero_iov, count, offset, 0);
+	else
+		io_uring_prep_write(sqe, 0, zeroes, (unsigned)left, offset);
+	sqe->rw_flags = write_flags(ch, request);
+}
+
+static void prepare_allocate(struct io_uring_sqe *sqe, const struct block_request *request, int how)
+{
+	io_uring_prep_fallocate(sqe, 0, how | FALLOC_FL_KEEP_SIZE, (off_t)request->offset,
+				(off_t)request->length);
+}
+
+static void prepare(struct file_channel *ch, struct block_request *request)
+{
+	struct io_uring_sqe *sqe = next_entry(ch);
+
+	if (!sqe) {
+		later(ch, request);
+		return;
+	}
+	switch (request->backend[STATE] & STEP_MASK) {
+	case STEP_TRANSFER:
+		prepare_transfer(ch, sqe, request);
+		break;
+	case STEP_PUNCH:
+		prepare_allocate(sqe, request, FALLOC_FL_PUNCH_HOLE);
+		break;
+	case STEP_RANGE:
+		prepare_allocate(sqe, request, FALLOC_FL_ZERO_RANGE);
+		break;
+	case STEP_ZEROES:
+		prepare_zeroes(ch, sqe, request);
+		break;
+	case STEP_SYNC:
+		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
+		break;
+	}
+	if (ch->fixed)
+		sqe->flags |= IOSQE_FIXED_FILE;
+	else
+		sqe->fd = file_of(ch)->fd;
+	io_uring_sqe_set_data(sqe, request);
+}
+
+static unsigned first_step(const struct file_channel *ch, const struct block_request *request)
+{
+	switch (request->op) {
+	case BLOCK_FLUSH:
+		return STEP_SYNC;
+	case BLOCK_DISCARD:
+		return STEP_PUNCH;
+	case BLOCK_WRITE_ZEROES:
+		if (request->unmap && !ch->no_punch)
+			return STEP_PUNCH;
+		return ch->no_zero_range ? STEP_ZEROES : STEP_RANGE;
+	default:
+		return STEP_TRANSFER;
+	}
+}
+
+static void file_submit(struct block_channel *channel, struct block_request *request)
+{
+	struct file_channel *ch = (struct file_channel *)channel;
+
+	ch->cancelling = false;
+	request->backend[PROGRESS] = 0;
+	request->backend[SLICE] = 0;
+	request->backend[STATE] = first_step(ch, request);
+	prepare(ch, request);
+}
+
+static void finish(struct file_channel *ch, struct block_request *request, int error)
+{
+	free((void *)(uintptr_t)request->backend[SLICE]);
+	ch->finished++;
+	block_done(&ch->channel, request, error);
+}
+
+/* Another round of the same step, unless it goes in circles or nobody wants it any more. */
+static void again(struct file_channel *ch, struct block_request *request, int error)
+{
+	request->backend[STATE] += RETRY_ONE;
+	if (ch->cancelling)
+		finish(ch, request, -ECANCELED);
+	else if (request->backend[STATE] >= RETRY_MAX)
+		finish(ch, request, error);
+	else
+		prepare(ch, request);
+}
+
+static void next_step(struct file_channel *ch, struct block_request *request, unsigned step)
+{
+	request->backend[STATE] = step;
+	if (ch->cancelling)
+		finish(ch, request, -ECANCELED);
+	else
+		prepare(ch, request);
+}
+
+/* The operation is done: is it also on stable storage, if that was asked for? */
+static void changed(struct file_channel *ch, struct block_request *request, bool synced)
+{
+	if (request->durable && !synced)
+		next_step(ch, request, STEP_SYNC);
+	else
+		finish(ch, request, 0);
+}
+
+/* Part of a read or write is done: go on with the rest. */
+static void transfer_rest(struct file_channel *ch, struct block_request *request, uint64_t done)
+{
+	request->backend[STATE] &= STEP_MASK; /* progress: retries begin anew */
+	request->backend[PROGRESS] += done;
+	if (!request->backend[SLICE])
+		request->backend[SLICE] =
+			(uintptr_t)malloc(request->iov_count * sizeof(struct iovec));
+	if (request->backend[SLICE])
+		again(ch, request, -EIO);
+	else
+		finish(ch, request, -EIO);
+}
+
+static void read_result(struct file_channel *ch, struct block_request *request, uint64_t done)
+{
+	const struct file_block *file = file_of(ch);
+	uint64_t total = request->backend[PROGRESS] + done;
+	bool end = done == 0 || (total < request->length && total % file->block.limits.block_size &&
+				 file->direct);
+
+	if (total >= request->length) {
+		finish(ch, request, 0);
+	} else if (!end) {
+		transfer_rest(ch, request, done);
+	} else if (file->regular) {
+		iov_zero(request->iov, request->iov_count, total);
+		finish(ch, request, 0);
+	} else {
+		finish(ch, request, -EIO);
+	}
+}
+
+static void write_result(struct file_channel *ch, struct block_request *request, uint64_t done)
+{
+	if (request->backend[PROGRESS] + done >= request->length)
+		changed(ch, request, !ch->no_dsync);
+	else if (done == 0)
+		finish(ch, request, -EIO);
+	else
+		transfer_rest(ch, request, done);
+}
+
+static void zeroes_result(struct file_channel *ch, struct block_request *request, uint64_t done)
+{
+	request->backend[PROGRESS] += done;
+	request->backend[STATE] = STEP_ZEROES;
+	if (request->backend[PROGRESS] >= request->length)
+		changed(ch, request, !ch->no_dsync);
+	else if (done == 0)
+		finish(ch, request, -EIO);
+	else
+		again(ch, request, -EIO);
+}
+
+/*
+ * The file cannot punch or zero (EOPNOTSUPP), or not this range (EINVAL: part of a physical block
+ * of a device): a discard may do nothing, zeroes are brought about in the next best way.
+ */
+static void allocate_refused(struct file_channel *ch, struct block_request *request, int error)
+{
+	bool punch = (request->backend[STATE] & STEP_MASK) == STEP_PUNCH;
+
+	if (request->op == BLOCK_DISCARD) {
+		finish(ch, request, 0);
+		return;
+	}
+	if (error == -EOPNOTSUPP && punch)
+		ch->no_punch = true;
+	else if (error == -EOPNOTSUPP)
+		ch->no_zero_range = true;
+	next_step(ch, request, punch && !ch->no_zero_range ? STEP_RANGE : STEP_ZEROES);
+}
+
+static void failed(struct file_channel *ch, struct block_request *request, int error)
+{
+	unsigned step = request->backend[STATE] & STEP_MASK;
+	bool refused = error == -EOPNOTSUPP || error == -EINVAL;
+	bool writes = step == STEP_ZEROES || request->op == BLOCK_WRITE;
+
+	if (error == -EINTR && ch->cancelling)
+		finish(ch, request, -ECANCELED);
+	else if (error == -EINTR || error == -EAGAIN)
+		again(ch, request, error);
+	else if (refused && (step == STEP_PUNCH || step == STEP_RANGE))
+		allocate_refused(ch, request, error);
+	else if (refused && step != STEP_SYNC && writes && request->durable && !ch->no_dsync) {
+		ch->no_dsync = true; /* RWF_DSYNC is not known here: write, then fdatasync */
+		again(ch, request, error);
+	} else {
+		finish(ch, request, error);
+	}
+}
+
+/* One completion of the kernel: `result` is bytes or a negative errno. */
+static void step_done(struct file_channel *ch, struct block_request *request, int result)
+{
+	unsigned step = request->backend[STATE] & STEP_MASK;
+
+	if (result < 0)
+		failed(ch, request, result);
+	else if (step == STEP_SYNC)
+		finish(ch, request, 0);
+	else if (step == STEP_ZEROES)
+		zeroes_result(ch, request, (unsigned)result);
+	else if (step == STEP_PUNCH || step == STEP_RANGE)
+		changed(ch, request, false);
+	else if (request->op == BLOCK_READ)
+		read_result(ch, request, (unsigned)result);
+	else
+		write_result(ch, request, (unsigned)result);
+}
+
+static void file_kick(struct block_channel *channel)
+{
+	struct file_channel *ch = (struct file_channel *)channel;
+
+	if (ch->waiting)
+		retry_waiting(ch);
+	hand_over(ch);
+}
+
+/* At most one round over the completion queue, so that a chatty ring cannot keep the worker. */
+static unsigned file_poll(struct block_channel *channel)
+{
+	struct file_channel *ch = (struct file_channel *)channel;
+	unsigned finished = ch->finished, limit = ch->in_kernel;
+	struct io_uring_cqe *cqe;
+
+	for (unsigned i = 0; i < limit && io_uring_peek_cqe(&ch->ring, &cqe) == 0; i++) {
+		struct block_request *request = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+
+		io_uring_cqe_seen(&ch->ring, cqe);
+		ch->in_kernel--;
+		if (request) /* else: the answer to a cancellation */
+			step_done(ch, request, result);
+	}
+	file_kick(channel);
+	return ch->finished - finished;
+}
+
+static int file_fd(struct block_channel *channel)
+{
+	return ((struct file_channel *)channel)->ring.ring_fd;
+}
+
+/* Ends what the kernel has not begun; what it is doing ends by itself, and takes no further step.
+ */
+static void file_cancel(struct block_channel *channel)
+{
+	struct file_channel *ch = (struct file_channel *)channel;
+	struct io_uring_sqe *sqe;
+
+	hand_over(ch);
+	ch->cancelling = true;
+	sqe = next_entry(ch);
+	if (!sqe)
+		return;
+	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY);
+	io_uring_sqe_set_data(sqe, NULL);
+	hand_over(ch);
+}
+
+const struct block_ops file_ops = {
+	.name = "file",
+	.channel_open = file_channel_open,
+	.channel_close = file_channel_close,
+	.submit = file_submit,
+	.close = file_close,
+	.kick = file_kick,
+	.poll = file_poll,
+	.fd = file_fd,
+	.cancel = file_cancel,
+	.resize = file_resize,
+};

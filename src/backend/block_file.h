@@ -1,0 +1,25 @@
+/* What the two halves of the file backend share: opening (block_file_open.c), I/O (block_file.c).
+ */
+#ifndef UVDPA_BACKEND_BLOCK_FILE_H
+#define UVDPA_BACKEND_BLOCK_FILE_H
+
+#include "backend/block.h"
+
+struct file_block {
+	struct block block;
+	int fd;
+	bool regular; /* not a block device */
+	bool direct;
+	char path[]; /* for messages */
+};
+
+extern const struct block_ops file_ops;
+
+/* Whether this process may use io_uring. Returns 0 or a negative errno with the fault filled. */
+int file_probe_ring(struct fault *fault);
+
+/* The resize and close operations (block_file_open.c). */
+int file_resize(struct block *block, uint64_t size, struct fault *fault);
+void file_close(struct block *block);
+
+#endif

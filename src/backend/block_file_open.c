@@ -1,0 +1,246 @@
+/*
+ * The file block backend: opening an image or block device, finding out what
+ * it can do, growing it, closing it. What is wrong with a path is said here,
+ * before anything is served. The I/O is in block_file.c.
+ */
+#include "backend/block_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend/backends.h"
+
+/* Alignments above this are no disk's. */
+#define MAX_ALIGNMENT (64 * 1024)
+
+static int no_access(const struct block_file_options *options, int error, struct fault *f)
+{
+	const char *path = options->path;
+
+	switch (error) {
+	case ENOENT:
+		return fault(f, -ENOENT, "there is no %s; create an image with: truncate -s 1G %s",
+			     path, path);
+	case EACCES:
+	case EPERM:
+		return fault(f, -error, "no permission to %s %s as user %u; %s",
+			     options->read_only ? "read" : "write", path, (unsigned)geteuid(),
+			     options->read_only ? "change its owner or mode"
+						: "change its owner or mode, or use readonly=on");
+	case EROFS:
+		return fault(f, -EROFS, "%s is on a read-only file system; use readonly=on", path);
+	case EINVAL:
+		if (options->direct)
+			return fault(f, -EINVAL,
+				     "the file system of %s cannot bypass the page cache; "
+				     "leave out direct=on",
+				     path);
+		break;
+	}
+	return fault(f, -error, "cannot open %s: %s", path, strerror(error));
+}
+
+static int wrong_kind(const char *path, const struct stat *st, struct fault *f)
+{
+	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
+		return 0;
+	if (S_ISDIR(st->st_mode))
+		return fault(f, -EISDIR, "%s is a directory; name a disk image in it", path);
+	return fault(f, -EINVAL, "%s is neither a regular file nor a block device", path);
+}
+
+/* Looks before opening: opening a pipe may hang, and opening a tape may rewind it. */
+static int open_path(struct file_block *file, const struct block_file_options *options,
+		     struct fault *f)
+{
+	int flags = O_CLOEXEC | (options->read_only ? O_RDONLY : O_RDWR) |
+		    (options->direct ? O_DIRECT : 0);
+	struct stat st;
+	int error;
+
+	if (stat(options->path, &st))
+		return no_access(options, errno, f);
+	error = wrong_kind(options->path, &st, f);
+	if (error)
+		return error;
+	file->fd = open(options->path, flags);
+	if (file->fd < 0)
+		return no_access(options, errno, f);
+	if (fstat(file->fd, &st))
+		return no_access(options, errno, f);
+	file->regular = S_ISREG(st.st_mode);
+	return wrong_kind(options->path, &st, f);
+}
+
+static int size_now(const struct file_block *file, uint64_t *size)
+{
+	struct stat st;
+
+	if (!file->regular)
+		return ioctl(file->fd, BLKGETSIZE64, size) ? -errno : 0;
+	if (fstat(file->fd, &st))
+		return -errno;
+	*size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static bool alignment_is_sane(uint64_t n)
+{
+	return n >= 1 && n <= MAX_ALIGNMENT && !(n & (n - 1));
+}
+
+/* Kernels that do not tell: the smallest read that is not refused. */
+static int probe_alignment(const struct file_block *file, uint32_t *alignment)
+{
+	void *buffer = aligned_alloc(MAX_ALIGNMENT, MAX_ALIGNMENT);
+	uint32_t n;
+
+	if (!buffer)
+		return -ENOMEM;
+	for (n = 512; n <= MAX_ALIGNMENT; n *= 2)
+		if (pread(file->fd, (uint8_t *)buffer + n % MAX_ALIGNMENT, n, 0) >= 0)
+			break;
+	free(buffer);
+	*alignment = n;
+	return n <= MAX_ALIGNMENT ? 0 : -EINVAL;
+}
+
+/* What O_DIRECT asks of offsets (it becomes the block size) and of memory. */
+static int direct_limits(struct file_block *file, struct fault *f)
+{
+	struct block_limits *limits = &file->block.limits;
+	uint32_t memory = 0, offset = 0;
+	struct statx stx = {0};
+	int error = 0;
+
+	if (statx(file->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	    stx.stx_mask & STATX_DIOALIGN) {
+		memory = stx.stx_dio_mem_align;
+		offset = stx.stx_dio_offset_align;
+	} else {
+		error = probe_alignment(file, &offset);
+		memory = offset;
+	}
+	if (error == -ENOMEM)
+		return fault(f, error, "no memory to probe %s", file->path);
+	if (error || !alignment_is_sane(memory) || !alignment_is_sane(offset))
+		return fault(
+			f, -EINVAL,
+			"%s cannot be used with direct=on here (it is encrypted, compressed or "
+			"the like); leave it out",
+			file->path);
+	limits->memory_alignment = memory;
+	limits->block_size = offset > 512 ? offset : 512;
+	return 0;
+}
+
+/* Hints only: where the system does not answer, the defaults stay. */
+static void topology(struct file_block *file)
+{
+	struct block_limits *limits = &file->block.limits;
+	unsigned physical = 4096, optimal = 0;
+	struct stat st;
+
+	if (!file->regular) {
+		if (ioctl(file->fd, BLKPBSZGET, &physical))
+			physical = limits->block_size;
+		if (ioctl(file->fd, BLKIOOPT, &optimal))
+			optimal = 0;
+	} else if (fstat(file->fd, &st) == 0 && st.st_blksize > 0 && st.st_blksize <= 1 << 20) {
+		physical = (unsigned)st.st_blksize;
+	}
+	if (!alignment_is_sane(physical) || physical < limits->block_size)
+		physical = limits->block_size;
+	limits->physical_size = physical;
+	limits->optimal_io = optimal - optimal % limits->block_size;
+}
+
+static int find_limits(struct file_block *file, const struct block_file_options *options,
+		       struct fault *f)
+{
+	struct block_limits *limits = &file->block.limits;
+	int error = size_now(file, &limits->size);
+
+	if (error)
+		return fault(f, error, "cannot find out the size of %s: %s", file->path,
+			     strerror(-error));
+	error = block_check_size(limits->size, file->path, f);
+	if (error)
+		return error;
+	limits->block_size = 512;
+	limits->memory_alignment = 1;
+	limits->read_only = options->read_only;
+	limits->discard = limits->write_zeroes = !options->read_only;
+	if (file->direct)
+		error = direct_limits(file, f);
+	if (!error && limits->size % limits->block_size)
+		return fault(f, -EINVAL,
+			     "%s has %llu bytes; with direct=on it must be a multiple of %u",
+			     file->path, (unsigned long long)limits->size, limits->block_size);
+	if (!error)
+		topology(file);
+	return error;
+}
+
+int block_file_open(const struct block_file_options *options, struct block **block, struct fault *f)
+{
+	size_t length = strlen(options->path) + 1;
+	struct file_block *file = calloc(1, sizeof(*file) + length);
+	int error;
+
+	if (!file)
+		return fault(f, -ENOMEM, "no memory for the disk %s", options->path);
+	memcpy(file->path, options->path, length);
+	file->fd = -1;
+	file->direct = options->direct;
+	file->block.ops = &file_ops;
+	error = open_path(file, options, f);
+	if (!error)
+		error = find_limits(file, options, f);
+	if (!error)
+		error = file_probe_ring(f);
+	if (error)
+		file_close(&file->block);
+	else
+		*block = &file->block;
+	return error;
+}
+
+/* Bytes that others have already added to the file are never cut off again. */
+int file_resize(struct block *block, uint64_t size, struct fault *f)
+{
+	struct file_block *file = (struct file_block *)block;
+	uint64_t now;
+	int error = size_now(file, &now);
+
+	if (error)
+		return fault(f, error, "cannot find out the size of %s: %s", file->path,
+			     strerror(-error));
+	if (now < size && block->limits.read_only)
+		return fault(f, -EROFS, "%s is served read-only and has only %llu bytes",
+			     file->path, (unsigned long long)now);
+	if (now < size && !file->regular)
+		return fault(f, -ENOSPC, "%s has only %llu bytes; grow the device first",
+			     file->path, (unsigned long long)now);
+	if (now < size && ftruncate(file->fd, (off_t)size))
+		return fault(f, -errno, "cannot grow %s to %llu bytes: %s", file->path,
+			     (unsigned long long)size, strerror(errno));
+	block->limits.size = size;
+	return 0;
+}
+
+void file_close(struct block *block)
+{
+	struct file_block *file = (struct file_block *)block;
+
+	if (file->fd >= 0)
+		close(file->fd);
+	free(file);
+}

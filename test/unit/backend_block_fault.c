@@ -1,0 +1,190 @@
+/* The fault wrapper: each kind of trouble, and stacked. */
+#include "backend_support.h"
+
+static struct block *block;
+static struct block_channel *channel;
+static uint8_t bytes[8192], other[8192];
+
+static void wrap(const struct block_fault_options *options)
+{
+	struct block *memory;
+
+	assert_int_equal(block_memory_open(1 << 20, &memory, NULL), 0);
+	assert_int_equal(block_fault_open(options, memory, &block, NULL), 0);
+	assert_int_equal(block_channel_open(block, 4, &channel, NULL), 0);
+}
+
+static void unwrap(void)
+{
+	block_channel_close(channel);
+	block_close(block);
+}
+
+static bool readable(void)
+{
+	struct pollfd pfd = {.fd = block_fd(channel), .events = POLLIN};
+
+	return poll(&pfd, 1, 0) == 1;
+}
+
+static void no_trouble(void **state)
+{
+	wrap(&(struct block_fault_options){0});
+	pattern(bytes, 4096, 1);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 512, bytes, 4096), 0);
+	assert_int_equal(job_run(channel, BLOCK_READ, 512, other, 4096), 0);
+	assert_memory_equal(bytes, other, 4096);
+	assert_int_equal(block_resize(block, 2 << 20, NULL), 0);
+	assert_int_equal(job_run(channel, BLOCK_READ, (2 << 20) - 512, other, 512), 0);
+	unwrap();
+}
+
+static void fails_every_third(void **state)
+{
+	wrap(&(struct block_fault_options){.fail_every = 3, .fail_error = ENOSPC});
+	for (unsigned i = 1; i <= 9; i++)
+		assert_int_equal(job_run(channel, BLOCK_FLUSH, 0, NULL, 0), i % 3 ? 0 : -ENOSPC);
+	assert_int_equal(channel->failed, 3);
+	unwrap();
+}
+
+static void delays_in_order(void **state)
+{
+	struct job jobs[3] = {0};
+
+	wrap(&(struct block_fault_options){.delay_us = 2000});
+	for (unsigned i = 0; i < 3; i++)
+		job_submit(channel, &jobs[i], BLOCK_FLUSH, 0, NULL, 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(jobs[i].result, PENDING);
+	assert_int_equal(job_wait(channel, &jobs[0], 10000), 0);
+	assert_int_equal(job_wait(channel, &jobs[2], 10000), 0);
+	assert_int_equal(jobs[1].result, 0);
+	assert_false(readable());
+	unwrap();
+}
+
+static void delays_every_second(void **state)
+{
+	struct job first = {0}, second = {0};
+
+	wrap(&(struct block_fault_options){.delay_us = 1000000000, .delay_every = 2});
+	job_submit(channel, &first, BLOCK_FLUSH, 0, NULL, 0);
+	assert_int_equal(first.result, 0);
+	job_submit(channel, &second, BLOCK_FLUSH, 0, NULL, 0);
+	assert_int_equal(second.result, PENDING);
+	assert_int_equal(block_poll(channel), 0);
+	block_cancel(channel); /* what is late comes now, with its own result */
+	assert_true(readable());
+	assert_int_equal(block_poll(channel), 1);
+	assert_int_equal(second.result, 0);
+	unwrap();
+}
+
+static void tears_writes(void **state)
+{
+	struct job job = {0};
+
+	wrap(&(struct block_fault_options){.tear_every = 2});
+	pattern(bytes, 4096, 1);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, 4096), 0);
+	pattern(other, 4096, 2);
+	assert_int_equal(job_run(channel, BLOCK_READ, 4096, bytes + 4096, 512), 0);
+	job_submit(channel, &job, BLOCK_WRITE, 0, other, 4096);
+	assert_int_equal(job.result, -EIO);
+	memcpy(bytes, other, 2048);
+	assert_int_equal(job_run(channel, BLOCK_READ, 0, other, 4096), 0);
+	assert_memory_equal(other, bytes, 4096);
+	unwrap();
+}
+
+static void a_sector_cannot_be_torn(void **state)
+{
+	wrap(&(struct block_fault_options){.tear_every = 1});
+	pattern(bytes, 512, 1);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, 512), -EIO);
+	assert_int_equal(job_run(channel, BLOCK_READ, 0, bytes, 512), 0);
+	assert_true(all_zero(bytes, 512));
+	unwrap();
+}
+
+static void never_until_cancelled(void **state)
+{
+	struct job jobs[3] = {0};
+
+	wrap(&(struct block_fault_options){.never_every = 2});
+	for (unsigned i = 0; i < 3; i++)
+		job_submit(channel, &jobs[i], BLOCK_FLUSH, 0, NULL, 0);
+	assert_int_equal(block_poll(channel), 0);
+	assert_int_equal(channel->outstanding, 1);
+	assert_int_equal(jobs[1].result, PENDING);
+	assert_false(readable());
+	block_cancel(channel);
+	assert_int_equal(jobs[1].result, PENDING); /* arrives by poll, as everything */
+	assert_true(readable());
+	assert_int_equal(block_poll(channel), 1);
+	assert_int_equal(jobs[1].result, -ECANCELED);
+	assert_false(readable());
+	unwrap();
+}
+
+static void stubborn(void **state)
+{
+	struct job job = {0};
+
+	/* The channel cannot be closed any more: what never ends stays, as in a real disk. */
+	wrap(&(struct block_fault_options){.never_every = 1, .stubborn = true});
+	job_submit(channel, &job, BLOCK_FLUSH, 0, NULL, 0);
+	block_cancel(channel);
+	assert_int_equal(block_poll(channel), 0);
+	assert_int_equal(job.result, PENDING);
+	assert_int_equal(channel->outstanding, 1);
+}
+
+static void stacked(void **state)
+{
+	struct block_fault_options fails = {.fail_every = 2}, delays = {.delay_us = 100};
+	struct block *null, *middle;
+
+	assert_int_equal(block_null_open(1 << 20, &null, NULL), 0);
+	assert_int_equal(block_fault_open(&delays, null, &middle, NULL), 0);
+	assert_int_equal(block_fault_open(&fails, middle, &block, NULL), 0);
+	assert_int_equal(block_channel_open(block, 4, &channel, NULL), 0);
+	for (unsigned i = 1; i <= 4; i++)
+		assert_int_equal(job_run(channel, BLOCK_READ, 0, bytes, 512), i % 2 ? 0 : -EIO);
+	unwrap();
+}
+
+/* As many at once as the channel is deep, again and again: the pool comes back. */
+static void reused(void **state)
+{
+	struct job jobs[4] = {0};
+
+	wrap(&(struct block_fault_options){.delay_us = 10, .fail_every = 5});
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 4; i++)
+			job_submit(channel, &jobs[i], BLOCK_READ, 0, bytes, 512);
+		for (unsigned i = 0; i < 4; i++)
+			assert_int_equal(job_wait(channel, &jobs[i], 10000),
+					 (round * 4 + i + 1) % 5 ? 0 : -EIO);
+	}
+	unwrap();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_trouble),
+		cmocka_unit_test(fails_every_third),
+		cmocka_unit_test(delays_in_order),
+		cmocka_unit_test(delays_every_second),
+		cmocka_unit_test(tears_writes),
+		cmocka_unit_test(a_sector_cannot_be_torn),
+		cmocka_unit_test(never_until_cancelled),
+		cmocka_unit_test(stubborn),
+		cmocka_unit_test(stacked),
+		cmocka_unit_test(reused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,372 @@
+/* The file backend on real files: on disk, on a tmpfs (which lacks ZERO_RANGE), and on a full one.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend_support.h"
+
+#define SIZE  (4 << 20)
+#define DEPTH 300 /* more than a submission queue has entries */
+
+static char path[] = "/tmp/uvdpa-file-XXXXXX", shm_path[] = "/dev/shm/uvdpa-file-XXXXXX";
+static struct block *block;
+static struct block_channel *channel;
+static _Alignas(4096) uint8_t bytes[SIZE], other[SIZE];
+
+static void open_disk(const char *where, bool direct)
+{
+	struct block_file_options options = {.path = where, .direct = direct};
+	struct fault f = {0};
+
+	assert_int_equal(truncate(where, 0), 0);
+	assert_int_equal(truncate(where, SIZE), 0);
+	if (block_file_open(&options, &block, &f))
+		fail_msg("%s", f.text);
+	assert_int_equal(block_channel_open(block, DEPTH, &channel, NULL), 0);
+}
+
+static void close_disk(void)
+{
+	block_channel_close(channel);
+	block_close(block);
+}
+
+static void expect_file(const char *where, const uint8_t *expected, size_t size)
+{
+	int fd = open(where, O_RDONLY);
+
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, other, sizeof(other)), (ssize_t)size);
+	close(fd);
+	assert_memory_equal(other, expected, size);
+}
+
+static void write_and_read(const char *where)
+{
+	pattern(bytes, SIZE, 3);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, SIZE), 0);
+	assert_int_equal(job_run(channel, BLOCK_FLUSH, 0, NULL, 0), 0);
+	expect_file(where, bytes, SIZE);
+	memset(other, 0, SIZE);
+	assert_int_equal(job_run(channel, BLOCK_READ, 4096, other, SIZE - 4096), 0);
+	assert_memory_equal(other, bytes + 4096, SIZE - 4096);
+}
+
+static void buffered(void **state)
+{
+	open_disk(path, false);
+	write_and_read(path);
+	close_disk();
+}
+
+static void direct(void **state)
+{
+	struct block_file_options options = {.path = path, .direct = true};
+	struct fault f = {0};
+
+	assert_int_equal(truncate(path, SIZE), 0);
+	if (block_file_open(&options, &block, &f)) {
+		print_message("direct I/O not tried: %s\n", f.text);
+		return;
+	}
+	block_close(block);
+	open_disk(path, true);
+	write_and_read(path);
+	if (block->limits.memory_alignment > 1)
+		assert_int_equal(job_run(channel, BLOCK_READ, 0, other + 1, 4096), -EINVAL);
+	assert_int_equal(job_run(channel, BLOCK_WRITE_ZEROES, 4096, NULL, 8192), 0);
+	memset(bytes + 4096, 0, 8192);
+	/* The file ends in the middle of what is read, and of a block. */
+	assert_int_equal(truncate(path, 8192 + 100), 0);
+	memset(bytes + 8192 + 100, 0, 4096);
+	memset(other, 0xee, 16384);
+	assert_int_equal(job_run(channel, BLOCK_READ, 4096, other, 8192), 0);
+	assert_memory_equal(other, bytes + 4096, 8192);
+	close_disk();
+}
+
+/* Everything at once: the submission queue fills several times before the kick. */
+static void deep(void **state)
+{
+	static struct job jobs[DEPTH];
+
+	open_disk(path, false);
+	pattern(bytes, SIZE, 9);
+	for (unsigned i = 0; i < DEPTH; i++)
+		job_submit(channel, &jobs[i], BLOCK_WRITE, i * 4096, bytes + i * 4096, 4096);
+	for (unsigned i = 0; i < DEPTH; i++)
+		assert_int_equal(job_wait(channel, &jobs[i], 10000), 0);
+	memset(bytes + DEPTH * 4096, 0, SIZE - DEPTH * 4096);
+	expect_file(path, bytes, SIZE);
+	memset(other, 1, SIZE);
+	for (unsigned i = 0; i < DEPTH; i++)
+		job_submit(channel, &jobs[i], BLOCK_READ, i * 4096, other + i * 4096, 4096);
+	for (unsigned i = 0; i < DEPTH; i++)
+		assert_int_equal(job_wait(channel, &jobs[i], 10000), 0);
+	assert_memory_equal(other, bytes, DEPTH * 4096);
+	assert_int_equal(channel->outstanding, 0);
+	assert_int_equal(channel->submitted, 2 * DEPTH);
+	close_disk();
+}
+
+static void several_buffers(void **state)
+{
+	struct job job = {.iov = {{bytes + 7, 1000}, {bytes + 2000, 24}, {bytes + 5001, 3072}}};
+
+	open_disk(path, false);
+	pattern(bytes, 16384, 4);
+	job.result = PENDING;
+	job.request = (struct block_request){.op = BLOCK_WRITE,
+					     .offset = 512,
+					     .length = 4096,
+					     .iov = job.iov,
+					     .iov_count = 3,
+					     .done = job_done};
+	block_submit(channel, &job.request);
+	assert_int_equal(job_wait(channel, &job, 10000), 0);
+	assert_int_equal(job_run(channel, BLOCK_READ, 512, other, 4096), 0);
+	assert_memory_equal(other, bytes + 7, 1000);
+	assert_memory_equal(other + 1000, bytes + 2000, 24);
+	assert_memory_equal(other + 1024, bytes + 5001, 3072);
+	close_disk();
+}
+
+/* Nothing is with the kernel before the kick, and the fd tells when something is back. */
+static void batches(void **state)
+{
+	struct job job = {0};
+	struct pollfd pfd;
+
+	open_disk(path, false);
+	pfd = (struct pollfd){.fd = block_fd(channel), .events = POLLIN};
+	job_submit(channel, &job, BLOCK_READ, 0, bytes, 4096);
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	block_kick(channel);
+	assert_int_equal(poll(&pfd, 1, 10000), 1);
+	assert_int_equal(job.result, PENDING);
+	assert_int_equal(block_poll(channel), 1);
+	assert_int_equal(job.result, 0);
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	close_disk();
+}
+
+static void truncated_underneath(void **state)
+{
+	open_disk(path, false);
+	pattern(bytes, SIZE, 5);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, SIZE), 0);
+	assert_int_equal(truncate(path, 10000), 0);
+	memset(bytes + 10000, 0, SIZE - 10000);
+	memset(other, 0xee, SIZE);
+	assert_int_equal(job_run(channel, BLOCK_READ, 0, other, SIZE), 0);
+	assert_memory_equal(other, bytes, SIZE);
+	memset(other, 0xee, 4096);
+	assert_int_equal(job_run(channel, BLOCK_READ, SIZE - 4096, other, 4096), 0);
+	assert_true(all_zero(other, 4096));
+	close_disk();
+}
+
+static void durable(void **state)
+{
+	struct job job = {.request.durable = true};
+
+	open_disk(path, false);
+	pattern(bytes, SIZE, 6);
+	job_submit(channel, &job, BLOCK_WRITE, 0, bytes, SIZE);
+	assert_int_equal(job_wait(channel, &job, 60000), 0);
+	expect_file(path, bytes, SIZE);
+	job_submit(channel, &job, BLOCK_DISCARD, 0, NULL, 8192);
+	assert_int_equal(job_wait(channel, &job, 60000), 0);
+	job_submit(channel, &job, BLOCK_WRITE_ZEROES, 16384, NULL, 8192);
+	assert_int_equal(job_wait(channel, &job, 60000), 0);
+	memset(bytes + 16384, 0, 8192);
+	assert_int_equal(job_run(channel, BLOCK_READ, 8192, other, SIZE - 8192), 0);
+	assert_memory_equal(other, bytes + 8192, SIZE - 8192);
+	close_disk();
+}
+
+/* Odd ranges, may deallocate or not; on a file system with and without ZERO_RANGE. */
+static void zeroing(const char *where)
+{
+	static const struct {
+		uint64_t offset, length;
+		bool unmap, durable;
+	} cases[] = {
+		{512, 512, false, false},    {4096, 65536, true, false},
+		{100352, 4608, true, true},  {1 << 20, (2 << 20) + 512, false, false},
+		{512, 3 << 20, false, true}, {0, SIZE, true, false},
+	};
+
+	open_disk(where, false);
+	pattern(bytes, SIZE, 8);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, SIZE), 0);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct job job = {.request.unmap = cases[i].unmap,
+				  .request.durable = cases[i].durable};
+
+		job_submit(channel, &job, BLOCK_WRITE_ZEROES, cases[i].offset, NULL,
+			   cases[i].length);
+		assert_int_equal(job_wait(channel, &job, 60000), 0);
+		memset(bytes + cases[i].offset, 0, cases[i].length);
+		expect_file(where, bytes, SIZE);
+	}
+	close_disk();
+}
+
+static void zeroing_on_disk(void **state)
+{
+	zeroing(path);
+}
+
+static void zeroing_on_tmpfs(void **state)
+{
+	zeroing(shm_path);
+}
+
+static void discards_free_space(void **state)
+{
+	struct stat before, after;
+
+	open_disk(shm_path, false);
+	pattern(bytes, SIZE, 2);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, SIZE), 0);
+	assert_int_equal(stat(shm_path, &before), 0);
+	assert_int_equal(job_run(channel, BLOCK_DISCARD, 0, NULL, SIZE / 2), 0);
+	assert_int_equal(stat(shm_path, &after), 0);
+	assert_true(after.st_blocks < before.st_blocks);
+	assert_int_equal(after.st_size, SIZE);
+	assert_int_equal(job_run(channel, BLOCK_READ, SIZE / 2, other, SIZE / 2), 0);
+	assert_memory_equal(other, bytes + SIZE / 2, SIZE / 2);
+	close_disk();
+}
+
+/* Memory that is not there is an error of that request only. */
+static void vanished_memory(void **state)
+{
+	void *gone = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	open_disk(path, false);
+	assert_int_equal(job_run(channel, BLOCK_READ, 0, gone, 8192), -EFAULT);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, gone, 8192), -EFAULT);
+	assert_int_equal(job_run(channel, BLOCK_READ, 0, other, 8192), 0);
+	close_disk();
+	munmap(gone, 8192);
+}
+
+/* All come back, each once, whatever became of it; then the channel works as before. */
+static void cancelled(void **state)
+{
+	static struct job jobs[DEPTH];
+
+	open_disk(path, false);
+	pattern(bytes, SIZE, 1);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < DEPTH; i++)
+			job_submit(channel, &jobs[i], i % 2 ? BLOCK_WRITE : BLOCK_FLUSH, i * 4096,
+				   i % 2 ? bytes : NULL, i % 2 ? 4096 : 0);
+		if (round > 0)
+			block_kick(channel);
+		block_cancel(channel);
+		for (unsigned i = 0; i < DEPTH; i++) {
+			int result = job_wait(channel, &jobs[i], 10000);
+
+			assert_true(result == 0 || result == -ECANCELED);
+			assert_int_equal(jobs[i].calls, 1);
+		}
+		assert_int_equal(channel->outstanding, 0);
+		assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, 4096), 0);
+	}
+	close_disk();
+}
+
+static void grown(void **state)
+{
+	open_disk(path, false);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, SIZE, bytes, 4096), -ERANGE);
+	assert_int_equal(block_resize(block, 2 * SIZE, NULL), 0);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, SIZE, bytes, 4096), 0);
+	assert_int_equal(job_run(channel, BLOCK_READ, 2 * SIZE - 4096, other, 4096), 0);
+	assert_true(all_zero(other, 4096));
+	close_disk();
+}
+
+/* On a full file system writes fail, and only they. Last: it leaves the mount namespace. */
+static void full(void **state)
+{
+	char image[64];
+
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", path, "tmpfs", 0, "size=1m")) {
+		print_message("a full file system not tried: cannot mount one here\n");
+		return;
+	}
+	snprintf(image, sizeof(image), "%s/image", path);
+	close(open(image, O_CREAT | O_WRONLY, 0600));
+	open_disk(image, false);
+	pattern(bytes, SIZE, 1);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, 512 << 10), 0);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, SIZE), -ENOSPC);
+	assert_int_equal(job_run(channel, BLOCK_READ, 0, other, 512 << 10), 0);
+	assert_memory_equal(other, bytes, 512 << 10);
+	assert_int_equal(job_run(channel, BLOCK_WRITE_ZEROES, 2 << 20, NULL, 1 << 20), -ENOSPC);
+	assert_int_equal(job_run(channel, BLOCK_DISCARD, 0, NULL, SIZE), 0);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, 512 << 10), 0);
+	close_disk();
+	assert_int_equal(unlink(image), 0);
+	assert_int_equal(umount2(path, MNT_DETACH), 0); /* rings close a little later */
+}
+
+static int make_files(void)
+{
+	int fd = mkstemp(path), shm = mkstemp(shm_path);
+
+	if (fd >= 0)
+		close(fd);
+	if (shm >= 0)
+		close(shm);
+	return fd < 0 || shm < 0 || truncate(path, SIZE) ? -1 : 0;
+}
+
+static int clean_up(void **state)
+{
+	unlink(shm_path);
+	return unlink(path) && rmdir(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(buffered),
+		cmocka_unit_test(direct),
+		cmocka_unit_test(deep),
+		cmocka_unit_test(several_buffers),
+		cmocka_unit_test(batches),
+		cmocka_unit_test(truncated_underneath),
+		cmocka_unit_test(durable),
+		cmocka_unit_test(zeroing_on_disk),
+		cmocka_unit_test(zeroing_on_tmpfs),
+		cmocka_unit_test(discards_free_space),
+		cmocka_unit_test(vanished_memory),
+		cmocka_unit_test(cancelled),
+		cmocka_unit_test(grown),
+		cmocka_unit_test(full),
+	};
+	struct fault f = {0};
+
+	if (make_files()) {
+		clean_up(NULL);
+		leave_skipped("no files in /tmp and /dev/shm");
+	}
+	if (block_file_open(&(struct block_file_options){.path = path}, &block, &f)) {
+		clean_up(NULL);
+		leave_skipped(f.text);
+	}
+	block_close(block);
+	return cmocka_run_group_tests(tests, NULL, clean_up);
+}
