@@ -87,6 +87,7 @@ static bool resolve(struct ring *ring)
 	if (ring->resolved && ring->generation == generation)
 		return true;
 	ring->generation = generation;
+	ring->armed = false; /* said in the old memory, perhaps */
 	ring->resolved = resolve_area(ring, &ring->desc, SPACE_READ, 1) &&
 			 resolve_area(ring, &ring->driver, SPACE_READ, 2) &&
 			 resolve_area(ring, &ring->device, SPACE_WRITE, 4);

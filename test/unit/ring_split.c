@@ -195,6 +195,44 @@ static void used_area_read_only(void **state)
 	bench_free(b);
 }
 
+/*
+ * The ring's memory is exchanged while the ring is idle: nothing cached of the old place is used,
+ * and the driver is asked for kicks in the new place, where the old flags say nothing.
+ */
+static void one_moved(struct bench *b)
+{
+	uint64_t half = RAM_SIZE / 2;
+	struct vq there = b->vq;
+	struct vq_used used;
+
+	assert_int_equal(pop(b), RING_EMPTY);
+	assert_false(ring_arm(&b->ring));
+	memcpy(b->ram.bytes + half, b->ram.bytes, half);
+	space_remove(b->space, 0, 0);
+	assert_int_equal(space_add(b->space, b->ram.iova, half, b->ram.uaddr + half, 3), 0);
+	there.desc += half;
+	there.avail += half;
+	there.used += half;
+	*(uint16_t *)ram_at(&b->ram, there.used, 2) = VRING_USED_F_NO_NOTIFY;
+	assert_int_equal(pop(b), RING_EMPTY);
+	assert_false(ring_arm(&b->ring));
+	assert_int_equal(vq_used_flags(&there), 0);
+	vq_desc(&there, 5, b->buffer, 16, 0, 0);
+	vq_offer(&there, 5);
+	memset(b->ram.bytes, 0xee, 0x8000); /* the old place: poison */
+	assert_int_equal(pop(b), RING_CHAIN);
+	assert_int_equal(b->chain.head, 5);
+	ring_complete(&b->ring, &b->chain, 3);
+	assert_true(ring_publish(&b->ring));
+	assert_true(vq_take_used(&there, &used));
+	assert_int_equal(used.len, 3);
+}
+
+static void memory_exchanged(void **state)
+{
+	everywhere(one_moved, 0);
+}
+
 /* --- Notifications -------------------------------------------------------------------------- */
 
 static bool finish_one(struct bench *b, uint16_t index)
@@ -327,6 +365,7 @@ int main(void)
 		cmocka_unit_test(starts_refused),
 		cmocka_unit_test(unmapped_then_mapped),
 		cmocka_unit_test(used_area_read_only),
+		cmocka_unit_test(memory_exchanged),
 		cmocka_unit_test(calls_by_flag),
 		cmocka_unit_test(calls_by_event),
 		cmocka_unit_test(arming),
