@@ -22,6 +22,10 @@ static int check_options(const struct device_options *o, const struct model *mod
 	if (!o->asids || o->asids > DEVICE_MAX_ASIDS)
 		return fault(f, -EINVAL, "%s: %u address spaces: give 1 to %d", o->name, o->asids,
 			     DEVICE_MAX_ASIDS);
+	if (o->groups > DEVICE_MAX_GROUPS || (o->groups && ops->queue_group))
+		return fault(f, -EINVAL, "%s: %u queue groups: %s", o->name, o->groups,
+			     ops->queue_group ? "this device type has its own"
+					      : "there are at most four");
 	assert(ops->config_size <= DEVICE_MAX_CONFIG);
 	assert(!ops->group_count || ops->group_count((struct model *)(uintptr_t)model) <=
 					    DEVICE_MAX_GROUPS);
@@ -48,7 +52,9 @@ int device_new(const struct device_options *options, struct model *model, struct
 	device->model = model;
 	device->host = host;
 	device->config_size = model->ops->config_size;
-	device->group_count = model->ops->group_count ? model->ops->group_count(model) : 1;
+	device->group_count = options->groups ? options->groups : 1;
+	if (model->ops->group_count)
+		device->group_count = model->ops->group_count(model);
 	device->queue_count = model->ops->queue_count(model);
 	assert(device->queue_count && device->queue_count <= DEVICE_MAX_QUEUES);
 	device->queues = calloc(device->queue_count, sizeof(struct queue));

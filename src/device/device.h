@@ -66,6 +66,11 @@ struct device_options {
 	const char *name;
 	unsigned queue_size;  /* maximum entries per queue: a power of two, 2..DEVICE_MAX_QUEUE_SIZE */
 	unsigned asids;	      /* address spaces, 1..DEVICE_MAX_ASIDS */
+	/*
+	 * Virtqueue groups, up to DEVICE_MAX_GROUPS: queue q is in group q % groups. 0: as the
+	 * model has them. A model whose queues differ (a control queue) decides for itself.
+	 */
+	unsigned groups;
 	bool no_suspend;      /* suspend=off (S1) */
 	bool no_resume;	      /* resume=off (S1) */
 	uint64_t features_off; /* feature bits the operator masks */

@@ -82,7 +82,9 @@ unsigned device_get_vq_group(const struct device *device, unsigned index)
 {
 	const struct model_ops *ops = device->model->ops;
 
-	return ops->queue_group ? ops->queue_group(device->model, index) : 0;
+	if (ops->queue_group)
+		return ops->queue_group(device->model, index);
+	return device->options.groups ? index % device->options.groups : 0;
 }
 
 int device_set_group_asid(struct device *device, unsigned group, unsigned asid)
