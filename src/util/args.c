@@ -1,0 +1,120 @@
+/* Command lines: see args.h. */
+#include "util/args.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "util/suggest.h"
+
+#define OPTIONS_MAX 31
+
+/* What is being parsed. */
+struct cursor {
+	int argc, next;
+	char **argv;
+	const struct arg *table;
+	struct fault *fault;
+};
+
+static int unknown_option(struct cursor *c, const char *name)
+{
+	const char *known[OPTIONS_MAX + 1];
+	const char *near;
+	unsigned count = 0;
+
+	for (const struct arg *arg = c->table; arg->name && count < OPTIONS_MAX; arg++)
+		known[count++] = arg->name;
+	known[count] = NULL;
+	near = suggest(name, known);
+	return fault(c->fault, -EINVAL, "unknown option --%s%s%s%s", name,
+		     near ? "; did you mean --" : "", near ? near : "",
+		     near ? "?" : " (--help lists them)");
+}
+
+static int append(struct arg_list *list, const char *text, struct fault *f)
+{
+	if (list->count == list->max)
+		return fault(f, -EINVAL, "unexpected word '%s' (see --help)", text);
+	list->items[list->count++] = text;
+	return 0;
+}
+
+static int store_value(struct cursor *c, const struct arg *arg, const char *value)
+{
+	const char **text = arg->to;
+
+	if (!value && c->next < c->argc)
+		value = c->argv[c->next++];
+	if (!value)
+		return fault(c->fault, -EINVAL, "option --%s needs a value", arg->name);
+	if (arg->kind == ARG_LIST)
+		return append(arg->to, value, c->fault);
+	if (*text)
+		return fault(c->fault, -EINVAL, "option --%s is given twice", arg->name);
+	*text = value;
+	return 0;
+}
+
+static int store(struct cursor *c, const struct arg *arg, const char *value)
+{
+	if (arg->kind != ARG_FLAG)
+		return store_value(c, arg, value);
+	if (value)
+		return fault(c->fault, -EINVAL, "option --%s takes no value", arg->name);
+	*(bool *)arg->to = true;
+	return 0;
+}
+
+static const struct arg *find(const struct arg *table, const char *name)
+{
+	while (table->name && strcmp(table->name, name))
+		table++;
+	return table->name ? table : NULL;
+}
+
+static int parse_long(struct cursor *c, char *text)
+{
+	char *equals = strchr(text, '=');
+	const struct arg *arg;
+	int ret;
+
+	if (equals)
+		*equals = '\0';
+	arg = find(c->table, text);
+	ret = arg ? store(c, arg, equals ? equals + 1 : NULL) : unknown_option(c, text);
+	if (equals)
+		*equals = '=';
+	return ret;
+}
+
+static int parse_short(struct cursor *c, const char *text)
+{
+	for (const struct arg *arg = c->table; arg->name; arg++)
+		if (arg->letter && arg->letter == text[0] && !text[1])
+			return store(c, arg, NULL);
+	return fault(c->fault, -EINVAL, "unknown option -%s (--help lists them)", text);
+}
+
+int args_parse(int argc, char **argv, const struct arg *table, struct arg_list *words,
+	       struct fault *f)
+{
+	struct cursor c = {.argc = argc, .next = 1, .argv = argv, .table = table, .fault = f};
+	bool options = true;
+	int ret = 0;
+
+	while (!ret && c.next < argc) {
+		char *text = argv[c.next++];
+
+		if (options && !strcmp(text, "--"))
+			options = false;
+		else if (options && !strncmp(text, "--", 2))
+			ret = parse_long(&c, text + 2);
+		else if (options && text[0] == '-' && text[1])
+			ret = parse_short(&c, text + 1);
+		else
+			ret = append(words, text, f);
+	}
+	return ret;
+}
