@@ -227,6 +227,15 @@ uint64_t runner_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* The name may hold what a process called itself: it goes into logs and JSON as plain ASCII. */
+static void set_claimant(struct runner *runner, const char *who)
+{
+	snprintf(runner->claimant, sizeof(runner->claimant), "%s", *who ? who : "somebody");
+	for (char *p = runner->claimant; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+}
+
 int runner_claim(struct runner *runner, const char *who, struct fault *fault_out)
 {
 	int ret = 0;
@@ -237,7 +246,7 @@ int runner_claim(struct runner *runner, const char *who, struct fault *fault_out
 			    "device '%s' is in use by %s; it serves one at a time",
 			    device_name(runner->device), runner->claimant);
 	else
-		snprintf(runner->claimant, sizeof(runner->claimant), "%s", *who ? who : "somebody");
+		set_claimant(runner, who);
 	pthread_mutex_unlock(&runner->claim_lock);
 	return ret;
 }

@@ -1,0 +1,26 @@
+/*
+ * The control socket: the operators' door. One JSON object per line,
+ *
+ *     {"id": ANY, "command": "suspend", "arguments": {"name": "disk0"}}
+ *     {"id": ANY, "return": {...}}  or  {"id": ANY, "error": {"class": ..., "message": ...}}
+ *
+ * as uvdpa-control(7) describes.
+ */
+#ifndef UVDPA_DOOR_CONTROL_H
+#define UVDPA_DOOR_CONTROL_H
+
+#include "util/fault.h"
+
+struct control;
+struct runner;
+
+/*
+ * Listens at `path` (nothing may be there) and serves on a thread of its own. The runners outlive
+ * the door. Returns 0 or a negative errno with the fault filled.
+ */
+int control_new(const char *path, struct runner *const *runners, unsigned count,
+		struct control **control, struct fault *fault);
+/* Hangs up on everybody, gives up what they wait for, removes the socket. */
+void control_free(struct control *control);
+
+#endif

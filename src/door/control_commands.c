@@ -1,0 +1,376 @@
+/*
+ * What the control socket can be asked. A command answers at once, or hands
+ * its request to a device and answers when that does (struct wait).
+ */
+#include "door/control_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device/device.h"
+#include "host/runner.h"
+#include "util/log.h"
+#include "util/suggest.h"
+
+/* One request while it is looked at. */
+struct request_line {
+	struct control *control;
+	uint64_t connection;
+	json_t *id, *arguments; /* borrowed */
+	const char *command;
+	struct fault fault; /* why it is refused, and what class of error that is */
+	const char *class;
+	bool later; /* a device will answer */
+};
+
+json_t *control_error(json_t *id, const char *class, const char *message)
+{
+	return json_pack("{s:o, s:{s:s, s:s}}", "id", id ? id : json_null(), "error", "class",
+			 class, "message", message);
+}
+
+static const char *class_of(int error)
+{
+	switch (error) {
+	case -ETIMEDOUT:
+		return "TimedOut";
+	case -EBUSY:
+		return "Busy";
+	case -EOPNOTSUPP:
+		return "NotSupported";
+	case -ECANCELED:
+		return "Canceled";
+	default:
+		return "Failed";
+	}
+}
+
+/* Whether the arguments were as the command wants them; if not, says why. */
+static bool unpacked(struct request_line *line, int result, const json_error_t *error)
+{
+	if (!result)
+		return true;
+	line->class = "BadRequest";
+	fault(&line->fault, -EINVAL, "arguments of '%s': %s", line->command, error->text);
+	return false;
+}
+
+/* The nearest device name, or NULL. */
+static const char *suggest_device(const struct control *control, const char *name)
+{
+	const char **names = calloc(control->runner_count + 1, sizeof(*names));
+	const char *near;
+
+	if (!names)
+		return NULL;
+	for (unsigned i = 0; i < control->runner_count; i++)
+		names[i] = device_name(runner_device(control->runners[i]));
+	near = suggest(name, names);
+	free(names);
+	return near;
+}
+
+static struct runner *find_runner(struct request_line *line, const char *name)
+{
+	const struct control *control = line->control;
+	const char *near;
+
+	for (unsigned i = 0; i < control->runner_count; i++)
+		if (!strcmp(device_name(runner_device(control->runners[i])), name))
+			return control->runners[i];
+	near = suggest_device(control, name);
+	line->class = "NoSuchDevice";
+	fault(&line->fault, -ENODEV, "no device is called '%s'%s%s%s", name,
+	      near ? "; did you mean '" : "", near ? near : "",
+	      near ? "'?" : " ('uvdpa status' lists them)");
+	return NULL;
+}
+
+static json_t *do_version(struct request_line *line)
+{
+	json_error_t error;
+
+	if (!unpacked(line, json_unpack_ex(line->arguments, &error, JSON_STRICT, "{}"), &error))
+		return NULL;
+	return json_pack("{s:s, s:i}", "version", UVDPA_VERSION, "pid", (int)getpid());
+}
+
+static json_t *do_status(struct request_line *line)
+{
+	const struct control *control = line->control;
+	const char *name = NULL;
+	struct runner *only = NULL;
+	json_error_t error;
+	json_t *devices;
+
+	if (!unpacked(line,
+		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s?:s}", "name", &name),
+		      &error))
+		return NULL;
+	if (name && !(only = find_runner(line, name)))
+		return NULL;
+	devices = json_array();
+	for (unsigned i = 0; i < control->runner_count; i++)
+		if (!only || only == control->runners[i])
+			json_array_append_new(devices, control_device_status(control->runners[i]));
+	return json_pack("{s:s, s:i, s:o}", "version", UVDPA_VERSION, "pid", (int)getpid(),
+			 "devices", devices);
+}
+
+/* A device has answered; its lock is held, the thread may be any. */
+static void on_answer(void *arg, int result)
+{
+	struct wait *wait = arg;
+	struct control *control = wait->control;
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&control->lock);
+	wait->result = result;
+	wait->next = control->answered;
+	control->answered = wait;
+	if (write(control->wake, &one, sizeof(one)) < 0)
+		log_warning(NULL, "the control thread cannot be woken: %s", strerror(errno));
+	pthread_cond_broadcast(&control->answer_came);
+	pthread_mutex_unlock(&control->lock);
+}
+
+static struct wait *new_wait(struct request_line *line, struct runner *runner, const char *command)
+{
+	struct wait *wait = calloc(1, sizeof(*wait));
+
+	if (!wait) {
+		line->class = "Failed";
+		fault(&line->fault, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	*wait = (struct wait){
+		.control = line->control,
+		.runner = runner,
+		.connection = line->connection,
+		.id = json_incref(line->id),
+		.command = command,
+	};
+	line->control->waiting++;
+	line->later = true;
+	return wait;
+}
+
+static json_t *do_suspend(struct request_line *line)
+{
+	const char *name;
+	json_int_t timeout_ms = 0;
+	struct runner *runner;
+	struct wait *wait;
+	json_error_t error;
+
+	if (!unpacked(line,
+		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s:s, s?:I}", "name",
+				     &name, "timeout_ms", &timeout_ms),
+		      &error))
+		return NULL;
+	if (timeout_ms < 0 || timeout_ms > 3600000) {
+		line->class = "BadRequest";
+		fault(&line->fault, -EINVAL, "timeout_ms can be 1 to 3600000, or 0: the default");
+		return NULL;
+	}
+	runner = find_runner(line, name);
+	wait = runner ? new_wait(line, runner, "suspend") : NULL;
+	if (!wait)
+		return NULL;
+	device_suspend(runner_lock(runner), HOLDER_OPERATOR, runner_now_ms(), (uint32_t)timeout_ms,
+		       on_answer, wait);
+	runner_unlock(runner);
+	return NULL;
+}
+
+/* Reads the arguments of a command that takes a name and nothing else. */
+static struct runner *named_runner(struct request_line *line)
+{
+	const char *name;
+	json_error_t error;
+
+	if (!unpacked(line,
+		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s:s}", "name", &name),
+		      &error))
+		return NULL;
+	return find_runner(line, name);
+}
+
+static json_t *do_reset(struct request_line *line)
+{
+	struct runner *runner = named_runner(line);
+	struct wait *wait = runner ? new_wait(line, runner, "reset") : NULL;
+
+	if (!wait)
+		return NULL;
+	device_reset(runner_lock(runner), EV_OPERATOR_RESET, runner_now_ms(), on_answer, wait);
+	runner_unlock(runner);
+	return NULL;
+}
+
+static json_t *state_answer(struct runner *runner)
+{
+	struct device *device = runner_lock(runner);
+	const char *state = lifecycle_state_name(device_state(device));
+
+	runner_unlock(runner);
+	return json_pack("{s:s, s:s}", "name", device_name(runner_device(runner)), "state", state);
+}
+
+static json_t *do_resume(struct request_line *line)
+{
+	struct runner *runner = named_runner(line);
+	int ret;
+
+	if (!runner)
+		return NULL;
+	ret = device_resume(runner_lock(runner), HOLDER_OPERATOR);
+	runner_unlock(runner);
+	if (!ret)
+		return state_answer(runner);
+	line->class = class_of(ret);
+	fault(&line->fault, ret, "device '%s' cannot resume: %s",
+	      device_name(runner_device(runner)), strerror(-ret));
+	return NULL;
+}
+
+static json_t *do_resize(struct request_line *line)
+{
+	const char *name;
+	json_int_t bytes;
+	struct runner *runner;
+	json_error_t error;
+	int ret;
+
+	if (!unpacked(line,
+		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s:s, s:I}", "name",
+				     &name, "bytes", &bytes),
+		      &error))
+		return NULL;
+	runner = find_runner(line, name);
+	if (!runner)
+		return NULL;
+	if (bytes <= 0 || bytes % 512) {
+		line->class = "BadRequest";
+		fault(&line->fault, -EINVAL, "a disk has a multiple of 512 bytes, at least 512");
+		return NULL;
+	}
+	fault(&line->fault, -EIO, "device '%s' cannot be resized", name);
+	ret = device_resize(runner_lock(runner), (uint64_t)bytes, &line->fault);
+	runner_unlock(runner);
+	line->class = class_of(ret);
+	return ret ? NULL : json_pack("{s:s, s:I}", "name", name, "bytes", bytes);
+}
+
+static const struct command {
+	const char *name;
+	/* Returns what goes into "return"; NULL: refused, or later. */
+	json_t *(*run)(struct request_line *line);
+} commands[] = {
+	{"status", do_status}, {"suspend", do_suspend}, {"resume", do_resume},
+	{"resize", do_resize}, {"reset", do_reset},	{"version", do_version},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static json_t *unknown_command(struct request_line *line)
+{
+	const char *known[COMMANDS + 1] = {NULL};
+	const char *near;
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		known[i] = commands[i].name;
+	near = suggest(line->command, known);
+	line->class = "UnknownCommand";
+	fault(&line->fault, -ENOSYS, "unknown command '%s'%s%s%s", line->command,
+	      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	return NULL;
+}
+
+static json_t *run(struct request_line *line)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strcmp(commands[i].name, line->command))
+			return commands[i].run(line);
+	return unknown_command(line);
+}
+
+/* Answers a request that is JSON. */
+static json_t *answer_object(struct control *control, uint64_t connection, json_t *object)
+{
+	struct request_line line = {.control = control, .connection = connection};
+	json_t *none = json_object(), *result = NULL;
+	json_error_t error;
+	json_t *answer = NULL;
+
+	line.arguments = none;
+	line.class = "BadRequest";
+	if (json_unpack_ex(object, &error, JSON_STRICT, "{s?:o, s:s, s?:o}", "id", &line.id,
+			   "command", &line.command, "arguments", &line.arguments))
+		fault(&line.fault, -EINVAL, "request: %s", error.text);
+	else
+		result = run(&line);
+	if (result)
+		answer = json_pack("{s:O?, s:o}", "id", line.id, "return", result);
+	else if (!line.later)
+		answer = control_error(json_incref(line.id), line.class, line.fault.text);
+	json_decref(none);
+	return answer;
+}
+
+json_t *control_answer(struct control *control, uint64_t connection, const char *text, size_t size)
+{
+	json_error_t error;
+	json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error), *answer;
+	char message[256];
+
+	if (!object) {
+		snprintf(message, sizeof(message), "not JSON: %s (column %d)", error.text,
+			 error.column);
+		return control_error(NULL, "BadRequest", message);
+	}
+	answer = answer_object(control, connection, object);
+	json_decref(object);
+	return answer;
+}
+
+/* What a person should know when a device did not do it. */
+static void explain(const struct wait *wait, struct fault *f)
+{
+	const char *name = device_name(runner_device(wait->runner));
+	bool suspend = !strcmp(wait->command, "suspend");
+
+	if (wait->result == -ETIMEDOUT && suspend)
+		fault(f, -ETIMEDOUT,
+		      "device '%s' did not stand still in time and runs on; its backend is slow: "
+		      "try a longer timeout",
+		      name);
+	else if (wait->result == -ECANCELED)
+		fault(f, -ECANCELED, "%s of device '%s' was given up: it was reset or resumed",
+		      wait->command, name);
+	else if (wait->result == -EIO)
+		fault(f, -EIO, "device '%s' broke meanwhile ('uvdpa status %s' says why)", name,
+		      name);
+	else
+		fault(f, wait->result, "%s of device '%s': %s", wait->command, name,
+		      strerror(-wait->result));
+}
+
+json_t *control_finish(struct wait *wait)
+{
+	struct fault f;
+	json_t *answer;
+
+	if (wait->result) {
+		explain(wait, &f);
+		answer = control_error(json_incref(wait->id), class_of(wait->result), f.text);
+	} else {
+		answer = json_pack("{s:O?, s:o}", "id", wait->id, "return",
+				   state_answer(wait->runner));
+	}
+	json_decref(wait->id);
+	free(wait);
+	return answer;
+}

@@ -1,0 +1,88 @@
+/*
+ * For the files of the control door only.
+ *
+ * Theory of operation
+ * -------------------
+ * One thread (control.c) has the socket, the connections and everything in
+ * them. A connection is in one of three moods, and never reads while it is in
+ * the latter two, so that a client can have at most one request in the works
+ * and one answer unread:
+ *
+ *     reading    collects a line, at most LINE_MAX_BYTES
+ *     waiting    its request is with a device; others are served meanwhile
+ *     writing    its answer is not yet taken by the client
+ *
+ * A device's answer (device_done) comes on any thread with that device's lock
+ * held. It is put on `answered`, under `lock`, which is the only thing shared
+ * with other threads and nests in nothing else, and the thread is woken. The
+ * client may be gone by then: connections are numbered anew at every accept, and
+ * an answer for a number that is not there is dropped.
+ */
+#ifndef UVDPA_DOOR_CONTROL_INTERNAL_H
+#define UVDPA_DOOR_CONTROL_INTERNAL_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "door/control.h"
+
+#define CONNECTIONS_MAX 32
+#define LINE_MAX_BYTES	65536
+
+enum mood { CONNECTION_FREE, CONNECTION_READING, CONNECTION_WAITING, CONNECTION_WRITING };
+
+struct connection {
+	enum mood mood;
+	int fd;
+	uint64_t number;
+	bool hang_up; /* after the answer */
+	char *in;     /* LINE_MAX_BYTES */
+	size_t in_used;
+	char *out;
+	size_t out_size, out_sent;
+};
+
+/* A request that waits for a device. */
+struct wait {
+	struct control *control;
+	struct runner *runner;
+	uint64_t connection;
+	json_t *id;
+	const char *command;
+	int result;
+	struct wait *next;
+};
+
+struct control {
+	char path[104];
+	struct runner *const *runners;
+	unsigned runner_count;
+	pthread_t thread;
+	int listener, epoll, wake;
+	_Atomic bool stopping;
+	uint64_t last_number;
+	struct connection connections[CONNECTIONS_MAX];
+
+	pthread_mutex_t lock;
+	pthread_cond_t answer_came;
+	struct wait *answered; /* [lock] */
+	unsigned waiting;      /* with a device or on `answered`; the thread's own */
+};
+
+/*
+ * control_commands.c: answers one line. Returns the answer, or NULL if it comes through
+ * control->answered later.
+ */
+json_t *control_answer(struct control *control, uint64_t connection, const char *line, size_t size);
+/* The answer to a request whose device has answered. Frees `wait`. */
+json_t *control_finish(struct wait *wait);
+/* An answer that is an error. Takes `id` over (NULL: null). */
+json_t *control_error(json_t *id, const char *class, const char *message);
+
+/* control_status.c: all there is to know of a device. */
+json_t *control_device_status(struct runner *runner);
+
+#endif

@@ -1,0 +1,97 @@
+/* What `status` tells of a device, as JSON. */
+#include <inttypes.h>
+#include <linux/virtio_blk.h>
+#include <stdio.h>
+
+#include "device/device.h"
+#include "door/control_internal.h"
+#include "host/runner.h"
+#include "model/model.h"
+#include "util/bytes.h"
+#include "wire/vhost.h"
+
+static json_t *hex(uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, value);
+	return json_string(text);
+}
+
+static json_t *holders(unsigned set)
+{
+	static const struct {
+		enum device_holder bit;
+		const char *name;
+	} names[] = {
+		{HOLDER_DRIVER, "driver"},
+		{HOLDER_OPERATOR, "operator"},
+		{HOLDER_UPGRADE, "upgrade"},
+	};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (set & names[i].bit)
+			json_array_append_new(list, json_string(names[i].name));
+	return list;
+}
+
+static json_t *queue_status(struct device *device, unsigned queue)
+{
+	struct device_queue_stats stats;
+	uint32_t base = 0;
+
+	device_get_vq_stats(device, queue, &stats);
+	device_get_vq_state(device, queue, &base);
+	return json_pack("{s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "index", (int)queue, "size",
+			 (int)device_get_vq_size(device, queue), "ready",
+			 device_get_vq_ready(device, queue), "base", (json_int_t)base, "in_flight",
+			 (json_int_t)stats.in_flight, "requests", (json_int_t)stats.requests,
+			 "kicks", (json_int_t)stats.kicks, "notifications",
+			 (json_int_t)stats.notifications);
+}
+
+static json_t *queues_status(struct device *device)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < device_get_vqs_count(device); i++)
+		json_array_append_new(list, queue_status(device, i));
+	return list;
+}
+
+/* What a disk adds: its size as the driver sees it. */
+static void add_disk(struct device *device, json_t *status)
+{
+	uint8_t sectors[8];
+
+	if (device_get_device_id(device) != VIRTIO_ID_BLOCK ||
+	    device_get_config(device, offsetof(struct virtio_blk_config, capacity), sectors,
+			      sizeof(sectors)))
+		return;
+	json_object_set_new(status, "capacity", json_integer((json_int_t)load_le64(sectors) * 512));
+}
+
+json_t *control_device_status(struct runner *runner)
+{
+	char client[128];
+	struct device *device;
+	const char *broken;
+	json_t *status;
+
+	runner_claimant(runner, client, sizeof(client));
+	device = runner_lock(runner);
+	broken = device_broken_reason(device);
+	status = json_pack("{s:s, s:s, s:i, s:s, s:o, s:s?, s:i, s:o, s:o, s:s?, s:o}", "name",
+			   device_name(device), "type", device_model(device)->ops->name,
+			   "device_id", (int)device_get_device_id(device), "state",
+			   lifecycle_state_name(device_state(device)), "holders",
+			   holders(device_holders(device)), "client", client[0] ? client : NULL,
+			   "status", (int)device_get_status(device), "device_features",
+			   hex(device_get_device_features(device)), "driver_features",
+			   hex(device_get_driver_features(device)), "broken",
+			   broken[0] ? broken : NULL, "queues", queues_status(device));
+	add_disk(device, status);
+	runner_unlock(runner);
+	return status;
+}
