@@ -3,6 +3,7 @@
 
 static struct block *block;
 static struct block_channel *channel;
+static struct block_channel *volatile stuck; /* cannot be closed; kept in sight of the leak checker */
 static uint8_t bytes[8192], other[8192];
 
 static void wrap(const struct block_fault_options *options)
@@ -139,6 +140,7 @@ static void stubborn(void **state)
 	assert_int_equal(block_poll(channel), 0);
 	assert_int_equal(job.result, PENDING);
 	assert_int_equal(channel->outstanding, 1);
+	stuck = channel;
 }
 
 static void stacked(void **state)
