@@ -1,8 +1,13 @@
-/* Copying out of and into the parts of a chain. */
+/* Chains: putting them together while they are taken, copying out of and into their parts. */
 #include "ring/chain.h"
 
 #include <errno.h>
 #include <string.h>
+
+#include "ring/ring_internal.h"
+
+/* virtio 1.3, 2.7.5 and 2.8.10: the total length stays within 32 bits, as the used length does. */
+#define CHAIN_MAX_BYTES UINT32_MAX
 
 /* Walks [offset, offset + size) of `count` segments; one of `to` and `from` is given. */
 static int copy(const struct chain *chain, const struct segment *segments, unsigned count,
@@ -49,4 +54,68 @@ int chain_write(const struct chain *chain, uint64_t offset, const void *from, si
 		return -ERANGE;
 	return copy(chain, chain->segments + chain->readable_count, chain->writable_count, offset,
 		    NULL, from, size);
+}
+
+void ring_begin_chain(struct ring *ring, struct chain *chain)
+{
+	chain->space = ring->space;
+	chain->entries = 0;
+	chain->readable_count = chain->writable_count = 0;
+	chain->readable = chain->writable = 0;
+}
+
+static const char *why_not(int error)
+{
+	switch (error) {
+	case -EACCES:
+		return "may not be accessed that way";
+	case -EINVAL:
+		return "wraps around";
+	default:
+		return "is not mapped";
+	}
+}
+
+enum ring_pop_result ring_add_buffer(struct ring *ring, struct chain *chain, unsigned *segments,
+				     const struct ring_buffer *buffer)
+{
+	int n;
+
+	if (!buffer->writable && chain->writable_count)
+		return ring_break(ring, "chain %u: a readable buffer after a writable one",
+				  chain->head);
+	if (chain->readable + chain->writable + buffer->len > CHAIN_MAX_BYTES)
+		return ring_break(ring, "chain %u: longer than 4 GiB", chain->head);
+	n = space_translate(ring->space, buffer->addr, buffer->len,
+			    buffer->writable ? SPACE_WRITE : SPACE_READ,
+			    chain->segments + *segments, chain->max_segments - *segments);
+	if (n == -E2BIG)
+		return ring_break(ring, "chain %u: more than %u pieces", chain->head,
+				  chain->max_segments);
+	if (n < 0)
+		return ring_break(ring, "chain %u: buffer 0x%llx+%u %s", chain->head,
+				  (unsigned long long)buffer->addr, buffer->len, why_not(n));
+	*segments += (unsigned)n;
+	if (buffer->writable) {
+		chain->writable_count += (uint16_t)n;
+		chain->writable += buffer->len;
+	} else {
+		chain->readable_count += (uint16_t)n;
+		chain->readable += buffer->len;
+	}
+	return RING_CHAIN;
+}
+
+enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chain, uint64_t addr,
+				     uint32_t len, struct ring_area *table)
+{
+	struct segment segment;
+	int n = space_translate(ring->space, addr, len, SPACE_READ, &segment, 1);
+
+	if (n < 0 && n != -E2BIG)
+		return ring_break(ring, "chain %u: indirect table 0x%llx+%u %s", chain->head,
+				  (unsigned long long)addr, len, why_not(n));
+	*table =
+		(struct ring_area){.host = n == 1 ? segment.host : NULL, .iova = addr, .size = len};
+	return RING_CHAIN;
 }

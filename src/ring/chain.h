@@ -15,6 +15,7 @@
 
 struct chain {
 	uint16_t head;		 /* id that goes back to the driver */
+	uint16_t entries;	 /* descriptors of the ring it occupies (packed layout) */
 	uint16_t readable_count; /* segments[0 .. readable_count) */
 	uint16_t writable_count; /* segments[readable_count .. +writable_count) */
 	uint64_t readable;	 /* bytes */

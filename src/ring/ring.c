@@ -24,25 +24,21 @@ void ring_init(struct ring *ring)
 
 int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *space)
 {
-	if (!setup->num || (setup->num & (setup->num - 1)) || setup->base > UINT16_MAX)
+	if (!setup->num || (setup->num & (setup->num - 1)))
 		return -EINVAL;
 	ring_init(ring);
 	ring->setup = *setup;
 	ring->space = space;
-	ring->last_avail = (uint16_t)setup->base;
-	ring->seen_avail = ring->last_avail;
-	/* As in the kernel (vringh), used is where avail is: nothing is in flight at a start. */
-	ring->used = ring->published = ring->signalled = ring->last_avail;
+	ring->packed = setup->features & (1ull << VIRTIO_F_RING_PACKED);
 	ring->event_idx = setup->features & (1ull << VIRTIO_RING_F_EVENT_IDX);
 	ring->indirect = setup->features & (1ull << VIRTIO_RING_F_INDIRECT_DESC);
 	ring->started = true;
-	split_sizes(ring);
-	return 0;
+	return ring->packed ? packed_start(ring) : split_start(ring);
 }
 
 void ring_stop(struct ring *ring)
 {
-	assert(ring->used == ring->published || ring->broken);
+	assert(ring->broken || (ring->used == ring->published && !ring->batch_entries));
 	ring->started = false;
 	ring->resolved = false;
 }
@@ -91,6 +87,9 @@ static bool resolve(struct ring *ring)
 	ring->resolved = resolve_area(ring, &ring->desc, SPACE_READ, 1) &&
 			 resolve_area(ring, &ring->driver, SPACE_READ, 2) &&
 			 resolve_area(ring, &ring->device, SPACE_WRITE, 4);
+	/* packed: used descriptors are written into the descriptor ring itself */
+	if (ring->resolved && ring->packed)
+		ring->resolved = resolve_area(ring, &ring->desc, SPACE_WRITE, 2);
 	return ring->resolved;
 }
 
@@ -101,7 +100,7 @@ enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 		return RING_BROKEN;
 	if (!resolve(ring))
 		return RING_UNMAPPED;
-	return split_pop(ring, chain);
+	return ring->packed ? packed_pop(ring, chain) : split_pop(ring, chain);
 }
 
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written)
@@ -113,37 +112,50 @@ void ring_complete(struct ring *ring, const struct chain *chain, uint32_t writte
 			   (unsigned long long)ring->setup.device);
 		return;
 	}
-	split_complete(ring, chain, written);
+	if (ring->packed)
+		packed_complete(ring, chain, written);
+	else
+		split_complete(ring, chain, written);
 }
 
 bool ring_publish(struct ring *ring)
 {
-	if (ring->used == ring->published)
+	if (ring->used == ring->published && !ring->batch_entries)
 		return false;
 	if (ring->broken || !resolve(ring)) {
 		ring->published = ring->used;
+		ring->batch_entries = 0;
 		return false;
 	}
-	return split_publish(ring);
+	return ring->packed ? packed_publish(ring) : split_publish(ring);
 }
 
 bool ring_arm(struct ring *ring)
 {
 	if (ring->broken || !resolve(ring))
 		return false;
-	return split_arm(ring);
+	return ring->packed ? packed_arm(ring) : split_arm(ring);
 }
 
 void ring_disarm(struct ring *ring)
 {
 	if (!ring->armed || ring->broken || !resolve(ring))
 		return;
-	split_disarm(ring);
+	if (ring->packed)
+		packed_disarm(ring);
+	else
+		split_disarm(ring);
+}
+
+uint32_t ring_first_base(uint64_t features)
+{
+	/* both wrap counters begin at 1 (virtio 1.3, 2.8.1) */
+	return features & (1ull << VIRTIO_F_RING_PACKED) ? 0x80008000u : 0;
 }
 
 uint32_t ring_base(const struct ring *ring)
 {
-	return ring->last_avail;
+	return ring->packed ? packed_base(ring) : ring->last_avail;
 }
 
 const char *ring_reason(const struct ring *ring)

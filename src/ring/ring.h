@@ -1,5 +1,6 @@
 /*
- * A virtqueue as the device sees it: one small interface over the layouts.
+ * A virtqueue as the device sees it: one small interface over the two layouts,
+ * split (virtio 1.3, 2.7) and packed (2.8).
  *
  * Life: ring_init once; ring_start with the driver's addresses and the base;
  * then, from one worker only, pop, complete and publish; ring_stop. Between
@@ -42,12 +43,16 @@ struct ring {
 	struct space *space;
 	uint64_t generation; /* of the space, when the areas were resolved */
 	struct ring_area desc, driver, device;
-	uint16_t last_avail; /* next available entry to take */
+	uint16_t last_avail; /* next available entry to take (packed: descriptor) */
 	uint16_t seen_avail; /* the driver's available index when last looked at */
-	uint16_t used;	     /* next used entry to write */
+	uint16_t used;	     /* next used entry (packed: descriptor) to write */
 	uint16_t published;  /* used index the driver can see */
 	uint16_t signalled;  /* used index at the last notification decision */
-	bool event_idx, indirect;
+	/* Packed: the two wrap counters, and the used descriptor that publish will reveal. */
+	bool avail_wrap, used_wrap;
+	uint16_t batch_slot, batch_flags;
+	uint16_t batch_entries; /* descriptors used since the last publish */
+	bool packed, event_idx, indirect;
 	bool started, resolved, broken;
 	bool armed; /* the driver was last told to kick */
 	struct fault reason;
@@ -80,6 +85,9 @@ bool ring_publish(struct ring *ring);
  */
 bool ring_arm(struct ring *ring);
 void ring_disarm(struct ring *ring);
+
+/* The base of a ring that nothing was done in yet (linux: vhost_vring_ioctl's encoding). */
+uint32_t ring_first_base(uint64_t features);
 
 /* Where processing stands, as GET_VRING_BASE answers it. Meaningful also after ring_stop. */
 uint32_t ring_base(const struct ring *ring);

@@ -60,8 +60,36 @@ static inline int area_write(const struct ring *ring, const struct ring_area *ar
 	return space_write(ring->space, area->iova + offset, from, size);
 }
 
+/* One descriptor's worth of a chain, whatever table it came from. */
+struct ring_buffer {
+	uint64_t addr;
+	uint32_t len;
+	bool writable;
+};
+
+/*
+ * Adds a buffer to the chain that is being taken (chain.c). `*segments` counts those filled so
+ * far. Returns RING_CHAIN or RING_BROKEN.
+ */
+enum ring_pop_result ring_add_buffer(struct ring *ring, struct chain *chain, unsigned *segments,
+				     const struct ring_buffer *buffer);
+/* Before the first buffer of a chain. */
+void ring_begin_chain(struct ring *ring, struct chain *chain);
+/* Finds an indirect table of `len` bytes. Returns RING_CHAIN or RING_BROKEN. */
+enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chain, uint64_t addr,
+				     uint32_t len, struct ring_area *table);
+
+/* Packed layout (virtio 1.3, 2.8): see packed.c. */
+int packed_start(struct ring *ring);
+enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain);
+void packed_complete(struct ring *ring, const struct chain *chain, uint32_t written);
+bool packed_publish(struct ring *ring);
+bool packed_arm(struct ring *ring);
+void packed_disarm(struct ring *ring);
+uint32_t packed_base(const struct ring *ring);
+
 /* Split layout (virtio 1.3, 2.7): see split.c. */
-void split_sizes(struct ring *ring);
+int split_start(struct ring *ring);
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain);
 void split_complete(struct ring *ring, const struct chain *chain, uint32_t written);
 bool split_publish(struct ring *ring);

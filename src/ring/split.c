@@ -30,9 +30,6 @@
 #define USED_RING      4u
 #define USED_ELEM_SIZE 8u
 
-/* virtio 1.3, 2.7.5: the total length of a chain stays within 32 bits, as the used length does. */
-#define CHAIN_MAX_BYTES UINT32_MAX
-
 /* While walking one chain. */
 struct walk {
 	struct chain *chain;
@@ -49,18 +46,24 @@ struct desc {
 	uint16_t flags, next;
 };
 
-void split_sizes(struct ring *ring)
+int split_start(struct ring *ring)
 {
 	uint32_t num = ring->setup.num;
 
 	/* The event words come after the rings, only where negotiated (2.7.6, 2.7.8). */
 	uint32_t event = ring->event_idx ? 2 : 0;
 
+	if (ring->setup.base > UINT16_MAX)
+		return -EINVAL;
+	ring->last_avail = ring->seen_avail = (uint16_t)ring->setup.base;
+	/* As in the kernel (vringh), used is where avail is: nothing is in flight at a start. */
+	ring->used = ring->published = ring->signalled = ring->last_avail;
 	ring->desc = (struct ring_area){.iova = ring->setup.desc, .size = num * DESC_SIZE};
 	ring->driver = (struct ring_area){.iova = ring->setup.driver,
 					  .size = AVAIL_RING + 2 * num + event};
 	ring->device = (struct ring_area){.iova = ring->setup.device,
 					  .size = USED_RING + USED_ELEM_SIZE * num + event};
+	return 0;
 }
 
 static uint32_t used_event_offset(const struct ring *ring)
@@ -86,66 +89,25 @@ static int load_desc(const struct ring *ring, const struct walk *walk, uint32_t 
 	return r;
 }
 
-/* Adds a descriptor's buffer to the chain. Returns RING_CHAIN or RING_BROKEN. */
-static enum ring_pop_result add_buffer(struct ring *ring, struct walk *walk,
-				       const struct desc *desc)
-{
-	bool writable = desc->flags & VRING_DESC_F_WRITE;
-	struct chain *chain = walk->chain;
-	int n;
-
-	if (!writable && chain->writable_count)
-		return ring_break(ring, "chain %u: a readable buffer after a writable one",
-				  chain->head);
-	if (chain->readable + chain->writable + desc->len > CHAIN_MAX_BYTES)
-		return ring_break(ring, "chain %u: longer than 4 GiB", chain->head);
-	n = space_translate(ring->space, desc->addr, desc->len, writable ? SPACE_WRITE : SPACE_READ,
-			    chain->segments + walk->segments, chain->max_segments - walk->segments);
-	if (n == -E2BIG)
-		return ring_break(ring, "chain %u: more than %u pieces", chain->head,
-				  chain->max_segments);
-	if (n < 0)
-		return ring_break(ring, "chain %u: buffer 0x%llx+%u %s", chain->head,
-				  (unsigned long long)desc->addr, desc->len,
-				  n == -EACCES	? "may not be accessed that way"
-				  : n == -EINVAL ? "wraps around"
-						 : "is not mapped");
-	walk->segments += (unsigned)n;
-	if (writable) {
-		chain->writable_count += (uint16_t)n;
-		chain->writable += desc->len;
-	} else {
-		chain->readable_count += (uint16_t)n;
-		chain->readable += desc->len;
-	}
-	return RING_CHAIN;
-}
-
 /* Turns from the ring's table to an indirect one (virtio 1.3, 2.7.5.3). */
 static enum ring_pop_result enter_indirect(struct ring *ring, struct walk *walk,
 					   const struct desc *desc)
 {
 	uint16_t head = walk->chain->head;
-	struct segment segment;
-	int n;
 
 	if (!ring->indirect || walk->in_indirect)
 		return ring_break(ring, "chain %u: indirect table %s", head,
 				  walk->in_indirect ? "inside an indirect table"
 						    : "without VIRTIO_F_INDIRECT_DESC");
 	if (desc->flags & VRING_DESC_F_NEXT || !desc->len || desc->len % DESC_SIZE)
-		return ring_break(ring, "chain %u: malformed indirect descriptor (flags 0x%x, %u bytes)",
+		return ring_break(ring,
+				  "chain %u: malformed indirect descriptor (flags 0x%x, %u bytes)",
 				  head, desc->flags, desc->len);
-	n = space_translate(ring->space, desc->addr, desc->len, SPACE_READ, &segment, 1);
-	if (n < 0 && n != -E2BIG)
-		return ring_break(ring, "chain %u: indirect table 0x%llx+%u is not mapped", head,
-				  (unsigned long long)desc->addr, desc->len);
-	walk->table = (struct ring_area){.host = n == 1 ? segment.host : NULL,
-					 .iova = desc->addr,
-					 .size = desc->len};
+	if (ring_find_table(ring, walk->chain, desc->addr, desc->len, &walk->table) != RING_CHAIN)
+		return RING_BROKEN;
 	walk->table_entries = desc->len / DESC_SIZE;
-	walk->left = walk->table_entries < CHAIN_MAX_SEGMENTS ? walk->table_entries
-							      : CHAIN_MAX_SEGMENTS;
+	walk->left =
+		walk->table_entries < CHAIN_MAX_SEGMENTS ? walk->table_entries : CHAIN_MAX_SEGMENTS;
 	walk->in_indirect = true;
 	return RING_CHAIN;
 }
@@ -154,7 +116,7 @@ static enum ring_pop_result enter_indirect(struct ring *ring, struct walk *walk,
 static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_t index)
 {
 	for (;;) {
-		enum ring_pop_result r;
+		struct ring_buffer buffer;
 		struct desc desc;
 
 		if (index >= walk->table_entries)
@@ -167,15 +129,14 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 			return ring_break(ring, "chain %u: descriptor %u cannot be read",
 					  walk->chain->head, index);
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
-			r = enter_indirect(ring, walk, &desc);
-			if (r != RING_CHAIN)
-				return r;
+			if (enter_indirect(ring, walk, &desc) != RING_CHAIN)
+				return RING_BROKEN;
 			index = 0;
 			continue;
 		}
-		r = add_buffer(ring, walk, &desc);
-		if (r != RING_CHAIN)
-			return r;
+		buffer = (struct ring_buffer){desc.addr, desc.len, desc.flags & VRING_DESC_F_WRITE};
+		if (ring_add_buffer(ring, walk->chain, &walk->segments, &buffer) != RING_CHAIN)
+			return RING_BROKEN;
 		if (!(desc.flags & VRING_DESC_F_NEXT))
 			return RING_CHAIN;
 		index = desc.next;
@@ -211,9 +172,7 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 		return r;
 	if (area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, &chain->head) < 0)
 		return RING_UNMAPPED;
-	chain->space = ring->space;
-	chain->readable_count = chain->writable_count = 0;
-	chain->readable = chain->writable = 0;
+	ring_begin_chain(ring, chain);
 	if (chain->head >= ring->setup.num)
 		return ring_break(ring, "available entry %u names descriptor %u of %u",
 				  ring->last_avail, chain->head, ring->setup.num);
