@@ -71,6 +71,7 @@ struct device_options {
 	 * model has them. A model whose queues differ (a control queue) decides for itself.
 	 */
 	unsigned groups;
+	bool packed;	      /* offer VIRTIO_F_RING_PACKED: QEMU's shadow virtqueues refuse it */
 	bool no_suspend;      /* suspend=off (S1) */
 	bool no_resume;	      /* resume=off (S1) */
 	uint64_t features_off; /* feature bits the operator masks */
@@ -136,6 +137,7 @@ uint16_t device_get_vq_size(const struct device *device, unsigned queue);
 /* -EINVAL while DRIVER_OK and not suspended by the driver (kernel 6.8+). */
 int device_set_vq_address(struct device *device, unsigned queue, uint64_t desc, uint64_t driver,
 			  uint64_t used);
+/* base: split 0..65535; packed as linux's vhost_vring_ioctl encodes it. -EINVAL: out of range, too. */
 int device_set_vq_state(struct device *device, unsigned queue, uint32_t base);
 int device_get_vq_state(struct device *device, unsigned queue, uint32_t *base);
 /* done(0) always: a void op in the kernel. Off waits until nothing of the queue is in flight. */

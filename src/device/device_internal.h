@@ -40,7 +40,8 @@ struct queue {
 	/* What the driver set up: control only. */
 	uint16_t num;
 	uint64_t desc, driver, used;
-	uint32_t base; /* of a ring that is not started */
+	uint32_t base; /* of a ring that is not started; see has_base */
+	bool has_base; /* false: nobody set one, the layout's first */
 	bool ready;
 	device_done disable_done; /* somebody waits for this queue to drain */
 	void *disable_arg;

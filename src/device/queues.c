@@ -51,10 +51,19 @@ int device_set_vq_address(struct device *device, unsigned index, uint64_t desc, 
 int device_set_vq_state(struct device *device, unsigned index, uint32_t base)
 {
 	assert(index < device->queue_count);
-	if (!setup_allowed(device) || base > UINT16_MAX)
+	if (!setup_allowed(device))
+		return -EINVAL;
+	if (!(device->features & (1ull << VIRTIO_F_RING_PACKED)) && base > UINT16_MAX)
 		return -EINVAL;
 	device->queues[index].base = base;
+	device->queues[index].has_base = true;
 	return 0;
+}
+
+/* Where a ring that is not started stands. */
+static uint32_t base_of(const struct queue *queue)
+{
+	return queue->has_base ? queue->base : ring_first_base(queue->device->features);
 }
 
 int device_get_vq_state(struct device *device, unsigned index, uint32_t *base)
@@ -63,11 +72,11 @@ int device_get_vq_state(struct device *device, unsigned index, uint32_t *base)
 
 	assert(index < device->queue_count);
 	if (device->state == STATE_SUSPENDED || device->state == STATE_RESET) {
-		*base = queue->base; /* S6 */
+		*base = base_of(queue); /* S6 */
 		return 0;
 	}
 	exclude_begin(device);
-	*base = queue->ring.started ? ring_base(&queue->ring) : queue->base;
+	*base = queue->ring.started ? ring_base(&queue->ring) : base_of(queue);
 	exclude_end(device);
 	return 0;
 }
@@ -160,7 +169,7 @@ void queue_open(struct queue *queue)
 				   .desc = queue->desc,
 				   .driver = queue->driver,
 				   .device = queue->used,
-				   .base = queue->base,
+				   .base = base_of(queue),
 				   .features = device->features};
 	struct space *space = queue_space(queue);
 	struct fault f = {0};
@@ -171,7 +180,7 @@ void queue_open(struct queue *queue)
 	if (space && prepare(queue, &f) == 0 && !queue->ring.started &&
 	    ring_start(&queue->ring, &setup, space) < 0)
 		fault(&f, -EINVAL, "queue %u cannot start with %u entries at %u", queue->index,
-		      queue->num, queue->base);
+		      queue->num, setup.base);
 	if (f.code < 0) {
 		device_break(device, f.text);
 		return;
@@ -200,6 +209,7 @@ void queue_freeze(struct queue *queue)
 	/* Whoever goes on from here expects kicks; there is still time to say so (S4). */
 	ring_arm(&queue->ring);
 	queue->base = ring_base(&queue->ring);
+	queue->has_base = true;
 	ring_stop(&queue->ring);
 }
 
@@ -215,6 +225,7 @@ void queue_clear(struct queue *queue)
 	queue->num = (uint16_t)queue->device->options.queue_size;
 	queue->desc = queue->driver = queue->used = 0;
 	queue->base = 0;
+	queue->has_base = false;
 	queue->ready = queue->open = queue->kicked = queue->unmapped = false;
 	queue->refusal[0] = '\0';
 	ring_init(&queue->ring);

@@ -17,6 +17,8 @@ uint64_t device_get_device_features(const struct device *device)
 {
 	uint64_t offered = device->model->ops->features(device->model) | RING_FEATURES;
 
+	if (device->options.packed)
+		offered |= BIT(VIRTIO_F_RING_PACKED);
 	return offered & ~(device->options.features_off & ~REQUIRED_FEATURES);
 }
 
