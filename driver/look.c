@@ -13,6 +13,11 @@ int uvdpa_queue_call_fd(const struct uvdpa_queue *q)
 	return q->call_fd;
 }
 
+enum uvdpa_queue_break uvdpa_queue_broken(const struct uvdpa_queue *q)
+{
+	return q->broken;
+}
+
 const char *uvdpa_queue_fault(const struct uvdpa_queue *q)
 {
 	return q->fault[0] ? q->fault : NULL;

@@ -141,18 +141,20 @@ int uvdpa_queue_restart(struct uvdpa_queue *q, uint16_t base)
 	q->free_count = q->size;
 	q->in_flight = 0;
 	q->fault[0] = 0;
+	q->broken = UVDPA_QUEUE_SOUND;
 	q->ring->start(q, base);
 	q->ring->arm(q, q->calls);
 	return 0;
 }
 
 /* Sticks: the first reason is the one that matters. */
-static int __attribute__((format(printf, 2, 3)))
-break_queue(struct uvdpa_queue *q, const char *format, ...)
+static int __attribute__((format(printf, 3, 4)))
+break_queue(struct uvdpa_queue *q, enum uvdpa_queue_break how, const char *format, ...)
 {
 	va_list args;
 
-	if (!q->fault[0]) {
+	if (!q->broken) {
+		q->broken = how;
 		va_start(args, format);
 		vsnprintf(q->fault, sizeof(q->fault), format, args);
 		va_end(args);
@@ -193,7 +195,7 @@ static int check_chain(const struct uvdpa_queue *q, unsigned count, unsigned fla
 {
 	bool indirect = flags & UVDPA_CHAIN_INDIRECT;
 
-	if (q->fault[0])
+	if (q->broken)
 		return -EPROTO;
 	if (count == 0 || (flags & ~UVDPA_CHAIN_INDIRECT) || (indirect && !q->indirect))
 		return -EINVAL;
@@ -269,16 +271,18 @@ static int judge(struct uvdpa_queue *q, struct drv_used used)
 	const struct drv_chain *chain;
 
 	if (used.id >= q->size)
-		return break_queue(q, "used entry %u names head %u of a queue of %u",
+		return break_queue(q, UVDPA_QUEUE_HEAD_RANGE,
+				   "used entry %u names head %u of a queue of %u",
 				   (uint16_t)(q->taken - 1), used.id, q->size);
 	chain = &q->chains[used.id];
 	if (chain->count == 0 || !is_published(q, chain))
-		return break_queue(q, "used entry %u names head %u, which is not in flight",
+		return break_queue(q, UVDPA_QUEUE_NOT_IN_FLIGHT,
+				   "used entry %u names head %u, which is not in flight",
 				   (uint16_t)(q->taken - 1), used.id);
 	if (used.len > chain->room)
-		return break_queue(q, "used entry %u: %u bytes written where %llu fit",
-				   (uint16_t)(q->taken - 1), used.len,
-				   (unsigned long long)chain->room);
+		return break_queue(
+			q, UVDPA_QUEUE_LENGTH, "used entry %u: %u bytes written where %llu fit",
+			(uint16_t)(q->taken - 1), used.len, (unsigned long long)chain->room);
 	return 0;
 }
 
@@ -288,10 +292,11 @@ static int believable(struct uvdpa_queue *q)
 	unsigned pending = q->ring->pending(q);
 	unsigned shown = (uint16_t)(q->in_flight - (uint16_t)(q->added - q->published));
 
-	if (q->fault[0])
+	if (q->broken)
 		return -EPROTO;
 	if (pending > shown)
-		return break_queue(q, "the used index went from %u to %u with %u chains in flight",
+		return break_queue(q, UVDPA_QUEUE_USED_INDEX,
+				   "the used index went from %u to %u with %u chains in flight",
 				   q->taken, (uint16_t)(q->taken + pending), shown);
 	return (int)pending;
 }
@@ -313,7 +318,7 @@ int uvdpa_queue_poll(struct uvdpa_queue *q, struct uvdpa_completion *completions
 		completions[n].head = (uint16_t)used.id;
 		put_back(q, (uint16_t)used.id);
 	}
-	if (n == 0 && q->fault[0])
+	if (n == 0 && q->broken)
 		return -EPROTO;
 	q->ring->arm(q, q->calls);
 	return (int)n;

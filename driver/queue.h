@@ -28,7 +28,8 @@ struct uvdpa_queue {
 	bool event_idx;
 	bool calls; /* wanted */
 	bool attached;
-	char fault[160]; /* empty: sound */
+	enum uvdpa_queue_break broken;
+	char fault[160]; /* why; empty: sound */
 
 	/* In the arena. */
 	struct vring_desc *desc;

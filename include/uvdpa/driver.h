@@ -25,7 +25,9 @@
  *            or _close() of the same name, each of which accepts NULL. Pointers got from an
  *            object live as long as the object.
  * Threads    an object is used by one thread at a time. Exceptions: uvdpa_queue_kick_always()
- *            and the calls of driver_raw.h may be made from any thread at any time.
+ *            and the calls of driver_raw.h may be made from any thread at any time; and a
+ *            queue may be in use by one thread while another suspends, resumes, or hands over
+ *            the device that it is attached to.
  * Units      lengths and addresses in bytes, times in nanoseconds of CLOCK_MONOTONIC, timeouts in
  *            milliseconds, disk positions in sectors of 512 bytes.
  * Trust      a device is a stranger: nothing that it answers or writes ends the process. A

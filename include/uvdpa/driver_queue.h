@@ -167,7 +167,17 @@ uint64_t uvdpa_queue_drain_calls(struct uvdpa_queue *queue);
 int uvdpa_queue_kick_fd(const struct uvdpa_queue *queue);
 int uvdpa_queue_call_fd(const struct uvdpa_queue *queue);
 
-/* NULL, or why the queue is broken. */
+/* What broke a queue. */
+enum uvdpa_queue_break {
+	UVDPA_QUEUE_SOUND,
+	UVDPA_QUEUE_USED_INDEX,	   /* the used index is ahead of what was published, or went back */
+	UVDPA_QUEUE_HEAD_RANGE,	   /* a used entry names a descriptor that does not exist */
+	UVDPA_QUEUE_NOT_IN_FLIGHT, /* a used entry names no chain in flight: done twice, perhaps */
+	UVDPA_QUEUE_LENGTH,	   /* a used entry claims more bytes than the chain has room for */
+};
+
+enum uvdpa_queue_break uvdpa_queue_broken(const struct uvdpa_queue *queue);
+/* NULL, or why the queue is broken: one line, with the numbers. */
 const char *uvdpa_queue_fault(const struct uvdpa_queue *queue);
 
 uint16_t uvdpa_queue_size(const struct uvdpa_queue *queue);

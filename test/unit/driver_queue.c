@@ -246,11 +246,12 @@ static void refusals(void **state)
 }
 
 /* The queue is broken, says why, and stays so until it is restarted. */
-static void is_broken(struct rig *rig, const char *why)
+static void is_broken(struct rig *rig, enum uvdpa_queue_break how, const char *why)
 {
 	struct uvdpa_completion c[8];
 
 	assert_int_equal(uvdpa_queue_poll(rig->q, c, 8), -EPROTO);
+	assert_int_equal(uvdpa_queue_broken(rig->q), how);
 	assert_non_null(uvdpa_queue_fault(rig->q));
 	assert_non_null(strstr(uvdpa_queue_fault(rig->q), why));
 	assert_int_equal(add(rig, 1, 0), -EPROTO);
@@ -258,6 +259,7 @@ static void is_broken(struct rig *rig, const char *why)
 	assert_int_equal(uvdpa_queue_poll(rig->q, c, 8), -EPROTO);
 	assert_int_equal(uvdpa_queue_restart(rig->q, 7), 0);
 	assert_null(uvdpa_queue_fault(rig->q));
+	assert_int_equal(uvdpa_queue_broken(rig->q), UVDPA_QUEUE_SOUND);
 	assert_int_equal(uvdpa_queue_position(rig->q), 7);
 	assert_true(add(rig, 1, 0) >= 0);
 }
@@ -270,7 +272,7 @@ static void nonsense_head_out_of_range(void **state)
 	add(&rig, 1, 0);
 	uvdpa_queue_publish(rig.q);
 	finish(&rig, 8, 0);
-	is_broken(&rig, "names head 8 of a queue of 8");
+	is_broken(&rig, UVDPA_QUEUE_HEAD_RANGE, "names head 8 of a queue of 8");
 	tear_down(&rig);
 }
 
@@ -289,7 +291,7 @@ static void nonsense_head_twice(void **state)
 	/* what came before the nonsense still counts */
 	assert_int_equal(uvdpa_queue_poll(rig.q, c, 8), 1);
 	assert_int_equal(c[0].cookie, 5);
-	is_broken(&rig, "not in flight");
+	is_broken(&rig, UVDPA_QUEUE_NOT_IN_FLIGHT, "not in flight");
 	tear_down(&rig);
 }
 
@@ -302,7 +304,7 @@ static void nonsense_middle_of_a_chain(void **state)
 	h = add(&rig, 3, 5);
 	uvdpa_queue_publish(rig.q);
 	finish(&rig, rig.desc[h].next, 0);
-	is_broken(&rig, "not in flight");
+	is_broken(&rig, UVDPA_QUEUE_NOT_IN_FLIGHT, "not in flight");
 	tear_down(&rig);
 }
 
@@ -316,7 +318,7 @@ static void nonsense_not_published(void **state)
 	uvdpa_queue_publish(rig.q);
 	h = add(&rig, 1, 6);
 	finish(&rig, (uint32_t)h, 0);
-	is_broken(&rig, "not in flight");
+	is_broken(&rig, UVDPA_QUEUE_NOT_IN_FLIGHT, "not in flight");
 	tear_down(&rig);
 }
 
@@ -329,7 +331,7 @@ static void nonsense_used_index_jumps(void **state)
 	add(&rig, 1, 6);
 	uvdpa_queue_publish(rig.q);
 	rig.used->idx = 2;
-	is_broken(&rig, "went from 65535 to 2 with 2 chains");
+	is_broken(&rig, UVDPA_QUEUE_USED_INDEX, "went from 65535 to 2 with 2 chains");
 	tear_down(&rig);
 }
 
@@ -341,7 +343,7 @@ static void nonsense_used_index_goes_back(void **state)
 	add(&rig, 1, 5);
 	uvdpa_queue_publish(rig.q);
 	rig.used->idx = 99;
-	is_broken(&rig, "went from 100 to 99");
+	is_broken(&rig, UVDPA_QUEUE_USED_INDEX, "went from 100 to 99");
 	tear_down(&rig);
 }
 
@@ -354,7 +356,7 @@ static void nonsense_too_many_bytes(void **state)
 	h = add(&rig, 2, 5); /* room: 101 */
 	uvdpa_queue_publish(rig.q);
 	finish(&rig, (uint32_t)h, 102);
-	is_broken(&rig, "102 bytes written where 101 fit");
+	is_broken(&rig, UVDPA_QUEUE_LENGTH, "102 bytes written where 101 fit");
 	tear_down(&rig);
 }
 
