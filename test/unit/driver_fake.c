@@ -194,9 +194,8 @@ static int device_calls(struct fake *f, unsigned long cmd, void *arg)
 	}
 }
 
-static int fake_ioctl(void *ctx, unsigned long cmd, void *arg)
+static int do_ioctl(struct fake *f, unsigned long cmd, void *arg)
 {
-	struct fake *f = ctx;
 	int r;
 
 	if (cmd == f->fail_cmd && f->fail_error)
@@ -207,6 +206,17 @@ static int fake_ioctl(void *ctx, unsigned long cmd, void *arg)
 	if (!f->owned)
 		return -EPERM;
 	return arg ? vring_other(f, cmd, arg) : -EFAULT;
+}
+
+static int fake_ioctl(void *ctx, unsigned long cmd, void *arg)
+{
+	struct fake *f = ctx;
+	int r;
+
+	pthread_mutex_lock(&f->lock);
+	r = do_ioctl(f, cmd, arg);
+	pthread_mutex_unlock(&f->lock);
+	return r;
 }
 
 static int update(struct fake *f, uint32_t asid, const struct vhost_iotlb_msg *m)
@@ -229,13 +239,12 @@ static int update(struct fake *f, uint32_t asid, const struct vhost_iotlb_msg *m
 	return 0;
 }
 
-static ssize_t fake_write(void *ctx, const void *buf, size_t len)
+static ssize_t do_write_message(struct fake *f, const void *buf, size_t len)
 {
 	const struct vhost_msg_v2 *m = buf;
 	const struct vhost_msg *v1 = buf;
 	const struct vhost_iotlb_msg *body = m->type == VHOST_IOTLB_MSG ? &v1->iotlb : &m->iotlb;
 	uint32_t asid = m->type == VHOST_IOTLB_MSG ? 0 : m->asid;
-	struct fake *f = ctx;
 
 	if (len < 40 || m->type < 1 || m->type > 2)
 		return -EINVAL;
@@ -252,13 +261,26 @@ static ssize_t fake_write(void *ctx, const void *buf, size_t len)
 	return f->short_write ? 40 : 72;
 }
 
+static ssize_t fake_write(void *ctx, const void *buf, size_t len)
+{
+	struct fake *f = ctx;
+	ssize_t n;
+
+	pthread_mutex_lock(&f->lock);
+	n = do_write_message(f, buf, len);
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
 static void fake_close(void *ctx)
 {
 	struct fake *f = ctx;
 
+	pthread_mutex_lock(&f->lock);
 	reset(f);
 	memset(f->maps, 0, sizeof(f->maps));
 	f->owned = f->open = false;
+	pthread_mutex_unlock(&f->lock);
 }
 
 const struct uvdpa_transport fake_transport = {fake_ioctl, fake_write, fake_close};
@@ -288,11 +310,15 @@ void fake_init(struct fake *f, uint64_t sectors)
 	c->max_write_zeroes_seg = 1;
 	reset(f);
 	f->resets = 0;
+	f->again = -1;
+	f->random = 1;
+	pthread_mutex_init(&f->lock, NULL);
 }
 
 void fake_done(struct fake *f)
 {
 	free(f->disk);
+	pthread_mutex_destroy(&f->lock);
 }
 
 struct uvdpa_driver *fake_open(struct fake *f)
@@ -427,31 +453,79 @@ static void put_used(struct fake *f, struct fake_queue *q, uint16_t head, uint32
 	__atomic_store_n(&used->idx, q->used_idx, __ATOMIC_RELEASE);
 }
 
+/* Changes the order of `n` words, if the device does such things. */
+static void shuffle(struct fake *f, uint32_t *words, unsigned n)
+{
+	for (unsigned i = n; f->shuffle && i > 1; i--) {
+		uint32_t t = words[i - 1], other;
+
+		f->random = f->random * 1664525 + 1013904223;
+		other = (f->random >> 8) % i;
+		words[i - 1] = words[other];
+		words[other] = t;
+	}
+}
+
+/* Serves one request; the word is its head and, above, the bytes written; or UINT32_MAX: lost. */
+static uint32_t serve_one(struct fake *f, struct fake_queue *q, uint16_t head)
+{
+	struct piece pieces[MAX_CHAIN];
+	unsigned n = walk(f, q, head, pieces);
+
+	if (sins(f, FAKE_LOSE))
+		return UINT32_MAX;
+	if (sins(f, FAKE_COMPLETE_AGAIN))
+		f->again = head;
+	return head | request(f, pieces, n) << 8;
+}
+
+/* One batch: everything is served, then everything completed. */
+static unsigned serve_batch(struct fake *f, struct fake_queue *q, unsigned max)
+{
+	struct vring_avail *avail = fake_at(f, q->avail, 6 + 2ull * q->num);
+	uint32_t words[256];
+	unsigned n = 0;
+
+	assert_non_null(avail);
+	assert_true(q->num <= 256);
+	max = max < 256 ? max : 256;
+	while (n < max && q->last_avail != __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE)) {
+		words[n] = avail->ring[q->last_avail % q->num];
+		if (f->again == (int)words[n]) {
+			/* its former user is done again now, and itself another time */
+			f->again = -1;
+			put_used(f, q, (uint16_t)words[n], 1);
+			break;
+		}
+		q->last_avail++;
+		n++;
+	}
+	shuffle(f, words, n);
+	for (unsigned i = 0; i < n; i++)
+		words[i] = serve_one(f, q, (uint16_t)words[i]);
+	shuffle(f, words, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (words[i] == UINT32_MAX)
+			continue;
+		put_used(f, q, words[i] & 0xff, words[i] >> 8);
+		if (sins(f, FAKE_COMPLETE_TWICE))
+			put_used(f, q, words[i] & 0xff, 1);
+	}
+	return n;
+}
+
 unsigned fake_serve(struct fake *f, unsigned index, unsigned max)
 {
 	struct fake_queue *q = &f->queues[index];
-	struct piece pieces[MAX_CHAIN];
-	struct vring_avail *avail;
 	uint64_t one = 1;
 	unsigned served = 0;
 
-	if (!(f->status & VIRTIO_CONFIG_S_DRIVER_OK) || f->suspended || !q->ready)
-		return 0;
-	avail = fake_at(f, q->avail, 6 + 2ull * q->num);
-	assert_non_null(avail);
-	while (served < max && q->last_avail != __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE)) {
-		uint16_t head = avail->ring[q->last_avail++ % q->num];
-		unsigned n = walk(f, q, head, pieces);
-
-		served++;
-		if (sins(f, FAKE_LOSE))
-			continue;
-		put_used(f, q, head, request(f, pieces, n));
-		if (sins(f, FAKE_COMPLETE_TWICE))
-			put_used(f, q, head, 1);
-	}
+	pthread_mutex_lock(&f->lock);
+	if (f->status & VIRTIO_CONFIG_S_DRIVER_OK && !f->suspended && q->ready)
+		served = serve_batch(f, q, max);
 	f->served += served;
 	if (served && q->call >= 0)
 		assert_int_equal(write(q->call, &one, sizeof(one)), sizeof(one));
+	pthread_mutex_unlock(&f->lock);
 	return served;
 }

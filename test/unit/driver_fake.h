@@ -6,6 +6,7 @@
 #ifndef TEST_DRIVER_FAKE_H
 #define TEST_DRIVER_FAKE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ enum fake_sin {
 	FAKE_GOOD,
 	FAKE_LOSE,	     /* takes a request and never completes it */
 	FAKE_COMPLETE_TWICE, /* puts the same head into the used ring twice */
+	FAKE_COMPLETE_AGAIN, /* the same, but only when the head has been used anew */
 	FAKE_DROP_WRITE,     /* completes a write without doing it */
 	FAKE_REPEAT_WRITE,   /* does an older write again after a newer one of the same block */
 	FAKE_FLIP_BIT,	     /* one wrong bit in what a read returns */
@@ -60,6 +62,7 @@ struct fake {
 	int base_skew;	       /* added to GET_VRING_BASE */
 	bool short_write;      /* IOTLB writes answer 40 */
 	enum fake_sin sin;
+	bool shuffle; /* not wrong: serves and completes in an order of its own */
 
 	/* What it has been told. */
 	bool owned, open, suspended;
@@ -71,6 +74,9 @@ struct fake {
 	unsigned served;
 	char order[512]; /* the ioctls of the ring set-up, one letter each */
 
+	pthread_mutex_t lock; /* its ioctls and its service may come from different threads */
+	uint32_t random;
+	int again; /* FAKE_COMPLETE_AGAIN: the head, or -1 */
 	/* For FAKE_REPEAT_WRITE. */
 	unsigned char old_block[4096];
 	uint64_t old_sector;
