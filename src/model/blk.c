@@ -1,0 +1,195 @@
+/* The virtio-blk model: how a device comes to be, its queues, and its end. See models.h. */
+#include "model/blk_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <string.h>
+
+static_assert(BLK_SERIAL_LENGTH == VIRTIO_BLK_ID_BYTES, "serials are as long as virtio has them");
+
+static unsigned blk_queue_count(struct model *model)
+{
+	return blk_of(model)->queue_count;
+}
+
+static void blk_negotiated(struct model *model, uint64_t features)
+{
+	struct blk *blk = blk_of(model);
+
+	blk->features = features;
+	/* virtio 1.3, 5.2.5.2: CONFIG_WCE without FLUSH begins as write-through. */
+	if (blk_has(blk, VIRTIO_BLK_F_CONFIG_WCE) && !blk_has(blk, VIRTIO_BLK_F_FLUSH))
+		blk->writeback = false;
+}
+
+static int blk_queue_start(struct model *model, unsigned index, unsigned depth, struct fault *f)
+{
+	struct blk *blk = blk_of(model);
+	struct blk_queue *queue = &blk->queues[index];
+
+	assert(index < blk->queue_count && !queue->channel);
+	queue->cancelling = false;
+	transfer_pool_init(&queue->pool, blk->block->limits.memory_alignment);
+	return block_channel_open(blk->block, depth, &queue->channel, f);
+}
+
+static void blk_queue_stop(struct model *model, unsigned index)
+{
+	struct blk_queue *queue = &blk_of(model)->queues[index];
+
+	if (!queue->channel)
+		return;
+	block_channel_close(queue->channel);
+	queue->channel = NULL;
+	transfer_pool_free(&queue->pool);
+}
+
+static void blk_batch_end(struct model *model, unsigned index)
+{
+	block_kick(blk_of(model)->queues[index].channel);
+}
+
+/* What completions led to (the next pieces of long requests) is a batch, too. */
+static unsigned blk_poll(struct model *model, unsigned index)
+{
+	struct blk_queue *queue = &blk_of(model)->queues[index];
+	unsigned finished = queue->finished;
+
+	if (!queue->channel)
+		return 0;
+	if (block_poll(queue->channel))
+		block_kick(queue->channel);
+	return queue->finished - finished;
+}
+
+static int blk_poll_fd(struct model *model, unsigned index)
+{
+	struct blk_queue *queue = &blk_of(model)->queues[index];
+
+	return queue->channel ? block_fd(queue->channel) : -1;
+}
+
+static void blk_cancel(struct model *model, unsigned index)
+{
+	struct blk_queue *queue = &blk_of(model)->queues[index];
+
+	if (!queue->channel)
+		return;
+	queue->cancelling = true;
+	block_cancel(queue->channel);
+}
+
+static void blk_reset(struct model *model)
+{
+	struct blk *blk = blk_of(model);
+
+	blk->features = 0;
+	blk->writeback = blk->write_cache;
+}
+
+static int blk_resize(struct model *model, uint64_t bytes, struct fault *f)
+{
+	return block_resize(blk_of(model)->block, bytes, f);
+}
+
+static void blk_destroy(struct model *model)
+{
+	struct blk *blk = blk_of(model);
+
+	for (unsigned i = 0; i < blk->queue_count; i++)
+		assert(!blk->queues[i].channel);
+	block_close(blk->block);
+	free(blk);
+}
+
+static const struct model_ops blk_ops = {
+	.name = "blk",
+	.device_id = VIRTIO_ID_BLOCK,
+	.config_size = BLK_CONFIG_SIZE,
+	.request_size = sizeof(struct blk_request),
+	.features = blk_features,
+	.queue_count = blk_queue_count,
+	.config_read = blk_config_read,
+	.handle = blk_handle,
+	.destroy = blk_destroy,
+	.config_write = blk_config_write,
+	.negotiated = blk_negotiated,
+	.queue_start = blk_queue_start,
+	.queue_stop = blk_queue_stop,
+	.batch_end = blk_batch_end,
+	.poll = blk_poll,
+	.poll_fd = blk_poll_fd,
+	.cancel = blk_cancel,
+	.reset = blk_reset,
+	.resize = blk_resize,
+};
+
+static int check_options(const struct blk_options *options, struct fault *f)
+{
+	if (options->queues < 1 || options->queues > BLK_MAX_QUEUES)
+		return fault(f, -EINVAL, "a disk has 1 to %d queues, not %u", BLK_MAX_QUEUES,
+			     options->queues);
+	if (options->serial && strlen(options->serial) > BLK_SERIAL_LENGTH)
+		return fault(f, -EINVAL, "the serial \"%s\" has %zu bytes; virtio-blk carries %u",
+			     options->serial, strlen(options->serial), BLK_SERIAL_LENGTH);
+	return 0;
+}
+
+/* Header and status take two entries of a ring; the rest of a chain is data. */
+static uint32_t choose_seg_max(unsigned queue_size)
+{
+	uint32_t n = queue_size ? queue_size : 128;
+
+	n = n > 2 ? n - 2 : 1;
+	return n < BLK_MAX_SEGMENTS ? n : BLK_MAX_SEGMENTS;
+}
+
+int blk_new(const struct blk_options *options, struct block *block, struct model **model,
+	    struct fault *f)
+{
+	struct blk *blk = NULL;
+	int error = check_options(options, f);
+
+	if (!error)
+		blk = calloc(1, sizeof(*blk) + options->queues * sizeof(blk->queues[0]));
+	if (!blk) {
+		block_close(block);
+		return error ? error : fault(f, -ENOMEM, "no memory for a disk");
+	}
+	blk->model.ops = &blk_ops;
+	blk->block = block;
+	blk->queue_count = options->queues;
+	blk->seg_max = choose_seg_max(options->queue_size);
+	blk->write_cache = blk->writeback = options->write_cache;
+	if (options->serial)
+		memcpy(blk->serial, options->serial, strlen(options->serial));
+	for (unsigned i = 0; i < blk->queue_count; i++)
+		blk->queues[i].blk = blk;
+	*model = &blk->model;
+	return 0;
+}
+
+const struct block *blk_get_block(const struct model *model)
+{
+	return model->ops == &blk_ops ? blk_of(model)->block : NULL;
+}
+
+bool blk_get_stats(const struct model *model, unsigned index, struct blk_stats *stats)
+{
+	const struct blk_counters *c;
+
+	if (model->ops != &blk_ops || index >= blk_of(model)->queue_count)
+		return false;
+	c = &blk_of(model)->queues[index].counters;
+#define LOAD(name) .name = atomic_load_explicit(&c->name, memory_order_relaxed)
+	*stats = (struct blk_stats){
+		LOAD(reads),	    LOAD(writes),     LOAD(flushes),	   LOAD(discards),
+		LOAD(write_zeroes), LOAD(read_bytes), LOAD(written_bytes), LOAD(errors),
+		LOAD(unsupported),  LOAD(last_error),
+	};
+#undef LOAD
+	return true;
+}

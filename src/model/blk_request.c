@@ -1,0 +1,397 @@
+/*
+ * virtio-blk: what a request means (virtio 1.3, 5.2.6).
+ *
+ * A request is its header (16 readable bytes, however they are cut), its data,
+ * and its status: the last byte of everything writable. Some are answered at
+ * once; the others take one or more steps, each of them one request to the
+ * backend:
+ *
+ *     IN, OUT                 a step per piece of the transfer (transfer.h)
+ *     DISCARD, WRITE_ZEROES   a step per range
+ *     FLUSH                   one step
+ *
+ * The backend may finish a step inside block_submit. run() therefore loops
+ * over steps that do, and step_done() starts it again for those that do not:
+ * the stack does not grow with the number of steps.
+ *
+ * What is wrong with a request and has an answer in virtio gets that answer; a
+ * chain without room for header or status has none, and breaks the device. The
+ * used length counts what was written: the data, if all of it was, and the status.
+ */
+#include "model/blk_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <stddef.h>
+
+#include "util/bytes.h"
+
+#define HEADER_SIZE sizeof(struct virtio_blk_outhdr)
+#define RANGE_SIZE  sizeof(struct virtio_blk_discard_write_zeroes)
+/* `begin` of a type gives a status (VIRTIO_BLK_S_*), or this: there is work for the backend. */
+#define WORK (-1)
+
+struct blk_type {
+	uint32_t type;
+	int feature; /* that must have been negotiated; -1: none */
+	/* Returns a status, WORK, or -EFAULT. */
+	int (*begin)(struct blk_request *r, uint64_t sector);
+	/* Fills r->block for the next step. Returns 1; 0: all is done; or a negative errno. */
+	int (*next)(struct blk_request *r);
+	/* The step has succeeded. Returns 0 or -EFAULT. */
+	int (*step_done)(struct blk_request *r);
+	void (*end)(struct blk_request *r); /* after WORK, however it went */
+	void (*count)(struct blk_request *r, struct blk_counters *counters);
+};
+
+static struct request *request_of(struct blk_request *r)
+{
+	return (struct request *)((uint8_t *)r - offsetof(struct request, scratch));
+}
+
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+	uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, old + n, memory_order_relaxed);
+}
+
+/* virtio 1.3, 5.2.6.2: what is acknowledged is stable, unless the driver knows of a write cache. */
+static bool write_through(const struct blk *blk)
+{
+	return !blk_has(blk, VIRTIO_BLK_F_FLUSH) || !blk->writeback;
+}
+
+/* --- IN and OUT -------------------------------------------------------------------------- */
+
+static int begin_transfer(struct blk_request *r, uint64_t sector, bool in)
+{
+	const struct chain *chain = &request_of(r)->chain;
+	int error;
+
+	r->data = in ? chain->writable - 1 : chain->readable - HEADER_SIZE;
+	if (r->data % BLK_SECTOR || sector > UINT64_MAX / BLK_SECTOR)
+		return VIRTIO_BLK_S_IOERR;
+	error = transfer_start(&r->transfer, &r->queue->pool, chain, in, in ? 0 : HEADER_SIZE,
+			       r->data);
+	if (error)
+		return VIRTIO_BLK_S_IOERR;
+	r->block.op = in ? BLOCK_READ : BLOCK_WRITE;
+	r->block.durable = !in && write_through(r->queue->blk);
+	r->block.offset = sector * BLK_SECTOR;
+	return WORK;
+}
+
+static int begin_in(struct blk_request *r, uint64_t sector)
+{
+	return begin_transfer(r, sector, true);
+}
+
+static int begin_out(struct blk_request *r, uint64_t sector)
+{
+	return begin_transfer(r, sector, false);
+}
+
+/* A request without data takes one step as well, so that its sector is checked. */
+static int next_piece(struct blk_request *r)
+{
+	int error = transfer_next(&r->transfer);
+
+	if (error)
+		return error;
+	r->block.length = r->transfer.size;
+	r->block.iov = r->transfer.iov;
+	r->block.iov_count = r->transfer.size ? r->transfer.iov_count : 0;
+	return r->transfer.size || !r->steps;
+}
+
+static int piece_done(struct blk_request *r)
+{
+	r->block.offset += r->transfer.size;
+	return transfer_done(&r->transfer);
+}
+
+static void end_transfer(struct blk_request *r)
+{
+	transfer_end(&r->transfer);
+}
+
+static void count_in(struct blk_request *r, struct blk_counters *counters)
+{
+	add(&counters->reads, 1);
+	add(&counters->read_bytes, r->data);
+}
+
+static void count_out(struct blk_request *r, struct blk_counters *counters)
+{
+	add(&counters->writes, 1);
+	add(&counters->written_bytes, r->data);
+}
+
+/* --- FLUSH ------------------------------------------------------------------------------- */
+
+static int begin_flush(struct blk_request *r, uint64_t sector)
+{
+	r->block.op = BLOCK_FLUSH;
+	return WORK;
+}
+
+static int next_flush(struct blk_request *r)
+{
+	return !r->steps;
+}
+
+static void count_flush(struct blk_request *r, struct blk_counters *counters)
+{
+	add(&counters->flushes, 1);
+}
+
+/* --- DISCARD and WRITE_ZEROES ------------------------------------------------------------ */
+
+/*
+ * Reads and checks all ranges before anything is done, once: the driver could change them. Flags
+ * that are not defined have an answer of their own (virtio 1.3, 5.2.6.2).
+ */
+static int begin_ranges(struct blk_request *r, enum block_op op, uint32_t max_sectors,
+			uint32_t flags)
+{
+	uint8_t raw[BLK_MAX_RANGES * RANGE_SIZE];
+	const struct chain *chain = &request_of(r)->chain;
+	uint64_t size = chain->readable - HEADER_SIZE;
+
+	if (size == 0 || size % RANGE_SIZE || size > sizeof(raw))
+		return VIRTIO_BLK_S_IOERR;
+	if (chain_read(chain, HEADER_SIZE, raw, size))
+		return -EFAULT;
+	r->range_count = (unsigned)(size / RANGE_SIZE);
+	for (unsigned i = 0; i < r->range_count; i++) {
+		const uint8_t *range = raw + i * RANGE_SIZE;
+		uint64_t sector = load_le64(range);
+		uint32_t count = load_le32(range + 8), set = load_le32(range + 12);
+
+		if (set & ~flags)
+			return VIRTIO_BLK_S_UNSUPP;
+		if (count > max_sectors || sector > UINT64_MAX / BLK_SECTOR)
+			return VIRTIO_BLK_S_IOERR;
+		r->ranges[i].offset = sector * BLK_SECTOR;
+		r->ranges[i].length = (uint64_t)count * BLK_SECTOR;
+		r->ranges[i].unmap = set & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+	}
+	r->block.op = op;
+	r->block.durable = write_through(r->queue->blk);
+	return WORK;
+}
+
+static int begin_discard(struct blk_request *r, uint64_t sector)
+{
+	return begin_ranges(r, BLOCK_DISCARD, BLK_DISCARD_SECTORS, 0);
+}
+
+static int begin_write_zeroes(struct blk_request *r, uint64_t sector)
+{
+	return begin_ranges(r, BLOCK_WRITE_ZEROES, BLK_WRITE_ZEROES_SECTORS,
+			    VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP);
+}
+
+static int next_range(struct blk_request *r)
+{
+	const struct blk_range *range = &r->ranges[r->steps];
+
+	if (r->steps == r->range_count)
+		return 0;
+	r->block.offset = range->offset;
+	r->block.length = range->length;
+	r->block.unmap = range->unmap;
+	return 1;
+}
+
+static void count_discard(struct blk_request *r, struct blk_counters *counters)
+{
+	add(&counters->discards, 1);
+}
+
+static void count_write_zeroes(struct blk_request *r, struct blk_counters *counters)
+{
+	add(&counters->write_zeroes, 1);
+}
+
+/* --- GET_ID ------------------------------------------------------------------------------ */
+
+static int begin_get_id(struct blk_request *r, uint64_t sector)
+{
+	const struct chain *chain = &request_of(r)->chain;
+
+	if (chain->writable - 1 < BLK_SERIAL_LENGTH)
+		return VIRTIO_BLK_S_IOERR;
+	r->data = BLK_SERIAL_LENGTH;
+	if (chain_write(chain, 0, r->queue->blk->serial, BLK_SERIAL_LENGTH))
+		return -EFAULT;
+	return VIRTIO_BLK_S_OK;
+}
+
+/* --- All of them ------------------------------------------------------------------------- */
+
+static const struct blk_type types[] = {
+	{VIRTIO_BLK_T_IN, -1, begin_in, next_piece, piece_done, end_transfer, count_in},
+	{VIRTIO_BLK_T_OUT, -1, begin_out, next_piece, piece_done, end_transfer, count_out},
+	{VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_F_FLUSH, begin_flush, next_flush, .count = count_flush},
+	{VIRTIO_BLK_T_GET_ID, -1, begin_get_id},
+	{VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_F_DISCARD, begin_discard, next_range,
+	 .count = count_discard},
+	{VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_F_WRITE_ZEROES, begin_write_zeroes, next_range,
+	 .count = count_write_zeroes},
+};
+
+/* The type as this driver may use it. virtio 1.3, 5.2.6.2: what is not known is UNSUPP. */
+static const struct blk_type *find_type(const struct blk *blk, uint32_t type)
+{
+	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (types[i].type == type &&
+		    (types[i].feature < 0 || blk_has(blk, (unsigned)types[i].feature)))
+			return &types[i];
+	return NULL;
+}
+
+/* What was written into the chain: the data of types that answer with data, and the status. */
+static uint32_t written(struct blk_request *r, int status)
+{
+	uint32_t type = r->type ? r->type->type : VIRTIO_BLK_T_OUT;
+
+	if (status || (type != VIRTIO_BLK_T_IN && type != VIRTIO_BLK_T_GET_ID))
+		return 1;
+	return r->data < UINT32_MAX ? (uint32_t)r->data + 1 : UINT32_MAX;
+}
+
+static void count_answer(struct blk_request *r, int status)
+{
+	struct blk_counters *counters = &r->queue->counters;
+
+	if (status == VIRTIO_BLK_S_IOERR)
+		add(&counters->errors, 1);
+	else if (status == VIRTIO_BLK_S_UNSUPP)
+		add(&counters->unsupported, 1);
+	else if (r->type->count)
+		r->type->count(r, counters);
+}
+
+static void refuse(struct blk_request *r, const char *why)
+{
+	r->queue->finished++;
+	request_refuse(request_of(r), why);
+}
+
+static void answer(struct blk_request *r, int status)
+{
+	struct request *request = request_of(r);
+	uint8_t byte = (uint8_t)status;
+
+	if (chain_write(&request->chain, request->chain.writable - 1, &byte, 1)) {
+		refuse(r, "the status of a block request cannot be written: client memory is gone");
+		return;
+	}
+	count_answer(r, status);
+	r->queue->finished++;
+	request_complete(request, written(r, status));
+}
+
+/* The work is over: `error` is the backend's, or -EFAULT of the driver's memory. */
+static void finish(struct blk_request *r, int error)
+{
+	if (r->type->end)
+		r->type->end(r);
+	if (error)
+		atomic_store_explicit(&r->queue->counters.last_error, error, memory_order_relaxed);
+	if (error == -EFAULT)
+		refuse(r, "the data of a block request cannot be accessed: client memory is gone");
+	else if (error == -EOPNOTSUPP)
+		answer(r, VIRTIO_BLK_S_UNSUPP);
+	else
+		answer(r, error ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+}
+
+static int step_result(struct blk_request *r, int error)
+{
+	if (!error && r->type->step_done)
+		error = r->type->step_done(r);
+	return error;
+}
+
+/* Takes steps until one of them has to be waited for, or there are no more. */
+static void run(struct blk_request *r)
+{
+	int more, error = 0;
+
+	for (;;) {
+		more = r->queue->cancelling && r->steps ? -ECANCELED : r->type->next(r);
+		if (more <= 0)
+			break;
+		r->steps++;
+		r->submitting = true;
+		r->finished = false;
+		block_submit(r->queue->channel, &r->block);
+		r->submitting = false;
+		if (!r->finished)
+			return;
+		error = step_result(r, r->result);
+		if (error)
+			break;
+	}
+	finish(r, error ? error : more);
+}
+
+static void step_done(struct block_request *block, int error)
+{
+	struct blk_request *r = (struct blk_request *)block;
+
+	if (r->submitting) {
+		r->finished = true;
+		r->result = error;
+		return;
+	}
+	error = step_result(r, error);
+	if (error)
+		finish(r, error);
+	else
+		run(r);
+}
+
+static void begin(struct blk_request *r)
+{
+	uint8_t header[HEADER_SIZE];
+	int status;
+
+	if (chain_read(&request_of(r)->chain, 0, header, sizeof(header))) {
+		refuse(r, "the header of a block request cannot be read: client memory is gone");
+		return;
+	}
+	r->type = find_type(r->queue->blk, load_le32(header));
+	status = r->type ? r->type->begin(r, load_le64(header + 8)) : VIRTIO_BLK_S_UNSUPP;
+	if (status == WORK)
+		run(r);
+	else if (status < 0)
+		refuse(r, "the data of a block request cannot be accessed: client memory is gone");
+	else
+		answer(r, status);
+}
+
+void blk_handle(struct model *model, struct request *request)
+{
+	struct blk_request *r = (struct blk_request *)request->scratch;
+	struct blk *blk = blk_of(model);
+
+	assert(request->queue < blk->queue_count && blk->queues[request->queue].channel);
+	r->queue = &blk->queues[request->queue];
+	r->queue->cancelling = false; /* a queue that takes requests is alive */
+	r->type = NULL;
+	r->data = 0;
+	r->steps = 0;
+	r->submitting = false;
+	r->block = (struct block_request){.done = step_done};
+	if (request->chain.readable < HEADER_SIZE)
+		refuse(r, "a block request has less than the 16 readable bytes of its header");
+	else if (request->chain.writable < 1)
+		refuse(r, "a block request has no writable byte for its status");
+	else
+		begin(r);
+}

@@ -1,0 +1,196 @@
+/* Transfers between chains and backends: see transfer.h. */
+#include "model/transfer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bounce buffers are whole pages: any backend's alignment that matters is less. */
+#define BOUNCE_ALIGNMENT 4096u
+
+void transfer_pool_init(struct transfer_pool *pool, uint32_t alignment)
+{
+	assert(alignment && alignment <= TRANSFER_BOUNCE && !(alignment & (alignment - 1)));
+	memset(pool, 0, sizeof(*pool));
+	pool->alignment = alignment;
+}
+
+/* Free buffers hold the pointer to the next one. */
+static void push(void **list, void *buffer)
+{
+	memcpy(buffer, list, sizeof(*list));
+	*list = buffer;
+}
+
+static void *pop(void **list)
+{
+	void *buffer = *list;
+
+	if (buffer)
+		memcpy(list, buffer, sizeof(*list));
+	return buffer;
+}
+
+void transfer_pool_free(struct transfer_pool *pool)
+{
+	void *buffer;
+
+	while ((buffer = pop(&pool->bounces)))
+		free(buffer);
+	while ((buffer = pop(&pool->tables)))
+		free(buffer);
+	pool->bounce_count = pool->table_count = 0;
+}
+
+static int take_bounce(struct transfer *transfer)
+{
+	struct transfer_pool *pool = transfer->pool;
+	uint32_t alignment =
+		pool->alignment > BOUNCE_ALIGNMENT ? pool->alignment : BOUNCE_ALIGNMENT;
+
+	transfer->bounce = pop(&pool->bounces);
+	if (transfer->bounce)
+		return 0;
+	transfer->bounce = aligned_alloc(alignment, TRANSFER_BOUNCE);
+	if (!transfer->bounce)
+		return -ENOMEM;
+	pool->bounce_count++;
+	return 0;
+}
+
+static struct iovec *take_table(struct transfer *transfer)
+{
+	struct transfer_pool *pool = transfer->pool;
+
+	transfer->table = pop(&pool->tables);
+	if (!transfer->table) {
+		transfer->table = calloc(CHAIN_MAX_SEGMENTS, sizeof(struct iovec));
+		pool->table_count += transfer->table != NULL;
+	}
+	return transfer->table;
+}
+
+static void give_back(struct transfer *transfer)
+{
+	if (transfer->bounce)
+		push(&transfer->pool->bounces, transfer->bounce);
+	if (transfer->table)
+		push(&transfer->pool->tables, transfer->table);
+	transfer->bounce = NULL;
+	transfer->table = NULL;
+}
+
+/* Adds a stretch to the list, or to its last entry if it continues that one in memory. */
+static unsigned add(struct iovec *iov, unsigned n, uint8_t *host, uint64_t size)
+{
+	if (n && (uint8_t *)iov[n - 1].iov_base + iov[n - 1].iov_len == host) {
+		iov[n - 1].iov_len += size;
+		return n;
+	}
+	iov[n] = (struct iovec){host, size};
+	return n + 1;
+}
+
+/* The range as the segments themselves. Returns false if one of them has no host address. */
+static bool list_segments(struct transfer *transfer, struct iovec *iov)
+{
+	const struct chain *chain = transfer->chain;
+	const struct segment *s = chain->segments;
+	unsigned count = chain->readable_count;
+	uint64_t skip = transfer->offset, left = transfer->left;
+
+	if (transfer->to_chain) {
+		s += count;
+		count = chain->writable_count;
+	}
+	transfer->iov_count = 0;
+	for (; count && left; count--, s++) {
+		uint64_t n = s->size;
+
+		if (skip >= n) {
+			skip -= n;
+			continue;
+		}
+		if (!s->host)
+			return false;
+		n = n - skip < left ? n - skip : left;
+		transfer->iov_count = add(iov, transfer->iov_count, s->host + skip, n);
+		left -= n;
+		skip = 0;
+	}
+	assert(!left); /* the part is as long as its segments */
+	return true;
+}
+
+static bool aligned(const struct transfer *transfer, const struct iovec *iov)
+{
+	uint64_t bits = 0;
+
+	for (unsigned i = 0; i < transfer->iov_count; i++)
+		bits |= (uintptr_t)iov[i].iov_base | iov[i].iov_len;
+	return !(bits & (transfer->pool->alignment - 1));
+}
+
+int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const struct chain *chain,
+		   bool to_chain, uint64_t offset, uint64_t length)
+{
+	uint64_t part = to_chain ? chain->writable : chain->readable;
+	unsigned segments = to_chain ? chain->writable_count : chain->readable_count;
+	struct iovec *iov = transfer->inline_iov;
+
+	if (offset > part || length > part - offset)
+		return -ERANGE;
+	assert(segments <= CHAIN_MAX_SEGMENTS);
+	transfer->pool = pool;
+	transfer->chain = chain;
+	transfer->to_chain = to_chain;
+	transfer->offset = offset;
+	transfer->left = length;
+	transfer->size = 0;
+	transfer->bounce = NULL;
+	transfer->table = NULL;
+	if (segments > TRANSFER_INLINE_IOV)
+		iov = take_table(transfer);
+	if (!iov)
+		return -ENOMEM;
+	transfer->iov = iov;
+	if (list_segments(transfer, iov) && aligned(transfer, iov))
+		return 0;
+	give_back(transfer);
+	return take_bounce(transfer);
+}
+
+int transfer_next(struct transfer *transfer)
+{
+	transfer->size = transfer->left;
+	if (!transfer->bounce || !transfer->left)
+		return 0;
+	if (transfer->size > TRANSFER_BOUNCE)
+		transfer->size = TRANSFER_BOUNCE;
+	transfer->inline_iov[0] = (struct iovec){transfer->bounce, transfer->size};
+	transfer->iov = transfer->inline_iov;
+	transfer->iov_count = 1;
+	if (!transfer->to_chain &&
+	    chain_read(transfer->chain, transfer->offset, transfer->bounce, transfer->size))
+		return -EFAULT;
+	return 0;
+}
+
+int transfer_done(struct transfer *transfer)
+{
+	int error = 0;
+
+	if (transfer->bounce && transfer->to_chain && transfer->size)
+		error = chain_write(transfer->chain, transfer->offset, transfer->bounce,
+				    transfer->size);
+	transfer->offset += transfer->size;
+	transfer->left -= transfer->size;
+	transfer->size = 0;
+	return error ? -EFAULT : 0;
+}
+
+void transfer_end(struct transfer *transfer)
+{
+	give_back(transfer);
+}
