@@ -55,8 +55,10 @@ static enum ring_pop_result take_one(struct queue *queue)
 	enum ring_pop_result r;
 
 	if (!request) {
-		refuse_queue(queue, "more chains in flight than the ring has entries");
-		return RING_BROKEN;
+		r = ring_look(&queue->ring);
+		if (r == RING_CHAIN)
+			refuse_queue(queue, "more chains in flight than the ring has entries");
+		return r == RING_CHAIN ? RING_BROKEN : r;
 	}
 	r = ring_pop(&queue->ring, &request->chain);
 	if (r != RING_CHAIN)
@@ -73,10 +75,11 @@ static enum ring_pop_result take_one(struct queue *queue)
 static void note_unmapped(struct queue *queue, bool kicked)
 {
 	if (kicked && !queue->unmapped)
-		log_warning(queue->device->name,
-			    "queue %u was kicked, but its ring (0x%llx, 0x%llx, 0x%llx) is not mapped",
-			    queue->index, (unsigned long long)queue->desc,
-			    (unsigned long long)queue->driver, (unsigned long long)queue->used);
+		log_warning(
+			queue->device->name,
+			"queue %u was kicked, but its ring (0x%llx, 0x%llx, 0x%llx) is not mapped",
+			queue->index, (unsigned long long)queue->desc,
+			(unsigned long long)queue->driver, (unsigned long long)queue->used);
 	queue->unmapped = kicked || queue->unmapped;
 }
 

@@ -80,11 +80,13 @@ static void advance(const struct ring *ring, uint16_t *index, bool *wrap, uint16
 }
 
 /* Loads the flags of the next descriptor. Returns RING_CHAIN if it is available. */
-static enum ring_pop_result look(const struct ring *ring, uint16_t index, bool wrap)
+enum ring_pop_result packed_look(struct ring *ring)
 {
+	uint32_t at = ring->last_avail * DESC_SIZE + DESC_FLAGS;
+	bool wrap = ring->avail_wrap;
 	uint16_t flags;
 
-	if (area_load16(ring, &ring->desc, index * DESC_SIZE + DESC_FLAGS, &flags) < 0)
+	if (area_load16(ring, &ring->desc, at, &flags) < 0)
 		return RING_UNMAPPED;
 	if (!(flags & AVAIL_BIT) == wrap || !(flags & USED_BIT) != wrap)
 		return RING_EMPTY;
@@ -174,7 +176,7 @@ static enum ring_pop_result follow(struct ring *ring, struct chain *chain)
 
 enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain)
 {
-	enum ring_pop_result r = look(ring, ring->last_avail, ring->avail_wrap);
+	enum ring_pop_result r = packed_look(ring);
 
 	if (r != RING_CHAIN)
 		return r;
@@ -255,7 +257,7 @@ bool packed_arm(struct ring *ring)
 		return false;
 	ring->armed = true;
 	atomic_thread_fence(memory_order_seq_cst);
-	return look(ring, ring->last_avail, ring->avail_wrap) == RING_CHAIN;
+	return packed_look(ring) == RING_CHAIN;
 }
 
 void packed_disarm(struct ring *ring)

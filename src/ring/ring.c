@@ -93,6 +93,16 @@ static bool resolve(struct ring *ring)
 	return ring->resolved;
 }
 
+enum ring_pop_result ring_look(struct ring *ring)
+{
+	assert(ring->started);
+	if (ring->broken)
+		return RING_BROKEN;
+	if (!resolve(ring))
+		return RING_UNMAPPED;
+	return ring->packed ? packed_look(ring) : split_look(ring);
+}
+
 enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 {
 	assert(ring->started);

@@ -64,6 +64,9 @@ void ring_init(struct ring *ring);
 int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *space);
 void ring_stop(struct ring *ring);
 
+/* Whether ring_pop would take a chain (which may turn out to be nonsense): the same results. */
+enum ring_pop_result ring_look(struct ring *ring);
+
 /*
  * Takes the next available chain into `chain`, whose `segments` and
  * `max_segments` the caller provides.

@@ -81,6 +81,7 @@ enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chai
 
 /* Packed layout (virtio 1.3, 2.8): see packed.c. */
 int packed_start(struct ring *ring);
+enum ring_pop_result packed_look(struct ring *ring);
 enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain);
 void packed_complete(struct ring *ring, const struct chain *chain, uint32_t written);
 bool packed_publish(struct ring *ring);
@@ -90,6 +91,7 @@ uint32_t packed_base(const struct ring *ring);
 
 /* Split layout (virtio 1.3, 2.7): see split.c. */
 int split_start(struct ring *ring);
+enum ring_pop_result split_look(struct ring *ring);
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain);
 void split_complete(struct ring *ring, const struct chain *chain, uint32_t written);
 bool split_publish(struct ring *ring);

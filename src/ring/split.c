@@ -144,7 +144,7 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 }
 
 /* Whether there is something to take. Returns RING_CHAIN, RING_EMPTY or why not. */
-static enum ring_pop_result look(struct ring *ring)
+enum ring_pop_result split_look(struct ring *ring)
 {
 	uint16_t idx;
 
@@ -166,7 +166,7 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 			    .table = ring->desc,
 			    .table_entries = ring->setup.num};
 	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
-	enum ring_pop_result r = look(ring);
+	enum ring_pop_result r = split_look(ring);
 
 	if (r != RING_CHAIN)
 		return r;
