@@ -32,8 +32,8 @@ int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *
 	ring->packed = setup->features & (1ull << VIRTIO_F_RING_PACKED);
 	ring->event_idx = setup->features & (1ull << VIRTIO_RING_F_EVENT_IDX);
 	ring->indirect = setup->features & (1ull << VIRTIO_RING_F_INDIRECT_DESC);
-	ring->started = true;
-	return ring->packed ? packed_start(ring) : split_start(ring);
+	ring->started = (ring->packed ? packed_start(ring) : split_start(ring)) == 0;
+	return ring->started ? 0 : -EINVAL;
 }
 
 void ring_stop(struct ring *ring)

@@ -152,6 +152,7 @@ static void starts_refused(void **state)
 	setup.num = 8;
 	setup.base = 65536;
 	assert_int_equal(ring_start(&b->ring, &setup, b->space), -EINVAL);
+	assert_false(b->ring.started);
 	setup.base = 65535;
 	assert_int_equal(ring_start(&b->ring, &setup, b->space), 0);
 	assert_int_equal(ring_base(&b->ring), 65535);
