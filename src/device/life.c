@@ -84,7 +84,8 @@ static void for_each_queue(struct device *device, void (*fn)(struct queue *))
 
 static void open_if_ready(struct queue *queue)
 {
-	if (queue->ready)
+	/* One that cannot start breaks the device, and then the others are not to start. */
+	if (queue->ready && queue->device->state == STATE_RUNNING)
 		queue_open(queue);
 }
 

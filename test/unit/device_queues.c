@@ -1,43 +1,5 @@
 /* Queues: enabling, disabling, full rings, queues that cannot start, rings that are not mapped. */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
-#include "lib/stage.h"
-
-struct bench {
-	struct theatre theatre;
-	struct stage stage;
-};
-
-static struct bench *bench_new(const struct stage_options *options)
-{
-	struct bench *b = calloc(1, sizeof(*b));
-
-	assert_non_null(b);
-	theatre_init(&b->theatre, options);
-	stage_init(&b->stage, &b->theatre, options);
-	return b;
-}
-
-static void bench_free(struct bench *b)
-{
-	if (strstr(b->theatre.book.text, "VIOLATION"))
-		fail_msg("%s", b->theatre.book.text);
-	stage_destroy(&b->stage);
-	theatre_destroy(&b->theatre);
-	free(b);
-}
-
-static const struct stage_options two_queues = {
-	.name = "dev", .queues = 2, .kind = RAM_MAPPED, .timeout_ms = 1000};
-
+#include "lib/bench.h"
 
 /* As many in flight as the device has entries is the most a driver can do, and no nonsense. */
 static void full_ring(void **state)
@@ -66,10 +28,26 @@ static void full_ring(void **state)
 	bench_free(b);
 }
 
+/* A queue that cannot start breaks the device; the others must not start in a broken one. */
+static void one_queue_cannot_start(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+
+	b->stage.model.bad_start = 1 << 0;
+	stage_up(&b->stage);
+	assert_int_equal(device_state(b->stage.device), STATE_BROKEN);
+	assert_non_null(strstr(device_broken_reason(b->stage.device), "has no backend"));
+	assert_int_equal(device_get_status(b->stage.device), 0x4f);
+	bench_submit(b, 1, 5);
+	assert_int_equal(b->stage.model.held_count, 0);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_ring),
+		cmocka_unit_test(one_queue_cannot_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
