@@ -258,6 +258,15 @@ void queue_settle_disable(struct queue *queue)
 	queue->disable_done = NULL;
 }
 
+/* Whoever still waits for the queue to drain is told now; what is in flight stays in flight. */
+static void stop_disabling(struct queue *queue)
+{
+	if (queue->disable_done)
+		device_answer(queue->device, queue->disable_done, queue->disable_arg, 0);
+	queue->disable_done = NULL;
+	deadline_update(queue->device);
+}
+
 static void disable(struct queue *queue, device_done done, void *arg, uint64_t now_ms)
 {
 	struct device *device = queue->device;
@@ -286,12 +295,14 @@ void device_set_vq_ready(struct device *device, unsigned index, bool ready, uint
 	} else {
 		exclude_begin(device);
 		queue->ready = ready;
-		if (!ready)
+		if (!ready) {
 			disable(queue, done, arg, now_ms);
-		else if (device->state == STATE_RUNNING)
-			queue_open(queue); /* else when the device starts (S8) */
-		if (ready)
+		} else {
+			stop_disabling(queue);
+			if (device->state == STATE_RUNNING)
+				queue_open(queue); /* else when the device starts (S8) */
 			device_answer(device, done, arg, 0);
+		}
 		exclude_end(device);
 	}
 	device_give_answers(device);

@@ -43,11 +43,31 @@ static void one_queue_cannot_start(void **state)
 	bench_free(b);
 }
 
+/* The driver enables again while the disabling still waits: both are answered, nothing is lost. */
+static void enabled_while_disabling(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+
+	stage_up(&b->stage);
+	bench_submit(b, 0, 1);
+	b->stage.answered = 0;
+	bench_ready(b, 0, false);
+	assert_int_equal(b->stage.answered, 0);
+	bench_ready(b, 0, true);
+	assert_int_equal(b->stage.answered, 2);
+	stage_finish(&b->stage, 1, NULL);
+	bench_submit(b, 0, 2);
+	assert_int_equal(b->stage.model.held_count, 1);
+	assert_int_equal(device_state(b->stage.device), STATE_RUNNING);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_ring),
 		cmocka_unit_test(one_queue_cannot_start),
+		cmocka_unit_test(enabled_while_disabling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
