@@ -52,9 +52,10 @@ struct queue {
 	bool open;    /* chains may be taken */
 	bool discard; /* chains that come back are not shown to the driver any more */
 	bool kicked;
-	bool unmapped; /* the ring's memory was not there when last looked at */
-	bool settling; /* control was asked to look; not again until it did */
-	char refusal[120]; /* why the model refused a chain; "": it did not */
+	bool unmapped;	    /* the ring's memory was not there when last looked at */
+	bool unmapped_told; /* ... and the log says so */
+	bool settling;	    /* control was asked to look; not again until it did */
+	char refusal[120];  /* why the model refused a chain; "": it did not */
 
 	/* Made when the queue first starts, kept until the driver is gone. */
 	uint8_t *slots;
@@ -97,8 +98,8 @@ struct device {
 	struct fault broken;
 
 	uint32_t generation;
-	bool frozen;		       /* config is shown from `shown` */
-	bool config_changed;	       /* while frozen: announce at thaw */
+	bool frozen;	     /* config is shown from `shown` */
+	bool config_changed; /* while frozen: announce at thaw */
 	size_t config_size;
 	uint8_t shown[DEVICE_MAX_CONFIG];
 	uint8_t written[DEVICE_MAX_CONFIG]; /* by the driver while frozen (S7) */

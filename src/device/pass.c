@@ -71,16 +71,20 @@ static enum ring_pop_result take_one(struct queue *queue)
 	return r;
 }
 
-/* The ring is not mapped (yet): wait for a mapping or a kick, and say so if one was kicked. */
+/*
+ * The ring is not mapped (yet): look again at the next mapping or kick (S8: nobody has to kick
+ * for what resume was to look at), and say so, once, if it was kicked.
+ */
 static void note_unmapped(struct queue *queue, bool kicked)
 {
-	if (kicked && !queue->unmapped)
+	if (kicked && !queue->unmapped_told)
 		log_warning(
 			queue->device->name,
 			"queue %u was kicked, but its ring (0x%llx, 0x%llx, 0x%llx) is not mapped",
 			queue->index, (unsigned long long)queue->desc,
 			(unsigned long long)queue->driver, (unsigned long long)queue->used);
-	queue->unmapped = kicked || queue->unmapped;
+	queue->unmapped = true;
+	queue->unmapped_told |= kicked;
 }
 
 /* Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up). */
@@ -106,7 +110,7 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	if (r == RING_UNMAPPED)
 		note_unmapped(queue, kicked);
 	else
-		queue->unmapped = false;
+		queue->unmapped = queue->unmapped_told = false;
 	return r;
 }
 

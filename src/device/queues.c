@@ -187,7 +187,7 @@ void queue_open(struct queue *queue)
 	}
 	queue->open = true;
 	queue->discard = false;
-	queue->unmapped = false;
+	queue->unmapped = queue->unmapped_told = false;
 	/* Also a look at the ring without any kick (S8). */
 	device->host->ops->wake_queue(device->host, queue->index);
 }

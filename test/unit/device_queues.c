@@ -62,12 +62,33 @@ static void enabled_while_disabling(void **state)
 	bench_free(b);
 }
 
+/* S8: what resume would have looked at is looked at as soon as it is mapped, without a kick. */
+static void ring_mapped_after_the_look(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+	struct ram *ram = &b->theatre.ram;
+
+	stage_up(&b->stage);
+	bench_suspend(b, HOLDER_DRIVER, 0);
+	stage_post(&b->theatre, 0, 1, 16);
+	device_dma_unmap(b->stage.device, 0, 0, 0);
+	bench_resume(b, HOLDER_DRIVER);
+	assert_int_equal(b->stage.model.held_count, 0);
+	stage_begin(&b->stage);
+	assert_int_equal(device_dma_map(b->stage.device, 0, ram->iova, ram->size, ram->uaddr, 3),
+			 0);
+	stage_end(&b->stage);
+	assert_int_equal(b->stage.model.held_count, 1);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_ring),
 		cmocka_unit_test(one_queue_cannot_start),
 		cmocka_unit_test(enabled_while_disabling),
+		cmocka_unit_test(ring_mapped_after_the_look),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
