@@ -144,6 +144,8 @@ static inline void exclude_end(struct device *device)
 int device_take(struct device *device, enum device_event event);
 /* The same, excluding workers around it. */
 int device_take_excluded(struct device *device, enum device_event event);
+/* Takes DRAINED if the state waits for it and nothing is in flight. Workers excluded. */
+void device_settle_drained(struct device *device);
 /* Remembers an answer; device_give_answers calls them all back, at the end of a verb. */
 void device_answer(struct device *device, device_done done, void *arg, int result);
 void device_give_answers(struct device *device);
@@ -157,6 +159,8 @@ struct waiter *waiter_add(struct device *device, enum device_holder holder, uint
 void waiters_answer(struct device *device, unsigned holders, int result);
 void reset_waiters_answer(struct device *device, int result);
 void deadline_update(struct device *device);
+/* Why a queue's worker cannot go on: nonsense, or memory that went away. NULL: it can. */
+const char *queue_trouble(const struct queue *queue);
 
 /* config.c */
 void config_freeze(struct device *device);

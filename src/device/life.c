@@ -140,6 +140,26 @@ static int take_one(struct device *device, enum device_event event)
 	return 0;
 }
 
+/*
+ * What is waited for may have come: nothing is in flight. S3: a device in which something was
+ * taken and not finished, because it was nonsense, is not suspended but broken, also if its worker
+ * has not been heard yet.
+ */
+void device_settle_drained(struct device *device)
+{
+	if (device->state != STATE_SUSPENDING && device->state != STATE_RESETTING)
+		return;
+	if (device_count_in_flight(device))
+		return;
+	for (unsigned i = 0; device->state == STATE_SUSPENDING && i < device->queue_count; i++) {
+		const char *trouble = queue_trouble(&device->queues[i]);
+
+		if (trouble)
+			device_break(device, trouble);
+	}
+	take_one(device, EV_DRAINED);
+}
+
 int device_take(struct device *device, enum device_event event)
 {
 	int r = take_one(device, event);
@@ -149,9 +169,7 @@ int device_take(struct device *device, enum device_event event)
 	/* Somebody held the device before it ran (S14): it never gets to take a chain. */
 	if (device->state == STATE_RUNNING && device->holders)
 		take_one(device, EV_HOLD);
-	if ((device->state == STATE_SUSPENDING || device->state == STATE_RESETTING) &&
-	    !device_count_in_flight(device))
-		take_one(device, EV_DRAINED);
+	device_settle_drained(device);
 	deadline_update(device);
 	return 0;
 }

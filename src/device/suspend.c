@@ -202,21 +202,27 @@ void device_deadline(struct device *device, uint64_t now_ms)
 	device_give_answers(device);
 }
 
+const char *queue_trouble(const struct queue *queue)
+{
+	if (queue->refusal[0])
+		return queue->refusal;
+	if (!queue->ring.started)
+		return NULL;
+	if (queue->ring.broken)
+		return ring_reason(&queue->ring);
+	if (space_lost(queue->ring.space))
+		return "client memory went away (a truncated file?)";
+	return NULL;
+}
+
 /* Passes on what a worker found in one queue. Workers excluded. */
 static void settle_queue(struct device *device, struct queue *queue)
 {
-	struct space *space = queue_space(queue);
+	const char *trouble = queue_trouble(queue);
 
 	queue->settling = false;
-	if (device->state != STATE_RUNNING && device->state != STATE_SUSPENDING)
-		return;
-	if (queue->refusal[0])
-		device_break(device, queue->refusal);
-	else if (queue->ring.broken)
-		device_break(device, ring_reason(&queue->ring));
-	else if (space && space_lost(space))
-		device_break(device, "client memory went away (a truncated file?)");
-	queue->refusal[0] = '\0';
+	if (trouble)
+		device_break(device, trouble);
 }
 
 void device_settle(struct device *device)
@@ -226,9 +232,8 @@ void device_settle(struct device *device)
 		settle_queue(device, &device->queues[i]);
 		queue_settle_disable(&device->queues[i]);
 	}
-	if ((device->state == STATE_SUSPENDING || device->state == STATE_RESETTING) &&
-	    !device_count_in_flight(device))
-		device_take(device, EV_DRAINED);
+	device_settle_drained(device);
+	deadline_update(device);
 	spaces_reap(device);
 	exclude_end(device);
 	device_give_answers(device);

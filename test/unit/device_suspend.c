@@ -1,0 +1,54 @@
+/* Suspension by verbs: who may hold, who is answered what, and what a suspension must not hide. */
+#include <errno.h>
+
+#include "lib/bench.h"
+
+/*
+ * S3: a chain that the model refused was taken and is not finished. Suspending before control has
+ * settled that must not succeed: a device that goes on from the base would skip it.
+ */
+static void refused_chain_is_not_hidden(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+
+	stage_up(&b->stage);
+	b->stage.workers_off = true;
+	vq_desc(&b->theatre.vqs[0], 0, b->theatre.buffers, 4, 0, 0); /* half a tag */
+	vq_offer(&b->theatre.vqs[0], 0);
+	device_kick_vq(b->stage.device, 0);
+	device_run_queue(b->stage.device, 0, 16);
+	assert_true(b->stage.settle);
+	b->stage.answered = 0;
+	bench_suspend(b, HOLDER_DRIVER, 0);
+	assert_int_equal(b->stage.answered, 1);
+	assert_int_equal(b->stage.answer, -EIO);
+	assert_int_equal(device_state(b->stage.device), STATE_BROKEN);
+	assert_int_equal(device_holders(b->stage.device), 0);
+	bench_free(b);
+}
+
+/* The same for nonsense in the ring. */
+static void broken_ring_is_not_hidden(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+
+	stage_up(&b->stage);
+	b->stage.workers_off = true;
+	vq_announce(&b->theatre.vqs[0], 100);
+	device_kick_vq(b->stage.device, 0);
+	device_run_queue(b->stage.device, 0, 16);
+	bench_suspend(b, HOLDER_OPERATOR, 0);
+	assert_int_equal(b->stage.answer, -EIO);
+	assert_int_equal(device_state(b->stage.device), STATE_BROKEN);
+	bench_free(b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refused_chain_is_not_hidden),
+		cmocka_unit_test(broken_ring_is_not_hidden),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
