@@ -36,6 +36,7 @@ static void fail_waiters(struct device *device, enum device_event event)
 static void clear(struct device *device)
 {
 	device->status = 0;
+	device->holders &= ~(unsigned)HOLDER_DRIVER;
 	device->features = 0;
 	device->broken.text[0] = '\0';
 	memset(device->group_asid, 0, sizeof(device->group_asid));

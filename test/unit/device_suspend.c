@@ -43,11 +43,29 @@ static void broken_ring_is_not_hidden(void **state)
 	bench_free(b);
 }
 
+/* A driver's suspend that comes while its reset waits is one without DRIVER_OK: no hold remains. */
+static void suspend_while_resetting(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+
+	stage_up(&b->stage);
+	bench_submit(b, 0, 1);
+	bench_reset(b, EV_DRIVER_RESET);
+	assert_int_equal(device_state(b->stage.device), STATE_RESETTING);
+	bench_suspend(b, HOLDER_DRIVER, 0);
+	stage_finish(&b->stage, 1, NULL);
+	assert_int_equal(device_state(b->stage.device), STATE_RESET);
+	assert_int_equal(device_holders(b->stage.device), 0);
+	assert_int_equal(b->stage.answer, 0);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused_chain_is_not_hidden),
 		cmocka_unit_test(broken_ring_is_not_hidden),
+		cmocka_unit_test(suspend_while_resetting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
