@@ -72,25 +72,37 @@ int device_set_status(struct device *device, uint8_t status, uint64_t now_ms)
 	return r;
 }
 
-void device_reset(struct device *device, enum device_event event, uint64_t now_ms, device_done done,
-		  void *arg)
+/* Takes the reset. Refused (only an operator's is), its own waiter hears it and no other. */
+static void reset_with(struct device *device, enum device_event event, struct waiter *waiter)
 {
-	uint64_t at = now_ms + device->options.suspend_timeout_ms;
-	int r = -EBUSY;
+	struct waiter mine = *waiter;
+	int r;
 
-	exclude_begin(device);
 	if (event != EV_OPERATOR_RESET)
 		device->holders &= ~(unsigned)HOLDER_DRIVER;
 	if (event == EV_DRIVER_GONE)
 		device->gone = true;
 	if (event == EV_OPERATOR_RESET && device->state != STATE_BROKEN)
 		fault(&device->broken, -EIO, "the operator asked for a reset");
-	if (waiter_add(device, 0, at, done, arg))
-		r = device_take(device, event);
+	r = device_take(device, event);
+	if (r == 0)
+		return;
+	waiter->done = NULL;
+	device_answer(device, mine.done, mine.arg, r);
+}
+
+void device_reset(struct device *device, enum device_event event, uint64_t now_ms, device_done done,
+		  void *arg)
+{
+	uint64_t at = now_ms + device->options.suspend_timeout_ms;
+	struct waiter *waiter;
+
+	exclude_begin(device);
+	waiter = waiter_add(device, 0, at, done, arg);
+	if (waiter)
+		reset_with(device, event, waiter);
 	else
-		device_answer(device, done, arg, r);
-	if (r < 0)
-		reset_waiters_answer(device, r);
+		device_answer(device, done, arg, -EBUSY);
 	exclude_end(device);
 	device_give_answers(device);
 }

@@ -60,12 +60,31 @@ static void suspend_while_resetting(void **state)
 	bench_free(b);
 }
 
+/* An operator's reset that is refused is no answer to the driver's reset, which still waits. */
+static void refused_reset_answers_nobody_else(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+
+	stage_up(&b->stage);
+	bench_submit(b, 0, 1);
+	bench_reset(b, EV_DRIVER_RESET);
+	b->stage.answered = 0;
+	bench_reset(b, EV_OPERATOR_RESET);
+	assert_int_equal(b->stage.answered, 1);
+	assert_int_equal(b->stage.answer, -EBUSY);
+	stage_finish(&b->stage, 1, NULL);
+	assert_int_equal(b->stage.answered, 2);
+	assert_int_equal(b->stage.answer, 0);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused_chain_is_not_hidden),
 		cmocka_unit_test(broken_ring_is_not_hidden),
 		cmocka_unit_test(suspend_while_resetting),
+		cmocka_unit_test(refused_reset_answers_nobody_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
