@@ -76,13 +76,20 @@ struct waiter {
 	uint64_t at; /* ms: deadline */
 };
 
+/*
+ * Those who wait for suspension have the first DEVICE_MAX_WAITERS places. The others are for
+ * resets, so that a driver can always reset and leave: at most its reset, its leaving and one
+ * operator's reset are there at once.
+ */
+#define WAITERS (DEVICE_MAX_WAITERS + 4)
+
 struct answer {
 	device_done done;
 	void *arg;
 	int result;
 };
 
-#define ANSWERS_MAX (2 * DEVICE_MAX_WAITERS + DEVICE_MAX_QUEUES)
+#define ANSWERS_MAX (2 * WAITERS + DEVICE_MAX_QUEUES)
 
 struct device {
 	struct device_options options;
@@ -111,7 +118,7 @@ struct device {
 	unsigned group_count;
 	bool batching;
 
-	struct waiter waiters[DEVICE_MAX_WAITERS];
+	struct waiter waiters[WAITERS];
 	struct answer answers[ANSWERS_MAX];
 	unsigned answer_count;
 

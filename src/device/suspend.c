@@ -10,7 +10,9 @@
 struct waiter *waiter_add(struct device *device, enum device_holder holder, uint64_t at,
 			  device_done done, void *arg)
 {
-	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++) {
+	unsigned places = holder ? DEVICE_MAX_WAITERS : WAITERS;
+
+	for (unsigned i = holder ? 0 : DEVICE_MAX_WAITERS; i < places; i++) {
 		struct waiter *waiter = &device->waiters[i];
 
 		if (waiter->done)
@@ -29,7 +31,7 @@ static void waiter_answer(struct device *device, struct waiter *waiter, int resu
 
 void waiters_answer(struct device *device, unsigned holders, int result)
 {
-	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++) {
+	for (unsigned i = 0; i < WAITERS; i++) {
 		struct waiter *waiter = &device->waiters[i];
 
 		if (waiter->done && (waiter->holder & holders))
@@ -39,7 +41,7 @@ void waiters_answer(struct device *device, unsigned holders, int result)
 
 void reset_waiters_answer(struct device *device, int result)
 {
-	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++) {
+	for (unsigned i = 0; i < WAITERS; i++) {
 		struct waiter *waiter = &device->waiters[i];
 
 		if (waiter->done && !waiter->holder)
@@ -50,7 +52,7 @@ void reset_waiters_answer(struct device *device, int result)
 /* Whether anybody still waits on behalf of this holder. */
 static bool is_waiting(const struct device *device, enum device_holder holder)
 {
-	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++)
+	for (unsigned i = 0; i < WAITERS; i++)
 		if (device->waiters[i].done && device->waiters[i].holder == holder)
 			return true;
 	return false;
@@ -61,7 +63,7 @@ void deadline_update(struct device *device)
 {
 	uint64_t at = 0;
 
-	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++)
+	for (unsigned i = 0; i < WAITERS; i++)
 		if (device->waiters[i].done && (!at || device->waiters[i].at < at))
 			at = device->waiters[i].at;
 	for (unsigned i = 0; i < device->queue_count; i++) {
@@ -152,7 +154,7 @@ static void expire_waiters(struct device *device, uint64_t now_ms)
 {
 	bool reset_expired = false;
 
-	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++) {
+	for (unsigned i = 0; i < WAITERS; i++) {
 		struct waiter *waiter = &device->waiters[i];
 
 		if (!waiter->done || waiter->at > now_ms)

@@ -60,6 +60,32 @@ static void suspend_while_resetting(void **state)
 	bench_free(b);
 }
 
+/* Any number of operators may wait: a driver can always reset and leave. */
+static void many_waiters(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+
+	stage_up(&b->stage);
+	bench_submit(b, 0, 1);
+	b->stage.answered = 0;
+	for (unsigned i = 0; i < DEVICE_MAX_WAITERS; i++)
+		bench_suspend(b, HOLDER_OPERATOR, 0);
+	assert_int_equal(b->stage.answered, 0);
+	bench_suspend(b, HOLDER_OPERATOR, 0);
+	assert_int_equal(b->stage.answer, -EBUSY);
+	b->stage.answered = 0;
+	bench_reset(b, EV_DRIVER_RESET);
+	bench_reset(b, EV_DRIVER_GONE);
+	assert_int_equal(b->stage.answered, 0);
+	assert_int_equal(device_state(b->stage.device), STATE_RESETTING);
+	stage_finish(&b->stage, 1, NULL);
+	assert_int_equal(device_state(b->stage.device), STATE_RESET);
+	assert_int_equal(b->stage.answered, DEVICE_MAX_WAITERS + 2);
+	assert_int_equal(b->stage.answer, 0);
+	assert_int_equal(device_holders(b->stage.device), HOLDER_OPERATOR);
+	bench_free(b);
+}
+
 /* An operator's reset that is refused is no answer to the driver's reset, which still waits. */
 static void refused_reset_answers_nobody_else(void **state)
 {
@@ -84,6 +110,7 @@ int main(void)
 		cmocka_unit_test(refused_chain_is_not_hidden),
 		cmocka_unit_test(broken_ring_is_not_hidden),
 		cmocka_unit_test(suspend_while_resetting),
+		cmocka_unit_test(many_waiters),
 		cmocka_unit_test(refused_reset_answers_nobody_else),
 	};
 
