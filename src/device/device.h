@@ -89,7 +89,10 @@ int device_new(const struct device_options *options, struct model *model, struct
 /* The device is in state RESET, nothing in flight. */
 void device_free(struct device *device);
 
-/* The client whose addresses IOTLB messages name; NULL: none. Only while nothing is mapped. */
+/*
+ * The client whose addresses IOTLB messages name; NULL: none. Forgets all mappings. -EBUSY: rings or
+ * requests of the client before are still there; reset the device with EV_DRIVER_GONE first.
+ */
 int device_set_client(struct device *device, struct client_memory *memory);
 
 /* --- Facts ------------------------------------------------------------------------------- */

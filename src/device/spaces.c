@@ -4,15 +4,27 @@
 
 #include "device/device_internal.h"
 
+/* Whether a ring or a request may still look into the client's memory. Workers excluded. */
+static bool is_in_use(const struct device *device)
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].ring.started)
+			return true;
+	return device_count_in_flight(device);
+}
+
 int device_set_client(struct device *device, struct client_memory *memory)
 {
-	if (device_in_flight(device) || device->state == STATE_RESETTING)
-		return -EBUSY;
+	int r = -EBUSY;
+
 	exclude_begin(device);
-	spaces_clear(device);
-	device->client = memory;
+	if (!is_in_use(device)) {
+		spaces_clear(device);
+		device->client = memory;
+		r = 0;
+	}
 	exclude_end(device);
-	return 0;
+	return r;
 }
 
 /* Makes the space of an ASID when it is first named. Returns NULL when memory is short. */
