@@ -54,6 +54,7 @@ struct queue {
 	bool kicked;
 	bool unmapped;	    /* the ring's memory was not there when last looked at */
 	bool unmapped_told; /* ... and the log says so */
+	bool reapable;	    /* removed windows may have lost their last user */
 	bool settling;	    /* control was asked to look; not again until it did */
 	char refusal[120];  /* why the model refused a chain; "": it did not */
 

@@ -13,7 +13,12 @@
 
 static void give_back(struct queue *queue, struct request *request)
 {
+	const struct space *space = request->chain.space;
+
 	assert(request->sequence && queue->in_flight);
+	/* It may have been the last to use a mapping that was removed: control unmaps those. */
+	if (space_has_retired(space) && request->generation < space_generation(space))
+		queue->reapable = true;
 	request->sequence = 0;
 	request->next = queue->free;
 	queue->free = request;
@@ -133,6 +138,8 @@ static bool needs_settling(const struct queue *queue)
 		return device->state == STATE_RUNNING || device->state == STATE_SUSPENDING;
 	if (queue->ring.started && space_lost(queue->ring.space))
 		return device->state == STATE_RUNNING || device->state == STATE_SUSPENDING;
+	if (queue->reapable)
+		return true;
 	if (queue->in_flight)
 		return false;
 	return device->state == STATE_SUSPENDING || device->state == STATE_RESETTING ||

@@ -222,7 +222,7 @@ static void settle_queue(struct device *device, struct queue *queue)
 {
 	const char *trouble = queue_trouble(queue);
 
-	queue->settling = false;
+	queue->settling = queue->reapable = false;
 	if (trouble)
 		device_break(device, trouble);
 }

@@ -21,10 +21,40 @@ static void client_of_a_live_device(void **state)
 	bench_free(b);
 }
 
+/* A removed mapping is unmapped when the last request that may use it is done, without more ado. */
+static void windows_go_with_the_last_request(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+	struct ram *ram = &b->theatre.ram;
+	unsigned maps;
+
+	stage_up(&b->stage);
+	bench_submit(b, 0, 1);
+	bench_submit(b, 1, 2);
+	stage_begin(&b->stage);
+	device_dma_batch(b->stage.device, true);
+	assert_int_equal(device_dma_unmap(b->stage.device, 0, 0, 0), 0);
+	assert_int_equal(device_dma_map(b->stage.device, 0, ram->iova, ram->size, ram->uaddr, 3),
+			 0);
+	device_dma_batch(b->stage.device, false);
+	stage_end(&b->stage);
+	bench_submit(b, 0, 3); /* of the new mapping: does not keep the old one */
+	maps = ram->maps;
+	assert_int_equal(ram->unmaps, 0);
+	stage_finish(&b->stage, 1, NULL);
+	assert_int_equal(ram->unmaps, 0);
+	stage_finish(&b->stage, 2, NULL);
+	assert_int_equal(ram->unmaps, 1);
+	assert_int_equal(ram->maps, maps);
+	stage_finish(&b->stage, 3, NULL);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(client_of_a_live_device),
+		cmocka_unit_test(windows_go_with_the_last_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
