@@ -27,7 +27,7 @@ static int parse(const char *line, struct result *result)
 		{"device", 'd', ARG_LIST, &result->devices},
 		{NULL},
 	};
-	char *argv[16];
+	char *argv[16], *rest;
 	int argc = 0;
 
 	*result = (struct result){
@@ -35,7 +35,7 @@ static int parse(const char *line, struct result *result)
 		.words = {result->word_items, 0, 2},
 	};
 	memcpy(text, line, strlen(line) + 1);
-	for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
+	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
 		argv[argc++] = word;
 	return args_parse(argc, argv, table, &result->words, &result->fault);
 }

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -14,16 +15,12 @@ static void check(const char *text, const char *expected)
 	struct keyvals keyvals;
 	struct fault fault;
 	char seen[256] = "";
-	char *end = seen;
+	size_t used = 0;
 
 	assert_int_equal(keyvals_parse(&keyvals, text, "type", &fault), 0);
-	for (unsigned i = 0; i < keyvals.count; i++) {
-		end = stpcpy(end, keyvals.items[i].key);
-		*end++ = '[';
-		end = stpcpy(end, keyvals.items[i].value);
-		*end++ = ']';
-		*end = '\0';
-	}
+	for (unsigned i = 0; i < keyvals.count; i++)
+		used += (size_t)snprintf(seen + used, sizeof(seen) - used, "%s[%s]",
+					 keyvals.items[i].key, keyvals.items[i].value);
 	assert_string_equal(seen, expected);
 	keyvals_free(&keyvals);
 }
@@ -67,14 +64,10 @@ static void too_many(void **state)
 	struct keyvals keyvals;
 	struct fault fault;
 	char text[KEYVALS_MAX * 6 + 16] = "t";
-	char *end = text + 1;
 
-	for (unsigned i = 0; i < KEYVALS_MAX; i++) {
-		*end++ = ',';
-		*end++ = (char)('a' + i / 26);
-		*end++ = (char)('a' + i % 26);
-		end = stpcpy(end, "=1");
-	}
+	for (unsigned i = 0; i < KEYVALS_MAX; i++)
+		snprintf(text + 1 + i * 5, sizeof(text) - 1 - i * 5, ",%c%c=1", 'a' + (int)i / 26,
+			 'a' + (int)i % 26);
 	assert_int_equal(keyvals_parse(&keyvals, text, "type", &fault), -EINVAL);
 	assert_non_null(strstr(fault.text, "more than"));
 }
