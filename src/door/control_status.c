@@ -6,6 +6,7 @@
 #include "device/device.h"
 #include "door/control_internal.h"
 #include "host/runner.h"
+#include "model/blk.h"
 #include "model/model.h"
 #include "util/bytes.h"
 #include "wire/vhost.h"
@@ -60,11 +61,41 @@ static json_t *queues_status(struct device *device)
 	return list;
 }
 
-/* What a disk adds: its size as the driver sees it. */
+/* The counters of a disk, over all queues. */
+static json_t *disk_counters(struct device *device)
+{
+	struct blk_stats sum = {0}, one;
+
+	for (unsigned i = 0; i < device_get_vqs_count(device); i++) {
+		if (!blk_get_stats(device_model(device), i, &one))
+			return NULL;
+		sum.reads += one.reads;
+		sum.writes += one.writes;
+		sum.flushes += one.flushes;
+		sum.discards += one.discards;
+		sum.write_zeroes += one.write_zeroes;
+		sum.read_bytes += one.read_bytes;
+		sum.written_bytes += one.written_bytes;
+		sum.errors += one.errors;
+		sum.unsupported += one.unsupported;
+	}
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "reads",
+			 (json_int_t)sum.reads, "writes", (json_int_t)sum.writes, "flushes",
+			 (json_int_t)sum.flushes, "discards", (json_int_t)sum.discards,
+			 "write_zeroes", (json_int_t)sum.write_zeroes, "read_bytes",
+			 (json_int_t)sum.read_bytes, "written_bytes", (json_int_t)sum.written_bytes,
+			 "errors", (json_int_t)sum.errors, "unsupported",
+			 (json_int_t)sum.unsupported);
+}
+
+/* What a disk adds: its size as the driver sees it, and what was done on it. */
 static void add_disk(struct device *device, json_t *status)
 {
+	json_t *counters = disk_counters(device);
 	uint8_t sectors[8];
 
+	if (counters)
+		json_object_set_new(status, "disk", counters);
 	if (device_get_device_id(device) != VIRTIO_ID_BLOCK ||
 	    device_get_config(device, offsetof(struct virtio_blk_config, capacity), sectors,
 			      sizeof(sectors)))
