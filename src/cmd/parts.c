@@ -1,0 +1,190 @@
+/* Every device model, block backend and door there is: see parts.h. */
+#include "cmd/parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backends.h"
+#include "door/control.h"
+#include "host/runner.h"
+#include "model/models.h"
+#include "wire/vhost.h"
+
+/* --- Block backends --------------------------------------------------------------------------- */
+
+static int open_file(const struct device_spec *spec, struct block **block, struct fault *f)
+{
+	const struct block_file_options options = {
+		.path = spec->file,
+		.read_only = spec->readonly,
+		.direct = spec->direct,
+	};
+
+	return block_file_open(&options, block, f);
+}
+
+static int open_plain(const struct device_spec *spec, struct block **block, struct fault *f)
+{
+	int ret = spec->memory ? block_memory_open(spec->memory, block, f)
+			       : block_null_open(spec->null, block, f);
+
+	/* a file is opened read-only; these only say so */
+	if (!ret && spec->readonly)
+		(*block)->limits.read_only = true;
+	return ret;
+}
+
+static int parse_error(const char *text, int *error, struct fault *f)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} names[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EROFS", EROFS}, {"ENOMEM", ENOMEM}};
+	char *end;
+
+	*error = EIO;
+	if (!text)
+		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		*error = names[i].number;
+		if (!strcmp(names[i].name, text))
+			return 0;
+	}
+	*error = (int)strtol(text, &end, 10);
+	if (*end || *error < 1 || *error > 133)
+		return fault(f, -EINVAL, "fault.fail-error=%s: it is EIO, ENOSPC or a number",
+			     text);
+	return 0;
+}
+
+int parts_check_faults(const struct device_spec *spec, struct fault *f)
+{
+	int error;
+
+	if (spec->fail_error && !spec->fail_every && !spec->tear_every)
+		return fault(
+			f, -EINVAL,
+			"fault.fail-error: says how requests fail; fault.fail-every=N, too, says "
+			"which");
+	if (spec->delay_every && !spec->delay_us)
+		return fault(f, -EINVAL, "fault.delay-every: give fault.delay-us=US, too");
+	if (spec->stubborn && !spec->never_every)
+		return fault(f, -EINVAL, "fault.stubborn: give fault.never-every=N, too");
+	return parse_error(spec->fail_error, &error, f);
+}
+
+static int open_block(const struct device_spec *spec, struct block **block, struct fault *f)
+{
+	struct block_fault_options trouble = {
+		.delay_us = (uint32_t)spec->delay_us,
+		.delay_every = (uint32_t)spec->delay_every,
+		.fail_every = (uint32_t)spec->fail_every,
+		.never_every = (uint32_t)spec->never_every,
+		.tear_every = (uint32_t)spec->tear_every,
+		.stubborn = spec->stubborn,
+	};
+	struct block *inner;
+	int ret;
+
+	ret = spec->file ? open_file(spec, &inner, f) : open_plain(spec, &inner, f);
+	if (!ret)
+		ret = parse_error(spec->fail_error, &trouble.fail_error, f);
+	if (ret)
+		return ret;
+	*block = inner;
+	return spec->has_faults ? block_fault_open(&trouble, inner, block, f) : 0;
+}
+
+/* --- Models ----------------------------------------------------------------------------------- */
+
+static int make_blk(const struct device_spec *spec, struct model **model, struct fault *f)
+{
+	const struct blk_options options = {
+		.queues = (unsigned)spec->queues,
+		.queue_size = (unsigned)spec->queue_size,
+		.serial = spec->serial,
+		.write_cache = spec->write_cache,
+	};
+	struct block *block;
+	int ret = open_block(spec, &block, f);
+
+	return ret ? ret : blk_new(&options, block, model, f);
+}
+
+static const struct model_part {
+	const char *type;
+	int (*make)(const struct device_spec *spec, struct model **model, struct fault *f);
+} models[] = {
+	{"blk", make_blk},
+};
+
+#define MODELS (sizeof(models) / sizeof(models[0]))
+
+static const struct model_part *find_model(const char *type)
+{
+	for (size_t i = 0; i < MODELS; i++)
+		if (!strcmp(models[i].type, type))
+			return &models[i];
+	return NULL;
+}
+
+int parts_check_type(const char *type, struct fault *f)
+{
+	char types[64] = "";
+	size_t used = 0;
+
+	if (!type)
+		return fault(f, -EINVAL, "the device type is missing: begin with 'blk,'");
+	if (find_model(type))
+		return 0;
+	for (size_t i = 0; i < MODELS && used < sizeof(types); i++)
+		used += (size_t)snprintf(types + used, sizeof(types) - used, " %s", models[i].type);
+	return fault(f, -EINVAL, "unknown device type '%s'; there is:%s", type, types);
+}
+
+int parts_open(const struct device_spec *spec, struct runner **runner, struct fault *f)
+{
+	const struct runner_options options = {
+		.device =
+			{
+				.name = spec->name,
+				.queue_size = (unsigned)spec->queue_size,
+				.asids = (unsigned)spec->asids,
+				.groups = (unsigned)spec->groups,
+				.no_suspend = !spec->suspend,
+				.no_resume = !spec->resume,
+				.packed = spec->packed,
+				.features_off =
+					(spec->event_idx ? 0
+							 : UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX) |
+					(spec->indirect
+						 ? 0
+						 : UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC),
+				.suspend_timeout_ms = (uint32_t)spec->suspend_timeout,
+			},
+		.workers = (unsigned)spec->workers,
+	};
+	struct model *model;
+	int ret = find_model(spec->type)->make(spec, &model, f);
+
+	return ret ? ret : runner_new(&options, model, runner, f);
+}
+
+/* --- Doors ------------------------------------------------------------------------------------ */
+
+static int open_control(const struct server *server, void **door, struct fault *f)
+{
+	return control_new(server->control, server->runners, server->count, (struct control **)door,
+			   f);
+}
+
+static void close_control(void *door)
+{
+	control_free(door);
+}
+
+const struct door_part parts_doors[] = {
+	{"control", open_control, close_control},
+};
+const unsigned parts_door_count = sizeof(parts_doors) / sizeof(parts_doors[0]);

@@ -1,0 +1,40 @@
+/*
+ * The one place that names every device model, block backend and door, and
+ * puts them together. Whoever adds one adds a line to a table of parts.c.
+ */
+#ifndef UVDPA_CMD_PARTS_H
+#define UVDPA_CMD_PARTS_H
+
+#include "cmd/spec.h"
+#include "util/fault.h"
+
+struct runner;
+
+/* What a server serves, and below which directory. */
+struct server {
+	const char *vdpa;    /* where device files appear */
+	const char *control; /* the control socket's path */
+	const struct device_spec *specs;
+	struct runner **runners; /* one per spec */
+	unsigned count;
+};
+
+/* 0, or -EINVAL with a fault that knows the types there are. `type` may be NULL. */
+int parts_check_type(const char *type, struct fault *fault);
+/* Whether the keys of the fault backend make sense together. */
+int parts_check_faults(const struct device_spec *spec, struct fault *fault);
+
+/* Opens the backend, makes the model and a runner for them. */
+int parts_open(const struct device_spec *spec, struct runner **runner, struct fault *fault);
+
+/* A door of the server. */
+struct door_part {
+	const char *name;
+	int (*open)(const struct server *server, void **door, struct fault *fault);
+	/* Turns new clients away, ends the ones there are. */
+	void (*close)(void *door);
+};
+extern const struct door_part parts_doors[];
+extern const unsigned parts_door_count;
+
+#endif

@@ -1,0 +1,200 @@
+/* A server's directory: see place.h. */
+#include "cmd/place.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "util/log.h"
+
+extern char **environ;
+
+static_assert(sizeof(((struct place *)0)->control) <= sizeof(((struct sockaddr_un *)0)->sun_path),
+	      "a control path fits a socket address");
+
+const char *place_default(void)
+{
+	static char path[96];
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (!runtime || runtime[0] != '/' || strlen(runtime) > sizeof(path) - 8)
+		return "/run/uvdpa";
+	snprintf(path, sizeof(path), "%s/uvdpa", runtime);
+	return path;
+}
+
+int place_paths(const char *dir, struct place *place, struct fault *f)
+{
+	int used;
+
+	if (!dir)
+		dir = place_default();
+	used = snprintf(place->control, sizeof(place->control), "%s/control", dir);
+	if (used < 0 || (size_t)used >= sizeof(place->control))
+		return fault(f, -ENAMETOOLONG,
+			     "--dir %.40s...: too long, a socket's path has at most %zu bytes", dir,
+			     sizeof(place->control) - 1);
+	snprintf(place->vdpa, sizeof(place->vdpa), "%s/vdpa", dir);
+	return 0;
+}
+
+/* The command line of a process, blanks for its NULs; "?" if it cannot be read. */
+static void read_command(long pid, char *buffer, size_t size)
+{
+	char path[48];
+	ssize_t got = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		got = read(fd, buffer, size - 1);
+		close(fd);
+	}
+	if (got <= 0) {
+		snprintf(buffer, size, "?");
+		return;
+	}
+	for (ssize_t i = 0; i < got; i++)
+		if (!isprint((unsigned char)buffer[i]))
+			buffer[i] = ' ';
+	while (got > 0 && buffer[got - 1] == ' ')
+		got--;
+	buffer[got] = '\0';
+}
+
+static int tell_holder(int lock, const char *dir, struct fault *f)
+{
+	char text[24] = "", command[160];
+	long pid;
+
+	if (pread(lock, text, sizeof(text) - 1, 0) < 0)
+		text[0] = '\0';
+	pid = strtol(text, NULL, 10);
+	if (pid <= 0)
+		return fault(f, -EBUSY, "%s is in use by another server that is just starting",
+			     dir);
+	read_command(pid, command, sizeof(command));
+	return fault(f, -EBUSY, "%s is served by process %ld (%s); stop it or take another --dir",
+		     dir, pid, command);
+}
+
+/* Locks DIR/lock. The lock goes with the process, however it ends, so it is never stale. */
+static int take_lock(const char *dir, struct place *place, struct fault *f)
+{
+	char path[128];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return fault(f, -errno, "cannot make %s: %s", path, strerror(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		ret = errno == EWOULDBLOCK
+			      ? tell_holder(fd, dir, f)
+			      : fault(f, -errno, "cannot lock %s: %s", path, strerror(errno));
+		close(fd);
+		return ret;
+	}
+	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%ld\n", (long)getpid()) < 0) {
+		ret = fault(f, -errno, "cannot write %s: %s", path, strerror(errno));
+		close(fd);
+		return ret;
+	}
+	place->lock = fd;
+	return 0;
+}
+
+/* Detaches a dead mount, as root or with the help of fusermount3. */
+static void detach(const char *path)
+{
+	char *argv[] = {"fusermount3", "-u", "-z", "-q", (char *)path, NULL};
+	pid_t child;
+
+	if (umount2(path, MNT_DETACH) == 0)
+		return;
+	if (posix_spawnp(&child, argv[0], NULL, NULL, argv, environ) == 0)
+		while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+			;
+}
+
+static int clear_mount(const char *dir, const char *vdpa, struct fault *f)
+{
+	struct stat outer, inner;
+	int ret = stat(vdpa, &inner) < 0 ? -errno : 0;
+
+	/* we have the lock, so whoever mounted this is dead (fuse: ENOTCONN, or aborted) */
+	if (ret == -ENOTCONN || ret == -ECONNABORTED) {
+		log_info(NULL, "%s: detaching the mount of a server that is gone", vdpa);
+		detach(vdpa);
+		ret = stat(vdpa, &inner) < 0 ? -errno : 0;
+	}
+	if (ret == -ENOENT) {
+		if (mkdir(vdpa, 0755) < 0)
+			return fault(f, -errno, "cannot make %s: %s", vdpa, strerror(errno));
+		return 0;
+	}
+	if (ret)
+		return fault(f, ret, "%s: %s (try: umount -l %s)", vdpa, strerror(-ret), vdpa);
+	if (!S_ISDIR(inner.st_mode))
+		return fault(f, -ENOTDIR, "%s is in the way: it is not a directory", vdpa);
+	if (stat(dir, &outer) < 0 || outer.st_dev != inner.st_dev)
+		return fault(f, -EBUSY, "something is mounted on %s (try: umount %s)", vdpa, vdpa);
+	return 0;
+}
+
+/* Removes the socket of a dead server; anything else is somebody's and stays. */
+static int clear_socket(const char *path, struct fault *f)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : fault(f, -errno, "%s: %s", path, strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return fault(f, -EEXIST, "%s is in the way: it is not a socket", path);
+	if (unlink(path) < 0)
+		return fault(f, -errno, "cannot remove %s: %s", path, strerror(errno));
+	return 0;
+}
+
+int place_take(const char *dir, struct place *place, struct fault *f)
+{
+	int ret = place_paths(dir, place, f);
+
+	if (ret)
+		return ret;
+	if (!dir)
+		dir = place_default();
+	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+		return fault(f, -errno, "cannot make the directory %s: %s", dir, strerror(errno));
+	ret = take_lock(dir, place, f);
+	if (ret)
+		return ret;
+	ret = clear_mount(dir, place->vdpa, f);
+	if (!ret)
+		ret = clear_socket(place->control, f);
+	if (ret)
+		place_leave(place);
+	return ret;
+}
+
+void place_leave(struct place *place)
+{
+	/* the file stays: removing it could take it from under a server that just locked it */
+	if (ftruncate(place->lock, 0) < 0)
+		log_warning(NULL, "the lock file keeps our process id: %s", strerror(errno));
+	close(place->lock);
+	place->lock = -1;
+}

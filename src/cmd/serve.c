@@ -1,0 +1,204 @@
+/*
+ * uvdpa serve: opens everything, then serves until it is told to stop.
+ *
+ * The order is the promise: all words are checked and all backends opened
+ * before the first door opens, so a mistake is one line and exit 1, never half
+ * a server. Closing goes the other way round.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/notify.h"
+#include "cmd/parts.h"
+#include "cmd/place.h"
+#include "cmd/spec.h"
+#include "cmd/verb.h"
+#include "host/runner.h"
+#include "util/args.h"
+#include "util/log.h"
+
+static void help(FILE *to)
+{
+	fputs("Serves virtio devices: each is a vhost-vdpa file, DIR/vdpa/NAME.\n"
+	      "\n"
+	      "Usage: uvdpa serve [--dir DIR] --device TYPE,KEY=VALUE,... [--device ...]\n"
+	      "                   [--config FILE] [-v]\n"
+	      "\n"
+	      "  --dir DIR      where files and control socket appear; default\n"
+	      "                 $XDG_RUNTIME_DIR/uvdpa, or /run/uvdpa\n"
+	      "  --device ...   a device; may be repeated. A comma in a value is doubled\n"
+	      "  --config FILE  devices from a file, one per line as after --device;\n"
+	      "                 lines that begin with # are comments. May be repeated\n"
+	      "  -v, --verbose  log every step of a device's life\n"
+	      "\n"
+	      "Sizes take the suffixes K, M, G, T. Keys (with defaults):\n",
+	      to);
+	spec_help(to);
+	fputs("\n"
+	      "It stays in the foreground, logs to stderr, and ends cleanly on SIGTERM or\n"
+	      "SIGINT. Exit status: 0 ended as asked, 1 something could not be opened (then\n"
+	      "nothing was served).\n"
+	      "\n"
+	      "Example:\n"
+	      "  uvdpa serve --dir /tmp/u --device blk,name=disk0,file=disk.img\n",
+	      to);
+}
+
+struct options {
+	const char *dir;
+	bool verbose;
+	struct arg_list devices, configs, words;
+};
+
+static int parse(int argc, char **argv, struct options *options, struct fault *f)
+{
+	const struct arg table[] = {
+		{"dir", 0, ARG_TEXT, &options->dir},
+		{"device", 0, ARG_LIST, &options->devices},
+		{"config", 0, ARG_LIST, &options->configs},
+		{"verbose", 'v', ARG_FLAG, &options->verbose},
+		{NULL},
+	};
+
+	return args_parse(argc, argv, table, &options->words, f);
+}
+
+static int collect_specs(const struct options *options, struct spec_list *specs, struct fault *f)
+{
+	char where[64];
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && i < options->devices.count; i++) {
+		snprintf(where, sizeof(where), "--device %.40s", options->devices.items[i]);
+		ret = spec_list_add(specs, options->devices.items[i], where, f);
+	}
+	for (unsigned i = 0; !ret && i < options->configs.count; i++)
+		ret = spec_list_read(specs, options->configs.items[i], f);
+	if (!ret && !specs->count)
+		ret = fault(f, -EINVAL,
+			    "nothing to serve: give --device blk,name=NAME,file=PATH (see uvdpa "
+			    "serve --help)");
+	return ret;
+}
+
+static void close_devices(struct server *server)
+{
+	for (unsigned i = 0; i < server->count; i++)
+		if (server->runners[i])
+			runner_free(server->runners[i]);
+	free(server->runners);
+	server->runners = NULL;
+}
+
+static int open_devices(struct server *server, struct fault *f)
+{
+	server->runners = calloc(server->count, sizeof(struct runner *));
+	if (!server->runners)
+		return fault(f, -ENOMEM, "out of memory");
+	for (unsigned i = 0; i < server->count; i++) {
+		int ret = parts_open(&server->specs[i], &server->runners[i], f);
+
+		if (ret) {
+			close_devices(server);
+			return fault_prefix(f, "device '%s'", server->specs[i].name);
+		}
+	}
+	return 0;
+}
+
+/* Waits for SIGTERM or SIGINT; the next one ends the process the hard way. */
+static void wait_for_end(const sigset_t *signals)
+{
+	int number;
+
+	while (sigwait(signals, &number) != 0)
+		;
+	log_info(NULL, "%s: stopping", number == SIGINT ? "SIGINT" : "SIGTERM");
+	pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+}
+
+/* Opens door after door; serves behind the last one. */
+static int serve_doors(const struct server *server, unsigned next, const sigset_t *signals,
+		       struct fault *f)
+{
+	void *door;
+	int ret;
+
+	if (next == parts_door_count) {
+		log_info(NULL, "serving %u device%s below %s", server->count,
+			 server->count == 1 ? "" : "s", server->vdpa);
+		notify("READY=1\nSTATUS=serving\n");
+		wait_for_end(signals);
+		notify("STOPPING=1\nSTATUS=draining\n");
+		return 0;
+	}
+	ret = parts_doors[next].open(server, &door, f);
+	if (ret)
+		return ret;
+	ret = serve_doors(server, next + 1, signals, f);
+	parts_doors[next].close(door);
+	return ret;
+}
+
+static int serve_specs(const char *dir, const struct spec_list *specs, struct fault *f)
+{
+	struct server server = {.specs = specs->items, .count = specs->count};
+	struct place place;
+	sigset_t signals;
+	int ret;
+
+	/* before the first thread starts: threads inherit the mask */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	ret = place_take(dir, &place, f);
+	if (ret)
+		return ret;
+	server.vdpa = place.vdpa;
+	server.control = place.control;
+	ret = open_devices(&server, f);
+	if (!ret) {
+		ret = serve_doors(&server, 0, &signals, f);
+		close_devices(&server);
+	}
+	place_leave(&place);
+	return ret;
+}
+
+static int run(int argc, char **argv)
+{
+	struct options options = {0};
+	struct spec_list specs = {0};
+	const char **room = calloc((size_t)argc * 2, sizeof(*room));
+	struct fault f;
+	int ret;
+
+	if (!room)
+		return EXIT_REFUSED;
+	options.devices = (struct arg_list){room, 0, (unsigned)argc};
+	options.configs = (struct arg_list){room + argc, 0, (unsigned)argc};
+	ret = parse(argc, argv, &options, &f);
+	if (options.verbose)
+		log_set_level(LOG_LEVEL_TRACE);
+	if (!ret)
+		ret = collect_specs(&options, &specs, &f);
+	if (!ret)
+		ret = serve_specs(options.dir, &specs, &f);
+	spec_list_free(&specs);
+	free(room);
+	return ret ? complain(&f) : EXIT_OK;
+}
+
+const struct verb verb_serve = {
+	.name = "serve",
+	.summary = "serve devices until told to stop",
+	.help = help,
+	.run = run,
+};

@@ -1,0 +1,243 @@
+/*
+ * The keys of --device, as one table: name, kind, limits, help. Parsing, the
+ * suggestion for a slip of the finger and the help are read from it.
+ */
+#include "cmd/spec.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/parts.h"
+#include "device/limits.h"
+#include "util/size.h"
+#include "util/suggest.h"
+
+enum kind { TEXT, NUMBER, SIZE, SWITCH };
+
+struct key {
+	const char *name;
+	enum kind kind;
+	size_t offset; /* in struct device_spec */
+	uint64_t min, max, initial;
+	const char *value, *help;
+};
+
+#define AT(field) offsetof(struct device_spec, field)
+#define ANY	  UINT32_MAX
+
+static const struct key keys[] = {
+	{"type", TEXT, AT(type), 0, 0, 0, "TYPE", "device type: blk (may stand first, alone)"},
+	{"name", TEXT, AT(name), 0, 0, 0, "NAME", "required: its file is DIR/vdpa/NAME"},
+	{"file", TEXT, AT(file), 0, 0, 0, "PATH", "the disk is this file or block device"},
+	{"memory", SIZE, AT(memory), 512, INT64_MAX, 0, "SIZE", "the disk is memory, gone at exit"},
+	{"null", SIZE, AT(null), 512, INT64_MAX, 0, "SIZE", "the disk reads zeroes, drops writes"},
+	{"readonly", SWITCH, AT(readonly), 0, 1, 0, "on|off", "refuse writes (off)"},
+	{"direct", SWITCH, AT(direct), 0, 1, 0, "on|off", "file: go round the page cache (off)"},
+	{"write-cache", SWITCH, AT(write_cache), 0, 1, 1, "on|off",
+	 "off: a write is durable before it completes (on)"},
+	{"serial", TEXT, AT(serial), 0, 0, 0, "TEXT", "what the guest reads as serial, 20 bytes"},
+	{"queues", NUMBER, AT(queues), 1, DEVICE_MAX_QUEUES, 1, "N", "request queues (1)"},
+	{"queue-size", NUMBER, AT(queue_size), 2, DEVICE_MAX_QUEUE_SIZE, 256, "N",
+	 "most entries of a queue, a power of two (256)"},
+	{"workers", NUMBER, AT(workers), 1, DEVICE_MAX_QUEUES, 1, "N",
+	 "threads that share the queues (1)"},
+	{"asids", NUMBER, AT(asids), 1, DEVICE_MAX_ASIDS, 1, "N", "address spaces (1)"},
+	{"groups", NUMBER, AT(groups), 1, DEVICE_MAX_GROUPS, 0, "N",
+	 "virtqueue groups; queue q is in group q % N (1)"},
+	{"suspend", SWITCH, AT(suspend), 0, 1, 1, "on|off", "off: drivers cannot suspend it (on)"},
+	{"resume", SWITCH, AT(resume), 0, 1, 1, "on|off", "off: drivers cannot resume it (on)"},
+	{"suspend-timeout", NUMBER, AT(suspend_timeout), 1, 3600000, 10000, "MS",
+	 "how long a suspend or reset waits for the backend (10000)"},
+	{"event-idx", SWITCH, AT(event_idx), 0, 1, 1, "on|off", "offer VIRTIO_F_EVENT_IDX (on)"},
+	{"indirect", SWITCH, AT(indirect), 0, 1, 1, "on|off", "offer VIRTIO_F_INDIRECT_DESC (on)"},
+	{"packed", SWITCH, AT(packed), 0, 1, 0, "on|off",
+	 "offer VIRTIO_F_RING_PACKED; QEMU's shadow queues refuse it (off)"},
+	{"uapi", TEXT, AT(uapi), 0, 0, 0, "uvdpa|kernel",
+	 "kernel: answer unusual calls as Linux does (uvdpa)"},
+	{"fault.delay-us", NUMBER, AT(delay_us), 0, ANY, 0, "US", "complete this much later"},
+	{"fault.delay-every", NUMBER, AT(delay_every), 0, ANY, 0, "N", "only every Nth request"},
+	{"fault.fail-every", NUMBER, AT(fail_every), 0, ANY, 0, "N", "every Nth request fails"},
+	{"fault.fail-error", TEXT, AT(fail_error), 0, 0, 0, "EIO|ENOSPC|N",
+	 "with this error (EIO)"},
+	{"fault.never-every", NUMBER, AT(never_every), 0, ANY, 0, "N",
+	 "every Nth request never completes, unless cancelled"},
+	{"fault.tear-every", NUMBER, AT(tear_every), 0, ANY, 0, "N",
+	 "every Nth write is done by half and fails"},
+	{"fault.stubborn", SWITCH, AT(stubborn), 0, 1, 0, "on|off",
+	 "requests that never complete survive a cancel (off)"},
+};
+
+#define KEYS (sizeof(keys) / sizeof(keys[0]))
+
+static void *field(struct device_spec *spec, const struct key *key)
+{
+	return (char *)spec + key->offset;
+}
+
+static int parse_switch(const struct key *key, const char *value, bool *to, struct fault *f)
+{
+	if (strcmp(value, "on") && strcmp(value, "off"))
+		return fault(f, -EINVAL, "%s=%s: it is 'on' or 'off'", key->name, value);
+	*to = value[1] == 'n';
+	return 0;
+}
+
+static int parse_number(const struct key *key, const char *value, uint64_t *to, struct fault *f)
+{
+	char *end = NULL;
+
+	errno = 0;
+	*to = strtoull(value, &end, 10);
+	if (!isdigit((unsigned char)value[0]) || *end)
+		return fault(f, -EINVAL, "%s=%s: '%s' is not a number", key->name, value, value);
+	if (errno || *to < key->min || *to > key->max)
+		return fault(f, -EINVAL, "%s=%s: it can be %" PRIu64 " to %" PRIu64, key->name,
+			     value, key->min, key->max);
+	return 0;
+}
+
+static int parse_size(const struct key *key, const char *value, uint64_t *to, struct fault *f)
+{
+	int ret = size_parse(value, to);
+
+	if (ret == -ERANGE)
+		return fault(f, ret, "%s=%s: that is too large", key->name, value);
+	if (ret)
+		return fault(f, ret, "%s=%s: '%s' is not a size (like 4096, 64M, 1.5G)", key->name,
+			     value, value);
+	if (*to < key->min || *to % 512)
+		return fault(f, -EINVAL, "%s=%s: a disk has a multiple of 512 bytes, at least 512",
+			     key->name, value);
+	return 0;
+}
+
+static int unknown_key(const char *name, struct fault *f)
+{
+	const char *known[KEYS + 1] = {NULL};
+	const char *near;
+
+	for (size_t i = 0; i < KEYS; i++)
+		known[i] = keys[i].name;
+	near = suggest(name, known);
+	return fault(f, -EINVAL, "unknown key '%s'%s%s%s", name, near ? "; did you mean '" : "",
+		     near ? near : "", near ? "'?" : " ('uvdpa serve --help' lists them)");
+}
+
+static int set_key(struct device_spec *spec, const char *name, const char *value, struct fault *f)
+{
+	const struct key *key = keys;
+
+	while (key < keys + KEYS && strcmp(key->name, name))
+		key++;
+	if (key == keys + KEYS)
+		return unknown_key(name, f);
+	if (!strncmp(name, "fault.", strlen("fault.")))
+		spec->has_faults = true;
+	switch (key->kind) {
+	case TEXT:
+		*(const char **)field(spec, key) = value;
+		return 0;
+	case NUMBER:
+		return parse_number(key, value, field(spec, key), f);
+	case SIZE:
+		return parse_size(key, value, field(spec, key), f);
+	case SWITCH:
+		return parse_switch(key, value, field(spec, key), f);
+	}
+	return 0;
+}
+
+static void set_defaults(struct device_spec *spec)
+{
+	memset(spec, 0, sizeof(*spec));
+	for (const struct key *key = keys; key < keys + KEYS; key++) {
+		if (key->kind == SWITCH)
+			*(bool *)field(spec, key) = key->initial;
+		else if (key->kind != TEXT)
+			*(uint64_t *)field(spec, key) = key->initial;
+	}
+	spec->uapi = "uvdpa";
+}
+
+/* A name becomes a file's name and a word in commands. */
+static int check_name(const char *name, struct fault *f)
+{
+	if (!name)
+		return fault(f, -EINVAL, "name=NAME is missing");
+	if (strlen(name) > DEVICE_NAME_MAX)
+		return fault(f, -EINVAL, "name=%.20s...: a name has at most %d bytes", name,
+			     DEVICE_NAME_MAX);
+	for (const char *p = name; *p; p++)
+		if (!isalnum((unsigned char)*p) && !(p > name && strchr("._-", *p)))
+			return fault(f, -EINVAL,
+				     "name=%s: a name is made of letters, digits, '.', '_' and "
+				     "'-', and begins with a letter or digit",
+				     name);
+	return 0;
+}
+
+static int check_disk(const struct device_spec *spec, struct fault *f)
+{
+	unsigned homes = !!spec->file + !!spec->memory + !!spec->null;
+
+	if (homes != 1)
+		return fault(f, -EINVAL, "%s: give one of file=PATH, memory=SIZE and null=SIZE",
+			     homes ? "the disk is in several places" : "the disk is nowhere");
+	if (spec->direct && !spec->file)
+		return fault(f, -EINVAL, "direct=on: only with file=PATH");
+	if (spec->serial && strlen(spec->serial) > 20)
+		return fault(f, -EINVAL, "serial=%s: a serial has at most 20 bytes", spec->serial);
+	return 0;
+}
+
+static int check(const struct device_spec *spec, struct fault *f)
+{
+	int ret = check_name(spec->name, f);
+
+	if (!ret)
+		ret = parts_check_type(spec->type, f);
+	if (!ret)
+		ret = check_disk(spec, f);
+	if (ret)
+		return ret;
+	if (spec->queue_size & (spec->queue_size - 1))
+		return fault(f, -EINVAL, "queue-size=%" PRIu64 ": it has to be a power of two",
+			     spec->queue_size);
+	if (strcmp(spec->uapi, "uvdpa") && strcmp(spec->uapi, "kernel"))
+		return fault(f, -EINVAL, "uapi=%s: it is 'uvdpa' or 'kernel'", spec->uapi);
+	return parts_check_faults(spec, f);
+}
+
+int spec_parse(const char *text, struct device_spec *spec, struct fault *f)
+{
+	int ret;
+
+	set_defaults(spec);
+	ret = keyvals_parse(&spec->keyvals, text, "type", f);
+	for (unsigned i = 0; !ret && i < spec->keyvals.count; i++)
+		ret = set_key(spec, spec->keyvals.items[i].key, spec->keyvals.items[i].value, f);
+	if (!ret)
+		ret = check(spec, f);
+	if (ret)
+		spec_free(spec);
+	return ret;
+}
+
+void spec_free(struct device_spec *spec)
+{
+	keyvals_free(&spec->keyvals);
+}
+
+void spec_help(FILE *to)
+{
+	char left[48];
+
+	for (const struct key *key = keys; key < keys + KEYS; key++) {
+		snprintf(left, sizeof(left), "%s=%s", key->name, key->value);
+		fprintf(to, "  %-30s %s\n", left, key->help);
+	}
+}

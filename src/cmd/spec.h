@@ -1,0 +1,56 @@
+/*
+ * What an operator asks for with --device: a device's type and its keys, read
+ * from QEMU's key=value habit and checked, but nothing opened yet.
+ */
+#ifndef UVDPA_CMD_SPEC_H
+#define UVDPA_CMD_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "util/fault.h"
+#include "util/keyval.h"
+
+struct device_spec {
+	struct keyvals keyvals; /* what the texts below point into */
+	const char *type, *name;
+
+	/* The device. */
+	uint64_t queue_size, workers, asids, groups, suspend_timeout;
+	bool suspend, resume, event_idx, indirect, packed;
+	const char *uapi; /* "uvdpa" or "kernel" */
+
+	/* Disks. */
+	uint64_t queues;
+	bool readonly, direct, write_cache;
+	const char *serial;
+	const char *file;      /* exactly one of these three */
+	uint64_t memory, null; /* bytes; 0: not given */
+
+	/* The fault backend. */
+	bool has_faults;
+	uint64_t delay_us, delay_every, fail_every, never_every, tear_every;
+	const char *fail_error;
+	bool stubborn;
+};
+
+/* Reads the text of one --device. Returns 0 or a negative errno with the fault filled. */
+int spec_parse(const char *text, struct device_spec *spec, struct fault *fault);
+void spec_free(struct device_spec *spec);
+
+/* Prints one line per key. */
+void spec_help(FILE *to);
+
+/* The specs of a server, from --device and --config; names are unique. */
+struct spec_list {
+	struct device_spec *items;
+	unsigned count;
+};
+/* Appends; `where` begins the text of a fault. */
+int spec_list_add(struct spec_list *list, const char *text, const char *where, struct fault *fault);
+/* Appends the devices of a file: one per line as after --device; # begins a comment line. */
+int spec_list_read(struct spec_list *list, const char *path, struct fault *fault);
+void spec_list_free(struct spec_list *list);
+
+#endif

@@ -1,0 +1,85 @@
+/* The devices of a server, from the command line and from files: see spec.h. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/spec.h"
+
+#define LINE_MAX_BYTES 4096
+
+int spec_list_add(struct spec_list *list, const char *text, const char *where, struct fault *f)
+{
+	struct device_spec *grown, spec;
+	int ret = spec_parse(text, &spec, f);
+
+	for (unsigned i = 0; !ret && i < list->count; i++) {
+		if (strcmp(list->items[i].name, spec.name))
+			continue;
+		ret = fault(f, -EEXIST, "name=%s: another device has this name", spec.name);
+		spec_free(&spec);
+	}
+	if (ret)
+		return fault_prefix(f, "%s", where);
+	grown = realloc(list->items, (list->count + 1) * sizeof(spec));
+	if (!grown) {
+		spec_free(&spec);
+		return fault(f, -ENOMEM, "out of memory");
+	}
+	grown[list->count++] = spec;
+	list->items = grown;
+	return 0;
+}
+
+/* Cuts white space off both ends. */
+static char *trim(char *line)
+{
+	char *end = line + strlen(line);
+
+	while (end > line && isspace((unsigned char)end[-1]))
+		*--end = '\0';
+	while (isspace((unsigned char)*line))
+		line++;
+	return line;
+}
+
+static int read_lines(struct spec_list *list, FILE *file, const char *path, struct fault *f)
+{
+	char line[LINE_MAX_BYTES], where[160];
+	int ret = 0;
+
+	for (unsigned number = 1; !ret && fgets(line, sizeof(line), file); number++) {
+		bool whole = strlen(line) < sizeof(line) - 1;
+		const char *text = trim(line);
+
+		snprintf(where, sizeof(where), "%.120s, line %u", path, number);
+		if (!whole)
+			return fault(f, -EINVAL, "%s: longer than %d bytes", where,
+				     LINE_MAX_BYTES - 2);
+		if (*text && *text != '#')
+			ret = spec_list_add(list, text, where, f);
+	}
+	if (!ret && ferror(file))
+		ret = fault(f, -EIO, "%s: cannot be read", path);
+	return ret;
+}
+
+int spec_list_read(struct spec_list *list, const char *path, struct fault *f)
+{
+	FILE *file = fopen(path, "re");
+	int ret;
+
+	if (!file)
+		return fault(f, -errno, "--config %s: %s", path, strerror(errno));
+	ret = read_lines(list, file, path, f);
+	fclose(file);
+	return ret;
+}
+
+void spec_list_free(struct spec_list *list)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		spec_free(&list->items[i]);
+	free(list->items);
+	*list = (struct spec_list){0};
+}

@@ -1,0 +1,165 @@
+/* uvdpa status: a line per device, or all there is to know of one. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cmd/client.h"
+#include "cmd/verb.h"
+#include "util/size.h"
+
+static void help(FILE *to)
+{
+	fputs("Shows the devices of a server, a line each; with NAME, all about one of them.\n"
+	      "\n"
+	      "Usage: uvdpa status [NAME] [--dir DIR] [--json]\n"
+	      "\n" CLIENT_HELP CLIENT_HELP_EXIT ".\n",
+	      to);
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "-";
+}
+
+static int64_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+/* "driver, operator", or "-". */
+static void join_holders(const json_t *device, char *buffer, size_t size)
+{
+	const json_t *item;
+	size_t i, used = 0;
+
+	snprintf(buffer, size, "-");
+	json_array_foreach(json_object_get(device, "holders"), i, item)
+	{
+		int n = snprintf(buffer + used, size - used, "%s%s", i ? "," : "",
+				 json_string_value(item));
+
+		if (n < 0 || (size_t)n >= size - used)
+			return;
+		used += (size_t)n;
+	}
+}
+
+static int64_t sum_of_queues(const json_t *device, const char *key)
+{
+	const json_t *queue;
+	int64_t sum = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(device, "queues"), i, queue) sum += number(queue, key);
+	return sum;
+}
+
+static const char *capacity(const json_t *device, char buffer[32])
+{
+	if (!json_object_get(device, "capacity"))
+		return "-";
+	return size_format((uint64_t)number(device, "capacity"), buffer);
+}
+
+static void print_table(const json_t *devices)
+{
+	const json_t *device;
+	char held[40], size[32];
+	size_t i;
+
+	printf("%-16s %-5s %-11s %-16s %9s %9s %12s  %s\n", "NAME", "TYPE", "STATE", "HELD BY",
+	       "SIZE", "IN FLIGHT", "REQUESTS", "CLIENT");
+	json_array_foreach(devices, i, device)
+	{
+		join_holders(device, held, sizeof(held));
+		printf("%-16s %-5s %-11s %-16s %9s %9" PRId64 " %12" PRId64 "  %s\n",
+		       text(device, "name"), text(device, "type"), text(device, "state"), held,
+		       capacity(device, size), sum_of_queues(device, "in_flight"),
+		       sum_of_queues(device, "requests"), text(device, "client"));
+	}
+}
+
+static void print_queues(const json_t *queues)
+{
+	const json_t *queue;
+	size_t i;
+
+	printf("%-7s %5s %6s %6s %9s %12s %10s %14s\n", "queue", "size", "ready", "base",
+	       "in flight", "requests", "kicks", "notifications");
+	json_array_foreach(queues, i, queue)
+		printf("%-7" PRId64 " %5" PRId64 " %6s %6" PRId64 " %9" PRId64 " %12" PRId64
+		       " %10" PRId64 " %14" PRId64 "\n",
+		       number(queue, "index"), number(queue, "size"),
+		       json_is_true(json_object_get(queue, "ready")) ? "yes" : "no",
+		       number(queue, "base"), number(queue, "in_flight"), number(queue, "requests"),
+		       number(queue, "kicks"), number(queue, "notifications"));
+}
+
+static void print_disk(const json_t *disk)
+{
+	if (!disk)
+		return;
+	printf("reads      %" PRId64 " (%" PRId64 " bytes)\n", number(disk, "reads"),
+	       number(disk, "read_bytes"));
+	printf("writes     %" PRId64 " (%" PRId64 " bytes)\n", number(disk, "writes"),
+	       number(disk, "written_bytes"));
+	printf("others     %" PRId64 " flush, %" PRId64 " discard, %" PRId64 " write zeroes\n",
+	       number(disk, "flushes"), number(disk, "discards"), number(disk, "write_zeroes"));
+	printf("failed     %" PRId64 " (and %" PRId64 " unsupported)\n", number(disk, "errors"),
+	       number(disk, "unsupported"));
+}
+
+static void print_one(const json_t *device)
+{
+	char held[40], size[32];
+
+	join_holders(device, held, sizeof(held));
+	printf("name       %s\n", text(device, "name"));
+	printf("type       %s (virtio device %" PRId64 ")\n", text(device, "type"),
+	       number(device, "device_id"));
+	printf("state      %s\n", text(device, "state"));
+	printf("held by    %s\n", held);
+	printf("broken     %s\n", text(device, "broken"));
+	printf("client     %s\n", text(device, "client"));
+	printf("status     0x%02" PRIx64 "\n", (uint64_t)number(device, "status"));
+	printf("features   %s of %s\n", text(device, "driver_features"),
+	       text(device, "device_features"));
+	printf("size       %s\n", capacity(device, size));
+	print_disk(json_object_get(device, "disk"));
+	putchar('\n');
+	print_queues(json_object_get(device, "queues"));
+}
+
+static int run(int argc, char **argv)
+{
+	struct client_options options;
+	json_t *arguments, *result;
+	const json_t *devices;
+	struct fault f;
+	int ret;
+
+	if (client_parse(argc, argv, false, 0, 1, "[NAME]", &options, &f))
+		return complain(&f);
+	arguments =
+		options.word_count ? json_pack("{s:s}", "name", options.words[0]) : json_object();
+	ret = client_call(&options, "status", arguments, &result);
+	if (ret)
+		return ret;
+	if (options.json)
+		return client_print_json(result);
+	devices = json_object_get(result, "devices");
+	if (options.word_count)
+		print_one(json_array_get(devices, 0));
+	else
+		print_table(devices);
+	json_decref(result);
+	return EXIT_OK;
+}
+
+const struct verb verb_status = {
+	.name = "status",
+	.summary = "show devices and what they do",
+	.help = help,
+	.run = run,
+};

@@ -1,0 +1,66 @@
+/* uvdpa suspend: holds a device for the operator. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cmd/client.h"
+#include "cmd/verb.h"
+
+static void help(FILE *to)
+{
+	fputs("Suspends a device: returns when nothing of it is in flight any more. The hold is\n"
+	      "the operator's; it stays until 'uvdpa resume', whatever the driver does.\n"
+	      "\n"
+	      "Usage: uvdpa suspend NAME [--timeout MS] [--dir DIR] [--json]\n"
+	      "\n"
+	      "  --timeout MS  give up after so many milliseconds; the device then runs on.\n"
+	      "                Default: the device's suspend-timeout\n" CLIENT_HELP CLIENT_HELP_EXIT
+	      ",\n3 not in time (the device runs as before).\n",
+	      to);
+}
+
+static int parse_timeout(const char *text, json_int_t *ms, struct fault *f)
+{
+	char *end;
+
+	*ms = 0;
+	if (!text)
+		return 0;
+	errno = 0;
+	*ms = strtoll(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end || errno || *ms < 1 || *ms > 3600000)
+		return fault(f, -EINVAL,
+			     "--timeout %s: it is a number of milliseconds, 1 to 3600000", text);
+	return 0;
+}
+
+static int run(int argc, char **argv)
+{
+	struct client_options options;
+	json_int_t timeout;
+	struct fault f;
+	json_t *result;
+	int ret;
+
+	if (client_parse(argc, argv, true, 1, 1, "NAME", &options, &f) ||
+	    parse_timeout(options.timeout, &timeout, &f))
+		return complain(&f);
+	ret = client_call(&options, "suspend",
+			  json_pack("{s:s, s:I}", "name", options.words[0], "timeout_ms", timeout),
+			  &result);
+	if (ret)
+		return ret;
+	if (options.json)
+		return client_print_json(result);
+	json_decref(result);
+	printf("%s is suspended; 'uvdpa resume %s' lets it go on\n", options.words[0],
+	       options.words[0]);
+	return EXIT_OK;
+}
+
+const struct verb verb_suspend = {
+	.name = "suspend",
+	.summary = "make a device stand still",
+	.help = help,
+	.run = run,
+};
