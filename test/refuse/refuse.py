@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""refuse: what must be refused is, with exit code 1, exactly one line, and nothing served.
+
+    refuse.py UVDPA
+
+Each case is a command line; the line on stderr has to name what is wrong.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+UVDPA = sys.argv[1]
+
+
+def cases(t):
+    """(words of the command, text that the line has), with files below `t`."""
+    serve = ["serve", "--dir", t + "/s"]
+    img = t + "/good.img"
+
+    def device(text, *more):
+        return serve + ["--device", text] + list(more)
+
+    def config(name):
+        return serve + ["--config", t + "/" + name]
+
+    return [
+        # words
+        (["srve"], "did you mean 'serve'?"),
+        (["elephant"], "unknown verb 'elephant'"),
+        (["--verison"], "unknown verb"),
+        (["serve", "--drive", "x"], "unknown option --drive"),
+        (["serve", "--divice", "x"], "did you mean --device?"),
+        (["serve", "--dir"], "--dir needs a value"),
+        (["serve", "--dir", "a", "--dir", "b"], "--dir is given twice"),
+        (["serve", "disk.img"], "unexpected word 'disk.img'"),
+        (["serve", "-x"], "unknown option -x"),
+        (serve, "nothing to serve"),
+        (["status", "a", "b"], "unexpected word 'b'"),
+        (["suspend"], "usage: uvdpa suspend NAME"),
+        (["suspend", "d", "--timeout", "soon"], "--timeout soon"),
+        (["suspend", "d", "--timeout", "0"], "--timeout 0"),
+        (["resume"], "usage: uvdpa resume NAME"),
+        (["resume", "d", "--timeout", "5"], "unknown option --timeout"),
+        (["resize", "d"], "usage: uvdpa resize NAME SIZE"),
+        (["resize", "d", "huge"], "'huge' is not a size"),
+        (["resize", "d", "1000"], "multiple of 512"),
+        (["reset"], "usage: uvdpa reset NAME"),
+        # keys
+        (device("blk"), "name=NAME is missing"),
+        (device("blk,name=a"), "the disk is nowhere"),
+        (device("name=a,memory=1M"), "the device type is missing"),
+        (device("disk,name=a,memory=1M"), "unknown device type 'disk'"),
+        (device("blk,name=a,memory=1M,null=1M"), "in several places"),
+        (device("blk,name=a,memory=1M,red-only=on"), "unknown key 'red-only'"),
+        (device("blk,name=a,memory=1M,readonyl=on"), "did you mean 'readonly'?"),
+        (device("blk,name=a,memory=1M,readonly"), "not of the form key=value"),
+        (device("blk,name=a,memory=1M,readonly=yes"), "'on' or 'off'"),
+        (device("blk,name=a,memory=1M,name=b"), "'name' is given twice"),
+        (device("blk,name=,memory=1M"), "'name' has no value"),
+        (device("blk,name=../a,memory=1M"), "a name is made of"),
+        (device("blk,name=.a,memory=1M"), "a name is made of"),
+        (device("blk,name=" + "a" * 64 + ",memory=1M"), "at most 63 bytes"),
+        (device("blk,name=a\nb,memory=1M"), "a name is made of"),
+        (device("blk,name=a,memory=big"), "not a size"),
+        (device("blk,name=a,memory=0"), "at least 512"),
+        (device("blk,name=a,memory=1000"), "multiple of 512"),
+        (device("blk,name=a,null=9E"), "too large"),
+        (device("blk,name=a,null=-1"), "not a size"),
+        (device("blk,name=a,memory=1M,direct=on"), "only with file=PATH"),
+        (device("blk,name=a,memory=1M,queues=0"), "1 to 64"),
+        (device("blk,name=a,memory=1M,queues=65"), "1 to 64"),
+        (device("blk,name=a,memory=1M,queues=two"), "not a number"),
+        (device("blk,name=a,memory=1M,queues=-1"), "not a number"),
+        (device("blk,name=a,memory=1M,queue-size=100"), "power of two"),
+        (device("blk,name=a,memory=1M,queue-size=2048"), "2 to 1024"),
+        (device("blk,name=a,memory=1M,queue-size=1"), "2 to 1024"),
+        (device("blk,name=a,memory=1M,asids=5"), "1 to 4"),
+        (device("blk,name=a,memory=1M,serial=123456789012345678901"), "at most 20 bytes"),
+        (device("blk,name=a,memory=1M,uapi=linux"), "'uvdpa' or 'kernel'"),
+        (device("blk,name=a,memory=1M,suspend-timeout=0"), "1 to 3600000"),
+        (device("blk,name=a,memory=1M,fault.fail-every=x"), "not a number"),
+        (device("blk,name=a,memory=1M,fault.fail-every=2,fault.fail-error=EWHAT"), "EWHAT"),
+        (device("blk,name=a,memory=1M,fault.stubborn=on"), "fault.never-every"),
+        (device("blk,name=a,memory=1M,fault.delay=1"), "unknown key 'fault.delay'"),
+        # devices
+        (device("blk,name=a,memory=1M", "--device", "blk,name=a,null=1M"),
+         "another device has this name"),
+        (device("blk,name=a,file=" + t + "/missing.img"), "missing.img"),
+        (device("blk,name=a,file=" + t + "/empty.img"), "empty.img"),
+        (device("blk,name=a,file=" + t + "/small.img"), "small.img"),
+        (device("blk,name=a,file=" + t), "is a directory"),
+        (device("blk,name=a,file=/dev/null"), "/dev/null"),
+        (device("blk,name=a,file=" + img, "--device", "blk,name=b,file=" + t + "/missing.img"),
+         "missing.img"),
+        # files of devices
+        (config("missing.conf"), "missing.conf"),
+        (config("bad.conf"), "bad.conf, line 3"),
+        (config("twice.conf"), "another device has this name"),
+        (config("empty.conf"), "nothing to serve"),
+        (config("long.conf"), "longer than"),
+        # places
+        (["serve", "--dir", "/proc/nowhere", "--device", "blk,name=a,memory=1M"], "/proc/nowhere"),
+        (["serve", "--dir", "/proc", "--device", "blk,name=a,memory=1M"], "/proc/lock"),
+        (["serve", "--dir", img, "--device", "blk,name=a,memory=1M"], "good.img"),
+        (["serve", "--dir", "/tmp/" + "d" * 100, "--device", "blk,name=a,memory=1M"], "too long"),
+        (["serve", "--dir", t + "/odd", "--device", "blk,name=a,memory=1M"], "not a directory"),
+        (["serve", "--dir", t + "/odd2", "--device", "blk,name=a,memory=1M"], "not a socket"),
+    ]
+
+
+def write(path, text, size=None):
+    with open(path, "w") as f:
+        f.write(text)
+        if size is not None:
+            f.truncate(size)
+
+
+def prepare(t):
+    write(t + "/good.img", "", 1 << 20)
+    write(t + "/empty.img", "")
+    write(t + "/small.img", "x" * 100)
+    write(t + "/bad.conf", "# devices\nblk,name=a,memory=1M\n  blk,name=b,mem=1M  \n")
+    write(t + "/twice.conf", "blk,name=a,memory=1M\nblk,name=a,memory=1M\n")
+    write(t + "/empty.conf", "# nothing\n\n")
+    write(t + "/long.conf", "blk,name=a,memory=1M,serial=" + "x" * 5000 + "\n")
+    os.mkdir(t + "/odd")
+    write(t + "/odd/vdpa", "")
+    os.makedirs(t + "/odd2/vdpa")
+    write(t + "/odd2/control", "")
+
+
+def check(words, says):
+    """Runs one case. Returns what is wrong with the outcome, or None."""
+    try:
+        done = subprocess.run([UVDPA] + words, stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=60, text=True)
+    except subprocess.TimeoutExpired:
+        return "it does not end"
+    if done.returncode != 1:
+        return "exit code %d, expected 1; stderr: %s" % (done.returncode, done.stderr)
+    if done.stdout:
+        return "it printed on stdout: " + done.stdout
+    if len(done.stderr.splitlines()) != 1 or not done.stderr.endswith("\n"):
+        return "not one line: " + repr(done.stderr)
+    if not done.stderr.startswith("uvdpa: ") or says not in done.stderr:
+        return "without '%s': %s" % (says, done.stderr)
+    return None
+
+
+def main():
+    failed = 0
+    with tempfile.TemporaryDirectory() as t:
+        prepare(t)
+        table = cases(t)
+        for words, says in table:
+            wrong = check(words, says)
+            if wrong:
+                failed += 1
+                print("uvdpa %s:\n    %s" % (" ".join(words), wrong))
+    print("%d cases, %d failed" % (len(table), failed))
+    return 1 if failed else 0
+
+
+sys.exit(main())

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""server: one live server per directory; a dead one's remains are replaced; clients without one.
+
+    server.py UVDPA
+
+Needs a usable /dev/fuse only for the parts with a running server: without one, the refusal is
+checked instead.
+"""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+UVDPA = sys.argv[1]
+failures = []
+
+
+def expect(what, is_so, seen=""):
+    if not is_so:
+        failures.append("%s %s" % (what, seen))
+
+
+def run(*words):
+    return subprocess.run([UVDPA] + list(words), capture_output=True, text=True, timeout=60)
+
+
+def one_line(done, code, says):
+    what = "uvdpa " + " ".join(done.args[1:])
+    expect(what, done.returncode == code, "exits with %d: %s" % (done.returncode, done.stderr))
+    expect(what, len(done.stderr.splitlines()) == 1 and says in done.stderr,
+           "says %r, not %r" % (done.stderr, says))
+
+
+def start(d):
+    """Starts a server and waits until it says that it is ready. None: it ended; see its stderr."""
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(d + ".notify")
+    notify.settimeout(0.1)
+    log = open(d + ".log", "w+")
+    server = subprocess.Popen([UVDPA, "serve", "--dir", d, "--device", "blk,name=disk0,memory=1M"],
+                              stderr=log, env=dict(os.environ, NOTIFY_SOCKET=d + ".notify"))
+    try:
+        while server.poll() is None:
+            try:
+                if b"READY=1" in notify.recv(4096):
+                    return server, log
+            except socket.timeout:
+                pass
+        return None, log
+    finally:
+        notify.close()
+        os.unlink(d + ".notify")
+
+
+def operators(d):
+    """The operators' verbs against a live server."""
+    done = run("status", "--dir", d)
+    expect("status", done.returncode == 0 and "disk0" in done.stdout, done.stdout + done.stderr)
+    one_line(run("status", "disk1", "--dir", d), 1, "did you mean 'disk0'?")
+    expect("suspend", run("suspend", "disk0", "--dir", d).returncode == 0)
+    expect("held", "operator" in run("status", "--dir", d).stdout)
+    expect("resume", run("resume", "disk0", "--dir", d).returncode == 0)
+    expect("resize", run("resize", "disk0", "2M", "--dir", d).returncode == 0)
+    expect("resized", "2M" in run("status", "--dir", d).stdout)
+    done = run("status", "--json", "--dir", d)
+    expect("status --json", done.stdout.startswith("{"), done.stdout)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as t:
+        d = t + "/s"
+        one_line(run("status", "--dir", d), 2, "no server at")
+        server, log = start(d)
+        if not server:
+            log.seek(0)
+            text = log.read()
+            expect("without /dev/fuse", len(text.splitlines()) == 1 and "fuse" in text, text)
+            print("no usable /dev/fuse: " + text.strip())
+            return 77 if not failures else 1
+        operators(d)
+        one_line(run("serve", "--dir", d, "--device", "blk,name=a,memory=1M"), 1,
+                 "is served by process %d" % server.pid)
+        # killed: its mount and its socket stay behind, and the next one takes over
+        server.kill()
+        server.wait()
+        one_line(run("status", "--dir", d), 2, "no server at")
+        server, log = start(d)
+        expect("a second server", server is not None, open(d + ".log").read())
+        if server:
+            operators(d)
+            server.send_signal(signal.SIGTERM)
+            expect("SIGTERM", server.wait(timeout=30) == 0, "exit code %d" % server.returncode)
+            expect("the socket", not os.path.exists(d + "/control"), "stays")
+            expect("the mount", not os.path.ismount(d + "/vdpa"), "stays")
+    return 1 if failures else 0
+
+
+code = main()
+for line in failures:
+    print(line)
+sys.exit(code)
