@@ -175,7 +175,8 @@ static int open_descriptor(struct process *process, const struct process_vma *vm
 
 		if (entry->d_name[0] == '.' || !is_vma_file(fds, entry->d_name, vma))
 			continue;
-		fd = keep_if_same(process_get_fd(process, (int)strtol(entry->d_name, NULL, 10)), vma);
+		fd = keep_if_same(process_get_fd(process, (int)strtol(entry->d_name, NULL, 10)),
+				  vma);
 		if (fd >= 0 && !good_access(fd, writable))
 			close(fd);
 		else

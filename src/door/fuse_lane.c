@@ -1,0 +1,92 @@
+/* Lanes: one request of a device at a time, in order. See fuse_internal.h. */
+#include "door/fuse_internal.h"
+
+void lane_init(struct lane *lane)
+{
+	pthread_mutex_init(&lane->lock, NULL);
+	lane->busy = false;
+	lane->first = NULL;
+	lane->last = &lane->first;
+}
+
+bool lane_put(struct job *job)
+{
+	struct lane *lane = &job->node->lane;
+	bool mine;
+
+	job->next = NULL;
+	pthread_mutex_lock(&lane->lock);
+	mine = !lane->busy;
+	lane->busy = true;
+	if (!mine) {
+		*lane->last = job;
+		lane->last = &job->next;
+	}
+	pthread_mutex_unlock(&lane->lock);
+	return mine;
+}
+
+/* Those who stop the door wait for lanes to be free. */
+static void tell_freed(struct fuse_door *door)
+{
+	if (!atomic_load(&door->stopping))
+		return;
+	pthread_mutex_lock(&door->ready_lock);
+	pthread_cond_broadcast(&door->lane_freed);
+	pthread_mutex_unlock(&door->ready_lock);
+}
+
+/* The next request to serve; NULL: there is none, and the lane is free. */
+static struct job *lane_next(struct node *node)
+{
+	struct lane *lane = &node->lane;
+	struct job *job;
+
+	pthread_mutex_lock(&lane->lock);
+	job = lane->first;
+	if (job) {
+		lane->first = job->next;
+		if (!lane->first)
+			lane->last = &lane->first;
+	} else {
+		lane->busy = false;
+	}
+	pthread_mutex_unlock(&lane->lock);
+	if (!job)
+		tell_freed(node->door);
+	return job;
+}
+
+void lane_serve(struct job *job)
+{
+	struct node *node = job->node;
+
+	while (job) {
+		atomic_store(&node->lane.step, LANE_SERVING);
+		job_serve(job);
+		if (atomic_exchange(&node->lane.step, LANE_PARKED) != LANE_ANSWERED)
+			return;
+		job = lane_next(node);
+	}
+}
+
+void lane_answered(struct node *node)
+{
+	struct job *job;
+
+	if (atomic_exchange(&node->lane.step, LANE_ANSWERED) != LANE_PARKED)
+		return; /* the thread that serves it goes on */
+	job = lane_next(node);
+	if (job)
+		executor_submit(node->door, job);
+}
+
+bool lane_idle(struct lane *lane)
+{
+	bool idle;
+
+	pthread_mutex_lock(&lane->lock);
+	idle = !lane->busy;
+	pthread_mutex_unlock(&lane->lock);
+	return idle;
+}
