@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/backends.h"
 #include "door/control.h"
+#include "door/fuse.h"
 #include "host/runner.h"
 #include "model/models.h"
 #include "wire/vhost.h"
@@ -184,7 +186,38 @@ static void close_control(void *door)
 	control_free(door);
 }
 
+static int open_files(const struct server *server, void **door, struct fault *f)
+{
+	const struct fuse_door_options options = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+	struct fuse_door *files;
+	int ret = fuse_door_new(server->vdpa, &options, &files, f);
+
+	if (ret)
+		return ret;
+	for (unsigned i = 0; i < server->count && !ret; i++) {
+		const struct device_spec *spec = &server->specs[i];
+		struct vdpa_options vdpa = {.kernel_uapi = !strcmp(spec->uapi, "kernel")};
+
+		ret = fuse_door_add(files, spec->name, server->runners[i], &vdpa, f);
+	}
+	if (!ret)
+		ret = fuse_door_start(files, f);
+	if (ret)
+		fuse_door_free(files);
+	*door = files;
+	return ret;
+}
+
+static void close_files(void *door)
+{
+	/* A thread that cannot come back still uses its device: nothing may be freed under it. */
+	if (fuse_door_stop(door))
+		_exit(1);
+	fuse_door_free(door);
+}
+
 const struct door_part parts_doors[] = {
+	{"files", open_files, close_files},
 	{"control", open_control, close_control},
 };
 const unsigned parts_door_count = sizeof(parts_doors) / sizeof(parts_doors[0]);
