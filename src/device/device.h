@@ -95,6 +95,16 @@ void device_free(struct device *device);
  */
 int device_set_client(struct device *device, struct client_memory *memory);
 
+/*
+ * What a door's protocol has otherwise than vhost-vdpa; until the driver is gone. Default: nothing.
+ *
+ * IMPLIES_PLATFORM      its drivers do not know ACCESS_PLATFORM (to a vhost-user front end it means a
+ *                       vIOMMU), although their addresses go through a space: as if negotiated
+ * SETS_QUEUES_ANY_TIME  a queue that is not ready may be set up while the device runs
+ */
+enum device_door_rules { DOOR_IMPLIES_PLATFORM = 1, DOOR_SETS_QUEUES_ANY_TIME = 2 };
+void device_set_door_rules(struct device *device, unsigned rules);
+
 /* --- Facts ------------------------------------------------------------------------------- */
 const char *device_name(const struct device *device);
 enum device_state device_state(const struct device *device);

@@ -102,6 +102,7 @@ struct device {
 	uint8_t status;
 	unsigned holders;
 	uint64_t features;
+	unsigned door_rules; /* enum device_door_rules */
 	bool gone; /* a reset under way is for a driver that left */
 	struct fault broken;
 

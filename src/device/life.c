@@ -48,8 +48,10 @@ static void clear(struct device *device)
 		if (device->gone)
 			queue_forget(&device->queues[i]);
 	}
-	if (device->gone)
+	if (device->gone) {
 		spaces_clear(device);
+		device->door_rules = 0;
+	}
 	device->generation++;
 	device->host->ops->forget(device->host, device->gone);
 	device->gone = false;

@@ -12,10 +12,12 @@
 #include "device/device_internal.h"
 
 /* May addresses and bases be set now? (linux 6.8+ vhost_vdpa_vring_ioctl) */
-static bool setup_allowed(const struct device *device)
+static bool setup_allowed(const struct device *device, const struct queue *queue)
 {
 	if (!(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return true;
+	if (device->door_rules & DOOR_SETS_QUEUES_ANY_TIME)
+		return !queue->ready && !queue->ring.started;
 	return device->state == STATE_SUSPENDED && (device->holders & HOLDER_DRIVER);
 }
 
@@ -40,7 +42,7 @@ int device_set_vq_address(struct device *device, unsigned index, uint64_t desc, 
 	struct queue *queue = &device->queues[index];
 
 	assert(index < device->queue_count);
-	if (!setup_allowed(device))
+	if (!setup_allowed(device, queue))
 		return -EINVAL;
 	queue->desc = desc;
 	queue->driver = driver;
@@ -51,7 +53,7 @@ int device_set_vq_address(struct device *device, unsigned index, uint64_t desc, 
 int device_set_vq_state(struct device *device, unsigned index, uint32_t base)
 {
 	assert(index < device->queue_count);
-	if (!setup_allowed(device))
+	if (!setup_allowed(device, &device->queues[index]))
 		return -EINVAL;
 	if (!(device->features & (1ull << VIRTIO_F_RING_PACKED)) && base > UINT16_MAX)
 		return -EINVAL;

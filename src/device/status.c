@@ -6,8 +6,8 @@
 #define BIT(n) (1ull << (n))
 
 /* What the rings and the transport offer, for every device type. */
-#define RING_FEATURES                                                                              \
-	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |                                 \
+#define RING_FEATURES                                              \
+	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) | \
 	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX))
 
 /* Without these two we could not serve the driver (sim: vdpasim_set_driver_features). */
@@ -26,11 +26,18 @@ int device_set_driver_features(struct device *device, uint64_t features)
 {
 	if (device->status & VIRTIO_CONFIG_S_FEATURES_OK)
 		return -EBUSY;
+	if (device->door_rules & DOOR_IMPLIES_PLATFORM)
+		features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
 	features &= device_get_device_features(device);
 	if ((features & REQUIRED_FEATURES) != REQUIRED_FEATURES)
 		return -EINVAL;
 	device->features = features;
 	return 0;
+}
+
+void device_set_door_rules(struct device *device, unsigned rules)
+{
+	device->door_rules = rules;
 }
 
 uint64_t device_get_driver_features(const struct device *device)
