@@ -1,0 +1,35 @@
+/*
+ * The vhost-user door: a device as a back end of QEMU's vhost-user protocol, on a unix socket.
+ *
+ * One thread per door reads messages, one client at a time, and never waits for the peer or for the
+ * backend: what takes time is answered when it is done. A client that comes second is turned
+ * away; when the first leaves, the next may come.
+ */
+#ifndef UVDPA_DOOR_VHOST_USER_H
+#define UVDPA_DOOR_VHOST_USER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/fault.h"
+
+struct runner;
+struct vhost_user;
+
+struct vhost_user_options {
+	const char *path;      /* of the socket */
+	bool client;	       /* connect to the front end, which listens, instead of listening */
+	uint32_t reconnect_ms; /* client: time between attempts; 0: one second */
+};
+
+/*
+ * Listening: a socket of a dead process is replaced; one that somebody answers is -EADDRINUSE, with
+ * the fault naming who. `runner` outlives the door. Returns 0 or a negative errno with the fault
+ * filled.
+ */
+int vhost_user_open(const struct vhost_user_options *options, struct runner *runner,
+		    struct vhost_user **door, struct fault *fault);
+/* Hangs up, resets the device as for a driver that left, and removes the socket if it is ours. */
+void vhost_user_close(struct vhost_user *door);
+
+#endif

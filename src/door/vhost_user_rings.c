@@ -1,0 +1,451 @@
+/*
+ * A front end's rings: what it set up, and when the core's queue is ready (see
+ * vhost_user_internal.h: started and enabled).
+ *
+ * What a front end sets is kept here and given to the device when the queue gets ready, because the
+ * device forgets it at a reset and the front end does not know of all of those. The device's base
+ * is taken back whenever a queue stops being ready.
+ */
+#include "door/vhost_user_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "host/eventfd.h"
+
+static void set_fd(int *slot, int fd)
+{
+	if (*slot >= 0)
+		close(*slot);
+	*slot = fd;
+}
+
+int vu_rings_new(struct vu_client *client, unsigned count)
+{
+	client->rings = calloc(count, sizeof(*client->rings));
+	if (!client->rings)
+		return -ENOMEM;
+	client->ring_count = count;
+	for (unsigned i = 0; i < count; i++)
+		client->rings[i].kick = client->rings[i].call = client->rings[i].err = -1;
+	return 0;
+}
+
+void vu_rings_free(struct vu_client *client)
+{
+	for (unsigned i = 0; i < client->ring_count; i++) {
+		set_fd(&client->rings[i].kick, -1);
+		set_fd(&client->rings[i].call, -1);
+		set_fd(&client->rings[i].err, -1);
+	}
+	free(client->rings);
+	client->rings = NULL;
+	client->ring_count = 0;
+}
+
+void vu_rings_reset(struct vu_client *client)
+{
+	bool enabled =
+		client->has_features && !(client->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES));
+
+	for (unsigned i = 0; i < client->ring_count; i++) {
+		struct vu_ring *ring = &client->rings[i];
+
+		ring->started = false;
+		ring->enabled = enabled;
+		ring->has_base = false;
+		ring->inband_kick = false;
+		set_fd(&ring->kick, -1);
+		runner_bind_kick(client->door->runner, i, -1);
+	}
+}
+
+bool vu_rings_any_started(const struct vu_client *client)
+{
+	for (unsigned i = 0; i < client->ring_count; i++)
+		if (client->rings[i].started)
+			return true;
+	return false;
+}
+
+void vu_rings_signal_error(struct vu_client *client)
+{
+	for (unsigned i = 0; i < client->ring_count; i++)
+		eventfd_signal(client->rings[i].err);
+}
+
+static int no_ring(struct vu_client *client, unsigned index)
+{
+	return fault(&client->fault, -EINVAL, "there is no ring %u: the device has %u", index,
+		     client->ring_count);
+}
+
+static bool is_ready(const struct vu_client *client, unsigned index)
+{
+	return device_get_vq_ready(client->door->device, index);
+}
+
+static int busy(struct vu_client *client, unsigned index, const char *what)
+{
+	return fault(&client->fault, -EBUSY, "%s of ring %u while it runs", what, index);
+}
+
+/* --- Getting ready ---------------------------------------------------------------------------- */
+
+static void ready_done(void *arg, int result)
+{
+}
+
+/* The areas as guest physical addresses, checked for form. */
+static int translate(struct vu_client *client, unsigned index, uint64_t guest[3])
+{
+	const struct vhost_vring_addr *a = &client->rings[index].addr;
+	const uint64_t user[3] = {a->desc_user_addr, a->avail_user_addr, a->used_user_addr};
+	/* virtio 1.3, 2.7 and 2.8 */
+	bool packed = client->features & BIT(VIRTIO_F_RING_PACKED);
+	const unsigned alignment[3] = {16, packed ? 4 : 2, 4};
+
+	for (unsigned i = 0; i < 3; i++) {
+		if (vu_memory_guest_address(client->memory, user[i], &guest[i]) < 0)
+			return fault(&client->fault, -EFAULT,
+				     "ring %u at 0x%llx is not in any region", index,
+				     (unsigned long long)user[i]);
+		if (guest[i] % alignment[i])
+			return fault(&client->fault, -EINVAL, "ring %u at 0x%llx is misaligned",
+				     index, (unsigned long long)user[i]);
+	}
+	return 0;
+}
+
+static int bind_events(struct vu_client *client, unsigned index)
+{
+	struct vu_ring *ring = &client->rings[index];
+	struct runner *runner = client->door->runner;
+	int r = 0;
+
+	/* Nobody gave a call descriptor, and in-band is agreed: calls become messages of ours. */
+	if (ring->call < 0 && !ring->call_set &&
+	    vu_has(client, VHOST_USER_PROTOCOL_F_BACKEND_REQ) &&
+	    vu_has(client, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS)) {
+		ring->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ring->inband_call = ring->call >= 0;
+	}
+	runner_bind_call(runner, index, ring->call >= 0 ? dup(ring->call) : -1);
+	if (ring->kick >= 0)
+		r = runner_bind_kick(runner, index, dup(ring->kick));
+	return r < 0 ? fault(&client->fault, r, "ring %u: its kick descriptor is no eventfd", index)
+		     : 0;
+}
+
+/* Brings the core's queue to life with all that is known of the ring. */
+static int make_ready(struct vu_client *client, unsigned index)
+{
+	struct device *device = client->door->device;
+	struct vu_ring *ring = &client->rings[index];
+	uint64_t guest[3];
+	int r;
+
+	if (!ring->has_addr || !ring->num)
+		return fault(&client->fault, -EINVAL, "ring %u is started without %s", index,
+			     ring->num ? "addresses" : "a size");
+	r = translate(client, index, guest);
+	if (r == 0)
+		r = vu_start_device(client);
+	if (r == 0)
+		r = device_set_vq_num(device, index, ring->num);
+	if (r == 0)
+		r = device_set_vq_address(device, index, guest[0], guest[1], guest[2]);
+	if (r == 0 && ring->has_base)
+		r = device_set_vq_state(device, index, ring->base);
+	if (r == 0)
+		r = bind_events(client, index);
+	if (r < 0)
+		return r;
+	device_set_vq_ready(device, index, true, runner_now_ms(), ready_done, NULL);
+	device_resume(device, HOLDER_DRIVER);
+	return 0;
+}
+
+static int start_if_due(struct vu_client *client, unsigned index)
+{
+	struct vu_ring *ring = &client->rings[index];
+
+	if (!ring->started || !ring->enabled || is_ready(client, index))
+		return 0;
+	return make_ready(client, index);
+}
+
+int vu_rings_enable_all(struct vu_client *client)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < client->ring_count && r == 0; i++) {
+		client->rings[i].enabled = true;
+		r = start_if_due(client, i);
+	}
+	return r;
+}
+
+/* --- Standing still --------------------------------------------------------------------------- */
+
+/* The queue has drained: where did it stop? */
+static int take_base(struct vu_client *client)
+{
+	unsigned index = client->later_ring;
+	uint32_t base = 0;
+
+	if (device_state(client->door->device) == STATE_BROKEN)
+		return fault(&client->fault, -EIO, "ring %u cannot be stopped in order: %s", index,
+			     device_broken_reason(client->door->device));
+	device_get_vq_state(client->door->device, index, &base);
+	client->rings[index].base = base;
+	client->rings[index].has_base = true;
+	return 0;
+}
+
+static int disabled(struct vu_client *client, int result)
+{
+	return result < 0 ? result : take_base(client);
+}
+
+/* The answer of GET_VRING_BASE, once everything stands still. */
+static int stopped(struct vu_client *client, int result)
+{
+	struct vu_message *message = &client->frame.message;
+	unsigned index = client->later_ring;
+
+	/* a device that cannot suspend (S1) has stopped its rings all the same */
+	if (result < 0 && result != -EOPNOTSUPP)
+		return fault(&client->fault, result, "the device does not stand still");
+	message->payload.state =
+		(struct vhost_vring_state){.index = index, .num = client->rings[index].base};
+	message->head.size = sizeof(message->payload.state);
+	return 0;
+}
+
+/* The last ring that stops takes the driver's hold: "suspended device state". */
+static int ring_stopped(struct vu_client *client, int result)
+{
+	struct vu_ring *ring = &client->rings[client->later_ring];
+	int r = result < 0 ? result : take_base(client);
+
+	if (r < 0)
+		return r;
+	ring->started = false;
+	ring->inband_kick = false;
+	set_fd(&ring->kick, -1);
+	runner_bind_kick(client->door->runner, client->later_ring, -1);
+	if (vu_rings_any_started(client))
+		return stopped(client, 0);
+	vu_later_begin(client, stopped);
+	device_suspend(client->door->device, HOLDER_DRIVER, runner_now_ms(), 0, vu_later_done,
+		       &client->later);
+	return VU_LATER;
+}
+
+static int make_unready(struct vu_client *client, unsigned index,
+			int (*finish)(struct vu_client *, int))
+{
+	client->later_ring = index;
+	vu_later_begin(client, finish);
+	if (is_ready(client, index))
+		device_set_vq_ready(client->door->device, index, false, runner_now_ms(),
+				    vu_later_done, &client->later);
+	else
+		vu_later_done(&client->later, 0);
+	return VU_LATER;
+}
+
+/* --- The verbs ----------------------------------------------------------------------------------
+ */
+
+int vu_set_vring_num(struct vu_client *client, struct vu_message *message)
+{
+	const struct vhost_vring_state *state = &message->payload.state;
+
+	if (state->index >= client->ring_count)
+		return no_ring(client, state->index);
+	if (is_ready(client, state->index))
+		return busy(client, state->index, "SET_VRING_NUM");
+	if (!state->num || state->num & (state->num - 1) ||
+	    state->num > device_get_vq_num_max(client->door->device))
+		return fault(&client->fault, -EINVAL,
+			     "ring %u of %u entries: a power of two up to %u is possible",
+			     state->index, state->num, device_get_vq_num_max(client->door->device));
+	client->rings[state->index].num = (uint16_t)state->num;
+	return 0;
+}
+
+static bool same_areas(const struct vhost_vring_addr *a, const struct vhost_vring_addr *b)
+{
+	return a->desc_user_addr == b->desc_user_addr && a->avail_user_addr == b->avail_user_addr &&
+	       a->used_user_addr == b->used_user_addr;
+}
+
+int vu_set_vring_addr(struct vu_client *client, struct vu_message *message)
+{
+	const struct vhost_vring_addr *addr = &message->payload.addr;
+	struct vu_ring *ring;
+
+	if (addr->index >= client->ring_count)
+		return no_ring(client, addr->index);
+	if (addr->flags & ~(1u << VHOST_VRING_F_LOG))
+		return fault(&client->fault, -EINVAL, "ring %u: flags 0x%x are unknown",
+			     addr->index, addr->flags);
+	ring = &client->rings[addr->index];
+	/* QEMU sends it to a running ring, too, to switch the log flag. */
+	if (is_ready(client, addr->index) && !same_areas(&ring->addr, addr))
+		return busy(client, addr->index, "SET_VRING_ADDR");
+	ring->addr = *addr;
+	ring->has_addr = true;
+	return 0;
+}
+
+int vu_set_vring_base(struct vu_client *client, struct vu_message *message)
+{
+	const struct vhost_vring_state *state = &message->payload.state;
+
+	if (state->index >= client->ring_count)
+		return no_ring(client, state->index);
+	if (is_ready(client, state->index))
+		return busy(client, state->index, "SET_VRING_BASE");
+	/* Which of the bits may be set depends on the layout: the device judges when it starts. */
+	client->rings[state->index].base = state->num;
+	client->rings[state->index].has_base = true;
+	return 0;
+}
+
+int vu_get_vring_base(struct vu_client *client, struct vu_message *message)
+{
+	unsigned index = message->payload.state.index;
+
+	if (index >= client->ring_count)
+		return no_ring(client, index);
+	return make_unready(client, index, ring_stopped);
+}
+
+int vu_set_vring_enable(struct vu_client *client, struct vu_message *message)
+{
+	const struct vhost_vring_state *state = &message->payload.state;
+
+	if (state->index >= client->ring_count)
+		return no_ring(client, state->index);
+	if (state->num > 1)
+		return fault(&client->fault, -EINVAL, "SET_VRING_ENABLE %u", state->num);
+	client->rings[state->index].enabled = state->num;
+	if (state->num)
+		return start_if_due(client, state->index);
+	return is_ready(client, state->index) ? make_unready(client, state->index, disabled) : 0;
+}
+
+/*
+ * Takes the descriptor of SET_VRING_KICK, CALL or ERR out of the message: -1 if the message says
+ * that there is none. Only eventfds: everything else could block or end a worker that signals.
+ */
+static int event_fd(struct vu_client *client, struct vu_message *message, unsigned *index, int *fd)
+{
+	uint64_t value = message->payload.u64, id;
+	bool none = value & VHOST_USER_VRING_NOFD;
+
+	*index = value & VHOST_USER_VRING_INDEX_MASK;
+	*fd = -1;
+	if (value & ~(uint64_t)(VHOST_USER_VRING_INDEX_MASK | VHOST_USER_VRING_NOFD) ||
+	    none != !message->fd_count)
+		return fault(&client->fault, -EPROTO, "ring 0x%llx with %u descriptors",
+			     (unsigned long long)value, message->fd_count);
+	if (*index >= client->ring_count)
+		return no_ring(client, *index);
+	if (none)
+		return 0;
+	if (eventfd_identify(message->fds[0], &id) < 0)
+		return fault(&client->fault, -EINVAL, "ring %u: the descriptor is no eventfd",
+			     *index);
+	*fd = message->fds[0];
+	message->fds[0] = -1;
+	return 0;
+}
+
+/* An in-band kick needs something that the queue's worker waits for: an eventfd of ours. */
+static int use_inband_kick(struct vu_client *client, struct vu_ring *ring)
+{
+	if (!vu_has(client, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS))
+		return fault(&client->fault, -EOPNOTSUPP,
+			     "a ring without kicks would have to be polled: send a descriptor, or "
+			     "negotiate in-band notifications");
+	if (!ring->inband_kick) {
+		set_fd(&ring->kick, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+		ring->inband_kick = true;
+	}
+	return ring->kick < 0 ? -EMFILE : 0;
+}
+
+int vu_set_vring_kick(struct vu_client *client, struct vu_message *message)
+{
+	struct vu_ring *ring;
+	unsigned index;
+	int fd, r = event_fd(client, message, &index, &fd);
+
+	if (r < 0)
+		return r;
+	ring = &client->rings[index];
+	if (fd < 0) {
+		r = use_inband_kick(client, ring);
+		if (r < 0)
+			return r;
+	} else {
+		set_fd(&ring->kick, fd);
+		ring->inband_kick = false;
+	}
+	ring->started = true;
+	if (is_ready(client, index))
+		return bind_events(client, index);
+	return start_if_due(client, index);
+}
+
+int vu_set_vring_call(struct vu_client *client, struct vu_message *message)
+{
+	struct vu_ring *ring;
+	unsigned index;
+	int fd, r = event_fd(client, message, &index, &fd);
+
+	if (r < 0)
+		return r;
+	ring = &client->rings[index];
+	set_fd(&ring->call, fd);
+	ring->inband_call = false;
+	ring->call_set = true;
+	runner_bind_call(client->door->runner, index, fd >= 0 ? dup(fd) : -1);
+	return 0;
+}
+
+int vu_set_vring_err(struct vu_client *client, struct vu_message *message)
+{
+	unsigned index;
+	int fd, r = event_fd(client, message, &index, &fd);
+
+	if (r == 0)
+		set_fd(&client->rings[index].err, fd);
+	return r;
+}
+
+int vu_vring_kick(struct vu_client *client, struct vu_message *message)
+{
+	const struct vhost_vring_state *state = &message->payload.state;
+	struct vu_ring *ring;
+	int r = 0;
+
+	if (state->index >= client->ring_count)
+		return no_ring(client, state->index);
+	ring = &client->rings[state->index];
+	if (ring->kick < 0)
+		r = use_inband_kick(client, ring);
+	if (r < 0)
+		return r;
+	ring->started = true;
+	r = start_if_due(client, state->index);
+	eventfd_signal(ring->kick);
+	return r;
+}
