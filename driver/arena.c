@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,47 @@
 
 /* Above 4 GiB, so that an address cut to 32 bits shows; not a multiple of much. */
 #define DEFAULT_IOVA (UINT64_C(0x100000000) + 0x10000)
+
+/* All shared arenas of the process: transports that send files find them by address. */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct uvdpa_memory *all;
+
+static void enlist(struct uvdpa_memory *memory)
+{
+	pthread_mutex_lock(&all_lock);
+	memory->next = all;
+	all = memory;
+	pthread_mutex_unlock(&all_lock);
+}
+
+static void delist(struct uvdpa_memory *memory)
+{
+	pthread_mutex_lock(&all_lock);
+	for (struct uvdpa_memory **link = &all; *link; link = &(*link)->next)
+		if (*link == memory) {
+			*link = memory->next;
+			break;
+		}
+	pthread_mutex_unlock(&all_lock);
+}
+
+int drv_arena_find(uint64_t address, uint64_t size, uint64_t *offset)
+{
+	int fd = -EFAULT;
+
+	pthread_mutex_lock(&all_lock);
+	for (const struct uvdpa_memory *m = all; m; m = m->next) {
+		uint64_t base = (uint64_t)(uintptr_t)m->base;
+
+		if (address < base || size > m->size || address - base > m->size - size)
+			continue;
+		*offset = address - base;
+		fd = m->fd;
+		break;
+	}
+	pthread_mutex_unlock(&all_lock);
+	return fd;
+}
 
 static size_t page_size(void)
 {
@@ -84,6 +126,8 @@ int uvdpa_memory_new(const struct uvdpa_memory_options *options, struct uvdpa_me
 		return drv_error(error, r, "memory: cannot get %zu bytes: %s", options->size,
 				 strerror(-r));
 	}
+	if (memory->fd >= 0)
+		enlist(memory);
 	*out = memory;
 	return 0;
 }
@@ -100,6 +144,8 @@ void drv_memory_put(struct uvdpa_memory *memory)
 	assert(memory->references > 0);
 	if (--memory->references > 0)
 		return;
+	if (memory->fd >= 0)
+		delist(memory);
 	if (memory->base)
 		munmap(memory->base, memory->size);
 	if (memory->fd >= 0)

@@ -11,9 +11,16 @@ struct uvdpa_memory {
 	uint64_t iova;
 	int fd; /* -1: private */
 	unsigned references;
+	struct uvdpa_memory *next; /* of all shared arenas; see drv_arena_find */
 };
 
 struct uvdpa_memory *drv_memory_get(struct uvdpa_memory *memory);
 void drv_memory_put(struct uvdpa_memory *memory);
+
+/*
+ * The file behind [address, address + size) and where in it that is. -EFAULT: no shared arena. The
+ * descriptor stays the arena's.
+ */
+int drv_arena_find(uint64_t address, uint64_t size, uint64_t *offset);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "driver/error.h"
+#include "driver/vhost_user.h"
 
 const char *uvdpa_driver_version(void)
 {
@@ -86,7 +87,10 @@ int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **dr
 
 	if (flags & ~(UVDPA_OPEN_UNOWNED | UVDPA_OPEN_READ_ONLY))
 		return drv_error(error, -EINVAL, "%s: open flags 0x%x are unknown", path, flags);
-	r = drv_file_open(path, flags & UVDPA_OPEN_READ_ONLY, &ops, &ctx, error);
+	if (drv_vhost_user_is(path))
+		r = drv_vhost_user_open(path, &ops, &ctx, error);
+	else
+		r = drv_file_open(path, flags & UVDPA_OPEN_READ_ONLY, &ops, &ctx, error);
 	if (r < 0)
 		return r;
 	r = connect_to(ops, ctx, path, flags, drv, error);

@@ -1,0 +1,21 @@
+/*
+ * The transport over a vhost-user socket: a front end that answers as a vhost-vdpa file does.
+ *
+ * What the protocol has no word for is answered here: the device id (guessed from the features),
+ * the largest ring (256), one group and one address space. A ring's settings are kept and sent when
+ * it is enabled, since that is when a vhost-user ring starts. SUSPEND is GET_VRING_BASE of every
+ * ring, RESUME starts them again where they stood. Memory has to be shared (UVDPA_MEMORY_SHARED).
+ */
+#ifndef UVDPA_DRIVER_VHOST_USER_H
+#define UVDPA_DRIVER_VHOST_USER_H
+
+#include <stdbool.h>
+
+#include "uvdpa/driver.h"
+
+/* Whether the path is a socket. */
+bool drv_vhost_user_is(const char *path);
+int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, void **ctx,
+			struct uvdpa_error *error);
+
+#endif

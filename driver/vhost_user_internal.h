@@ -1,0 +1,66 @@
+/* What the files of the vhost-user transport share: the connection, messages, rings. */
+#ifndef UVDPA_DRIVER_VHOST_USER_INTERNAL_H
+#define UVDPA_DRIVER_VHOST_USER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/vhost_user.h"
+#include "wire/vhost_user.h"
+
+#define VU_BIT(n)    (UINT64_C(1) << (n))
+#define VU_MAX_MAPS  32
+#define VU_MAX_RINGS 64
+#define VU_RING_SIZE 256
+
+/* One mapping that the device knows. */
+struct vu_map {
+	uint64_t iova, size, uaddr;
+	bool used;
+};
+
+struct vu_front_ring {
+	uint32_t num, base;
+	uint64_t desc, avail, used; /* IOVA */
+	int kick, call;		    /* dups; -1: none */
+	bool has_addr, has_base, wanted, running;
+};
+
+struct vu_front {
+	int fd;
+	pthread_mutex_t lock; /* one request at a time */
+	uint64_t offered, acked, protocol, backend_features;
+	bool suspended;
+	struct vu_map maps[VU_MAX_MAPS];
+	struct vu_front_ring rings[VU_MAX_RINGS];
+	unsigned ring_count;
+
+	int notices; /* our end of the device's own channel; -1: none */
+	pthread_t listener;
+	bool has_listener;
+	pthread_mutex_t call_lock;
+	int config_call; /* [call_lock] */
+};
+
+/*
+ * Sends a request, with descriptors, and waits: for an answer of its own (answer: payload, size),
+ * or for the acknowledgement. 0, what the device refused with, or -ECONNRESET.
+ */
+int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payload *payload,
+	       uint32_t size, const int *fds, unsigned fd_count, bool answers);
+
+int vu_front_map(struct vu_front *front, uint64_t iova, uint64_t size, uint64_t uaddr);
+int vu_front_unmap(struct vu_front *front, uint64_t iova, uint64_t size);
+
+/* The ring ioctls; `index` is below ring_count. */
+int vu_front_ring_ioctl(struct vu_front *front, unsigned long cmd, void *arg);
+int vu_front_suspend(struct vu_front *front);
+int vu_front_resume(struct vu_front *front);
+void vu_front_rings_reset(struct vu_front *front);
+
+/* Opens the device's own channel and a thread that listens on it. */
+int vu_front_listen(struct vu_front *front);
+void vu_front_unlisten(struct vu_front *front);
+
+#endif
