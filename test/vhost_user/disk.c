@@ -1,0 +1,104 @@
+/* A disk on a vhost-user socket: see disk.h. */
+#include "vhost_user/disk.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "model/models.h"
+
+static struct block *open_block(const struct disk_options *o)
+{
+	struct block_file_options file = {.path = o->file};
+	struct fault f = {0};
+	struct block *block = NULL, *inner;
+	int r = o->file ? block_file_open(&file, &block, &f)
+			: block_memory_open(o->size ? o->size : 16 << 20, &block, &f);
+
+	if (r == 0 && o->trouble) {
+		inner = block;
+		r = block_fault_open(o->trouble, inner, &block, &f);
+	}
+	if (r < 0)
+		fprintf(stderr, "%s\n", f.text);
+	assert(r == 0);
+	return block;
+}
+
+void disk_open(struct disk *disk, const struct disk_options *o)
+{
+	static unsigned number;
+	struct runner_options options = {
+		.device = {.name = "disk0",
+			   .queue_size = 256,
+			   .asids = 1,
+			   .suspend_timeout_ms = o->timeout_ms ? o->timeout_ms : 5000}};
+	struct blk_options blk = {.queues = o->queues ? o->queues : 1,
+				  .queue_size = 256,
+				  .serial = "test",
+				  .write_cache = true};
+	struct vhost_user_options door = {0};
+	struct model *model = NULL;
+	struct fault f = {0};
+	int r;
+
+	memset(disk, 0, sizeof(*disk));
+	snprintf(disk->dir, sizeof(disk->dir), "/tmp/uvdpa-vu-XXXXXX");
+	assert(mkdtemp(disk->dir));
+	snprintf(disk->path, sizeof(disk->path), "%s/%u.sock", disk->dir, number++);
+	r = blk_new(&blk, open_block(o), &model, &f);
+	if (r == 0)
+		r = runner_new(&options, model, &disk->runner, &f);
+	door.path = disk->path;
+	if (r == 0)
+		r = vhost_user_open(&door, disk->runner, &disk->door, &f);
+	if (r < 0)
+		fprintf(stderr, "%s\n", f.text);
+	assert(r == 0);
+}
+
+void disk_close(struct disk *disk)
+{
+	vhost_user_close(disk->door);
+	runner_free(disk->runner);
+	rmdir(disk->dir);
+}
+
+static unsigned count_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	unsigned n = 0;
+
+	assert(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+unsigned count_fds(void)
+{
+	return count_entries("/proc/self/fd");
+}
+
+unsigned count_threads(void)
+{
+	return count_entries("/proc/self/task");
+}
+
+/* Mappings of shared files: what regions, logs and records are. */
+unsigned count_maps(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned n = 0;
+
+	assert(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "memfd:") != NULL;
+	fclose(maps);
+	return n;
+}

@@ -1,0 +1,33 @@
+/* For tests of the vhost-user door: a disk of this process, served on a socket of its own. */
+#ifndef TEST_VHOST_USER_DISK_H
+#define TEST_VHOST_USER_DISK_H
+
+#include <stdint.h>
+
+#include "backend/backends.h"
+#include "door/vhost_user.h"
+#include "host/runner.h"
+
+struct disk_options {
+	uint64_t size;				   /* bytes; 0: 16 MiB */
+	unsigned queues;			   /* 0: 1 */
+	const char *file;			   /* NULL: in memory */
+	uint32_t timeout_ms;			   /* of suspensions; 0: 5000 */
+	const struct block_fault_options *trouble; /* NULL: none */
+};
+
+struct disk {
+	struct runner *runner;
+	struct vhost_user *door;
+	char dir[64], path[96];
+};
+
+void disk_open(struct disk *disk, const struct disk_options *options);
+void disk_close(struct disk *disk);
+
+/* Descriptors and threads of this process: for counting before and after. */
+unsigned count_fds(void);
+unsigned count_threads(void);
+unsigned count_maps(void);
+
+#endif
