@@ -159,7 +159,7 @@ void device_settle_drained(struct device *device);
 void device_answer(struct device *device, device_done done, void *arg, int result);
 void device_give_answers(struct device *device);
 /* Breaks a running device for a reason that goes to the log and to status. Workers excluded. */
-void device_break(struct device *device, const char *reason);
+void device_break(struct device *device, const struct queue *queue, const char *reason);
 
 /* suspend.c */
 struct waiter *waiter_add(struct device *device, enum device_holder holder, uint64_t at,

@@ -158,7 +158,7 @@ void device_settle_drained(struct device *device)
 		const char *trouble = queue_trouble(&device->queues[i]);
 
 		if (trouble)
-			device_break(device, trouble);
+			device_break(device, &device->queues[i], trouble);
 	}
 	take_one(device, EV_DRAINED);
 }
@@ -187,11 +187,12 @@ int device_take_excluded(struct device *device, enum device_event event)
 	return r;
 }
 
-void device_break(struct device *device, const char *reason)
+void device_break(struct device *device, const struct queue *queue, const char *reason)
 {
 	if (device->state == STATE_RUNNING || device->state == STATE_SUSPENDING) {
-		snprintf(device->broken.text, sizeof(device->broken.text), "%s", reason);
-		log_warning(device->name, "broken, the driver has to reset it: %s", reason);
+		fault(&device->broken, -EIO, "queue %u: %s", queue->index, reason);
+		log_warning(device->name, "broken, the driver has to reset it: %s",
+			    device->broken.text);
 	}
 	device_take(device, EV_BREAK);
 }

@@ -40,7 +40,7 @@ static void refuse_queue(struct queue *queue, const char *why)
 	queue->open = false;
 	queue->discard = true;
 	if (!queue->refusal[0])
-		snprintf(queue->refusal, sizeof(queue->refusal), "queue %u: %s", queue->index, why);
+		snprintf(queue->refusal, sizeof(queue->refusal), "%s", why);
 }
 
 static void refuse(struct request *request, const char *why)

@@ -131,7 +131,7 @@ static int prepare(struct queue *queue, struct fault *f)
 	queue->slots = aligned_alloc(64, count * queue_slot_size(device));
 	queue->segments = calloc((size_t)count * CHAIN_MAX_SEGMENTS, sizeof(struct segment));
 	if (!queue->slots || !queue->segments) {
-		r = fault(f, -ENOMEM, "no memory for queue %u", queue->index);
+		r = fault(f, -ENOMEM, "no memory");
 		goto fail;
 	}
 	if (device->model->ops->queue_start) {
@@ -177,14 +177,12 @@ void queue_open(struct queue *queue)
 	struct fault f = {0};
 
 	if (!space)
-		fault(&f, -EINVAL, "queue %u is enabled, and there is no client memory",
-		      queue->index);
+		fault(&f, -EINVAL, "enabled, and there is no client memory");
 	if (space && prepare(queue, &f) == 0 && !queue->ring.started &&
 	    ring_start(&queue->ring, &setup, space) < 0)
-		fault(&f, -EINVAL, "queue %u cannot start with %u entries at %u", queue->index,
-		      queue->num, setup.base);
+		fault(&f, -EINVAL, "cannot start with %u entries at %u", queue->num, setup.base);
 	if (f.code < 0) {
-		device_break(device, f.text);
+		device_break(device, queue, f.text);
 		return;
 	}
 	queue->open = true;

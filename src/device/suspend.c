@@ -176,6 +176,7 @@ static void expire_waiters(struct device *device, uint64_t now_ms)
 		fault(&device->broken, -ETIMEDOUT,
 		      "the backend did not give %u requests back for a reset",
 		      device_count_in_flight(device));
+		log_warning(device->name, "broken: %s", device->broken.text);
 		device_take(device, EV_DEADLINE);
 	}
 }
@@ -190,7 +191,7 @@ static void expire_disables(struct device *device, uint64_t now_ms)
 			continue;
 		device_answer(device, queue->disable_done, queue->disable_arg, 0);
 		queue->disable_done = NULL;
-		device_break(device, "the backend did not give a disabled queue's requests back");
+		device_break(device, queue, "the backend kept requests after it was disabled");
 	}
 }
 
@@ -224,7 +225,7 @@ static void settle_queue(struct device *device, struct queue *queue)
 
 	queue->settling = queue->reapable = false;
 	if (trouble)
-		device_break(device, trouble);
+		device_break(device, queue, trouble);
 }
 
 void device_settle(struct device *device)
