@@ -80,7 +80,7 @@ static int queue_start(struct model *model, unsigned queue, unsigned depth, stru
 	struct script_model *m = script_of(model);
 
 	if (m->bad_start & (1u << queue))
-		return fault(f, -EIO, "queue %u has no backend", queue);
+		return fault(f, -EIO, "it has no backend");
 	m->starts++;
 	return 0;
 }

@@ -28,6 +28,21 @@ void book_line(struct book *book, const char *format, ...)
 	book->size += (size_t)n;
 }
 
+/* A line of one stage; with its name, where there are several. */
+__attribute__((format(printf, 2, 3))) static void line(struct stage *stage, const char *format, ...)
+{
+	char text[280];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (stage->book->named)
+		book_line(stage->book, "%s: %s", stage->options.name, text);
+	else
+		book_line(stage->book, "%s", text);
+}
+
 static struct stage *stage_of(struct device_host *host)
 {
 	return (struct stage *)(void *)host; /* its first member */
@@ -50,13 +65,13 @@ static void exclude_end(struct device_host *host)
 static void notify_queue(struct device_host *host, unsigned queue)
 {
 	stage_of(host)->queue_calls++;
-	book_line(stage_of(host)->book, "notify queue %u", queue);
+	line(stage_of(host), "notify queue %u", queue);
 }
 
 static void notify_config(struct device_host *host)
 {
 	stage_of(host)->config_calls++;
-	book_line(stage_of(host)->book, "notify config");
+	line(stage_of(host), "notify config");
 }
 
 static void wake_queue(struct device_host *host, unsigned queue)
@@ -68,7 +83,7 @@ static void settle(struct device_host *host)
 {
 	assert(!stage_of(host)->excluded);
 	stage_of(host)->settle = true;
-	book_line(stage_of(host)->book, "settle");
+	line(stage_of(host), "settle");
 }
 
 static void set_deadline(struct device_host *host, uint64_t at_ms)
@@ -79,19 +94,19 @@ static void set_deadline(struct device_host *host, uint64_t at_ms)
 		return;
 	stage->deadline = at_ms;
 	if (at_ms)
-		book_line(stage->book, "deadline %" PRIu64, at_ms);
+		line(stage, "deadline %" PRIu64, at_ms);
 	else
-		book_line(stage->book, "no deadline");
+		line(stage, "no deadline");
 }
 
 static void queue_changed(struct device_host *host, unsigned queue, bool started)
 {
-	book_line(stage_of(host)->book, "queue %u %s", queue, started ? "started" : "stopped");
+	line(stage_of(host), "queue %u %s", queue, started ? "started" : "stopped");
 }
 
 static void forget(struct device_host *host, bool everything)
 {
-	book_line(stage_of(host)->book, "forget %s", everything ? "everything" : "calls");
+	line(stage_of(host), "forget %s", everything ? "everything" : "calls");
 }
 
 static const struct device_host_ops stage_ops = {
@@ -106,9 +121,9 @@ static const struct device_host_ops stage_ops = {
 	.forget = forget,
 };
 
-static void model_says(void *arg, const char *line)
+static void model_says(void *arg, const char *text)
 {
-	book_line(arg, "%s", line);
+	line(arg, "%s", text);
 }
 
 /* --- Watching --------------------------------------------------------------------------------- */
@@ -130,10 +145,10 @@ static void check(struct stage *stage)
 		return;
 	changed = ram_changed(&stage->theatre->ram);
 	if (changed >= 0)
-		book_line(stage->book, "VIOLATION: byte 0x%" PRIx64 " changed while suspended",
-			  (uint64_t)changed);
+		line(stage, "VIOLATION: byte 0x%" PRIx64 " changed while suspended",
+		     (uint64_t)changed);
 	if (stage->calls_before != stage->queue_calls + stage->config_calls)
-		book_line(stage->book, "VIOLATION: a notification while suspended");
+		line(stage, "VIOLATION: a notification while suspended");
 }
 
 static void read_used(struct stage *stage)
@@ -143,8 +158,8 @@ static void read_used(struct stage *stage)
 
 	for (unsigned q = 0; q < stage->options.queues; q++)
 		while (t->vqs[q].ram && vq_take_used(&t->vqs[q], &used))
-			book_line(stage->book, "used queue %u: %" PRIu64 ", %u bytes", q,
-				  t->tags[q][used.id % 64], used.len);
+			line(stage, "used queue %u: %" PRIu64 ", %u bytes", q,
+			     t->tags[q][used.id % 64], used.len);
 }
 
 /* One pass, or one settling, if any is due. */
@@ -174,7 +189,7 @@ void stage_run(struct stage *stage)
 
 	while (!stage->workers_off && run_one(stage))
 		if (!--limit) {
-			book_line(stage->book, "VIOLATION: it never comes to rest");
+			line(stage, "VIOLATION: it never comes to rest");
 			break;
 		}
 	read_used(stage);
@@ -196,7 +211,7 @@ void stage_time(struct stage *stage, uint64_t until)
 		device_deadline(stage->device, stage->book->now);
 		stage_end(stage);
 		if (stage->deadline == due) {
-			book_line(stage->book, "VIOLATION: the deadline does not go away");
+			line(stage, "VIOLATION: the deadline does not go away");
 			break;
 		}
 	}
@@ -242,7 +257,7 @@ void stage_init(struct stage *stage, struct theatre *theatre, const struct stage
 	stage->book = &theatre->book;
 	script_model_init(&stage->model, options->queues);
 	stage->model.say = model_says;
-	stage->model.say_arg = stage->book;
+	stage->model.say_arg = stage;
 	r = device_new(&wanted, &stage->model.model, &stage->host, &stage->device, NULL);
 	assert(r == 0);
 	r = device_set_client(stage->device, &theatre->ram.memory);
@@ -280,8 +295,7 @@ void stage_done(void *arg, int result)
 
 	asked->stage->answered++;
 	asked->stage->answer = result;
-	book_line(asked->stage->book, "%s: %s", asked->words,
-		  result ? strerrorname_np(-result) : "success");
+	line(asked->stage, "%s: %s", asked->words, result ? strerrorname_np(-result) : "success");
 }
 
 void stage_map(struct stage *stage)

@@ -27,6 +27,7 @@ struct book {
 	char text[1 << 16];
 	size_t size;
 	uint64_t now; /* ms */
+	bool named;   /* lines say which stage they are of */
 };
 
 void book_line(struct book *book, const char *format, ...) __attribute__((format(printf, 2, 3)));
