@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "backend/backends.h"
 #include "door/control.h"
@@ -181,25 +180,38 @@ static int open_control(const struct server *server, void **door, struct fault *
 			   f);
 }
 
-static void close_control(void *door)
+static int close_control(void *door)
 {
 	control_free(door);
+	return 0;
+}
+
+static int add_files(const struct server *server, struct fuse_door *door, struct fault *f)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && i < server->count; i++) {
+		const struct device_spec *spec = &server->specs[i];
+		const struct vdpa_options options = {.kernel_uapi = !strcmp(spec->uapi, "kernel")};
+
+		ret = fuse_door_add(door, spec->name, server->runners[i], &options, f);
+	}
+	return ret;
 }
 
 static int open_files(const struct server *server, void **door, struct fault *f)
 {
-	const struct fuse_door_options options = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+	const struct fuse_door_options options = {
+		.mode = server->mode,
+		.uid = (uid_t)-1,
+		.gid = server->group,
+	};
 	struct fuse_door *files;
 	int ret = fuse_door_new(server->vdpa, &options, &files, f);
 
 	if (ret)
 		return ret;
-	for (unsigned i = 0; i < server->count && !ret; i++) {
-		const struct device_spec *spec = &server->specs[i];
-		struct vdpa_options vdpa = {.kernel_uapi = !strcmp(spec->uapi, "kernel")};
-
-		ret = fuse_door_add(files, spec->name, server->runners[i], &vdpa, f);
-	}
+	ret = add_files(server, files, f);
 	if (!ret)
 		ret = fuse_door_start(files, f);
 	if (ret)
@@ -208,14 +220,16 @@ static int open_files(const struct server *server, void **door, struct fault *f)
 	return ret;
 }
 
-static void close_files(void *door)
+static int close_files(void *door)
 {
-	/* A thread that cannot come back still uses its device: nothing may be freed under it. */
-	if (fuse_door_stop(door))
-		_exit(1);
-	fuse_door_free(door);
+	int ret = fuse_door_stop(door);
+
+	if (!ret)
+		fuse_door_free(door);
+	return ret;
 }
 
+/* In the order of opening: who asks the control socket finds the files there. */
 const struct door_part parts_doors[] = {
 	{"files", open_files, close_files},
 	{"control", open_control, close_control},

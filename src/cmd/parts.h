@@ -5,6 +5,8 @@
 #ifndef UVDPA_CMD_PARTS_H
 #define UVDPA_CMD_PARTS_H
 
+#include <sys/types.h>
+
 #include "cmd/spec.h"
 #include "util/fault.h"
 
@@ -14,9 +16,12 @@ struct runner;
 struct server {
 	const char *vdpa;    /* where device files appear */
 	const char *control; /* the control socket's path */
+	mode_t mode;	     /* of device files */
+	gid_t group;	     /* their group; (gid_t)-1: ours */
 	const struct device_spec *specs;
 	struct runner **runners; /* one per spec */
 	unsigned count;
+	bool in_use; /* a door could not be closed: runners stay */
 };
 
 /* 0, or -EINVAL with a fault that knows the types there are. `type` may be NULL. */
@@ -31,8 +36,11 @@ int parts_open(const struct device_spec *spec, struct runner **runner, struct fa
 struct door_part {
 	const char *name;
 	int (*open)(const struct server *server, void **door, struct fault *fault);
-	/* Turns new clients away, ends the ones there are. */
-	void (*close)(void *door);
+	/*
+	 * Turns new clients away, ends the ones there are. Returns 0, or -EBUSY: a client keeps a
+	 * thread of ours, so what it uses may not be freed.
+	 */
+	int (*close)(void *door);
 };
 extern const struct door_part parts_doors[];
 extern const unsigned parts_door_count;

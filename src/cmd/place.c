@@ -5,21 +5,16 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util/log.h"
-
-extern char **environ;
 
 static_assert(sizeof(((struct place *)0)->control) <= sizeof(((struct sockaddr_un *)0)->sun_path),
 	      "a control path fits a socket address");
@@ -117,44 +112,6 @@ static int take_lock(const char *dir, struct place *place, struct fault *f)
 	return 0;
 }
 
-/* Detaches a dead mount, as root or with the help of fusermount3. */
-static void detach(const char *path)
-{
-	char *argv[] = {"fusermount3", "-u", "-z", "-q", (char *)path, NULL};
-	pid_t child;
-
-	if (umount2(path, MNT_DETACH) == 0)
-		return;
-	if (posix_spawnp(&child, argv[0], NULL, NULL, argv, environ) == 0)
-		while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-			;
-}
-
-static int clear_mount(const char *dir, const char *vdpa, struct fault *f)
-{
-	struct stat outer, inner;
-	int ret = stat(vdpa, &inner) < 0 ? -errno : 0;
-
-	/* we have the lock, so whoever mounted this is dead (fuse: ENOTCONN, or aborted) */
-	if (ret == -ENOTCONN || ret == -ECONNABORTED) {
-		log_info(NULL, "%s: detaching the mount of a server that is gone", vdpa);
-		detach(vdpa);
-		ret = stat(vdpa, &inner) < 0 ? -errno : 0;
-	}
-	if (ret == -ENOENT) {
-		if (mkdir(vdpa, 0755) < 0)
-			return fault(f, -errno, "cannot make %s: %s", vdpa, strerror(errno));
-		return 0;
-	}
-	if (ret)
-		return fault(f, ret, "%s: %s (try: umount -l %s)", vdpa, strerror(-ret), vdpa);
-	if (!S_ISDIR(inner.st_mode))
-		return fault(f, -ENOTDIR, "%s is in the way: it is not a directory", vdpa);
-	if (stat(dir, &outer) < 0 || outer.st_dev != inner.st_dev)
-		return fault(f, -EBUSY, "something is mounted on %s (try: umount %s)", vdpa, vdpa);
-	return 0;
-}
-
 /* Removes the socket of a dead server; anything else is somebody's and stays. */
 static int clear_socket(const char *path, struct fault *f)
 {
@@ -182,9 +139,7 @@ int place_take(const char *dir, struct place *place, struct fault *f)
 	ret = take_lock(dir, place, f);
 	if (ret)
 		return ret;
-	ret = clear_mount(dir, place->vdpa, f);
-	if (!ret)
-		ret = clear_socket(place->control, f);
+	ret = clear_socket(place->control, f);
 	if (ret)
 		place_leave(place);
 	return ret;

@@ -1,6 +1,7 @@
 /*
  * A server's place: the directory with its lock, its mount point and its
- * socket. One live server per directory; what a dead one left is cleared away.
+ * socket. One live server per directory. A dead one's socket is cleared away
+ * here, its mount by the file door (fuse_mount_prepare).
  */
 #ifndef UVDPA_CMD_PLACE_H
 #define UVDPA_CMD_PLACE_H

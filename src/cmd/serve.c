@@ -6,6 +6,7 @@
  * a server. Closing goes the other way round.
  */
 #include <errno.h>
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -26,13 +27,15 @@ static void help(FILE *to)
 	fputs("Serves virtio devices: each is a vhost-vdpa file, DIR/vdpa/NAME.\n"
 	      "\n"
 	      "Usage: uvdpa serve [--dir DIR] --device TYPE,KEY=VALUE,... [--device ...]\n"
-	      "                   [--config FILE] [-v]\n"
+	      "                   [--config FILE] [--mode OCTAL] [--group GROUP] [-v]\n"
 	      "\n"
 	      "  --dir DIR      where files and control socket appear; default\n"
 	      "                 $XDG_RUNTIME_DIR/uvdpa, or /run/uvdpa\n"
 	      "  --device ...   a device; may be repeated. A comma in a value is doubled\n"
 	      "  --config FILE  devices from a file, one per line as after --device;\n"
 	      "                 lines that begin with # are comments. May be repeated\n"
+	      "  --mode OCTAL   permissions of device files (0600)\n"
+	      "  --group GROUP  their group; with --mode 0660, --group kvm lets a VMM in\n"
 	      "  -v, --verbose  log every step of a device's life\n"
 	      "\n"
 	      "Sizes take the suffixes K, M, G, T. Keys (with defaults):\n",
@@ -49,7 +52,7 @@ static void help(FILE *to)
 }
 
 struct options {
-	const char *dir;
+	const char *dir, *mode, *group;
 	bool verbose;
 	struct arg_list devices, configs, words;
 };
@@ -59,6 +62,8 @@ static int parse(int argc, char **argv, struct options *options, struct fault *f
 	const struct arg table[] = {
 		{"dir", 0, ARG_TEXT, &options->dir},
 		{"device", 0, ARG_LIST, &options->devices},
+		{"mode", 0, ARG_TEXT, &options->mode},
+		{"group", 0, ARG_TEXT, &options->group},
 		{"config", 0, ARG_LIST, &options->configs},
 		{"verbose", 'v', ARG_FLAG, &options->verbose},
 		{NULL},
@@ -83,6 +88,28 @@ static int collect_specs(const struct options *options, struct spec_list *specs,
 			    "nothing to serve: give --device blk,name=NAME,file=PATH (see uvdpa "
 			    "serve --help)");
 	return ret;
+}
+
+/* Who may open the device files. */
+static int parse_access(const struct options *options, struct server *server, struct fault *f)
+{
+	const struct group *group;
+	char *end = "";
+
+	server->mode = 0600;
+	server->group = (gid_t)-1;
+	if (options->mode)
+		server->mode = (mode_t)strtoul(options->mode, &end, 8);
+	if (*end || !(server->mode & 0600) || server->mode & ~(mode_t)0666)
+		return fault(f, -EINVAL, "--mode %s: it is an octal number like 0660",
+			     options->mode);
+	if (!options->group)
+		return 0;
+	group = getgrnam(options->group);
+	if (!group)
+		return fault(f, -EINVAL, "--group %s: there is no such group", options->group);
+	server->group = group->gr_gid;
+	return 0;
 }
 
 static void close_devices(struct server *server)
@@ -122,7 +149,7 @@ static void wait_for_end(const sigset_t *signals)
 }
 
 /* Opens door after door; serves behind the last one. */
-static int serve_doors(const struct server *server, unsigned next, const sigset_t *signals,
+static int serve_doors(struct server *server, unsigned next, const sigset_t *signals,
 		       struct fault *f)
 {
 	void *door;
@@ -140,17 +167,24 @@ static int serve_doors(const struct server *server, unsigned next, const sigset_
 	if (ret)
 		return ret;
 	ret = serve_doors(server, next + 1, signals, f);
-	parts_doors[next].close(door);
+	if (parts_doors[next].close(door)) {
+		log_warning(NULL, "a client keeps the door '%s' open: left as it is",
+			    parts_doors[next].name);
+		server->in_use = true;
+	}
 	return ret;
 }
 
-static int serve_specs(const char *dir, const struct spec_list *specs, struct fault *f)
+static int serve_specs(const struct options *options, const struct spec_list *specs,
+		       struct fault *f)
 {
 	struct server server = {.specs = specs->items, .count = specs->count};
 	struct place place;
 	sigset_t signals;
-	int ret;
+	int ret = parse_access(options, &server, f);
 
+	if (ret)
+		return ret;
 	/* before the first thread starts: threads inherit the mask */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
@@ -158,7 +192,7 @@ static int serve_specs(const char *dir, const struct spec_list *specs, struct fa
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
-	ret = place_take(dir, &place, f);
+	ret = place_take(options->dir, &place, f);
 	if (ret)
 		return ret;
 	server.vdpa = place.vdpa;
@@ -166,7 +200,8 @@ static int serve_specs(const char *dir, const struct spec_list *specs, struct fa
 	ret = open_devices(&server, f);
 	if (!ret) {
 		ret = serve_doors(&server, 0, &signals, f);
-		close_devices(&server);
+		if (!server.in_use)
+			close_devices(&server);
 	}
 	place_leave(&place);
 	return ret;
@@ -190,7 +225,7 @@ static int run(int argc, char **argv)
 	if (!ret)
 		ret = collect_specs(&options, &specs, &f);
 	if (!ret)
-		ret = serve_specs(options.dir, &specs, &f);
+		ret = serve_specs(&options, &specs, &f);
 	spec_list_free(&specs);
 	free(room);
 	return ret ? complain(&f) : EXIT_OK;

@@ -100,11 +100,14 @@ def cases(t):
         (config("empty.conf"), "nothing to serve"),
         (config("long.conf"), "longer than"),
         # places
+        (device("blk,name=a,memory=1M", "--mode", "rw"), "--mode rw"),
+        (device("blk,name=a,memory=1M", "--mode", "1777"), "--mode 1777"),
+        (device("blk,name=a,memory=1M", "--group", "no such group"), "no such group"),
         (["serve", "--dir", "/proc/nowhere", "--device", "blk,name=a,memory=1M"], "/proc/nowhere"),
         (["serve", "--dir", "/proc", "--device", "blk,name=a,memory=1M"], "/proc/lock"),
         (["serve", "--dir", img, "--device", "blk,name=a,memory=1M"], "good.img"),
         (["serve", "--dir", "/tmp/" + "d" * 100, "--device", "blk,name=a,memory=1M"], "too long"),
-        (["serve", "--dir", t + "/odd", "--device", "blk,name=a,memory=1M"], "not a directory"),
+        (["serve", "--dir", t + "/odd", "--device", "blk,name=a,memory=1M"], "odd/vdpa"),
         (["serve", "--dir", t + "/odd2", "--device", "blk,name=a,memory=1M"], "not a socket"),
     ]
 
