@@ -32,8 +32,8 @@ static void rng_config_read(struct model *model, uint8_t *config)
 static void rng_handle(struct model *model, struct request *request)
 {
 	uint8_t bytes[256];
-	size_t size = request->chain.writable < sizeof(bytes) ? request->chain.writable
-							       : sizeof(bytes);
+	size_t size =
+		request->chain.writable < sizeof(bytes) ? request->chain.writable : sizeof(bytes);
 
 	if (getrandom(bytes, size, 0) != (ssize_t)size ||
 	    chain_write(&request->chain, 0, bytes, size) < 0)
@@ -58,8 +58,9 @@ static const struct model_ops rng_ops = {
 
 int main(int argc, char **argv)
 {
-	struct runner_options options = {.device = {.name = "rng", .queue_size = 64, .asids = 1,
-						    .suspend_timeout_ms = 1000}};
+	struct runner_options options = {
+		.device = {
+			.name = "rng", .queue_size = 64, .asids = 1, .suspend_timeout_ms = 1000}};
 	struct model rng = {&rng_ops};
 	struct fuse_door *door;
 	struct runner *runner;
@@ -75,7 +76,8 @@ int main(int argc, char **argv)
 	    fuse_door_new(argv[1], &(struct fuse_door_options){0}, &door, &why) < 0 ||
 	    fuse_door_add(door, "rng", runner, &(struct vdpa_options){0}, &why) < 0 ||
 	    fuse_door_start(door, &why) < 0)
-		return fprintf(stderr, "smallest_device: %s\n", why.code ? why.text : "name a DIR"), 1;
+		return fprintf(stderr, "smallest_device: %s\n", why.code ? why.text : "name a DIR"),
+		       1;
 	sigwait(&stop, &number);
 	fuse_door_stop(door);
 	fuse_door_free(door);
