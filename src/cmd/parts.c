@@ -8,6 +8,7 @@
 #include "backend/backends.h"
 #include "door/control.h"
 #include "door/fuse.h"
+#include "door/vhost_user.h"
 #include "host/runner.h"
 #include "model/models.h"
 #include "wire/vhost.h"
@@ -229,9 +230,69 @@ static int close_files(void *door)
 	return ret;
 }
 
+/* One vhost-user socket per device, beside the control socket; NULL where it is switched off. */
+struct sockets {
+	unsigned count;
+	struct vhost_user *doors[];
+};
+
+static int close_sockets(void *door)
+{
+	struct sockets *sockets = door;
+
+	for (unsigned i = 0; i < sockets->count; i++)
+		vhost_user_close(sockets->doors[i]);
+	free(sockets);
+	return 0;
+}
+
+static int open_socket(const struct server *server, unsigned i, struct vhost_user **door,
+		       struct fault *f)
+{
+	const struct device_spec *spec = &server->specs[i];
+	struct vhost_user_options options = {.path = spec->connect ? spec->connect : spec->socket,
+					     .client = spec->connect,
+					     .reconnect_ms = (uint32_t)spec->reconnect,
+					     .mode = server->mode,
+					     .gid = server->group};
+	const char *end = strrchr(server->control, '/');
+	char path[512];
+
+	if (spec->connect && spec->socket)
+		return fault(f, -EINVAL,
+			     "device '%s': socket= listens, connect= connects: give one",
+			     spec->name);
+	if (spec->socket && !strcmp(spec->socket, "off"))
+		return 0;
+	if (!options.path) {
+		snprintf(path, sizeof(path), "%.*s/%s.sock", (int)(end - server->control),
+			 server->control, spec->name);
+		options.path = path;
+	}
+	return vhost_user_open(&options, server->runners[i], door, f);
+}
+
+static int open_sockets(const struct server *server, void **door, struct fault *f)
+{
+	struct sockets *sockets =
+		calloc(1, sizeof(*sockets) + server->count * sizeof(struct vhost_user *));
+	int ret = 0;
+
+	if (!sockets)
+		return fault(f, -ENOMEM, "out of memory");
+	sockets->count = server->count;
+	for (unsigned i = 0; i < server->count && !ret; i++)
+		ret = open_socket(server, i, &sockets->doors[i], f);
+	if (ret)
+		close_sockets(sockets);
+	*door = sockets;
+	return ret;
+}
+
 /* In the order of opening: who asks the control socket finds the files there. */
 const struct door_part parts_doors[] = {
 	{"files", open_files, close_files},
+	{"sockets", open_sockets, close_sockets},
 	{"control", open_control, close_control},
 };
 const unsigned parts_door_count = sizeof(parts_doors) / sizeof(parts_doors[0]);

@@ -20,6 +20,8 @@ struct device_spec {
 	uint64_t queue_size, workers, asids, groups, suspend_timeout;
 	bool suspend, resume, event_idx, indirect, packed;
 	const char *uapi; /* "uvdpa" or "kernel" */
+	const char *socket, *connect; /* vhost-user: at most one; NULL, NULL: DIR/NAME.sock */
+	uint64_t reconnect;
 
 	/* Disks. */
 	uint64_t queues;

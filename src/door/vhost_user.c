@@ -249,6 +249,8 @@ int vhost_user_open(const struct vhost_user_options *options, struct runner *run
 	runner_unlock(runner);
 	door->client_mode = options->client;
 	door->reconnect_ms = options->reconnect_ms ? options->reconnect_ms : RECONNECT_MS;
+	door->mode = options->mode;
+	door->gid = options->gid;
 	door->listen_fd = -1;
 	door->path = strdup(options->path);
 	door->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "util/fault.h"
 
@@ -20,6 +21,8 @@ struct vhost_user_options {
 	const char *path;      /* of the socket */
 	bool client;	       /* connect to the front end, which listens, instead of listening */
 	uint32_t reconnect_ms; /* client: time between attempts; 0: one second */
+	mode_t mode;	       /* of the socket file; 0: what the umask leaves */
+	gid_t gid;	       /* its group, if mode is given; -1: ours */
 };
 
 /*

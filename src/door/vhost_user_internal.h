@@ -92,6 +92,8 @@ struct vhost_user {
 	char *path;
 	bool client_mode;
 	uint32_t reconnect_ms;
+	mode_t mode;
+	gid_t gid;
 	int listen_fd;
 	uint64_t socket_dev, socket_ino; /* of the socket file that we made */
 	int wake;			 /* eventfd: an answer is there, or stop */

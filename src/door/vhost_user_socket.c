@@ -72,6 +72,16 @@ static int replace(const char *path, struct fault *f)
 		     (int)who.pid);
 }
 
+/* Before anybody can connect: who may. */
+static int set_access(const struct vhost_user *door)
+{
+	if (!door->mode)
+		return 0;
+	if (door->gid != (gid_t)-1 && chown(door->path, (uid_t)-1, door->gid) < 0)
+		return -1;
+	return chmod(door->path, door->mode);
+}
+
 static int bind_and_listen(struct vhost_user *door, const struct sockaddr_un *at)
 {
 	struct stat st;
@@ -81,7 +91,8 @@ static int bind_and_listen(struct vhost_user *door, const struct sockaddr_un *at
 	if (door->listen_fd < 0)
 		return -errno;
 	if (bind(door->listen_fd, (const struct sockaddr *)at, sizeof(*at)) == 0 &&
-	    listen(door->listen_fd, 4) == 0 && lstat(door->path, &st) == 0) {
+	    set_access(door) == 0 && listen(door->listen_fd, 4) == 0 &&
+	    lstat(door->path, &st) == 0) {
 		door->socket_dev = st.st_dev;
 		door->socket_ino = st.st_ino;
 		return 0;
