@@ -1,9 +1,12 @@
 /* The fault wrapper: each kind of trouble, and stacked. */
+#include <unistd.h>
+
 #include "backend_support.h"
 
 static struct block *block;
 static struct block_channel *channel;
-static struct block_channel *volatile stuck; /* cannot be closed; kept in sight of the leak checker */
+static struct block_channel
+	*volatile stuck; /* cannot be closed; kept in sight of the leak checker */
 static uint8_t bytes[8192], other[8192];
 
 static void wrap(const struct block_fault_options *options)
@@ -157,6 +160,36 @@ static void stacked(void **state)
 	unwrap();
 }
 
+/* Around a backend that completes later: its fd is inside the wrapper's. */
+static void around_a_file(void **state)
+{
+	char path[] = "/tmp/uvdpa-fault-XXXXXX";
+	struct block_fault_options options = {.tear_every = 3, .delay_us = 100, .delay_every = 2};
+	int fd = mkstemp(path);
+	struct fault f = {0};
+	struct block *file;
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	if (block_file_open(&(struct block_file_options){.path = path}, &file, &f)) {
+		print_message("not tried around a file: %s\n", f.text);
+	} else {
+		assert_int_equal(block_fault_open(&options, file, &block, NULL), 0);
+		assert_int_equal(block_channel_open(block, 4, &channel, NULL), 0);
+		pattern(bytes, 4096, 1);
+		for (unsigned i = 1; i <= 12; i++)
+			assert_int_equal(job_run(channel, BLOCK_WRITE, i * 4096, bytes, 4096),
+					 i % 3 ? 0 : -EIO);
+		assert_int_equal(job_run(channel, BLOCK_READ, 2 * 4096, other, 8192), 0);
+		assert_memory_equal(other, bytes, 4096);
+		assert_memory_equal(other + 4096, bytes, 2048);
+		assert_true(all_zero(other + 4096 + 2048, 2048));
+		unwrap();
+	}
+	close(fd);
+	unlink(path);
+}
+
 /* As many at once as the channel is deep, again and again: the pool comes back. */
 static void reused(void **state)
 {
@@ -185,6 +218,7 @@ int main(void)
 		cmocka_unit_test(never_until_cancelled),
 		cmocka_unit_test(stubborn),
 		cmocka_unit_test(stacked),
+		cmocka_unit_test(around_a_file),
 		cmocka_unit_test(reused),
 	};
 

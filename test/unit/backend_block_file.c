@@ -1,7 +1,9 @@
 /* The file backend on real files: on disk, on a tmpfs (which lacks ZERO_RANGE), and on a full one.
  */
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -294,6 +296,76 @@ static void grown(void **state)
 	close_disk();
 }
 
+/* A block device over `path`; -1 if this process may not make one. It goes away when closed. */
+static int make_device(char *name, size_t size)
+{
+	struct loop_config config = {.block_size = 4096, .info.lo_flags = LO_FLAGS_AUTOCLEAR};
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), number, device;
+
+	if (control < 0)
+		return -1;
+	number = ioctl(control, LOOP_CTL_GET_FREE);
+	close(control);
+	snprintf(name, size, "/dev/loop%d", number);
+	device = open(name, O_RDWR | O_CLOEXEC);
+	config.fd = (uint32_t)open(path, O_RDWR | O_CLOEXEC);
+	if (device >= 0 && ioctl(device, LOOP_CONFIGURE, &config)) {
+		close(device);
+		device = -1;
+	}
+	close((int)config.fd);
+	return device;
+}
+
+static void use_device(const char *name, bool bypass)
+{
+	struct block_file_options options = {.path = name, .direct = bypass};
+	struct job job = {.request.unmap = true, .request.durable = true};
+	struct fault f = {0};
+
+	if (block_file_open(&options, &block, &f))
+		fail_msg("%s", f.text);
+	assert_int_equal(block->limits.size, SIZE);
+	assert_int_equal(block->limits.block_size, bypass ? 4096 : 512);
+	assert_int_equal(block->limits.physical_size, 4096);
+	assert_int_equal(block_channel_open(block, 4, &channel, NULL), 0);
+	pattern(bytes, SIZE, 7 + bypass);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, SIZE), 0);
+	assert_int_equal(job_run(channel, BLOCK_WRITE_ZEROES, 4096, NULL, 8192), 0);
+	memset(bytes + 4096, 0, 8192);
+	job_submit(channel, &job, BLOCK_WRITE_ZEROES, 65536, NULL, 65536);
+	assert_int_equal(job_wait(channel, &job, 60000), 0);
+	memset(bytes + 65536, 0, 65536);
+	if (!bypass) { /* less than the device's blocks */
+		assert_int_equal(job_run(channel, BLOCK_WRITE_ZEROES, 512, NULL, 512), 0);
+		memset(bytes + 512, 0, 512);
+		assert_int_equal(job_run(channel, BLOCK_DISCARD, SIZE - 512, NULL, 512), 0);
+	}
+	assert_int_equal(job_run(channel, BLOCK_DISCARD, SIZE - 8192, NULL, 8192), 0);
+	assert_int_equal(job_run(channel, BLOCK_FLUSH, 0, NULL, 0), 0);
+	assert_int_equal(job_run(channel, BLOCK_READ, 0, other, SIZE), 0);
+	assert_memory_equal(other, bytes, SIZE - 8192);
+	assert_int_equal(block_resize(block, 2 * SIZE, &f), -ENOSPC);
+	assert_non_null(strstr(f.text, "grow the device first"));
+	close_disk();
+}
+
+static void block_device(void **state)
+{
+	char name[32];
+	int device;
+
+	assert_int_equal(truncate(path, SIZE), 0);
+	device = make_device(name, sizeof(name));
+	if (device < 0) {
+		print_message("a block device not tried: cannot make one here\n");
+		return;
+	}
+	use_device(name, false);
+	use_device(name, true);
+	close(device);
+}
+
 /* On a full file system writes fail, and only they. Last: it leaves the mount namespace. */
 static void full(void **state)
 {
@@ -355,6 +427,7 @@ int main(void)
 		cmocka_unit_test(vanished_memory),
 		cmocka_unit_test(cancelled),
 		cmocka_unit_test(grown),
+		cmocka_unit_test(block_device),
 		cmocka_unit_test(full),
 	};
 	struct fault f = {0};

@@ -1,6 +1,11 @@
 /* Opening files: every way in which a path can be wrong, and growing. */
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend_support.h"
@@ -129,6 +134,56 @@ static void growing(void **state)
 	block_close(block);
 }
 
+/* As container runtimes do it: io_uring_setup fails with `error` from now on. */
+static int forbid_io_uring(int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = 4, .filter = code};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* In a process of its own, which leaves with 0 if opening was refused with good advice. */
+static int open_without_io_uring(int error)
+{
+	const char *path = path_of("disk", 1 << 20);
+	struct fault f = {0};
+	struct block *block;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (forbid_io_uring(error))
+			_exit(77);
+		if (open_file(path, false, false, &block, &f) != -error)
+			_exit(1);
+		_exit(strstr(f.text, "io_uring") && strstr(f.text, "container") ? 0 : 2);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void no_io_uring(void **state)
+{
+	int status = open_without_io_uring(EPERM);
+
+	if (status == 77) {
+		print_message("io_uring cannot be forbidden here\n");
+		return;
+	}
+	assert_int_equal(status, 0);
+	assert_int_equal(open_without_io_uring(ENOSYS), 0);
+}
+
 static int clean_up(void **state)
 {
 	static const char *const names[] = {"empty",   "odd",  "tiny",	 "pipe",
@@ -144,7 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wrong_paths), cmocka_unit_test(no_permission),
 		cmocka_unit_test(limits),      cmocka_unit_test(direct_needs_whole_blocks),
-		cmocka_unit_test(growing),
+		cmocka_unit_test(growing),     cmocka_unit_test(no_io_uring),
 	};
 	struct block *block;
 	struct fault f = {0};
