@@ -416,50 +416,46 @@ int space_translate(struct space *space, uint64_t iova, uint64_t size, enum spac
 	return (int)count;
 }
 
-int space_read(struct space *space, uint64_t iova, void *to, size_t size)
+/* Copies one stretch: into `to`, or, where that is NULL, from `from`. */
+static int copy_stretch(struct space *space, const struct place *place, uint8_t *to,
+			const uint8_t *from)
 {
-	uint8_t *bytes = to;
+	struct client_memory *memory = space->memory;
+	uint64_t size = place->segment.size;
 
-	while (size) {
+	if (!place->segment.host)
+		return to ? memory->ops->read(memory, place->uaddr, to, size)
+			  : memory->ops->write(memory, place->uaddr, from, size);
+	if (to)
+		memcpy(to, place->segment.host, size);
+	else
+		memcpy(place->segment.host, from, size);
+	return 0;
+}
+
+static int copy(struct space *space, uint64_t iova, uint8_t *to, const uint8_t *from, size_t size)
+{
+	for (size_t done = 0; done < size;) {
 		struct place place;
-		int r = locate(space, iova, size, SPACE_READ, &place);
+		int r = locate(space, iova + done, size - done, to ? SPACE_READ : SPACE_WRITE,
+			       &place);
 
+		if (r == 0)
+			r = copy_stretch(space, &place, to ? to + done : NULL,
+					 from ? from + done : NULL);
 		if (r < 0)
 			return r;
-		if (place.segment.host)
-			memcpy(bytes, place.segment.host, place.segment.size);
-		else
-			r = space->memory->ops->read(space->memory, place.uaddr, bytes,
-						     place.segment.size);
-		if (r < 0)
-			return r;
-		bytes += place.segment.size;
-		iova += place.segment.size;
-		size -= place.segment.size;
+		done += place.segment.size;
 	}
 	return 0;
 }
 
+int space_read(struct space *space, uint64_t iova, void *to, size_t size)
+{
+	return copy(space, iova, to, NULL, size);
+}
+
 int space_write(struct space *space, uint64_t iova, const void *from, size_t size)
 {
-	const uint8_t *bytes = from;
-
-	while (size) {
-		struct place place;
-		int r = locate(space, iova, size, SPACE_WRITE, &place);
-
-		if (r < 0)
-			return r;
-		if (place.segment.host)
-			memcpy(place.segment.host, bytes, place.segment.size);
-		else
-			r = space->memory->ops->write(space->memory, place.uaddr, bytes,
-						      place.segment.size);
-		if (r < 0)
-			return r;
-		bytes += place.segment.size;
-		iova += place.segment.size;
-		size -= place.segment.size;
-	}
-	return 0;
+	return copy(space, iova, NULL, from, size);
 }
