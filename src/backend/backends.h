@@ -18,7 +18,10 @@ struct block_file_options {
 int block_file_open(const struct block_file_options *options, struct block **block,
 		    struct fault *fault);
 
-/* Wraps `inner` (taken over, also on failure) with trouble. All off by default (zeroed options). */
+/*
+ * Wraps `inner` (taken over, also on failure) with trouble. All off by default (zeroed options).
+ * Every n-th means of one channel, that is of one queue since it was started.
+ */
 struct block_fault_options {
 	uint32_t delay_us;    /* every request completes this much later */
 	uint32_t delay_every; /* delay only every n-th request; 0 or 1: all */

@@ -7,6 +7,10 @@
  * batch to the kernel with one system call; poll() reaps. The channel's fd is
  * the ring's own: readable while completions wait.
  *
+ * Nothing here blocks the worker, which has to stay ready for a suspend (S10):
+ * a buffered write that may have to wait goes to the kernel's own threads, even
+ * if a plain pwrite would mostly be quicker.
+ *
  * A request takes one or more steps; its state is in request->backend[]:
  *
  *     TRANSFER  read or write. Short ones are repeated for the rest (PROGRESS
@@ -73,6 +77,7 @@ static const struct iovec zero_iov[ZERO_COUNT] = {Z4, Z4, Z4, Z4};
 #undef Z
 
 static void prepare(struct file_channel *ch, struct block_request *request);
+static void finish(struct file_channel *ch, struct block_request *request, int error);
 
 static struct file_block *file_of(const struct file_channel *ch)
 {
@@ -153,7 +158,10 @@ static void file_channel_close(struct block_channel *channel)
 {
 	struct file_channel *ch = (struct file_channel *)channel;
 
-	assert(!ch->waiting);
+	assert(!ch->waiting); /* the answer to a cancellation may still be there */
+	/* Rings end a while after they are closed; the file must not stay busy so long. */
+	if (ch->fixed)
+		io_uring_unregister_files(&ch->ring);
 	io_uring_queue_exit(&ch->ring);
 	free(ch);
 }
@@ -209,7 +217,10 @@ static void retry_waiting(struct file_channel *ch)
 	while (request) {
 		struct block_request *next = request->next;
 
-		prepare(ch, request);
+		if (ch->cancelling)
+			finish(ch, request, -ECANCELED);
+		else
+			prepare(ch, request);
 		request = next;
 	}
 }
