@@ -84,3 +84,25 @@ enum stamp_verdict stamp_judge(const struct stamp *expected, uint32_t low,
 		return STAMP_STALE;
 	return found->generation <= expected->generation ? STAMP_GOOD : STAMP_CORRUPT;
 }
+
+bool stamp_is_mixture(const struct stamp *expected, uint32_t low,
+		      const unsigned char sector[STAMP_SECTOR])
+{
+	unsigned char whole[STAMP_SECTOR];
+	bool explained[STAMP_SECTOR] = {false};
+	struct stamp stamp = *expected;
+	unsigned left = STAMP_SECTOR;
+
+	for (unsigned i = 0; i < 16 && stamp.generation >= low; i++, stamp.generation--) {
+		stamp_write(&stamp, whole);
+		for (unsigned b = 0; b < STAMP_SECTOR; b++) {
+			if (explained[b] || whole[b] != sector[b])
+				continue;
+			explained[b] = true;
+			left--;
+		}
+		if (!stamp.generation)
+			break;
+	}
+	return left == 0;
+}

@@ -5,6 +5,7 @@
 #ifndef UVDPA_CMD_STAMP_H
 #define UVDPA_CMD_STAMP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define STAMP_SECTOR 512
@@ -39,5 +40,13 @@ void stamp_poison(void *buf, uint32_t len);
  */
 enum stamp_verdict stamp_judge(const struct stamp *expected, uint32_t low,
 			       const unsigned char sector[STAMP_SECTOR], struct stamp *found);
+
+/*
+ * Whether every byte is that of some generation from `low` to expected->generation: what a read may
+ * see while the sector is being written, since neither virtio nor the page cache makes a sector
+ * change as one. Looks at 16 generations at most.
+ */
+bool stamp_is_mixture(const struct stamp *expected, uint32_t low,
+		      const unsigned char sector[STAMP_SECTOR]);
 
 #endif

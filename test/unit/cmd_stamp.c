@@ -67,12 +67,36 @@ static void nothing_there(void **state)
 	assert_string_equal(stamp_verdict_name(STAMP_UNFILLED), "not filled");
 }
 
+/* A sector that was being written while it was read has bytes of both generations. */
+static void torn(void **state)
+{
+	unsigned char old[STAMP_SECTOR], new[STAMP_SECTOR];
+	struct stamp stamp = expected, found;
+
+	stamp_write(&expected, new);
+	stamp.generation = expected.generation - 1;
+	stamp_write(&stamp, old);
+	for (unsigned cut = 33; cut < STAMP_SECTOR - 8; cut += 13) {
+		unsigned char mixed[STAMP_SECTOR];
+
+		memcpy(mixed, old, STAMP_SECTOR);
+		memcpy(mixed, new, cut);
+		assert_int_equal(stamp_judge(&expected, 4, mixed, &found), STAMP_CORRUPT);
+		assert_true(stamp_is_mixture(&expected, 4, mixed));
+		assert_false(stamp_is_mixture(&expected, 5, mixed)); /* the old one is no excuse */
+		mixed[cut] ^= 1;
+		mixed[cut - 1] ^= 1;
+		assert_false(stamp_is_mixture(&expected, 4, mixed));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(every_bit_counts),
 		cmocka_unit_test(nothing_there),
+		cmocka_unit_test(torn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
