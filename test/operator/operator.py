@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""operator: what operators do to disks in use, through real files and the real socket.
+
+    operator.py UVDPA LOAD
+
+LOAD keeps a disk busy and tells at the end whether all it saw was right.
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+UVDPA, LOAD = sys.argv[1:3]
+failures = []
+
+
+def expect(what, is_so, seen=""):
+    if not is_so:
+        failures.append("%s %s" % (what, seen))
+
+
+class Server:
+    """A server with some devices in a folder of its own."""
+
+    def __init__(self, folder, *devices):
+        self.dir = folder
+        self.log = open(folder + ".log", "w+")
+        words = [word for device in devices for word in ("--device", device)]
+        self.process = subprocess.Popen([UVDPA, "serve", "--dir", folder] + words, stderr=self.log)
+        while self.process.poll() is None and "serving" not in self.text():
+            pass
+
+    def text(self):
+        with open(self.log.name) as f:
+            return f.read()
+
+    def run(self, *words):
+        return subprocess.run([UVDPA] + list(words) + ["--dir", self.dir], capture_output=True,
+                              text=True, timeout=120)
+
+    def device(self, name):
+        done = self.run("status", name, "--json")
+        return json.loads(done.stdout)["devices"][0] if done.returncode == 0 else {}
+
+    def load(self, name):
+        load = subprocess.Popen([LOAD, self.dir + "/vdpa/" + name], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True)
+        line = load.stdout.readline()
+        expect("load of " + name, line == "ready\n", line)
+        return load
+
+    def requests(self, name):
+        return sum(queue["requests"] for queue in self.device(name)["queues"])
+
+    def wait_for_requests(self, name, count):
+        goal = self.requests(name) + count
+        while self.requests(name) < goal:
+            pass
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+def finish(load):
+    """Ends a load and returns its last line."""
+    output = load.communicate(timeout=120)[0]
+    return output.splitlines()[-1] if output else "nothing, exit code %d" % load.returncode
+
+
+def suspended_under_load(server):
+    """Held by the operator nothing moves; afterwards nothing was lost."""
+    load = server.load("disk")
+    for _ in range(20):
+        done = server.run("suspend", "disk")
+        expect("suspend", done.returncode == 0, done.stderr)
+        before = server.device("disk")
+        expect("state", before["state"] == "SUSPENDED" and before["holders"] == ["operator"], before)
+        expect("client", "pid %d" % load.pid in str(before["client"]) or before["client"], before)
+        expect("in flight", all(q["in_flight"] == 0 for q in before["queues"]), before)
+        expect("still", server.device("disk")["queues"] == before["queues"], before)
+        expect("resume", server.run("resume", "disk").returncode == 0)
+        server.wait_for_requests("disk", 100)
+    last = finish(load)
+    expect("load", last.startswith("clean "), last)
+
+
+def deadline(server):
+    """A backend that keeps requests: exit 3, and the device runs on."""
+    load = server.load("stuck")
+    server.wait_for_requests("stuck", 300)
+    done = server.run("suspend", "stuck", "--timeout", "50")
+    expect("suspend in vain", done.returncode == 3, "exit code %d" % done.returncode)
+    expect("suspend in vain", "stand still" in done.stderr, done.stderr)
+    device = server.device("stuck")
+    expect("runs on", device["state"] == "RUNNING" and not device["holders"], device)
+    load.kill()
+    load.wait()
+    load.stdin.close()
+    while server.device("stuck")["client"]:
+        pass
+    expect("released", server.device("stuck")["state"] == "RESET", server.device("stuck"))
+
+
+def second_client(server):
+    """One opener at a time, and a killed one makes room."""
+    load = server.load("disk")
+    second = subprocess.run([LOAD, server.dir + "/vdpa/disk"], stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True)
+    expect("second client", second.returncode == 1 and "open" in second.stdout, second.stdout)
+    load.kill()
+    load.wait()
+    load.stdin.close()
+    last = finish(server.load("disk"))
+    expect("after a killed client", last.startswith("clean "), last)
+
+
+def hold_before_client(server):
+    """A hold taken before a driver comes keeps its device from running (S14)."""
+    expect("suspend", server.run("suspend", "disk").returncode == 0)
+    load = subprocess.Popen([LOAD, server.dir + "/vdpa/disk"], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, text=True)
+    while server.device("disk")["state"] != "SUSPENDED":
+        pass
+    expect("held", server.requests("disk") == server.requests("disk"))
+    expect("resume", server.run("resume", "disk").returncode == 0)
+    expect("load", load.stdout.readline() == "ready\n")
+    last = finish(load)
+    expect("load", last.startswith("clean "), last)
+
+
+def operators_reset(server):
+    """The driver is told that it has to reset; the reason is in the status."""
+    load = server.load("disk")
+    done = server.run("reset", "disk")
+    expect("reset", done.returncode == 0, done.stderr)
+    device = server.device("disk")
+    expect("broken", device["state"] == "BROKEN" and device["broken"], device)
+    expect("NEEDS_RESET", device["status"] & 0x40, device)
+    load.kill()
+    load.wait()
+    load.stdin.close()
+    last = finish(server.load("disk"))
+    expect("after the reset", last.startswith("clean "), last)
+
+
+def resize(server):
+    load = server.load("disk")
+    expect("resize", server.run("resize", "disk", "32M").returncode == 0)
+    expect("capacity", server.device("disk")["capacity"] == 32 << 20)
+    expect("suspend", server.run("suspend", "disk").returncode == 0)
+    expect("resize held", server.run("resize", "disk", "64M").returncode == 0)
+    expect("capacity held", server.device("disk")["capacity"] == 32 << 20, server.device("disk"))
+    expect("resume", server.run("resume", "disk").returncode == 0)
+    expect("capacity", server.device("disk")["capacity"] == 64 << 20)
+    last = finish(load)
+    expect("load", last.startswith("clean "), last)
+
+
+def end_under_load(server):
+    """SIGTERM with clients at work, one of them on a backend that keeps requests."""
+    loads = [server.load("disk"), server.load("stuck")]
+    expect("SIGTERM", server.stop() == 0, "exit code %s" % server.process.returncode)
+    expect("the mount", not os.path.ismount(server.dir + "/vdpa"), "stays")
+    for load in loads:
+        load.kill()
+        load.wait()
+
+
+def run_all(server):
+    if server.process.poll() is not None:
+        print("no usable /dev/fuse: " + server.text().strip())
+        return 77
+    for case in (suspended_under_load, deadline, second_client, hold_before_client,
+                 operators_reset, resize, end_under_load):
+        count = len(failures)
+        case(server)
+        print("%-4s %s" % ("ok" if len(failures) == count else "FAIL", case.__name__), flush=True)
+    return 1 if failures else 0
+
+
+def main():
+    with tempfile.TemporaryDirectory() as t:
+        with open(t + "/disk.img", "w") as f:
+            f.truncate(16 << 20)
+        server = Server(t + "/s", "blk,name=disk,file=%s/disk.img" % t,
+                        "blk,name=stuck,memory=16M,fault.never-every=100,suspend-timeout=2000")
+        try:
+            code = run_all(server)
+        finally:
+            if server.process.poll() is None:
+                server.process.kill()
+                server.process.wait()
+                subprocess.run(["umount", "-l", t + "/s/vdpa"], stderr=subprocess.DEVNULL)
+        for line in failures:
+            print(line)
+        if failures:
+            print(server.text())
+        return code
+
+
+sys.exit(main())
