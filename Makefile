@@ -6,7 +6,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 CHECK ?=
 
-.PHONY: help deps build unit check asan tsan format install clean
+FUZZ_SECONDS ?= 60
+
+.PHONY: help deps build unit check asan tsan fuzz format install clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +34,9 @@ asan: ## the suites under the address and undefined-behaviour sanitizers
 
 tsan: ## the suites under the thread sanitizer
 	@tools/check --only tsan $(CHECK)
+
+fuzz: ## the fuzz targets under the sanitizers, FUZZ_SECONDS (60) each; needs clang
+	@tools/fuzz $(FUZZ_SECONDS)
 
 format: ## clang-format over all C sources
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
