@@ -55,7 +55,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	/* Messages are small and wanted in memory. */
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-	conn->max_write = 4096;
+	/* Two pages: of one, the kernel would split a message that lies across a page boundary. */
+	conn->max_write = 2 * (unsigned)sysconf(_SC_PAGESIZE);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

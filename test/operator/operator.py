@@ -5,14 +5,18 @@
 
 LOAD keeps a disk busy and tells at the end whether all it saw was right.
 """
+import fcntl
 import json
+import mmap
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 
 UVDPA, LOAD = sys.argv[1:3]
+VHOST_SET_OWNER = 0xaf01
 failures = []
 
 
@@ -104,6 +108,23 @@ def deadline(server):
     expect("released", server.device("stuck")["state"] == "RESET", server.device("stuck"))
 
 
+def message_across_pages(server):
+    """An IOTLB message arrives whole wherever it lies in its sender's memory."""
+    room = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    fd = os.open(server.dir + "/vdpa/disk", os.O_RDWR)
+    fcntl.ioctl(fd, VHOST_SET_OWNER)
+    for before in range(1, 72):
+        at = mmap.PAGESIZE - before
+        message = struct.pack("=II QQQ BB", 1, 0, before << 12, 4096, 1 << 30, 3, 2)
+        room[at:at + 72] = message.ljust(72, b"\0")
+        try:
+            written = os.write(fd, memoryview(room)[at:at + 72])
+        except OSError as e:
+            written = e
+        expect("a message with %d bytes in the first page" % before, written == 72, written)
+    os.close(fd)
+
+
 def second_client(server):
     """One opener at a time, and a killed one makes room."""
     load = server.load("disk")
@@ -173,8 +194,8 @@ def run_all(server):
     if server.process.poll() is not None:
         print("no usable /dev/fuse: " + server.text().strip())
         return 77
-    for case in (suspended_under_load, deadline, second_client, hold_before_client,
-                 operators_reset, resize, end_under_load):
+    for case in (suspended_under_load, deadline, message_across_pages, second_client,
+                 hold_before_client, operators_reset, resize, end_under_load):
         count = len(failures)
         case(server)
         print("%-4s %s" % ("ok" if len(failures) == count else "FAIL", case.__name__), flush=True)
