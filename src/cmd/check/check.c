@@ -1,0 +1,39 @@
+/* The verb: words, list, run. */
+#include "cmd/check/check.h"
+
+#include "cmd/check/options.h"
+#include "cmd/check/report.h"
+#include "cmd/check/run.h"
+#include "cmd/check/target.h"
+
+void check_help(FILE *to)
+{
+	check_options_usage(to);
+}
+
+int check_main(int argc, char **argv)
+{
+	struct check_options options;
+	struct target targets[2] = {0};
+	struct check_sum sum;
+	struct fault f = {0};
+	int r;
+
+	if (check_options_parse(&options, argc, argv, &f) < 0) {
+		fprintf(stderr, "uvdpa: %s\n", f.text);
+		return 2;
+	}
+	if (options.help || options.list) {
+		if (options.help)
+			check_options_usage(stdout);
+		else
+			report_list(&options);
+		return 0;
+	}
+	for (unsigned i = 0; i < options.target_count; i++)
+		targets[i].name = options.targets[i];
+	r = check_run(&options, targets, &sum, &f);
+	if (r == 2)
+		fprintf(stderr, "uvdpa: check: %s\n", f.text);
+	return r;
+}

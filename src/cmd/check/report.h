@@ -1,0 +1,17 @@
+/*
+ * Telling what came out: TAP 14, a table for people, or JSON. All write to stdout, one case at a
+ * time, so that a run that is broken off has told what it knew.
+ */
+#ifndef UVDPA_CMD_CHECK_REPORT_H
+#define UVDPA_CMD_CHECK_REPORT_H
+
+#include "cmd/check/run.h"
+
+void report_begin(const struct check *c, unsigned count);
+void report_case(const struct check *c);
+void report_end(const struct check *c, const struct check_sum *sum);
+
+/* --list, in the options' format. */
+void report_list(const struct check_options *options);
+
+#endif

@@ -1,0 +1,197 @@
+/* Setting up the device of a case. */
+#include "cmd/check/rig.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "cmd/check/target.h"
+#include "wire/vhost.h"
+
+#include <linux/virtio_blk.h>
+#include <linux/virtio_net.h>
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+#define ARENA (2u << 20)
+
+/* Only what the load knows how to live with. */
+#define WANTED_BLK                                                                             \
+	(BIT(VIRTIO_BLK_F_SIZE_MAX) | BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) | \
+	 BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_RO) | BIT(VIRTIO_BLK_F_MQ) |               \
+	 BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES))
+#define WANTED_NET                                                                      \
+	(BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_CTRL_VQ) | \
+	 BIT(VIRTIO_NET_F_CTRL_MAC_ADDR))
+#define WANTED_RING (BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC))
+
+static uint64_t wanted(const struct rig *rig)
+{
+	uint64_t kind = rig->facts->device_id == VIRTIO_ID_NET ? WANTED_NET : WANTED_BLK;
+
+	return (kind | WANTED_RING) & ~rig->options.features_off;
+}
+
+static void make_memory(struct rig *rig)
+{
+	struct uvdpa_error error = {0};
+	const struct uvdpa_memory_options options = {
+		.size = ARENA,
+		.kind = rig->options.private_memory ? UVDPA_MEMORY_PRIVATE : UVDPA_MEMORY_SHARED,
+	};
+
+	if (uvdpa_memory_new(&options, &rig->memory, &error) < 0)
+		skip(rig->c, "no memory for the rings: %s", error.text);
+}
+
+void rig_negotiate(struct rig *rig)
+{
+	struct uvdpa_error error = {0};
+
+	doing(rig->c, "negotiating");
+	if (uvdpa_driver_negotiate(rig->drv, wanted(rig), &rig->features, &error) < 0)
+		broken(rig->c, "the device accepts a subset of its features", "%s", error.text);
+	doing(rig->c, "mapping memory");
+	if (uvdpa_driver_map(rig->drv, rig->memory, 0, &error) < 0)
+		broken(rig->c, "memory can be mapped", "%s", error.text);
+	uvdpa_set_config_call(rig->drv, rig->config_call);
+}
+
+static void make_queues(struct rig *rig)
+{
+	struct uvdpa_error error = {0};
+	uint16_t size = rig->options.size ? rig->options.size : 64;
+
+	if (rig->facts->ring_max && size > rig->facts->ring_max)
+		size = rig->facts->ring_max;
+	rig->queues = rig->facts->device_id == VIRTIO_ID_NET ? (rig->options.cvq ? 3 : 2) : 1;
+	rig->work = rig->facts->device_id == VIRTIO_ID_NET ? 1 : 0;
+	for (unsigned i = 0; i < rig->queues; i++) {
+		const struct uvdpa_queue_options options = {
+			.size = size,
+			.base = rig->options.base,
+			.indirect = rig->options.indirect ? 16 : 0,
+			.features = rig->features,
+		};
+
+		if (uvdpa_queue_new(rig->memory, &options, &rig->queue[i], &error) < 0)
+			skip(rig->c, "no queue: %s", error.text);
+	}
+}
+
+static void attach(struct rig *rig)
+{
+	struct uvdpa_error error = {0};
+
+	for (unsigned i = 0; i < rig->queues; i++) {
+		doing(rig->c, "setting up queue %u", i);
+		if (uvdpa_driver_attach(rig->drv, i, rig->queue[i],
+					uvdpa_queue_position(rig->queue[i]), &error) < 0)
+			broken(rig->c, "a queue can be set up", "%s", error.text);
+	}
+}
+
+void rig_start(struct rig *rig)
+{
+	struct uvdpa_error error = {0};
+
+	attach(rig);
+	doing(rig->c, "DRIVER_OK");
+	if (uvdpa_driver_driver_ok(rig->drv, &error) < 0)
+		broken(rig->c, "the device takes DRIVER_OK", "%s", error.text);
+}
+
+void rig_set_up(struct check *c, struct rig *rig, const struct rig_options *options)
+{
+	memset(rig, 0, sizeof(*rig));
+	rig->c = c;
+	rig->options = *options;
+	rig->facts = &c->facts[options->which];
+	rig->config_call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rig->drv = check_open_flags(c, options->which, 0);
+	make_memory(rig);
+	rig_negotiate(rig);
+	if (options->no_queues)
+		return;
+	make_queues(rig);
+	load_new(rig);
+	if (options->no_driver_ok)
+		attach(rig);
+	else
+		rig_start(rig);
+	doing(c, "after the set-up");
+}
+
+void rig_kick(struct rig *rig)
+{
+	for (unsigned i = 0; i < rig->queues; i++)
+		uvdpa_queue_kick_always(rig->queue[i]);
+}
+
+void rig_suspend(struct rig *rig)
+{
+	int r;
+
+	doing(rig->c, "SUSPEND");
+	r = uvdpa_suspend(rig->drv);
+	doing(rig->c, "after SUSPEND");
+	if (r < 0)
+		broken(rig->c, "SUSPEND answers 0 (S1)", "%s", answer(r));
+}
+
+void rig_resume(struct rig *rig)
+{
+	int r;
+
+	doing(rig->c, "RESUME");
+	r = uvdpa_resume(rig->drv);
+	doing(rig->c, "after RESUME");
+	if (r < 0)
+		broken(rig->c, "RESUME answers 0 (S1)", "%s", answer(r));
+}
+
+uint32_t rig_base(struct rig *rig, unsigned queue)
+{
+	uint32_t base = 0;
+	int r = uvdpa_get_vring_base(rig->drv, queue, &base);
+
+	if (r < 0)
+		broken(rig->c, "GET_VRING_BASE answers 0", "%s for queue %u", answer(r), queue);
+	return base;
+}
+
+void rig_reset(struct rig *rig)
+{
+	int r;
+
+	doing(rig->c, "SET_STATUS 0");
+	r = uvdpa_driver_reset(rig->drv);
+	if (r < 0)
+		broken(rig->c, "SET_STATUS 0 answers 0", "%s", answer(r));
+	doing(rig->c, "after SET_STATUS 0");
+}
+
+uint16_t rig_used(struct rig *rig, unsigned queue)
+{
+	return uvdpa_queue_position(rig->queue[queue]);
+}
+
+void rig_set_running(struct check *c, struct rig *rig)
+{
+	rig_set_up(c, rig, &(struct rig_options){0});
+	load_must_run(rig, 5, "before SUSPEND");
+}
+
+void rig_set_suspended(struct check *c, struct rig *rig)
+{
+	rig_set_running(c, rig);
+	rig_suspend(rig);
+}
+
+int rig_same_addr(struct rig *rig, unsigned queue)
+{
+	struct uvdpa_queue_areas a;
+
+	uvdpa_queue_areas(rig->queue[queue], &a);
+	return uvdpa_set_vring_addr(rig->drv, queue, 0, a.desc_iova, a.avail_iova, a.used_iova, 0);
+}

@@ -1,0 +1,132 @@
+/*
+ * A rig: the device of a case, set up and running, with queues in one arena and a load on them.
+ *
+ *	struct rig rig;
+ *
+ *	rig_set_up(c, &rig, &(struct rig_options){0});	 ... DRIVER_OK, kicked once
+ *	load_post(&rig, 8);				 ... 8 requests are in the ring
+ *	rig_kick(&rig);
+ *	load_settle(&rig, 2000);			 ... all done, or not within 2 s
+ *
+ * What cannot be set up is broken (set-up is what every driver does). Each request is checked when
+ * it is collected: done once, its status and its bytes, and the canaries around its buffers.
+ *
+ * The load of a block device is reads of its first blocks, whose contents are learnt once and
+ *compared ever after, or with --scratch, where a case asks for it, writes. That of a network device
+ *is broadcast frames of an experimental ethertype, each with its number, into queue 1, with as many
+ *buffers in queue 0.
+ */
+#ifndef UVDPA_CMD_CHECK_RIG_H
+#define UVDPA_CMD_CHECK_RIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "uvdpa/driver.h"
+
+#include "cmd/check/verdict.h"
+
+#define RIG_MAX_QUEUES 3
+#define LOAD_SLOTS     256 /* requests in flight at most */
+
+struct rig_options {
+	unsigned which; /* of the TARGETs */
+	uint16_t size;	/* entries of a queue; 0: 64, or the device's maximum if that is less */
+	uint16_t base;	/* where the rings begin */
+	uint64_t features_off; /* do not negotiate these */
+	bool indirect;	       /* requests as indirect chains */
+	bool scattered;	       /* requests in as many pieces as the device takes, up to 8 */
+	bool no_driver_ok;     /* stop before DRIVER_OK */
+	bool no_queues;	       /* negotiate and map only */
+	bool writes;	       /* block: write instead of read (--scratch) */
+	bool cvq;	       /* network: the control queue, too */
+	bool private_memory;   /* private anonymous memory */
+};
+
+/* One request and its buffers in the arena. */
+struct load_slot {
+	uint8_t *out;	 /* what the device reads: block header, or the frame */
+	uint8_t *in;	 /* what it writes: block data and status, or the received frame */
+	uint64_t serial; /* number of the request, from 1 */
+	uint64_t sector;
+	bool busy;
+};
+
+struct load {
+	struct load_slot slots[LOAD_SLOTS], rx[LOAD_SLOTS];
+	uint32_t length;	/* bytes of data in one request */
+	uint64_t posted;	/* requests put into the ring */
+	uint64_t done;		/* and completed */
+	uint64_t received;	/* network: frames that came back */
+	uint64_t last_received; /* number of the last of them */
+	uint64_t serial;
+	uint8_t *known; /* block: contents of the first blocks */
+	uint8_t known_set[64];
+	unsigned blocks;
+};
+
+struct rig {
+	struct check *c;
+	const struct facts *facts;
+	struct rig_options options;
+	struct uvdpa_driver *drv;
+	struct uvdpa_memory *memory;
+	uint64_t features;
+	unsigned queues; /* attached */
+	unsigned work;	 /* the queue whose completions count: 0, network 1 */
+	struct uvdpa_queue *queue[RIG_MAX_QUEUES];
+	int config_call; /* eventfd, bound as the config call */
+	struct load load;
+};
+
+void rig_set_up(struct check *c, struct rig *rig, const struct rig_options *options);
+/* With default options and a few requests done; and then suspended. */
+void rig_set_running(struct check *c, struct rig *rig);
+void rig_set_suspended(struct check *c, struct rig *rig);
+/* SET_VRING_ADDR with the addresses that the queue has already. */
+int rig_same_addr(struct rig *rig, unsigned queue);
+/* Attaches the queues at their positions and sets DRIVER_OK: again, after a reset or to another
+ * device. */
+void rig_start(struct rig *rig);
+/* Writes all kick eventfds once. */
+void rig_kick(struct rig *rig);
+/* The raw calls, whose success is taken for granted: broken() if they fail. */
+void rig_suspend(struct rig *rig);
+void rig_resume(struct rig *rig);
+uint32_t rig_base(struct rig *rig, unsigned queue);
+/* Memory and queues of the rig mapped and attached anew after status 0. */
+void rig_reset(struct rig *rig);
+/* Negotiates and maps again, for rig_start(). */
+void rig_negotiate(struct rig *rig);
+/* used->idx as it is in memory. */
+uint16_t rig_used(struct rig *rig, unsigned queue);
+
+/* Load. ------------------------------------------------------------------------------------ */
+
+void load_new(struct rig *rig);
+/* How many requests the rings still have room for. */
+unsigned load_room(struct rig *rig);
+/* Puts up to n requests into the ring and shows them; returns how many went in. No kick. */
+unsigned load_post(struct rig *rig, unsigned n);
+/* Fills the rings. Returns how many went in. */
+unsigned load_fill(struct rig *rig);
+/* Collects and checks what is done, now; returns how many. */
+unsigned load_collect(struct rig *rig);
+/* Collects until all is done. 0, or -ETIMEDOUT. */
+int load_settle(struct rig *rig, unsigned milliseconds);
+/* post, kick, settle. */
+int load_run(struct rig *rig, unsigned n, unsigned milliseconds);
+/* The same, and broken() if it is not done in time. `when`: "after resume". */
+void load_must_run(struct rig *rig, unsigned n, const char *when);
+/* Everything posted is done (collected or not) within the patience of a case, or broken(). */
+void load_must_settle(struct rig *rig, const char *when);
+/* Ends with broken() if a canary around or between buffers has changed. */
+void load_check_canaries(struct rig *rig);
+
+/* How long something that has to happen may take, ms: generous, since machines are busy. */
+#define PATIENCE 4000
+/* How long to watch that something does not happen, us. */
+#define WATCH_US 30000
+
+#endif

@@ -1,0 +1,262 @@
+/*
+ * Cases in processes.
+ *
+ * The case's process leads a process group, so that what it forks ends with it, and dies with its
+ * parent. Its outcome lies in shared memory: what it has written is there however it ends. A
+ * process that does not end by its deadline is killed; one that does not even end then (stuck in
+ * the device's ioctl, uninterruptible) is left behind, and the rest of the cases are skipped: the
+ * device has no second user.
+ */
+#include "cmd/check/run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmd/check/case.h"
+#include "cmd/check/report.h"
+
+/* After SIGKILL: how long until a process counts as stuck. */
+#define STUCK_MS 3000
+
+struct shared {
+	struct outcome out;
+	struct facts facts[2];
+};
+
+_Noreturn static void be_child(struct check *c, void (*body)(struct check *c))
+{
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	body(c);
+	kept(c);
+}
+
+/* Whether the process ends within the time; its status if so. */
+static bool wait_for(pid_t pid, int milliseconds, int *status)
+{
+	int64_t end = check_now() + (int64_t)milliseconds * 1000000;
+	struct pollfd p = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+
+	if (p.fd >= 0) {
+		while (poll(&p, 1, (int)((end - check_now()) / 1000000) + 1) < 0 &&
+		       errno == EINTR && check_now() < end)
+			;
+		close(p.fd);
+		end = 0;
+	}
+	for (;;) {
+		if (waitpid(pid, status, WNOHANG) == pid)
+			return true;
+		if (check_now() > end)
+			return false;
+		check_sleep(500);
+	}
+}
+
+static void judge_hang(struct outcome *out, unsigned deadline)
+{
+	out->verdict = VERDICT_BROKEN;
+	snprintf(out->expected, sizeof(out->expected), "the device answers (S10)");
+	snprintf(out->seen, sizeof(out->seen), "no answer within %u s: %s", deadline, out->doing);
+}
+
+static void judge_death(struct outcome *out, int status)
+{
+	if (WIFEXITED(status) && out->verdict != VERDICT_NONE)
+		return;
+	out->verdict = VERDICT_BROKEN;
+	snprintf(out->expected, sizeof(out->expected), "the checker lives through the case");
+	if (WIFSIGNALED(status))
+		snprintf(out->seen, sizeof(out->seen), "its process died of signal %d (%s): %s",
+			 WTERMSIG(status), strsignal(WTERMSIG(status)), out->doing);
+	else
+		snprintf(out->seen, sizeof(out->seen), "its process ended with status %d: %s",
+			 WEXITSTATUS(status), out->doing);
+}
+
+bool check_isolate(struct check *c, void (*body)(struct check *c), unsigned deadline)
+{
+	int64_t begin = check_now();
+	int status = 0;
+	bool ended;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0) {
+		c->out->verdict = VERDICT_SKIPPED;
+		snprintf(c->out->seen, sizeof(c->out->seen), "cannot fork: %s", strerror(errno));
+		return true;
+	}
+	if (pid == 0)
+		be_child(c, body);
+	ended = wait_for(pid, (int)deadline * 1000, &status);
+	if (ended) {
+		judge_death(c->out, status);
+	} else {
+		judge_hang(c->out, deadline);
+		kill(-pid, SIGKILL);
+		kill(pid, SIGKILL);
+		ended = wait_for(pid, STUCK_MS, &status);
+	}
+	kill(-pid, SIGKILL); /* what the case has forked */
+	c->out->ns = check_now() - begin;
+	return ended;
+}
+
+static void probe_first(struct check *c)
+{
+	target_probe(c, &c->targets[0], &c->facts[0]);
+}
+
+static void probe_second(struct check *c)
+{
+	/* the rig of a probe is that of the device whose facts come first */
+	struct check other = *c;
+
+	other.targets = &c->targets[1];
+	other.facts = &c->facts[1];
+	target_probe(&other, &c->targets[1], &c->facts[1]);
+}
+
+/* A body needs a case for its class. */
+static const struct check_case probe_case = {
+	.id = "probe", .group = "probe", .clause = "", .what = "asking the device", .class = 'M'};
+
+static int probe(struct check *c, struct shared *s, struct fault *f)
+{
+	for (unsigned i = 0; i < c->options->target_count; i++) {
+		const char *name = c->targets[i].name;
+
+		memset(&s->out, 0, sizeof(s->out));
+		c->kase = &probe_case;
+		if (!check_isolate(c, i ? probe_second : probe_first, c->options->deadline) ||
+		    (s->out.verdict == VERDICT_BROKEN && s->facts[i].device_id == 0))
+			return fault(f, -EIO, "%s: cannot be tried: expected that %s; %s", name,
+				     s->out.expected, s->out.seen);
+		if (s->facts[i].trouble[0])
+			return fault(f, -EIO, "%s", s->facts[i].trouble);
+		if (s->facts[i].device_id == 0)
+			return fault(f, -EIO, "%s: a device of id 0, which is none", name);
+	}
+	return 0;
+}
+
+static void run_body(struct check *c)
+{
+	c->kase->run(c);
+}
+
+static uint64_t seed_of(uint64_t seed, const char *id)
+{
+	for (; *id; id++)
+		seed = (seed ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
+	return seed;
+}
+
+/* One case, from its needs to its report. False: the device is stuck. */
+static bool run_case(struct check *c, const struct check_case *kase, struct check_sum *sum)
+{
+	const char *why = target_lacks(c, kase->needs);
+	bool alive = true;
+
+	memset(c->out, 0, sizeof(*c->out));
+	c->kase = kase;
+	c->random = seed_of(c->options->seed, kase->id);
+	if (why) {
+		c->out->verdict = VERDICT_SKIPPED;
+		snprintf(c->out->seen, sizeof(c->out->seen), "%s", why);
+	} else {
+		alive = check_isolate(c, run_body, c->options->deadline + c->options->seconds);
+	}
+	sum->kept += c->out->verdict == VERDICT_KEPT;
+	sum->broken += c->out->verdict == VERDICT_BROKEN;
+	sum->skipped += c->out->verdict == VERDICT_SKIPPED;
+	sum->noted += c->out->verdict == VERDICT_KEPT && c->out->notes[0];
+	report_case(c);
+	return alive;
+}
+
+static void skip_rest(struct check *c, const struct check_case *kase, const char *stuck,
+		      struct check_sum *sum)
+{
+	memset(c->out, 0, sizeof(*c->out));
+	c->kase = kase;
+	c->out->verdict = VERDICT_SKIPPED;
+	snprintf(c->out->seen, sizeof(c->out->seen), "the device is stuck since case %s", stuck);
+	sum->skipped++;
+	report_case(c);
+}
+
+static void run_all(struct check *c, struct check_sum *sum)
+{
+	const struct check_case *cases;
+	const char *stuck = NULL;
+	size_t count;
+
+	cases = cases_all(&count);
+	for (size_t i = 0; i < count; i++) {
+		if (!check_options_selects(c->options, &cases[i]))
+			continue;
+		if (stuck)
+			skip_rest(c, &cases[i], stuck, sum);
+		else if (!run_case(c, &cases[i], sum))
+			stuck = cases[i].id;
+	}
+}
+
+static unsigned count_selected(const struct check_options *options)
+{
+	const struct check_case *cases;
+	unsigned n = 0;
+	size_t count;
+
+	cases = cases_all(&count);
+	for (size_t i = 0; i < count; i++)
+		n += check_options_selects(options, &cases[i]);
+	return n;
+}
+
+int check_run(const struct check_options *options, const struct target *targets,
+	      struct check_sum *sum, struct fault *f)
+{
+	struct shared *s =
+		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int64_t begin = check_now();
+	struct check c = {.options = options, .targets = targets};
+	int r;
+
+	memset(sum, 0, sizeof(*sum));
+	if (s == MAP_FAILED) {
+		fault(f, -errno, "check: no memory: %s", strerror(errno));
+		return 2;
+	}
+	c.out = &s->out;
+	c.facts = s->facts;
+	r = probe(&c, s, f);
+	if (r == 0) {
+		report_begin(&c, count_selected(options));
+		run_all(&c, sum);
+		sum->ns = check_now() - begin;
+		report_end(&c, sum);
+	}
+	munmap(s, sizeof(*s));
+	if (r < 0)
+		return 2;
+	if (sum->broken)
+		return 1;
+	if (sum->kept == 0) {
+		fault(f, -ENOTSUP, "%s: no case could run: see the reasons above", targets[0].name);
+		return 2;
+	}
+	return 0;
+}

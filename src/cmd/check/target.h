@@ -1,0 +1,54 @@
+/*
+ * A TARGET: how it is opened, and what is known of it.
+ *
+ * Facts are gathered once, in a process of their own, before any case runs: a device that hangs
+ * when it is only asked who it is must not hang the checker.
+ */
+#ifndef UVDPA_CMD_CHECK_TARGET_H
+#define UVDPA_CMD_CHECK_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "uvdpa/driver.h"
+
+struct check;
+
+/* How a device is reached. `open` is called in the process of a case, many times. */
+struct target {
+	const char *name; /* the path, for messages and reproduction */
+	/* As uvdpa_driver_open(). NULL: that function, with `name`. */
+	int (*open)(void *arg, unsigned flags, struct uvdpa_driver **drv,
+		    struct uvdpa_error *error);
+	void *arg;
+};
+
+struct facts {
+	uint32_t device_id, vqs, config_size, groups, asids;
+	uint16_t ring_max;
+	uint64_t features, backend;
+	uint64_t iova_first, iova_last;
+	bool groups_known; /* GET_VRING_GROUP answers */
+	bool loopback;	   /* a network device that sends back what it is sent */
+	bool served;	   /* one request was completed */
+	uint64_t capacity; /* sectors, of a block device */
+	uint32_t block;	   /* bytes of a logical block */
+	uint32_t seg_max, size_max;
+	char trouble[400]; /* why it cannot be used at all; "" if it can */
+};
+
+int target_open(const struct target *t, unsigned flags, struct uvdpa_driver **drv,
+		struct uvdpa_error *error);
+
+/* Fills the facts; runs as a case does, with out->seen as the reason if it cannot. */
+void target_probe(struct check *c, const struct target *t, struct facts *facts);
+
+/* The first reason why a device with these facts cannot be tried with this case, or NULL. */
+const char *target_lacks(const struct check *c, unsigned needs);
+
+/* In a case: opens targets[0], owned; broken() if that fails. */
+struct uvdpa_driver *check_open(struct check *c);
+/* The same with flags, and for the other target. */
+struct uvdpa_driver *check_open_flags(struct check *c, unsigned which, unsigned flags);
+
+#endif
