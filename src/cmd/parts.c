@@ -258,10 +258,6 @@ static int open_socket(const struct server *server, unsigned i, struct vhost_use
 	const char *end = strrchr(server->control, '/');
 	char path[512];
 
-	if (spec->connect && spec->socket)
-		return fault(f, -EINVAL,
-			     "device '%s': socket= listens, connect= connects: give one",
-			     spec->name);
 	if (spec->socket && !strcmp(spec->socket, "off"))
 		return 0;
 	if (!options.path) {

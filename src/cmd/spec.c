@@ -215,6 +215,8 @@ static int check(const struct device_spec *spec, struct fault *f)
 			     spec->queue_size);
 	if (strcmp(spec->uapi, "uvdpa") && strcmp(spec->uapi, "kernel"))
 		return fault(f, -EINVAL, "uapi=%s: it is 'uvdpa' or 'kernel'", spec->uapi);
+	if (spec->connect && spec->socket)
+		return fault(f, -EINVAL, "socket= listens, connect= connects: give one of them");
 	return parts_check_faults(spec, f);
 }
 

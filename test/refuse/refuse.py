@@ -78,6 +78,8 @@ def cases(t):
         (device("blk,name=a,memory=1M,asids=5"), "1 to 4"),
         (device("blk,name=a,memory=1M,serial=123456789012345678901"), "at most 20 bytes"),
         (device("blk,name=a,memory=1M,uapi=linux"), "'uvdpa' or 'kernel'"),
+        (device("blk,name=a,memory=1M,socket=/tmp/x,connect=/tmp/y"), "give one of them"),
+        (device("blk,name=a,memory=1M,reconnect=0"), "1 to 3600000"),
         (device("blk,name=a,memory=1M,suspend-timeout=0"), "1 to 3600000"),
         (device("blk,name=a,memory=1M,fault.fail-every=x"), "not a number"),
         (device("blk,name=a,memory=1M,fault.fail-every=2,fault.fail-error=EWHAT"), "EWHAT"),
