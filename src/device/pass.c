@@ -133,12 +133,9 @@ static void publish(struct queue *queue)
 static bool needs_settling(const struct queue *queue)
 {
 	const struct device *device = queue->device;
+	bool breakable = device->state == STATE_RUNNING || device->state == STATE_SUSPENDING;
 
-	if (queue->refusal[0] || queue->ring.broken)
-		return device->state == STATE_RUNNING || device->state == STATE_SUSPENDING;
-	if (queue->ring.started && space_lost(queue->ring.space))
-		return device->state == STATE_RUNNING || device->state == STATE_SUSPENDING;
-	if (queue->reapable)
+	if ((breakable && queue_trouble(queue)) || queue->reapable)
 		return true;
 	if (queue->in_flight)
 		return false;
