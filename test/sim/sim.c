@@ -1,0 +1,335 @@
+/* The simulation's steps: who does what next, and coming to rest. See sim.h. */
+#include "sim/sim.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/log.h"
+
+uint32_t sim_random(struct sim *sim, uint32_t below)
+{
+	sim->random ^= sim->random << 13;
+	sim->random ^= sim->random >> 7;
+	sim->random ^= sim->random << 17;
+	return below ? (uint32_t)(sim->random >> 32) % below : 0;
+}
+
+bool sim_chance(struct sim *sim, uint32_t one_in)
+{
+	return sim_random(sim, one_in) == 0;
+}
+
+void sim_fail(struct sim *sim, const char *format, ...)
+{
+	va_list args;
+
+	if (sim->failed)
+		return;
+	sim->failed = true;
+	va_start(args, format);
+	vsnprintf(sim->why, sizeof(sim->why), format, args);
+	va_end(args);
+	sim_trace(sim, "FAILED: %s", sim->why);
+}
+
+void sim_trace(struct sim *sim, const char *format, ...)
+{
+	va_list args;
+
+	if (!sim->options.trace)
+		return;
+	va_start(args, format);
+	printf("%6u [%llu] ", sim->step, (unsigned long long)sim->now);
+	vprintf(format, args);
+	printf("\n");
+	va_end(args);
+}
+
+bool sim_plant(struct sim *sim, enum plant plant, uint32_t one_in)
+{
+	if (sim->options.plant != plant || !sim_chance(sim, one_in))
+		return false;
+	sim_trace(sim, "PLANTED: %s", plant_name(plant));
+	sim->planted = true;
+	return true;
+}
+
+const char *plant_name(enum plant plant)
+{
+	static const char *const names[PLANT_COUNT] = {
+		"none",	       "wake-lost",	  "kick-lost",	"call-lost",   "call-suspended",
+		"config-lost", "write-suspended", "used-twice", "base-off",    "swallowed",
+		"torn",	       "stale-read",	  "late-data",	"write-again",
+	};
+
+	return plant < PLANT_COUNT ? names[plant] : NULL;
+}
+
+/* --- The driver's verbs ------------------------------------------------------------------------
+ */
+
+/* The device is given to another: suspended, its bases set there, and reset here (S12). */
+static void move(struct sim *sim)
+{
+	struct rig *from = sim_rig(sim), *to = &sim->rigs[!sim->active];
+	uint32_t bases[QUEUES];
+	bool late = sim_chance(sim, 2);
+
+	memcpy(bases, from->bases, sizeof(bases));
+	if (sim_plant(sim, PLANT_BASE_OFF, 1))
+		bases[0] = (bases[0] + (sim_chance(sim, 2) ? 1 : 65535)) & 0xffff;
+	sim->moves++;
+	sim_trace(sim, "guest: moves to device %u", to->index);
+	sim->guest.state = GUEST_MOVING;
+	if (!late)
+		rig_reset(from, sim_chance(sim, 2) ? EV_DRIVER_RESET : EV_DRIVER_GONE);
+	sim->active = to->index;
+	to->capacity = from->capacity - 1;
+	rig_resize(to);
+	guest_up(sim, bases);
+	if (late)
+		rig_reset(from, EV_DRIVER_RESET);
+	from->frozen = false;
+}
+
+static void reset(struct sim *sim)
+{
+	sim->guest.state = GUEST_RESETTING;
+	rig_reset(sim_rig(sim), sim_chance(sim, 2) ? EV_DRIVER_RESET : EV_DRIVER_GONE);
+}
+
+static void toggle_queue(struct sim *sim)
+{
+	unsigned q = sim_random(sim, sim->queues);
+	struct guest_queue *queue = &sim->guest.queues[q];
+	struct rig *rig = sim_rig(sim);
+
+	queue->enabled = !queue->enabled;
+	sim_trace(sim, "guest: queue %u %s", q, queue->enabled ? "on" : "off");
+	sim->guest.busy++;
+	rig_before(rig);
+	device_set_vq_ready(rig->device, q, queue->enabled, sim->now, rig_answer,
+			    rig_ask(rig, ASK_DISABLE, 0, 200));
+	rig_after(rig);
+}
+
+/* Setting what is there already, and the status it already has (S11). */
+static void rewrite(struct sim *sim)
+{
+	struct rig *rig = sim_rig(sim);
+	bool may = (rig->held & HOLDER_DRIVER) && rig->frozen;
+	unsigned q = sim_random(sim, sim->queues);
+	uint32_t base = 0;
+	int r;
+
+	rig_before(rig);
+	device_get_vq_state(rig->device, q, &base);
+	r = device_set_vq_state(rig->device, q, base);
+	if (r != (may ? 0 : -EINVAL))
+		sim_fail(sim, "setting a base answers %d, held by 0x%x", r, rig->held);
+	r = device_set_status(rig->device, device_get_status(rig->device), sim->now);
+	if (r)
+		sim_fail(sim, "the status it has is refused: %d", r);
+	rig_after(rig);
+}
+
+static void driver_verb(struct sim *sim)
+{
+	struct rig *rig = sim_rig(sim);
+	bool held = rig->held & HOLDER_DRIVER;
+
+	if (sim->guest.busy)
+		return;
+	if (sim->guest.state == GUEST_DOWN) {
+		guest_up(sim, NULL);
+	} else if (sim->guest.state == GUEST_RESETTING ||
+		   device_state(rig->device) == STATE_BROKEN || sim_chance(sim, 60)) {
+		reset(sim);
+	} else if (held && rig->frozen && sim_chance(sim, 3)) {
+		if (sim_chance(sim, 2))
+			move(sim);
+		else
+			guest_swap(sim);
+	} else if (held && sim_chance(sim, 2)) {
+		rig_resume(rig, HOLDER_DRIVER);
+	} else if (sim_chance(sim, 4)) {
+		toggle_queue(sim);
+	} else if (sim_chance(sim, 3)) {
+		rewrite(sim);
+	} else if (sim_chance(sim, 100)) {
+		guest_nonsense(sim);
+	} else {
+		rig_suspend(rig, HOLDER_DRIVER, sim_chance(sim, 3) ? 1 + sim_random(sim, 30) : 200);
+	}
+}
+
+static void operator_verb(struct sim *sim)
+{
+	struct rig *rig = &sim->rigs[sim_random(sim, 2)];
+
+	switch (sim_random(sim, 6)) {
+	case 0:
+		if (rig->waiting[HOLDER_OPERATOR] < 4)
+			rig_suspend(rig, HOLDER_OPERATOR, 1 + sim_random(sim, 200));
+		break;
+	case 1:
+		rig_resize(sim_rig(sim));
+		break;
+	case 2:
+		rig->disk->stubborn = sim_chance(sim, 4);
+		break;
+	default:
+		if (rig->held & HOLDER_OPERATOR || rig->waiting[HOLDER_OPERATOR])
+			rig_resume(rig, HOLDER_OPERATOR);
+	}
+}
+
+/* --- Coming to rest -----------------------------------------------------------------------------
+ */
+
+/* Lets everything happen that is due, and nothing else: no kick, no look without an interrupt. */
+static void pump(struct sim *sim)
+{
+	for (unsigned limit = 99999; limit && !sim->failed; limit--) {
+		bool due = false;
+
+		for (unsigned i = 0; i < 2; i++) {
+			due |= rig_step(&sim->rigs[i]) || sim->rigs[i].disk->outstanding;
+			disk_step(sim->rigs[i].disk);
+		}
+		for (unsigned q = 0; q < sim->queues; q++)
+			due |= sim->guest.queues[q].irq;
+		if (sim->guest.state == GUEST_UP)
+			guest_interrupts(sim);
+		else
+			sim->guest.queues[0].irq = sim->guest.queues[1].irq = false;
+		if (!due)
+			return;
+		/* What the disk has swallowed never becomes due: time has to end the wait. */
+		if (limit % 1000 == 0) {
+			sim->now += 100;
+			rig_clock(&sim->rigs[0]);
+			rig_clock(&sim->rigs[1]);
+		}
+		if (limit == 1)
+			sim_fail(sim, "it never comes to rest: lost");
+	}
+}
+
+/* One reason why requests would not come back is removed; false: there is none. */
+static bool calm_down(struct sim *sim)
+{
+	struct rig *rig = sim_rig(sim);
+
+	if (sim->guest.busy)
+		sim_fail(sim, "%u verbs are never answered", sim->guest.busy);
+	else if (sim->guest.state == GUEST_RESETTING || device_state(rig->device) == STATE_BROKEN)
+		reset(sim);
+	else if (sim->guest.state == GUEST_DOWN)
+		guest_up(sim, NULL);
+	else if (rig->held & HOLDER_DRIVER)
+		rig_resume(rig, HOLDER_DRIVER);
+	else if (!sim->guest.queues[0].enabled ||
+		 (sim->queues > 1 && !sim->guest.queues[1].enabled))
+		toggle_queue(sim);
+	else
+		return false;
+	return true;
+}
+
+static void check_lost(struct sim *sim)
+{
+	for (unsigned q = 0; q < sim->queues; q++)
+		for (unsigned i = 0; i < SLOTS; i++)
+			if (sim->guest.queues[q].slots[i].in_flight)
+				sim_fail(sim, "queue %u, slot %u did not come back: lost", q, i);
+}
+
+void sim_drain(struct sim *sim)
+{
+	sim->drains++;
+	sim_trace(sim, "comes to rest");
+	sim->calm = true;
+	for (unsigned i = 0; i < 2; i++) {
+		sim->rigs[i].disk->stubborn = false;
+		rig_resume(&sim->rigs[i], HOLDER_OPERATOR);
+	}
+	pump(sim);
+	for (unsigned limit = 50; !sim->failed && calm_down(sim); limit--) {
+		if (!limit)
+			sim_fail(sim, "it never calms down");
+		pump(sim);
+	}
+	if (!sim->failed)
+		guest_listen(sim);
+	pump(sim);
+	if (!sim->failed && device_state(sim_rig(sim)->device) != STATE_RUNNING)
+		sim_fail(sim, "device %u: %s when all is calm", sim->active,
+			 lifecycle_state_name(device_state(sim_rig(sim)->device)));
+	check_lost(sim);
+	if (!sim->failed)
+		oracle_image(sim);
+	oracle_memory(sim);
+	sim->calm = false;
+}
+
+/* --- A life
+ * --------------------------------------------------------------------------------------- */
+
+static void take_time(struct sim *sim)
+{
+	sim->now += 1 + sim_random(sim, 10);
+	rig_clock(&sim->rigs[0]);
+	rig_clock(&sim->rigs[1]);
+}
+
+static void take_step(struct sim *sim)
+{
+	uint32_t who = sim_random(sim, 1000);
+
+	if (who < 350)
+		guest_step(sim);
+	else if (who < 650)
+		rig_step(&sim->rigs[sim_chance(sim, 8) ? !sim->active : sim->active]);
+	else if (who < 880)
+		disk_step(sim_rig(sim)->disk);
+	else if (who < 920)
+		take_time(sim);
+	else if (who < 975)
+		driver_verb(sim);
+	else if (who < 995)
+		operator_verb(sim);
+	else if (who < 998)
+		oracle_memory(sim);
+	else
+		sim_drain(sim);
+}
+
+bool sim_run(struct sim *sim, const struct sim_options *options)
+{
+	memset(sim, 0, sizeof(*sim));
+	sim->options = *options;
+	sim->random = options->seed * UINT64_C(0x9e3779b97f4a7c15) + 88172645463325252ull;
+	sim->now = 1000;
+	for (unsigned i = 0; i < 10; i++)
+		sim_random(sim, 2);
+	sim->queues = 1 + sim_random(sim, 2);
+	sim->event_idx = sim_chance(sim, 2);
+	sim->indirect = sim_chance(sim, 2);
+	guest_init(sim);
+	oracle_init(sim);
+	rig_init(&sim->rigs[0], sim, 0);
+	rig_init(&sim->rigs[1], sim, 1);
+	for (sim->step = 0; sim->step < options->steps && !sim->failed; sim->step++)
+		take_step(sim);
+	if (!sim->failed)
+		sim_drain(sim);
+	sim->options.plant = PLANT_NONE;
+	rig_destroy(&sim->rigs[0]);
+	rig_destroy(&sim->rigs[1]);
+	ram_destroy(&sim->ram);
+	return !sim->failed;
+}
