@@ -6,6 +6,7 @@
 #ifndef UVDPA_RING_CHAIN_H
 #define UVDPA_RING_CHAIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "memory/space.h"
@@ -23,6 +24,8 @@ struct chain {
 	struct space *space;	 /* where the copied segments live */
 	struct segment *segments;
 	uint16_t max_segments; /* room in `segments` */
+	bool in_order; /* the model writes from the beginning on: nothing beyond `written` is
+			  touched */
 };
 
 /*

@@ -43,6 +43,38 @@ void ring_stop(struct ring *ring)
 	ring->resolved = false;
 }
 
+void ring_set_log(struct ring *ring, struct dirty_log *data, struct dirty_log *used,
+		  uint64_t used_at)
+{
+	ring->data_log = data;
+	ring->used_log = used;
+	ring->used_log_at = used_at;
+}
+
+/* The first `size` bytes of a chain's writable part were written. */
+static void mark(struct ring *ring, const struct chain *chain, uint64_t size)
+{
+	const struct segment *s = chain->segments + chain->readable_count;
+
+	for (unsigned i = 0; i < chain->writable_count && size; i++, s++) {
+		uint64_t n = s->size < size ? s->size : size;
+
+		dirty_mark(ring->data_log, s->iova, n);
+		size -= n;
+	}
+}
+
+void ring_mark_chain(struct ring *ring, const struct chain *chain)
+{
+	if (ring->data_log)
+		mark(ring, chain, chain->writable);
+}
+
+unsigned ring_resubmits(const struct ring *ring)
+{
+	return ring->started && !ring->broken ? ring->resubmit : 0;
+}
+
 enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
 {
 	va_list args;
@@ -115,6 +147,9 @@ enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written)
 {
+	/* A model that failed half-way, or puts a status last, wrote somewhere in its part. */
+	if (ring->data_log)
+		mark(ring, chain, chain->in_order ? written : chain->writable);
 	if (ring->broken)
 		return;
 	if (!resolve(ring)) {

@@ -15,14 +15,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "memory/dirty.h"
 #include "ring/chain.h"
+#include "ring/inflight.h"
 #include "util/fault.h"
 
 struct ring_setup {
-	uint16_t num;		      /* entries, a power of two */
-	uint64_t desc, driver, device; /* IOVAs of descriptor, available and used area */
-	uint32_t base;		      /* as SET_VRING_BASE has it */
-	uint64_t features;	      /* acknowledged */
+	uint16_t num;			/* entries, a power of two */
+	uint64_t desc, driver, device;	/* IOVAs of descriptor, available and used area */
+	uint32_t base;			/* as SET_VRING_BASE has it */
+	uint64_t features;		/* acknowledged */
+	struct inflight_record *record; /* split only; NULL: none is kept */
 };
 
 enum ring_pop_result {
@@ -32,7 +35,7 @@ enum ring_pop_result {
 	RING_BROKEN,   /* nonsense: see ring_reason() */
 };
 
-struct ring_area { /* one of the three areas, as the ring reaches it */
+struct ring_area {     /* one of the three areas, as the ring reaches it */
 	uint8_t *host; /* NULL: by copying */
 	uint64_t iova;
 	uint32_t size;
@@ -52,6 +55,14 @@ struct ring {
 	bool avail_wrap, used_wrap;
 	uint16_t batch_slot, batch_flags;
 	uint16_t batch_entries; /* descriptors used since the last publish */
+	/* With a record: what a process before us took and did not finish is taken again first. */
+	bool recovered;
+	unsigned resubmit; /* chains still to take again */
+	struct inflight_cursor cursor;
+	uint64_t counter;
+	/* Dirty log: NULL while off. */
+	struct dirty_log *data_log, *used_log;
+	uint64_t used_log_at; /* what the first byte of the device area is logged as */
 	bool packed, event_idx, indirect;
 	bool started, resolved, broken;
 	bool armed; /* the driver was last told to kick */
@@ -63,6 +74,19 @@ void ring_init(struct ring *ring);
 /* Takes the setup over. Memory is first looked at by the first pop. Returns 0 or -EINVAL. */
 int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *space);
 void ring_stop(struct ring *ring);
+
+/*
+ * Has what the ring and its chains write to guest memory marked from now on: `data` for buffers,
+ * `used` for the device's own areas, the device area as if it lay at `used_at`. NULL: not.
+ */
+void ring_set_log(struct ring *ring, struct dirty_log *data, struct dirty_log *used,
+		  uint64_t used_at);
+/* Marks all that a chain's model may have written, for a chain that is never completed. */
+void ring_mark_chain(struct ring *ring, const struct chain *chain);
+
+/* Chains that were taken before a restart and are still to be taken again: not more than in flight.
+ */
+unsigned ring_resubmits(const struct ring *ring);
 
 /* Whether ring_pop would take a chain (which may turn out to be nonsense): the same results. */
 enum ring_pop_result ring_look(struct ring *ring);

@@ -5,6 +5,7 @@
 #ifndef UVDPA_RING_RING_INTERNAL_H
 #define UVDPA_RING_RING_INTERNAL_H
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "ring/ring.h"
@@ -13,6 +14,16 @@
 /* Marks the ring broken; the first reason sticks. Returns RING_BROKEN. */
 enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* What was just written into one of the areas goes to the dirty log. */
+static inline void area_mark(const struct ring *ring, const struct ring_area *area, uint32_t offset,
+			     uint32_t size)
+{
+	if (!ring->used_log)
+		return;
+	dirty_mark(ring->used_log,
+		   (area == &ring->device ? ring->used_log_at : area->iova) + offset, size);
+}
 
 /*
  * 16-bit loads and stores in an area. A mapped area was checked to be aligned, so that they are
@@ -35,9 +46,13 @@ static inline int area_store16(const struct ring *ring, const struct ring_area *
 	if (area->host) {
 		atomic_store_explicit((_Atomic uint16_t *)(void *)(area->host + offset), value,
 				      memory_order_release);
+		area_mark(ring, area, offset, sizeof(value));
 		return 0;
 	}
-	return space_write(ring->space, area->iova + offset, &value, sizeof(value));
+	if (space_write(ring->space, area->iova + offset, &value, sizeof(value)) < 0)
+		return -EFAULT;
+	area_mark(ring, area, offset, sizeof(value));
+	return 0;
 }
 
 static inline int area_read(const struct ring *ring, const struct ring_area *area, uint32_t offset,
@@ -55,9 +70,13 @@ static inline int area_write(const struct ring *ring, const struct ring_area *ar
 {
 	if (area->host) {
 		memcpy(area->host + offset, from, size);
+		area_mark(ring, area, offset, size);
 		return 0;
 	}
-	return space_write(ring->space, area->iova + offset, from, size);
+	if (space_write(ring->space, area->iova + offset, from, size) < 0)
+		return -EFAULT;
+	area_mark(ring, area, offset, size);
+	return 0;
 }
 
 /* One descriptor's worth of a chain, whatever table it came from. */

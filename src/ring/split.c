@@ -144,10 +144,41 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 }
 
 /* Whether there is something to take. Returns RING_CHAIN, RING_EMPTY or why not. */
+/*
+ * The first look at a ring with a record: was there a process before us? What it had taken is what
+ * it had used and what the record still holds, whatever base we were given.
+ */
+static enum ring_pop_result recover(struct ring *ring)
+{
+	uint16_t used;
+	int left;
+
+	if (area_load16(ring, &ring->device, USED_IDX, &used) < 0)
+		return RING_UNMAPPED;
+	left = inflight_recover(ring->setup.record, ring->setup.num, used, &ring->counter);
+	if (left < 0)
+		return ring_break(ring, "the record of requests in flight belongs to another ring");
+	ring->recovered = true;
+	if (!left)
+		return RING_CHAIN;
+	ring->resubmit = (unsigned)left;
+	ring->used = ring->published = ring->signalled = used;
+	ring->last_avail = ring->seen_avail = (uint16_t)(used + left);
+	return RING_CHAIN;
+}
+
 enum ring_pop_result split_look(struct ring *ring)
 {
 	uint16_t idx;
 
+	if (ring->setup.record && !ring->recovered) {
+		enum ring_pop_result r = recover(ring);
+
+		if (r != RING_CHAIN)
+			return r;
+	}
+	if (ring->resubmit)
+		return RING_CHAIN;
 	if (ring->last_avail != ring->seen_avail)
 		return RING_CHAIN;
 	if (area_load16(ring, &ring->driver, AVAIL_IDX, &idx) < 0)
@@ -159,26 +190,50 @@ enum ring_pop_result split_look(struct ring *ring)
 	return idx == ring->last_avail ? RING_EMPTY : RING_CHAIN;
 }
 
+/* Which chain comes next: one to take again, or the next available. */
+static enum ring_pop_result find_head(struct ring *ring, struct chain *chain, bool *again)
+{
+	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
+	int head;
+
+	*again = false;
+	if (ring->resubmit) {
+		ring->resubmit--;
+		head = inflight_next(ring->setup.record, ring->setup.num, &ring->cursor);
+		if (head < 0)
+			return RING_EMPTY; /* somebody else changed the record meanwhile */
+		*again = true;
+		chain->head = (uint16_t)head;
+		return RING_CHAIN;
+	}
+	if (area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, &chain->head) < 0)
+		return RING_UNMAPPED;
+	return RING_CHAIN;
+}
+
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 {
 	struct walk walk = {.chain = chain,
 			    .left = ring->setup.num,
 			    .table = ring->desc,
 			    .table_entries = ring->setup.num};
-	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
 	enum ring_pop_result r = split_look(ring);
+	bool again;
 
+	if (r == RING_CHAIN)
+		r = find_head(ring, chain, &again);
 	if (r != RING_CHAIN)
 		return r;
-	if (area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, &chain->head) < 0)
-		return RING_UNMAPPED;
 	ring_begin_chain(ring, chain);
 	if (chain->head >= ring->setup.num)
 		return ring_break(ring, "available entry %u names descriptor %u of %u",
 				  ring->last_avail, chain->head, ring->setup.num);
 	r = follow(ring, &walk, chain->head);
-	if (r == RING_CHAIN)
-		ring->last_avail++;
+	if (r != RING_CHAIN || again)
+		return r;
+	ring->last_avail++;
+	if (ring->setup.record)
+		inflight_take(ring->setup.record, chain->head, ++ring->counter);
 	return r;
 }
 
@@ -194,6 +249,8 @@ void split_complete(struct ring *ring, const struct chain *chain, uint32_t writt
 		ring_break(ring, "the used ring cannot be written");
 		return;
 	}
+	if (ring->setup.record)
+		inflight_complete(ring->setup.record, chain->head);
 	ring->used++;
 }
 
@@ -214,13 +271,15 @@ static bool wants_call(struct ring *ring, uint16_t old)
 
 bool split_publish(struct ring *ring)
 {
-	uint16_t old = ring->signalled;
+	uint16_t old = ring->signalled, batch = (uint16_t)(ring->used - ring->published);
 
 	ring->published = ring->used;
 	if (area_store16(ring, &ring->device, USED_IDX, ring->used) < 0) {
 		ring_break(ring, "the used index cannot be written");
 		return false;
 	}
+	if (ring->setup.record)
+		inflight_publish(ring->setup.record, ring->setup.num, batch, ring->used);
 	atomic_thread_fence(memory_order_seq_cst);
 	ring->signalled = ring->used;
 	return wants_call(ring, old);

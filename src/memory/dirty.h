@@ -1,0 +1,26 @@
+/*
+ * A dirty log: one bit per page of guest memory, in memory shared with who migrates the guest
+ * (vhost-user: Migration). Bits are set with atomic operations, by any number of workers, while the
+ * other side reads and clears them.
+ *
+ * Mark after writing, never before: a bit that is read and cleared between the mark and the write
+ * would leave the write unnoticed.
+ */
+#ifndef UVDPA_MEMORY_DIRTY_H
+#define UVDPA_MEMORY_DIRTY_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define DIRTY_PAGE 4096u /* VHOST_LOG_PAGE */
+
+struct dirty_log {
+	_Atomic uint8_t *bits;
+	uint64_t pages;
+	_Atomic uint64_t beyond; /* marks that the log has no bit for */
+};
+
+/* Marks the pages of [address, address + size). */
+void dirty_mark(struct dirty_log *log, uint64_t address, uint64_t size);
+
+#endif
