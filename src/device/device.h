@@ -161,6 +161,22 @@ unsigned device_get_vq_group(const struct device *device, unsigned queue);
 /* -EINVAL out of range, -EBUSY after DRIVER_OK (kernel 7.x). */
 int device_set_group_asid(struct device *device, unsigned group, unsigned asid);
 
+/*
+ * The record of a queue's requests in flight (ring/inflight.h), NULL for none; until the driver is
+ * gone. The queue is not started. -EBUSY: it is. Packed rings keep none.
+ */
+struct inflight_record;
+int device_set_vq_record(struct device *device, unsigned queue, struct inflight_record *record);
+/*
+ * What is marked in a dirty log from now on: `data` in all queues' buffers, and for each queue
+ * `used`, as if its used ring lay at `used_at`. NULL: nothing. The previous log is not used any
+ * more at the return.
+ */
+struct dirty_log;
+void device_set_log(struct device *device, struct dirty_log *data);
+void device_set_vq_log(struct device *device, unsigned queue, struct dirty_log *used,
+		       uint64_t used_at);
+
 /* --- Address spaces ---------------------------------------------------------------------- */
 /* As space_add and space_remove, with workers excluded. -EINVAL: no such asid, or no client. */
 int device_dma_map(struct device *device, unsigned asid, uint64_t iova, uint64_t size,

@@ -43,6 +43,9 @@ struct queue {
 	uint32_t base; /* of a ring that is not started; see has_base */
 	bool has_base; /* false: nobody set one, the layout's first */
 	bool ready;
+	struct inflight_record *record;
+	struct dirty_log *used_log;
+	uint64_t used_log_at;
 	device_done disable_done; /* somebody waits for this queue to drain */
 	void *disable_arg;
 	uint64_t disable_at; /* ms: deadline of that */
@@ -103,6 +106,7 @@ struct device {
 	unsigned holders;
 	uint64_t features;
 	unsigned door_rules; /* enum device_door_rules */
+	struct dirty_log *data_log;
 	bool gone; /* a reset under way is for a driver that left */
 	struct fault broken;
 
@@ -137,6 +141,12 @@ static inline size_t queue_slot_size(const struct device *device)
 static inline struct request *queue_slot(const struct queue *queue, unsigned i)
 {
 	return (struct request *)(void *)(queue->slots + i * queue_slot_size(queue->device));
+}
+
+/* Chains of a queue that are taken and not back, also those that a process before us took. */
+static inline unsigned queue_in_flight(const struct queue *queue)
+{
+	return queue->in_flight + (queue->discard ? 0 : ring_resubmits(&queue->ring));
 }
 
 static inline void exclude_begin(struct device *device)

@@ -45,12 +45,16 @@ static void clear(struct device *device)
 		device->model->ops->reset(device->model);
 	for (unsigned i = 0; i < device->queue_count; i++) {
 		queue_clear(&device->queues[i]);
-		if (device->gone)
-			queue_forget(&device->queues[i]);
+		if (!device->gone)
+			continue;
+		queue_forget(&device->queues[i]);
+		device->queues[i].record = NULL;
+		device->queues[i].used_log = NULL;
 	}
 	if (device->gone) {
 		spaces_clear(device);
 		device->door_rules = 0;
+		device->data_log = NULL;
 	}
 	device->generation++;
 	device->host->ops->forget(device->host, device->gone);

@@ -31,6 +31,8 @@ static void complete(struct request *request, uint32_t written)
 
 	if (!queue->discard)
 		ring_complete(&queue->ring, &request->chain, written);
+	else
+		ring_mark_chain(&queue->ring, &request->chain);
 	queue->stats.requests++;
 	give_back(queue, request);
 }
@@ -92,6 +94,15 @@ static void note_unmapped(struct queue *queue, bool kicked)
 	queue->unmapped_told |= kicked;
 }
 
+/*
+ * Whether chains may be taken: while the queue is open; and, while it drains, those that a process
+ * before us had taken, which are in flight as far as the driver is concerned (S3).
+ */
+static bool may_take(const struct queue *queue)
+{
+	return queue->open || (!queue->discard && ring_resubmits(&queue->ring));
+}
+
 /* Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up). */
 static enum ring_pop_result take(struct queue *queue, unsigned budget)
 {
@@ -101,7 +112,7 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	unsigned taken = 0;
 
 	queue->kicked = false;
-	while (taken < budget && queue->open) {
+	while (taken < budget && may_take(queue)) {
 		r = take_one(queue);
 		if (r != RING_CHAIN)
 			break;
@@ -137,7 +148,7 @@ static bool needs_settling(const struct queue *queue)
 
 	if ((breakable && queue_trouble(queue)) || queue->reapable)
 		return true;
-	if (queue->in_flight)
+	if (queue_in_flight(queue))
 		return false;
 	return device->state == STATE_SUSPENDING || device->state == STATE_RESETTING ||
 	       queue->disable_done;
@@ -160,10 +171,10 @@ bool device_run_queue(struct device *device, unsigned index, unsigned budget)
 	queue->stats.passes++;
 	if (queue->slots && device->model->ops->poll)
 		device->model->ops->poll(device->model, index);
-	if (queue->open)
+	if (may_take(queue))
 		r = take(queue, budget);
 	publish(queue);
-	more = queue->open && (r == RING_CHAIN || (r == RING_EMPTY && ring_arm(&queue->ring)));
+	more = may_take(queue) && (r == RING_CHAIN || (r == RING_EMPTY && ring_arm(&queue->ring)));
 	if (needs_settling(queue) && !queue->settling) {
 		queue->settling = true;
 		device->host->ops->settle(device->host);

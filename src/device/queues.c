@@ -172,7 +172,8 @@ void queue_open(struct queue *queue)
 				   .driver = queue->driver,
 				   .device = queue->used,
 				   .base = base_of(queue),
-				   .features = device->features};
+				   .features = device->features,
+				   .record = queue->record};
 	struct space *space = queue_space(queue);
 	struct fault f = {0};
 
@@ -185,6 +186,7 @@ void queue_open(struct queue *queue)
 		device_break(device, queue, f.text);
 		return;
 	}
+	ring_set_log(&queue->ring, device->data_log, queue->used_log, queue->used_log_at);
 	queue->open = true;
 	queue->discard = false;
 	queue->unmapped = queue->unmapped_told = false;
@@ -251,7 +253,7 @@ void queue_forget(struct queue *queue)
 
 void queue_settle_disable(struct queue *queue)
 {
-	if (!queue->disable_done || queue->in_flight)
+	if (!queue->disable_done || queue_in_flight(queue))
 		return;
 	queue_freeze(queue);
 	device_answer(queue->device, queue->disable_done, queue->disable_arg, 0);
@@ -259,6 +261,50 @@ void queue_settle_disable(struct queue *queue)
 }
 
 /* Whoever still waits for the queue to drain is told now; what is in flight stays in flight. */
+int device_set_vq_record(struct device *device, unsigned index, struct inflight_record *record)
+{
+	struct queue *queue = &device->queues[index];
+	int r = 0;
+
+	assert(index < device->queue_count);
+	exclude_begin(device);
+	if (queue->ready || queue->ring.started)
+		r = -EBUSY;
+	else
+		queue->record = record;
+	exclude_end(device);
+	return r;
+}
+
+static void update_log(struct queue *queue)
+{
+	if (queue->ring.started)
+		ring_set_log(&queue->ring, queue->device->data_log, queue->used_log,
+			     queue->used_log_at);
+}
+
+void device_set_log(struct device *device, struct dirty_log *data)
+{
+	exclude_begin(device);
+	device->data_log = data;
+	for (unsigned i = 0; i < device->queue_count; i++)
+		update_log(&device->queues[i]);
+	exclude_end(device);
+}
+
+void device_set_vq_log(struct device *device, unsigned index, struct dirty_log *used,
+		       uint64_t used_at)
+{
+	struct queue *queue = &device->queues[index];
+
+	assert(index < device->queue_count);
+	exclude_begin(device);
+	queue->used_log = used;
+	queue->used_log_at = used_at;
+	update_log(queue);
+	exclude_end(device);
+}
+
 static void stop_disabling(struct queue *queue)
 {
 	if (queue->disable_done)
@@ -272,8 +318,8 @@ static void disable(struct queue *queue, device_done done, void *arg, uint64_t n
 	struct device *device = queue->device;
 
 	queue_close(queue, false);
-	if (!queue->in_flight || queue->disable_done) {
-		if (!queue->in_flight)
+	if (!queue_in_flight(queue) || queue->disable_done) {
+		if (!queue_in_flight(queue))
 			queue_freeze(queue);
 		device_answer(device, done, arg, 0);
 		return;
@@ -314,7 +360,7 @@ unsigned device_count_in_flight(const struct device *device)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < device->queue_count; i++)
-		n += device->queues[i].in_flight;
+		n += queue_in_flight(&device->queues[i]);
 	return n;
 }
 
@@ -333,6 +379,6 @@ void device_get_vq_stats(struct device *device, unsigned index, struct device_qu
 	assert(index < device->queue_count);
 	exclude_begin(device);
 	*stats = device->queues[index].stats;
-	stats->in_flight = device->queues[index].in_flight;
+	stats->in_flight = queue_in_flight(&device->queues[index]);
 	exclude_end(device);
 }
