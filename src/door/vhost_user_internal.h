@@ -32,7 +32,9 @@
 #include "door/vhost_user.h"
 #include "door/vhost_user_frame.h"
 #include "door/vhost_user_memory.h"
+#include "door/vhost_user_shared.h"
 #include "host/runner.h"
+#include "memory/dirty.h"
 
 #define BIT(n) (1ull << (n))
 
@@ -76,6 +78,11 @@ struct vu_client {
 	struct vu_memory *memory;
 	struct vu_ring *rings;
 	unsigned ring_count;
+
+	struct vu_shared inflight; /* SET_INFLIGHT_FD: one record per queue */
+	uint16_t inflight_queues, inflight_size;
+	struct vu_shared log; /* SET_LOG_BASE */
+	struct dirty_log dirty;
 
 	int backend_fd;	      /* our own channel to the front end; -1: none */
 	struct vu_out notice; /* what goes out there */
@@ -142,6 +149,22 @@ bool vu_rings_any_started(const struct vu_client *client);
 int vu_rings_enable_all(struct vu_client *client);
 /* Signals every err descriptor: the device broke. */
 void vu_rings_signal_error(struct vu_client *client);
+
+/* --- vhost_user_inflight.c, vhost_user_log.c -----------------------------------------------------
+ */
+int vu_get_inflight_fd(struct vu_client *client, struct vu_message *message);
+int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message);
+/* Gives the core's queue its record, if there is one. */
+int vu_inflight_attach(struct vu_client *client, unsigned index);
+/* The driver reset the device: nothing is in flight. */
+void vu_inflight_reset(struct vu_client *client);
+
+int vu_set_log_base(struct vu_client *client, struct vu_message *message);
+/* Log, features or a ring's flags changed. */
+void vu_log_apply(struct vu_client *client);
+void vu_log_apply_ring(struct vu_client *client, unsigned index);
+/* Says so if marks were lost. */
+void vu_log_report(struct vu_client *client);
 
 /* --- vhost_user_status.c ---------------------------------------------------------------------- */
 int vu_get_features(struct vu_client *client, struct vu_message *message);

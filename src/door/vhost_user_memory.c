@@ -199,6 +199,18 @@ int vu_memory_guest_address(struct vu_memory *memory, uint64_t user_address, uin
 	return r;
 }
 
+uint64_t vu_memory_end(struct vu_memory *memory)
+{
+	uint64_t end = 0;
+
+	pthread_mutex_lock(&memory->lock);
+	for (const struct region *r = memory->regions; r; r = r->next)
+		if (r->listed && r->at.guest_address + r->at.size > end)
+			end = r->at.guest_address + r->at.size;
+	pthread_mutex_unlock(&memory->lock);
+	return end;
+}
+
 /* --- Making regions ------------------------------------------------------------------------- */
 
 static bool wraps(uint64_t start, uint64_t size)

@@ -161,6 +161,8 @@ static int make_ready(struct vu_client *client, unsigned index)
 	if (r == 0 && ring->has_base)
 		r = device_set_vq_state(device, index, ring->base);
 	if (r == 0)
+		r = vu_inflight_attach(client, index);
+	if (r == 0)
 		r = bind_events(client, index);
 	if (r < 0)
 		return r;
@@ -301,6 +303,7 @@ int vu_set_vring_addr(struct vu_client *client, struct vu_message *message)
 		return busy(client, addr->index, "SET_VRING_ADDR");
 	ring->addr = *addr;
 	ring->has_addr = true;
+	vu_log_apply_ring(client, addr->index);
 	return 0;
 }
 

@@ -23,7 +23,8 @@ static uint64_t offered(const struct vu_client *client)
 {
 	uint64_t features = device_get_device_features(client->door->device);
 
-	return (features & ~BIT(VIRTIO_F_ACCESS_PLATFORM)) | BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+	return (features & ~BIT(VIRTIO_F_ACCESS_PLATFORM)) | BIT(VHOST_USER_F_PROTOCOL_FEATURES) |
+	       BIT(VHOST_F_LOG_ALL);
 }
 
 int vu_get_features(struct vu_client *client, struct vu_message *message)
@@ -38,6 +39,7 @@ static int take_features(struct vu_client *client)
 {
 	client->features = client->frame.message.payload.u64;
 	client->has_features = true;
+	vu_log_apply(client);
 	if (!(client->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
 		return vu_rings_enable_all(client);
 	return 0;
@@ -60,6 +62,7 @@ int vu_set_features(struct vu_client *client, struct vu_message *message)
 		return take_features(client);
 	if ((features & ~OWN_BITS) == (client->features & ~OWN_BITS)) {
 		client->features = features;
+		vu_log_apply(client);
 		return 0;
 	}
 	if (vu_rings_any_started(client))
@@ -104,6 +107,7 @@ static int after_reset(struct vu_client *client, int result)
 		return fault(&client->fault, result,
 			     "the backend does not give requests back for a reset");
 	vu_rings_reset(client);
+	vu_inflight_reset(client);
 	return 0;
 }
 

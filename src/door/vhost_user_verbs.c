@@ -34,9 +34,14 @@ static void answer_u64(struct vu_message *message, uint64_t value)
 
 uint64_t vu_protocol_features(const struct vu_client *client)
 {
-	return NEEDS(MQ) | NEEDS(REPLY_ACK) | NEEDS(BACKEND_REQ) | NEEDS(BACKEND_SEND_FD) |
-	       NEEDS(CONFIG) | NEEDS(RESET_DEVICE) | NEEDS(INBAND_NOTIFICATIONS) |
-	       NEEDS(CONFIGURE_MEM_SLOTS) | NEEDS(STATUS);
+	uint64_t record = NEEDS(INFLIGHT_SHMFD);
+
+	/* A packed ring's record has another layout, which is not kept here. */
+	if (device_get_device_features(client->door->device) & BIT(VIRTIO_F_RING_PACKED))
+		record = 0;
+	return record | NEEDS(MQ) | NEEDS(LOG_SHMFD) | NEEDS(REPLY_ACK) | NEEDS(BACKEND_REQ) |
+	       NEEDS(BACKEND_SEND_FD) | NEEDS(CONFIG) | NEEDS(RESET_DEVICE) |
+	       NEEDS(INBAND_NOTIFICATIONS) | NEEDS(CONFIGURE_MEM_SLOTS) | NEEDS(STATUS);
 }
 
 static int get_protocol_features(struct vu_client *client, struct vu_message *message)
@@ -175,6 +180,8 @@ static const struct verb verbs[VHOST_USER_REQUEST_COUNT] = {
 	[VHOST_USER_RESET_OWNER] = {"RESET_OWNER", NOTHING, false, 0, reset_owner},
 	[VHOST_USER_SET_MEM_TABLE] = {"SET_MEM_TABLE", 8, sizeof(struct vhost_user_memory), 0,
 				      VHOST_USER_MAX_FDS, false, 0, set_mem_table},
+	[VHOST_USER_SET_LOG_BASE] = {"SET_LOG_BASE", 16, 16, 1, 1, true, NEEDS(LOG_SHMFD),
+				     vu_set_log_base},
 	[VHOST_USER_SET_LOG_FD] = {"SET_LOG_FD", 0, 8, 1, 1, false, 0, set_log_fd},
 	[VHOST_USER_SET_VRING_NUM] = {"SET_VRING_NUM", A_STATE, false, 0, vu_set_vring_num},
 	[VHOST_USER_SET_VRING_ADDR] = {"SET_VRING_ADDR", 40, 40, 0, 0, false, 0, vu_set_vring_addr},
@@ -198,6 +205,11 @@ static const struct verb verbs[VHOST_USER_REQUEST_COUNT] = {
 	[VHOST_USER_SET_CONFIG] = {"SET_CONFIG", VHOST_USER_CONFIG_HEADER,
 				   sizeof(struct vhost_user_config), 0, 0, false, NEEDS(CONFIG),
 				   set_config},
+	/* 20 bytes of fields; QEMU's structure has 24. */
+	[VHOST_USER_GET_INFLIGHT_FD] = {"GET_INFLIGHT_FD", 20, 24, 0, 0, true,
+					NEEDS(INFLIGHT_SHMFD), vu_get_inflight_fd},
+	[VHOST_USER_SET_INFLIGHT_FD] = {"SET_INFLIGHT_FD", 20, 24, 1, 1, false,
+					NEEDS(INFLIGHT_SHMFD), vu_set_inflight_fd},
 	[VHOST_USER_RESET_DEVICE] = {"RESET_DEVICE", NOTHING, false, NEEDS(RESET_DEVICE),
 				     vu_reset_device},
 	[VHOST_USER_VRING_KICK] = {"VRING_KICK", A_STATE, false, NEEDS(INBAND_NOTIFICATIONS),

@@ -1,0 +1,145 @@
+/*
+ * The record of requests in flight: its file is made here (GET_INFLIGHT_FD), kept by the front end,
+ * and comes back with SET_INFLIGHT_FD, in this life or after a crash. What it holds is ring/'s.
+ */
+#include "door/vhost_user_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ring/inflight.h"
+
+static int check(struct vu_client *client, const struct vhost_user_inflight *in)
+{
+	if (!in->queues || in->queues > client->ring_count || !in->queue_size ||
+	    in->queue_size > device_get_vq_num_max(client->door->device))
+		return fault(&client->fault, -EINVAL,
+			     "a record of %u queues with %u entries; the device has %u with %u",
+			     in->queues, in->queue_size, client->ring_count,
+			     device_get_vq_num_max(client->door->device));
+	return 0;
+}
+
+/* A file of empty records. Returns its descriptor or a negative errno. */
+static int make_file(const struct vhost_user_inflight *in)
+{
+	size_t each = inflight_size(in->queue_size);
+	struct inflight_record *record = calloc(1, each);
+	int fd = memfd_create("uvdpa-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING), r = 0;
+
+	if (!record || fd < 0) {
+		r = -ENOMEM;
+		goto fail;
+	}
+	inflight_clear(record, in->queue_size);
+	for (unsigned i = 0; i < in->queues; i++)
+		if (pwrite(fd, record, each, (off_t)(i * each)) != (ssize_t)each) {
+			r = -ENOMEM;
+			goto fail;
+		}
+	/* Nobody can take it away under us, then. */
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	free(record);
+	return fd;
+fail:
+	free(record);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+int vu_get_inflight_fd(struct vu_client *client, struct vu_message *message)
+{
+	struct vhost_user_inflight *in = &message->payload.inflight;
+	int r = check(client, in), fd;
+
+	if (r < 0)
+		return r;
+	fd = make_file(in);
+	if (fd < 0)
+		return fault(&client->fault, fd, "no memory for the record of requests in flight");
+	in->mmap_size = in->queues * inflight_size(in->queue_size);
+	in->mmap_offset = 0;
+	message->fds[0] = fd;
+	message->fd_count = 1;
+	return 0;
+}
+
+/* A front end may bring memory of its own that nobody has touched: then it starts empty. */
+static int adopt(struct vu_client *client, const struct vu_shared *shared,
+		 const struct vhost_user_inflight *in)
+{
+	for (unsigned i = 0; i < in->queues; i++) {
+		struct inflight_record *record =
+			(void *)(shared->at + i * inflight_size(in->queue_size));
+
+		if (!record->version)
+			inflight_clear(record, in->queue_size);
+		if (!inflight_fits(record, in->queue_size))
+			return fault(&client->fault, -EINVAL,
+				     "the record of queue %u has version %u and %u entries", i,
+				     record->version, record->desc_num);
+	}
+	return 0;
+}
+
+int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
+{
+	const struct vhost_user_inflight *in = &message->payload.inflight;
+	struct vu_shared shared = {0};
+	int r = check(client, in);
+
+	if (r < 0)
+		return r;
+	if (vu_rings_any_started(client))
+		return fault(&client->fault, -EBUSY, "SET_INFLIGHT_FD while rings are started");
+	if (in->mmap_offset % INFLIGHT_ALIGNMENT ||
+	    in->mmap_size < in->queues * inflight_size(in->queue_size))
+		return fault(&client->fault, -EINVAL, "SET_INFLIGHT_FD of 0x%llx bytes at 0x%llx",
+			     (unsigned long long)in->mmap_size,
+			     (unsigned long long)in->mmap_offset);
+	r = vu_shared_map(&shared, message->fds[0], in->mmap_offset, in->mmap_size,
+			  &vu_memory_client(client->memory)->lost, "the record of requests",
+			  &client->fault);
+	if (r == 0)
+		r = adopt(client, &shared, in);
+	if (r < 0) {
+		vu_shared_unmap(&shared);
+		return r;
+	}
+	for (unsigned i = 0; i < client->ring_count; i++)
+		device_set_vq_record(client->door->device, i, NULL);
+	vu_shared_unmap(&client->inflight);
+	client->inflight = shared;
+	client->inflight_queues = in->queues;
+	client->inflight_size = in->queue_size;
+	return 0;
+}
+
+int vu_inflight_attach(struct vu_client *client, unsigned index)
+{
+	struct vu_ring *ring = &client->rings[index];
+
+	if (!client->inflight.at || index >= client->inflight_queues)
+		return 0;
+	if (ring->num != client->inflight_size)
+		return fault(&client->fault, -EINVAL,
+			     "ring %u has %u entries, the record of its requests %u", index,
+			     ring->num, client->inflight_size);
+	return device_set_vq_record(
+		client->door->device, index,
+		(void *)(client->inflight.at + index * inflight_size(client->inflight_size)));
+}
+
+/* After a reset the driver has forgotten its requests: so does the record. */
+void vu_inflight_reset(struct vu_client *client)
+{
+	for (unsigned i = 0; client->inflight.at && i < client->inflight_queues; i++)
+		inflight_clear(
+			(void *)(client->inflight.at + i * inflight_size(client->inflight_size)),
+			client->inflight_size);
+}
