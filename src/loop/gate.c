@@ -2,10 +2,12 @@
 #include "loop/gate.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* About the time of a pass over a few requests: a sleep and a wake-up cost more. */
@@ -20,13 +22,17 @@ static inline void relax(void)
 #endif
 }
 
-static void sleep_while(_Atomic uint32_t *word, uint32_t value)
+/* Returns false after a second. EAGAIN (it changed) and EINTR need no care: the caller looks again.
+ */
+static bool sleep_while(_Atomic uint32_t *word, uint32_t value)
 {
-	/* EAGAIN (it changed) and EINTR need no care: the caller looks again */
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	const struct timespec second = {.tv_sec = 1};
+
+	return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &second, NULL, 0) == 0 ||
+	       errno != ETIMEDOUT;
 }
 
-void gate_enter(struct gate *gate)
+void gate_enter_nudging(struct gate *gate, void (*nudge)(void *), void *arg)
 {
 	uint32_t ticket = atomic_fetch_add(&gate->next, 1);
 	uint32_t serving = atomic_load(&gate->serving);
@@ -36,9 +42,15 @@ void gate_enter(struct gate *gate)
 		serving = atomic_load(&gate->serving);
 	}
 	while (serving != ticket) {
-		sleep_while(&gate->serving, serving);
+		if (!sleep_while(&gate->serving, serving) && nudge)
+			nudge(arg);
 		serving = atomic_load(&gate->serving);
 	}
+}
+
+void gate_enter(struct gate *gate)
+{
+	gate_enter_nudging(gate, NULL, NULL);
 }
 
 void gate_leave(struct gate *gate)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "loop/gate.h"
@@ -68,6 +69,29 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
+static void on_signal(int number)
+{
+	(void)number; /* that a system call was interrupted is all that is wanted */
+}
+
+static void install_handler(void)
+{
+	const struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART */
+	struct sigaction old;
+
+	if (!sigaction(SIGURG, NULL, &old) && old.sa_handler == SIG_DFL)
+		sigaction(SIGURG, &action, NULL);
+}
+
+static void nudge(void *arg)
+{
+	struct worker *worker = arg;
+
+	pthread_kill(worker->thread, SIGURG);
+}
+
+static pthread_once_t handler_once = PTHREAD_ONCE_INIT;
+
 /* Starts the thread with every signal blocked: signals are for the main thread. */
 static int start(struct worker *worker, const char *name)
 {
@@ -83,6 +107,8 @@ static int start(struct worker *worker, const char *name)
 	sigdelset(&all, SIGFPE);
 	sigdelset(&all, SIGILL);
 	sigdelset(&all, SIGABRT);
+	sigdelset(&all, SIGURG);
+	pthread_once(&handler_once, install_handler);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -131,12 +157,23 @@ int worker_new(const char *name, const struct worker_ops *ops, void *arg, struct
 	return 0;
 }
 
+static void join(struct worker *worker)
+{
+	struct timespec until;
+
+	do {
+		nudge(worker);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+	} while (pthread_timedjoin_np(worker->thread, NULL, &until) == ETIMEDOUT);
+}
+
 void worker_free(struct worker *worker)
 {
 	assert(!worker_is_current(worker));
 	atomic_store(&worker->stopping, true);
 	worker_wake(worker);
-	pthread_join(worker->thread, NULL);
+	join(worker);
 	dispose(worker);
 }
 
@@ -168,7 +205,7 @@ void worker_wake(struct worker *worker)
 void worker_enter(struct worker *worker)
 {
 	assert(!worker_is_current(worker) || !worker->in_pass);
-	gate_enter(&worker->gate);
+	gate_enter_nudging(&worker->gate, nudge, worker);
 }
 
 void worker_leave(struct worker *worker)

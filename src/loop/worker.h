@@ -26,6 +26,11 @@
  * One of the two sees the other. Sources are named by tokens, not pointers: an
  * event that was already collected when its source was removed is then merely
  * spurious. What the tokens mean, and the rest, is the owner's.
+ *
+ * A pass should never block. Where it might all the same (a write to an eventfd
+ * that a client fills up at the wrong moment), it does not for ever: who waits
+ * for the gate for a second sends the worker a signal, SIGURG, whose handler does
+ * nothing, so that the system call ends with EINTR.
  */
 #ifndef UVDPA_LOOP_WORKER_H
 #define UVDPA_LOOP_WORKER_H

@@ -20,6 +20,7 @@ struct bench {
 	_Atomic unsigned broken;   /* expectations that did not hold on another thread */
 	unsigned inside;	   /* guarded by the worker's gate */
 	unsigned long calls;	   /* likewise */
+	int full;		   /* an eventfd that takes no more */
 };
 
 static void on_ready(void *arg, uint64_t token)
@@ -226,6 +227,37 @@ static void sleeping_worker_stays_asleep(void **state)
 	assert_true(atomic_load(&bench->passes) <= passes + 1);
 }
 
+static bool block_in_pass(void *arg)
+{
+	struct bench *bench = arg;
+	uint64_t one = 1;
+
+	if (atomic_load(&bench->ready[0]) && write(bench->full, &one, sizeof(one)) < 0)
+		atomic_fetch_add(&bench->ready[1], 1);
+	atomic_store(&bench->ready[0], 0);
+	return false;
+}
+
+/* A pass that blocks in a system call is interrupted for the one who waits, and for the end. */
+static void a_stuck_pass_is_nudged(void **state)
+{
+	const struct worker_ops stuck = {
+		.ready = on_ready, .pass = block_in_pass, .after = on_after};
+	struct bench bench = {.full = eventfd(0, 0)};
+	struct fault fault;
+
+	assert_int_equal(eventfd_write(bench.full, UINT64_MAX - 1), 0);
+	assert_int_equal(worker_new("stuck", &stuck, &bench, &bench.worker, &fault), 0);
+	atomic_store(&bench.ready[0], 1);
+	worker_wake(bench.worker);
+	while (!bench.calls || !atomic_load(&bench.ready[1]))
+		worker_call(bench.worker, add_call, &bench);
+	atomic_store(&bench.ready[0], 1);
+	worker_wake(bench.worker);
+	worker_free(bench.worker);
+	close(bench.full);
+}
+
 int main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -238,6 +270,7 @@ int main(void)
 		CASE(calls_under_load),
 		CASE(bounded_waiting),
 		CASE(sleeping_worker_stays_asleep),
+		cmocka_unit_test(a_stuck_pass_is_nudged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
