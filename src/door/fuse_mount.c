@@ -5,16 +5,19 @@
  * which is how it is told from a live one. A live one is named by the pid in
  * its source in /proc/self/mountinfo ("uvdpa:PID", see fuse_door_start).
  */
+#include "door/fuse.h"
+
 #include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "door/fuse.h"
 
 /* Runs fusermount3 -u -q -z MOUNTPOINT, which may unmount what its user mounted. */
 static int run_fusermount(const char *mountpoint)
@@ -43,15 +46,15 @@ int fuse_mount_remove(const char *mountpoint)
 }
 
 /*
- * The server that is mounted at `path`: its pid, 0 if it is none of ours, -ENOENT: nothing is
- * mounted there. mountinfo: "id parent dev root MOUNTPOINT options ... - type SOURCE options".
+ * The server that is mounted at `path`: its pid, 0 if it is none of ours. mountinfo: "id parent dev
+ * root MOUNTPOINT options ... - type SOURCE options".
  */
 static int mounted_by(const char *path)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	char *line = NULL;
 	size_t room = 0;
-	int found = -ENOENT;
+	int found = 0;
 
 	while (file && getline(&line, &room, file) > 0) {
 		char where[4096], *source = strstr(line, " - ");
@@ -59,7 +62,6 @@ static int mounted_by(const char *path)
 		if (!source || sscanf(line, "%*s %*s %*s %*s %4095s", where) != 1 ||
 		    strcmp(where, path) != 0)
 			continue;
-		found = 0;
 		source = strstr(source, " uvdpa:");
 		if (source)
 			found = (int)strtol(source + strlen(" uvdpa:"), NULL, 10);
@@ -70,34 +72,49 @@ static int mounted_by(const char *path)
 	return found;
 }
 
+/* Asks the server, if there is one; attributes could be remembered by the kernel. */
+static bool is_dead(const char *mountpoint)
+{
+	struct statfs fs;
+
+	return statfs(mountpoint, &fs) && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+static bool is_mounted(const char *path)
+{
+	char parent[PATH_MAX + 4];
+	struct stat outer, inner;
+
+	snprintf(parent, sizeof(parent), "%s/..", path);
+	return !stat(path, &inner) && !stat(parent, &outer) && inner.st_dev != outer.st_dev;
+}
+
 int fuse_mount_prepare(const char *mountpoint, struct fault *fault_out)
 {
+	char path[PATH_MAX];
 	struct stat st;
-	char *path;
-	int pid;
+	int r;
 
 	if (mkdir(mountpoint, 0755) && errno != EEXIST && errno != ENOTCONN)
 		return fault(fault_out, -errno, "cannot make the mount point %s: %s", mountpoint,
 			     strerror(errno));
-	if (stat(mountpoint, &st) && errno == ENOTCONN) {
-		pid = fuse_mount_remove(mountpoint);
-		if (pid)
+	if (is_dead(mountpoint)) {
+		r = fuse_mount_remove(mountpoint);
+		if (r)
 			return fault(
-				fault_out, pid,
+				fault_out, r,
 				"%s is left over from a dead server and cannot be unmounted: %s; "
 				"try: fusermount3 -uz %s",
-				mountpoint, strerror(-pid), mountpoint);
+				mountpoint, strerror(-r), mountpoint);
 	}
-	if (stat(mountpoint, &st) || !S_ISDIR(st.st_mode))
+	if (stat(mountpoint, &st) || !S_ISDIR(st.st_mode) || !realpath(mountpoint, path))
 		return fault(fault_out, -ENOTDIR, "%s cannot be a mount point: it is no directory",
 			     mountpoint);
-	path = realpath(mountpoint, NULL);
-	pid = path ? mounted_by(path) : -ENOENT;
-	free(path);
-	if (pid >= 0)
-		return fault(fault_out, -EBUSY,
-			     pid ? "%s is served by process %d already"
-				 : "%s is a mount point already",
-			     mountpoint, pid);
-	return 0;
+	if (!is_mounted(path))
+		return 0;
+	r = mounted_by(path);
+	if (r > 0)
+		return fault(fault_out, -EBUSY, "%s is served by process %d already", mountpoint,
+			     r);
+	return fault(fault_out, -EBUSY, "something is mounted on %s already", mountpoint);
 }

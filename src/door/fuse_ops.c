@@ -53,10 +53,11 @@ static struct stat attributes(struct fuse_door *door, fuse_ino_t ino, const stru
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	/* Messages are small and wanted in memory. */
+	/*
+	 * Messages are small and wanted in memory. max_write stays as large as it is: it limits the
+	 * pages of a request, and a message may lie across pages, in as many pieces as writev takes.
+	 */
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-	/* Two pages: of one, the kernel would split a message that lies across a page boundary. */
-	conn->max_write = 2 * (unsigned)sysconf(_SC_PAGESIZE);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -84,7 +85,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *in
 	if (!node && ino != FUSE_ROOT_ID)
 		fuse_reply_err(req, ENOENT);
 	else
-		fuse_reply_attr(req, &st, REMEMBER);
+		/* A look at the directory always asks: a dead server is noticed at once. */
+		fuse_reply_attr(req, &st, node ? REMEMBER : 0);
 }
 
 /* Owner and mode may be changed (the kernel has checked who asks); O_TRUNC and times do nothing. */

@@ -13,8 +13,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define RAM_SIZE (256 * 1024)
-
 int target_setup(void **state, const char *device)
 {
 	struct target *t = calloc(1, sizeof(*t));
@@ -22,7 +20,7 @@ int target_setup(void **state, const char *device)
 
 	assert_non_null(t);
 	assert_int_equal(target_door.open(device, &t->handle), 0);
-	ram_init(&t->ram, RAM_DIRECT, RAM_SIZE);
+	ram_init(&t->ram, RAM_DIRECT, TARGET_RAM);
 	at = t->ram.iova;
 	for (int q = 0; q < 2; q++) {
 		at = vq_init(&t->vq[q], &t->ram, 64, at);
@@ -44,9 +42,18 @@ int target_teardown(void **state)
 		close(t->kick[q]);
 		close(t->call[q]);
 	}
+	if (t->own_bytes)
+		t->ram.bytes = t->own_bytes;
 	ram_destroy(&t->ram);
 	free(t);
 	return 0;
+}
+
+void target_move_ram(struct target *t, void *bytes)
+{
+	memcpy(bytes, t->ram.bytes, TARGET_RAM);
+	t->own_bytes = t->ram.bytes;
+	t->ram.bytes = bytes;
 }
 
 int t_ioctl(struct target *t, unsigned long cmd, void *arg)

@@ -24,6 +24,8 @@ struct target_door {
 };
 extern const struct target_door target_door; /* the test program's */
 
+#define TARGET_RAM (256 * 1024) /* bytes of memory that a target uses */
+
 struct target {
 	void *handle;
 	struct ram ram;
@@ -31,6 +33,7 @@ struct target {
 	int kick[2], call[2];
 	unsigned posted[2];
 	uint64_t buffers;
+	uint8_t *own_bytes; /* while the memory is the test's: what the target came with */
 };
 
 #define FEATURES_MUST ((1ull << 32) | (1ull << 33))
@@ -50,6 +53,10 @@ int target_teardown(void **state);
 int cases_calls(void);
 int cases_iotlb(void);
 int cases_suspend(void);
+
+/* Before anything is set up: the driver's memory is these TARGET_RAM bytes, which stay the test's.
+ */
+void target_move_ram(struct target *t, void *bytes);
 
 int t_ioctl(struct target *t, unsigned long cmd, void *arg);
 int t_num(struct target *t, unsigned long cmd, unsigned index, unsigned num);

@@ -3,9 +3,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
+#include "door/client.h"
 #include "door/fuse_server.h"
 #include "door/target.h"
 
@@ -22,30 +21,11 @@ static int door_open(const char *name, void **handle)
 	return fd < 0 ? -errno : 0;
 }
 
-static int door_ioctl(void *handle, unsigned long cmd, void *arg)
-{
-	int r = ioctl((int)(intptr_t)handle, cmd, arg);
-
-	return r < 0 ? -errno : r;
-}
-
-static ssize_t door_write(void *handle, const void *bytes, size_t size)
-{
-	ssize_t r = write((int)(intptr_t)handle, bytes, size);
-
-	return r < 0 ? -errno : r;
-}
-
-static void door_close(void *handle)
-{
-	close((int)(intptr_t)handle);
-}
-
 const struct target_door target_door = {.over_fuse = true,
 					.open = door_open,
-					.ioctl = door_ioctl,
-					.write = door_write,
-					.close = door_close};
+					.ioctl = client_ioctl,
+					.write = client_write,
+					.close = client_close};
 
 int main(void)
 {
