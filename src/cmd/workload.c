@@ -1,73 +1,23 @@
 /*
  * The workload: see workload.h.
- *
- * What may be read. For each block: `acked`, the generation of the last write that completed well,
- *and `sent`, that of the last write sent. At most one write per block is in flight, so sent is
- *acked or acked + 1, except after a failed write, whose effect is unknown until the next one
- *completes. Reads may overlap a write. A read that was sent when the block had acked = a and
- *completes when it has sent = s may see, sector by sector, any generation from a to s, and nothing
- *else.
- *
- *	write g+1     |---------------|
- *	read 1     |------|               g or g+1
- *	read 2          |--------|        g or g+1
- *	read 3                         |--|   g+1 only: it was acknowledged before
- *
- * Reads 1 and 2 may even find bytes of both in one sector: a disk in the page cache does not change
- * by sectors.
+ * What a read may bring is in workload_judge.c.
  *
  * A completion must have its status byte written: the driver sets it to a value that no device
- *answers. One that has not is of a request that the device did not do, as when it completes the
+ * answers. One that has not is of a request that the device did not do, as when it completes the
  * former user of a descriptor a second time.
  */
 #include "cmd/workload.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cmd/stamp.h"
+#include "cmd/workload_internal.h"
 #include "uvdpa/driver.h"
 
 #define BATCH 64
-
-struct cell {
-	uint32_t acked, sent;
-	bool writing;
-};
-
-enum slot_kind { SLOT_FREE, SLOT_READ, SLOT_WRITE, SLOT_FLUSH };
-
-struct slot {
-	enum slot_kind kind;
-	uint32_t block;
-	uint32_t low; /* of a read: the oldest generation it may see; of a write: its own */
-	int64_t start;
-	unsigned char *buf;
-};
-
-struct workload {
-	struct workload_options o;
-	struct uvdpa_memory *memory;
-	struct uvdpa_queue *queue;
-	struct uvdpa_blk *blk;
-	struct cell *cells;
-	struct slot *slots;
-	unsigned *free; /* a stack of slot numbers */
-	unsigned free_count;
-	uint64_t random;
-	uint64_t sent_count;
-	struct workload_counts counts;
-	struct histogram latency;
-	char problem[300];
-
-	int64_t last; /* when completions were collected last; 0: not yet */
-	atomic_uint_fast64_t gap;
-	atomic_uint_fast64_t done;
-};
 
 static int64_t now_ns(void)
 {
@@ -84,18 +34,6 @@ static uint32_t choose(struct workload *w, uint32_t below)
 	w->random ^= w->random >> 7;
 	w->random ^= w->random << 17;
 	return (uint32_t)((w->random >> 32) * below >> 32);
-}
-
-static void __attribute__((format(printf, 2, 3)))
-problem(struct workload *w, const char *format, ...)
-{
-	va_list args;
-
-	if (w->problem[0])
-		return;
-	va_start(args, format);
-	vsnprintf(w->problem, sizeof(w->problem), format, args);
-	va_end(args);
 }
 
 /* Life --------------------------------------------------------------------------------------- */
@@ -298,55 +236,6 @@ static int fill_up(struct workload *w)
 
 /* Collecting --------------------------------------------------------------------------------- */
 
-static void count_verdict(struct workload *w, enum stamp_verdict verdict)
-{
-	switch (verdict) {
-	case STAMP_GOOD:
-		break;
-	case STAMP_STALE:
-		w->counts.stale++;
-		break;
-	case STAMP_MISPLACED:
-		w->counts.misplaced++;
-		break;
-	case STAMP_CORRUPT:
-	case STAMP_UNFILLED:
-		w->counts.corrupt++;
-		break;
-	}
-}
-
-/* Whether a sector that is not whole was being written while it was read: that is allowed. */
-static bool is_torn(const struct stamp *expected, enum stamp_verdict verdict, const struct slot *s)
-{
-	return verdict == STAMP_CORRUPT && s->low < expected->generation &&
-	       stamp_is_mixture(expected, s->low, s->buf + expected->sector * STAMP_SECTOR);
-}
-
-/* Judges what a read brought, sector by sector; counts the first that is wrong. */
-static void judge_read(struct workload *w, const struct slot *s)
-{
-	struct stamp expected = {
-		.instance = w->o.seed, .block = s->block, .generation = w->cells[s->block].sent};
-	struct stamp found;
-
-	for (; expected.sector < w->o.block_size / STAMP_SECTOR; expected.sector++) {
-		enum stamp_verdict verdict = stamp_judge(
-			&expected, s->low, s->buf + expected.sector * STAMP_SECTOR, &found);
-
-		if (verdict == STAMP_GOOD || is_torn(&expected, verdict, s))
-			continue;
-		count_verdict(w, verdict);
-		problem(w,
-			"block %u sector %u: %s: it says block %llu generation %u, "
-			"expected generation %u to %u",
-			s->block, expected.sector, stamp_verdict_name(verdict),
-			(unsigned long long)found.block, found.generation, s->low,
-			expected.generation);
-		return;
-	}
-}
-
 static void count_kind(struct workload *w, enum slot_kind kind)
 {
 	if (kind == SLOT_READ)
@@ -366,14 +255,15 @@ static void settle(struct workload *w, const struct uvdpa_blk_completion *c, int
 	histogram_add(&w->latency, (uint64_t)(now - s->start));
 	if (c->status == UVDPA_BLK_S_UNWRITTEN) {
 		w->counts.duplicated++;
-		problem(w, "block %u: completed without having been done (no status)", s->block);
+		workload_problem(w, "block %u: completed without having been done (no status)",
+				 s->block);
 	} else if (c->status != 0) {
 		w->counts.errors++;
-		problem(w, "block %u: the device answered status %u", s->block, c->status);
+		workload_problem(w, "block %u: the device answered status %u", s->block, c->status);
 	} else {
 		count_kind(w, s->kind);
 		if (s->kind == SLOT_READ)
-			judge_read(w, s);
+			workload_judge(w, s->block, s->low, s->buf);
 		if (s->kind == SLOT_WRITE)
 			cell->acked = s->low;
 	}
@@ -401,7 +291,8 @@ static int broken(struct workload *w, int r)
 		w->counts.duplicated++;
 	else if (how != UVDPA_QUEUE_SOUND)
 		w->counts.broken++;
-	problem(w, "the ring: %s", uvdpa_queue_fault(w->queue) ? uvdpa_queue_fault(w->queue) : "?");
+	workload_problem(w, "the ring: %s",
+			 uvdpa_queue_fault(w->queue) ? uvdpa_queue_fault(w->queue) : "?");
 	return r;
 }
 
@@ -441,11 +332,11 @@ static int find_lost(struct workload *w, int64_t limit)
 		if (s->kind == SLOT_FREE || now - s->start < limit)
 			continue;
 		w->counts.lost++;
-		problem(w, "block %u: a %s did not complete in %lld ms", s->block,
-			s->kind == SLOT_READ	? "read"
-			: s->kind == SLOT_WRITE ? "write"
-						: "flush",
-			(long long)((now - s->start) / 1000000));
+		workload_problem(w, "block %u: a %s did not complete in %lld ms", s->block,
+				 s->kind == SLOT_READ	 ? "read"
+				 : s->kind == SLOT_WRITE ? "write"
+							 : "flush",
+				 (long long)((now - s->start) / 1000000));
 		r = -ETIMEDOUT;
 	}
 	return r;
@@ -521,7 +412,7 @@ static int send_verifying(struct workload *w, uint32_t *next)
 	int r;
 
 	for (; *next < w->o.blocks && w->free_count > 0; (*next)++) {
-		if (w->cells[*next].acked == 0)
+		if (!workload_is_known(w, *next))
 			continue;
 		r = take_slot(w, send_read(w, w->free[w->free_count - 1], *next), now);
 		if (r == -ENOSPC)

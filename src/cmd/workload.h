@@ -33,6 +33,7 @@ struct workload_options {
 	unsigned flush_every;	/* one FLUSH in so many requests; 0: none */
 	unsigned lost_after;	/* ms without completion after which a request is lost; 0: 10000 */
 	uint64_t seed;		/* of all choices, and the mark of this run's sectors */
+	bool blank;		/* the region holds nothing but zeroes at the start */
 };
 
 struct workload_counts {
@@ -69,9 +70,15 @@ int workload_run(struct workload *w, const atomic_bool *stop, uint64_t requests)
 /* Waits for what is in flight. 0, or -ETIMEDOUT: the rest counts as lost. */
 int workload_drain(struct workload *w, int timeout_ms);
 
-/* Drains, then reads every block that was ever written with success and judges it. 0 or as
- * workload_step(). */
+/* Drains, then reads and judges every block that was ever written with success and, of a blank
+ * disk, every block never written. 0 or as workload_step(). */
 int workload_verify(struct workload *w, int timeout_ms);
+
+/*
+ * Judges the same blocks as they are in the disk's file, past the device. `checked` gets how many.
+ * 0, or the error of reading it; -EIO: the file is too short.
+ */
+int workload_check_file(struct workload *w, int fd, uint32_t *checked);
 
 const struct workload_counts *workload_counts(const struct workload *w);
 

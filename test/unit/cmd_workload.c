@@ -310,6 +310,72 @@ static void stays_clean_over_moves(void **state)
 	assert_int_equal(workload_in_flight(rig.w), 0);
 }
 
+/* What is on the disk after a while; the file's descriptor. */
+static int copy_disk(void)
+{
+	FILE *file = tmpfile();
+	int fd;
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(rig.device[0].disk, 4096, BLOCKS, file), BLOCKS);
+	fflush(file);
+	fd = dup(fileno(file));
+	fclose(file);
+	return fd;
+}
+
+/* Past the device the same contents are judged by the same rules. */
+static void checks_the_disk_itself(void **state)
+{
+	uint32_t checked;
+	int fd;
+
+	warm_up();
+	start_server();
+	assert_int_equal(workload_drain(rig.w, 5000), 0);
+	stop_server();
+	fd = copy_disk();
+	assert_int_equal(workload_check_file(rig.w, fd, &checked), 0);
+	assert_int_equal(checked, BLOCKS);
+	assert_true(workload_is_clean(rig.w));
+	assert_int_equal(pwrite(fd, "x", 1, 5 * 4096 + 700), 1);
+	assert_int_equal(workload_check_file(rig.w, fd, &checked), 0);
+	only(0, 0, 1, 0, 0, 0);
+	assert_non_null(strstr(workload_first_problem(rig.w), "block 5 sector 1"));
+	assert_int_equal(ftruncate(fd, 4096 * (BLOCKS - 1)), 0);
+	assert_int_equal(workload_check_file(rig.w, fd, &checked), -EIO);
+	close(fd);
+}
+
+/* Of a blank disk, what was never written is known as well. */
+static void checks_what_nobody_wrote(void **state)
+{
+	struct workload_options blank = options;
+	struct workload *w;
+	uint32_t checked;
+	int fd;
+
+	blank.blank = true;
+	blank.depth = 1;
+	assert_int_equal(workload_new(&blank, rig.memory, rig.q, &w, NULL), 0);
+	fd = copy_disk();
+	assert_int_equal(workload_check_file(w, fd, &checked), 0);
+	assert_int_equal(checked, BLOCKS);
+	assert_true(workload_is_clean(w));
+	assert_int_equal(pwrite(fd, "x", 1, 5 * 4096 + 700), 1);
+	assert_int_equal(workload_check_file(w, fd, &checked), 0);
+	assert_int_equal(workload_counts(w)->corrupt, 1);
+	assert_non_null(strstr(workload_first_problem(w), "block 5 byte 700"));
+	close(fd);
+	rig.device[0].disk[9 * 4096] = 1;
+	start_server();
+	assert_int_equal(workload_verify(w, 5000), 0);
+	stop_server();
+	assert_int_equal(workload_counts(w)->corrupt, 2);
+	assert_int_equal(workload_counts(w)->reads, BLOCKS);
+	workload_free(w);
+}
+
 static void refusals(void **state)
 {
 	static const struct workload_options bad[] = {
@@ -349,6 +415,8 @@ int main(void)
 		T(sees_a_broken_ring),
 		T(accepts_any_order),
 		T(stays_clean_over_moves),
+		T(checks_the_disk_itself),
+		T(checks_what_nobody_wrote),
 		T(refusals),
 	};
 
