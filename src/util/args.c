@@ -1,9 +1,12 @@
 /* Command lines: see args.h. */
 #include "util/args.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/suggest.h"
@@ -117,4 +120,17 @@ int args_parse(int argc, char **argv, const struct arg *table, struct arg_list *
 			ret = append(words, text, f);
 	}
 	return ret;
+}
+
+int args_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value,
+		struct fault *f)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end || errno || *value < min || *value > max)
+		return fault(f, -EINVAL, "--%s %s: it is a number, %" PRIu64 " to %" PRIu64, option,
+			     text, min, max);
+	return 0;
 }

@@ -5,6 +5,8 @@
 #ifndef UVDPA_UTIL_ARGS_H
 #define UVDPA_UTIL_ARGS_H
 
+#include <stdint.h>
+
 #include "util/fault.h"
 
 /* A list of texts; the caller provides the room (argc entries are always enough). */
@@ -29,5 +31,9 @@ struct arg {
  */
 int args_parse(int argc, char **argv, const struct arg *table, struct arg_list *words,
 	       struct fault *fault);
+
+/* Reads the value of --`option`: a plain number, `min` to `max`. 0, or -EINVAL with the fault. */
+int args_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value,
+		struct fault *fault);
 
 #endif

@@ -83,11 +83,28 @@ static void bad_lines(void **state)
 	}
 }
 
+static void numbers(void **state)
+{
+	static const char *const bad[] = {
+		"", "-1", "+1", " 1", "1x", "0x10", "4", "101", "99999999999999999999999"};
+	struct fault f;
+	uint64_t n;
+
+	assert_int_equal(args_number("depth", "5", 5, 100, &n, &f), 0);
+	assert_int_equal(n, 5);
+	assert_int_equal(args_number("depth", "100", 5, 100, &n, &f), 0);
+	assert_int_equal(n, 100);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(args_number("depth", bad[i], 5, 100, &n, &f), -EINVAL);
+	assert_string_equal(f.text, "--depth 99999999999999999999999: it is a number, 5 to 100");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_lines),
 		cmocka_unit_test(bad_lines),
+		cmocka_unit_test(numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
