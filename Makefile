@@ -8,7 +8,7 @@ CHECK ?=
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help deps build unit check asan tsan fuzz format install clean
+.PHONY: help deps build demo unit check asan tsan fuzz format install clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,6 +22,9 @@ $(BUILD)/build.ninja:
 
 build: $(BUILD)/build.ninja ## compile
 	ninja -C $(BUILD)
+
+demo: ## a disk that moves under load, then a guest whose disk is suspended; two minutes at most
+	@BUILD=$(BUILD) tools/demo
 
 unit: build ## the inner loop: unit tests and house rules, a few seconds
 	meson test -C $(BUILD) --suite unit --suite tidy --no-rebuild --print-errorlogs

@@ -96,10 +96,10 @@ void workload_judge(struct workload *w, uint32_t block, uint32_t low, const unsi
 		return;
 	}
 	for (; expected.sector < w->o.block_size / STAMP_SECTOR; expected.sector++) {
-		enum stamp_verdict verdict =
-			stamp_judge(&expected, low, data + expected.sector * STAMP_SECTOR, &found);
+		const unsigned char *sector = data + expected.sector * STAMP_SECTOR;
+		enum stamp_verdict verdict = stamp_judge(&expected, low, sector, &found);
 
-		if (verdict == STAMP_GOOD)
+		if (verdict == STAMP_GOOD || is_torn(&expected, verdict, low, sector))
 			continue;
 		count_verdict(w, verdict);
 		workload_problem(w,

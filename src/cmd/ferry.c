@@ -1,0 +1,122 @@
+/* A driver's end made ready to run: see ferry.h. */
+#include "cmd/ferry.h"
+
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <string.h>
+
+#include "wire/vhost.h"
+
+/* What is not the requests' data: rings, indirect tables, and the slack of alignments. */
+#define RINGS_SIZE (1024 * 1024)
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+/* What a driver of plain requests has a use for. */
+static const uint64_t wanted = BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |
+			       BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_RO) |
+			       BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_SIZE_MAX) |
+			       BIT(VIRTIO_BLK_F_SEG_MAX);
+
+uint32_t ferry_chain_flags(const struct ferry *ferry, const struct ferry_options *options)
+{
+	return options->indirect && (ferry->features & BIT(VIRTIO_RING_F_INDIRECT_DESC))
+		       ? UVDPA_CHAIN_INDIRECT
+		       : 0;
+}
+
+/* The smallest ring that holds all requests. */
+static int choose_size(const struct ferry *ferry, const struct ferry_options *o, uint16_t *size,
+		       struct fault *f)
+{
+	unsigned each = ferry_chain_flags(ferry, o) ? 1 : FERRY_CHAIN;
+	struct uvdpa_driver *drv = ferry->devices[0];
+	uint16_t most;
+	int r = uvdpa_get_vring_num(drv, &most);
+
+	if (r < 0)
+		return fault(f, r, "%s: GET_VRING_NUM: %s", uvdpa_driver_name(drv), strerror(-r));
+	if ((uint64_t)o->depth * each > most)
+		return fault(f, -EINVAL,
+			     "%s: its queues have %u entries, which is %u requests: a depth of %u "
+			     "cannot be had",
+			     uvdpa_driver_name(drv), most, most / each, o->depth);
+	for (*size = 2; *size < o->depth * each; *size *= 2)
+		;
+	return 0;
+}
+
+static int make_queue(struct ferry *ferry, const struct ferry_options *o, struct fault *f)
+{
+	struct uvdpa_queue_options ring = {.features = ferry->features};
+	struct uvdpa_error error;
+	int r = choose_size(ferry, o, &ring.size, f);
+
+	if (r < 0)
+		return r;
+	if (ferry_chain_flags(ferry, o))
+		ring.indirect = FERRY_CHAIN;
+	r = uvdpa_memory_new(&(struct uvdpa_memory_options){.size = o->data_size + RINGS_SIZE +
+								    (uint64_t)ring.size * 128},
+			     &ferry->memory, &error);
+	if (r == 0)
+		r = uvdpa_queue_new(ferry->memory, &ring, &ferry->queue, &error);
+	return r < 0 ? fault(f, r, "%s", error.text) : 0;
+}
+
+static int start_device(struct ferry *ferry, struct fault *f)
+{
+	struct uvdpa_driver *drv = ferry->devices[0];
+	struct uvdpa_error error;
+	int r = uvdpa_driver_map(drv, ferry->memory, 0, &error);
+
+	if (r == 0)
+		r = uvdpa_driver_attach(drv, 0, ferry->queue, uvdpa_queue_position(ferry->queue),
+					&error);
+	if (r == 0)
+		r = uvdpa_driver_driver_ok(drv, &error);
+	return r < 0 ? fault(f, r, "%s", error.text) : 0;
+}
+
+int ferry_start(struct ferry *ferry, const struct ferry_options *options, struct fault *f)
+{
+	struct uvdpa_error error;
+	int r;
+
+	for (unsigned i = 0; i < ferry->count; i++)
+		if (uvdpa_driver_device_id(ferry->devices[i]) != VIRTIO_ID_BLOCK)
+			return fault(f, -ENODEV, "%s is no disk (it is virtio device type %u)",
+				     uvdpa_driver_name(ferry->devices[i]),
+				     uvdpa_driver_device_id(ferry->devices[i]));
+	r = uvdpa_driver_negotiate(ferry->devices[0], wanted, &ferry->features, &error);
+	if (r == 0)
+		r = uvdpa_blk_read_config(ferry->devices[0], &ferry->config, &error);
+	if (r < 0)
+		return fault(f, r, "%s", error.text);
+	r = make_queue(ferry, options, f);
+	return r < 0 ? r : start_device(ferry, f);
+}
+
+int ferry_move(struct ferry *ferry, struct uvdpa_handover_times *times, struct fault *f)
+{
+	struct uvdpa_driver *from = ferry->devices[ferry->current];
+	struct uvdpa_driver *to = ferry->devices[1 - ferry->current];
+	struct uvdpa_error error;
+	int r = uvdpa_handover_prepare(from, to, &error);
+
+	if (r == 0)
+		r = uvdpa_handover(from, to, 0, times, &error);
+	if (r < 0)
+		return fault(f, r, "%s", error.text);
+	ferry->current = 1 - ferry->current;
+	return 0;
+}
+
+void ferry_stop(struct ferry *ferry)
+{
+	for (unsigned i = 0; i < ferry->count; i++)
+		uvdpa_driver_close(ferry->devices[i]);
+	uvdpa_queue_free(ferry->queue);
+	uvdpa_memory_free(ferry->memory);
+	memset(ferry, 0, sizeof(*ferry));
+}

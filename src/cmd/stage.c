@@ -1,0 +1,142 @@
+/* Where a demonstration takes place: see stage.h. */
+#include "cmd/stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/embed.h"
+#include "door/fuse.h"
+
+#define READY_MS 15000
+
+int stage_make(struct stage *stage, struct fault *f)
+{
+	const char *base = getenv("TMPDIR");
+	int used;
+
+	used = snprintf(stage->dir, sizeof(stage->dir), "%s/uvdpa-demo-XXXXXX",
+			base && base[0] == '/' ? base : "/tmp");
+	if (used < 0 || (size_t)used >= sizeof(stage->dir) || !mkdtemp(stage->dir)) {
+		stage->dir[0] = '\0';
+		return fault(f, -errno, "cannot make a temporary folder below %.60s: %s",
+			     base ? base : "/tmp",
+			     (size_t)used >= sizeof(stage->dir) ? "its name is too long"
+								: strerror(errno));
+	}
+	return 0;
+}
+
+int stage_can_serve(const struct stage *stage, struct fault *f)
+{
+	const struct fuse_door_options options = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+	struct fuse_door *door;
+	char path[96];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/try", stage->dir);
+	if (access("/dev/fuse", R_OK | W_OK) < 0)
+		return fault(f, -errno, "/dev/fuse: %s", strerror(errno));
+	r = fuse_door_new(path, &options, &door, f);
+	if (r < 0)
+		return r;
+	r = fuse_door_start(door, f);
+	if (r == 0)
+		fuse_door_stop(door);
+	fuse_door_free(door);
+	return r;
+}
+
+static int make_image(struct stage *stage, uint64_t size, struct fault *f)
+{
+	int fd, r = 0;
+
+	snprintf(stage->image, sizeof(stage->image), "%s/disk.img", stage->dir);
+	fd = open(stage->image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fault(f, -errno, "cannot make %s: %s", stage->image, strerror(errno));
+	if (ftruncate(fd, (off_t)size) < 0)
+		r = fault(f, -errno, "cannot make %s: %s", stage->image, strerror(errno));
+	close(fd);
+	return r;
+}
+
+/* One device in a process of its own. */
+static int open_served(struct stage *stage, unsigned i, const char *spec, struct uvdpa_driver **drv,
+		       struct fault *f)
+{
+	struct child *server = &stage->servers[i];
+	char path[112], dir[96];
+	struct uvdpa_error error;
+	int r;
+
+	snprintf(dir, sizeof(dir), "%s/%c", stage->dir, 'a' + (int)i);
+	r = child_start(server, dir, spec, f);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/vdpa/disk0", dir);
+	r = child_wait(server, path, READY_MS, f);
+	if (r < 0)
+		return r;
+	r = uvdpa_driver_open(path, 0, drv, &error);
+	return r < 0 ? fault(f, r, "%s", error.text) : 0;
+}
+
+/* What --device would have for one of the two. */
+static int make_spec(const struct stage *stage, unsigned i, char *spec, size_t size,
+		     struct fault *f)
+{
+	const char *name = stage->in_process ? (i ? "disk-b" : "disk-a") : "disk0";
+	int used = snprintf(spec, size, "blk,name=%s,file=%s%s%s", name, stage->image,
+			    stage->keys ? "," : "", stage->keys ? stage->keys : "");
+
+	/* a comma of the path would end the value */
+	if (strchr(stage->image, ','))
+		return fault(f, -EINVAL, "%s: a folder with a comma will not do", stage->dir);
+	if (used < 0 || (size_t)used >= size)
+		return fault(f, -EINVAL, "--keys: that is too long");
+	return 0;
+}
+
+int stage_open(struct stage *stage, uint64_t size, struct uvdpa_driver *devices[2], struct fault *f)
+{
+	char spec[512];
+	int r = make_image(stage, size, f);
+
+	for (unsigned i = 0; i < 2 && r == 0; i++) {
+		r = make_spec(stage, i, spec, sizeof(spec), f);
+		if (r == 0 && stage->in_process)
+			r = embed_open(spec, &stage->embedded[i], &devices[i], f);
+		else if (r == 0)
+			r = open_served(stage, i, spec, &devices[i], f);
+	}
+	return r;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+	remove(path);
+	return 0;
+}
+
+int stage_close(struct stage *stage, struct fault *f)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		int stopped = child_stop(&stage->servers[i], r ? NULL : f);
+
+		r = r ? r : stopped;
+		embed_free(stage->embedded[i]);
+		stage->embedded[i] = NULL;
+	}
+	if (stage->dir[0])
+		nftw(stage->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	stage->dir[0] = '\0';
+	return r;
+}
