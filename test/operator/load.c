@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 	struct workload *workload;
 	pthread_t watcher;
 	struct fault f;
+	int result;
 
 	if (argc != 2 || prepare(argv[1], &drv, &memory, &queue))
 		return 1;
@@ -76,10 +77,16 @@ int main(int argc, char **argv)
 		pthread_create(&watcher, NULL, watch_input, NULL);
 		if (workload_run(workload, &stop, 0) == 0)
 			workload_verify(workload, 60000);
+		pthread_join(watcher, NULL);
 	}
 	if (workload_is_clean(workload))
 		printf("clean %llu\n", (unsigned long long)workload_done(workload));
 	else
 		printf("%s\n", workload_first_problem(workload));
-	return !workload_is_clean(workload);
+	result = !workload_is_clean(workload);
+	workload_free(workload);
+	uvdpa_driver_close(drv);
+	uvdpa_queue_free(queue);
+	uvdpa_memory_free(memory);
+	return result;
 }
