@@ -157,7 +157,7 @@ static void read_used(struct stage *stage)
 	struct vq_used used;
 
 	for (unsigned q = 0; q < stage->options.queues; q++)
-		while (t->vqs[q].ram && vq_take_used(&t->vqs[q], &used))
+		for (unsigned n = 0; n < t->vqs[q].num && vq_take_used(&t->vqs[q], &used); n++)
 			line(stage, "used queue %u: %" PRIu64 ", %u bytes", q,
 			     t->tags[q][used.id % 64], used.len);
 }
