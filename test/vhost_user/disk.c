@@ -43,12 +43,18 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 	struct vhost_user_options door = {0};
 	struct model *model = NULL;
 	struct fault f = {0};
+	const char *made;
 	int r;
 
 	memset(disk, 0, sizeof(*disk));
-	snprintf(disk->dir, sizeof(disk->dir), "/tmp/uvdpa-vu-XXXXXX");
-	assert(mkdtemp(disk->dir));
-	snprintf(disk->path, sizeof(disk->path), "%s/%u.sock", disk->dir, number++);
+	if (o->path) {
+		snprintf(disk->path, sizeof(disk->path), "%s", o->path);
+	} else {
+		snprintf(disk->dir, sizeof(disk->dir), "/tmp/uvdpa-vu-XXXXXX");
+		made = mkdtemp(disk->dir);
+		assert(made);
+		snprintf(disk->path, sizeof(disk->path), "%s/%u.sock", disk->dir, number++);
+	}
 	r = blk_new(&blk, open_block(o), &model, &f);
 	if (r == 0)
 		r = runner_new(&options, model, &disk->runner, &f);
@@ -64,7 +70,8 @@ void disk_close(struct disk *disk)
 {
 	vhost_user_close(disk->door);
 	runner_free(disk->runner);
-	rmdir(disk->dir);
+	if (disk->dir[0])
+		rmdir(disk->dir);
 }
 
 static unsigned count_entries(const char *path)

@@ -12,6 +12,7 @@ struct disk_options {
 	uint64_t size;				   /* bytes; 0: 16 MiB */
 	unsigned queues;			   /* 0: 1 */
 	const char *file;			   /* NULL: in memory */
+	const char *path;			   /* of the socket; NULL: in a folder of its own */
 	uint32_t timeout_ms;			   /* of suspensions; 0: 5000 */
 	const struct block_fault_options *trouble; /* NULL: none */
 };

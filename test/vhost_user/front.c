@@ -24,7 +24,13 @@ int front_connect(const char *path)
 	assert(fd >= 0);
 	assert(strlen(path) < sizeof(at.sun_path));
 	memcpy(at.sun_path, path, strlen(path) + 1);
-	r = connect(fd, (struct sockaddr *)&at, sizeof(at));
+	/* a server that is just starting: its name is there before it listens */
+	for (unsigned i = 0; i < 20000; i++) {
+		r = connect(fd, (struct sockaddr *)&at, sizeof(at));
+		if (r == 0 || (errno != ECONNREFUSED && errno != ENOENT))
+			break;
+		usleep(500);
+	}
 	assert(r == 0);
 	return fd;
 }

@@ -1,0 +1,156 @@
+/* A front end that keeps its memory over servers: see session.h. */
+#include "vhost_user/session.h"
+
+#include <assert.h>
+#include <linux/virtio_blk.h>
+#include <string.h>
+#include <unistd.h>
+
+static void must_ack(struct session *s, uint32_t request, const void *payload, uint32_t size,
+		     const int *fds, unsigned fd_count)
+{
+	int64_t r = front_ack(s->fd, request, payload, size, fds, fd_count);
+
+	assert(r == 0);
+}
+
+void session_init(struct session *s, size_t memory)
+{
+	struct uvdpa_error error;
+	int r;
+
+	memset(s, 0, sizeof(*s));
+	s->fd = s->inflight_fd = -1;
+	/* guest physical memory begins low, as a guest's does, so that dirty logs are small */
+	r = uvdpa_memory_new(&(struct uvdpa_memory_options){.size = memory, .iova = 0x100000},
+			     &s->memory, &error);
+	assert(r == 0);
+	r = uvdpa_queue_new(s->memory, &(struct uvdpa_queue_options){.size = SESSION_RING},
+			    &s->queue, &error);
+	assert(r == 0);
+}
+
+void session_free(struct session *s)
+{
+	session_hang_up(s);
+	if (s->inflight_fd >= 0)
+		close(s->inflight_fd);
+	uvdpa_queue_free(s->queue);
+	uvdpa_memory_free(s->memory);
+}
+
+static uint64_t user(const struct session *s, const void *ptr)
+{
+	return (uint64_t)(uintptr_t)ptr;
+}
+
+static void send_memory(struct session *s)
+{
+	struct vhost_user_memory table = {.count = 1};
+	int fd = uvdpa_memory_fd(s->memory);
+	void *base = uvdpa_memory_base(s->memory);
+
+	table.regions[0] = (struct vhost_user_region){
+		.guest_address = uvdpa_memory_iova(s->memory, base),
+		.size = uvdpa_memory_size(s->memory),
+		.user_address = user(s, base),
+	};
+	must_ack(s, VHOST_USER_SET_MEM_TABLE, &table, 8 + 32, &fd, 1);
+}
+
+static void send_inflight(struct session *s)
+{
+	struct front_message answer;
+	int r;
+
+	if (s->inflight_fd < 0) {
+		s->inflight = (struct vhost_user_inflight){.queues = 1, .queue_size = SESSION_RING};
+		r = front_ask(s->fd, VHOST_USER_GET_INFLIGHT_FD, &s->inflight, sizeof(s->inflight),
+			      &answer);
+		assert(r == 0 && answer.fd_count == 1);
+		s->inflight = answer.payload.inflight;
+		s->inflight_fd = answer.fds[0];
+	}
+	must_ack(s, VHOST_USER_SET_INFLIGHT_FD, &s->inflight, sizeof(s->inflight), &s->inflight_fd,
+		 1);
+}
+
+void session_send_addr(struct session *s)
+{
+	struct uvdpa_queue_areas a;
+	struct vhost_vring_addr addr = {.flags = s->ring_logged ? 1u << VHOST_VRING_F_LOG : 0};
+
+	uvdpa_queue_areas(s->queue, &a);
+	addr.desc_user_addr = user(s, a.desc);
+	addr.avail_user_addr = user(s, a.avail);
+	addr.used_user_addr = user(s, a.used);
+	addr.log_guest_addr = a.used_iova;
+	must_ack(s, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
+}
+
+void session_send_features(struct session *s, uint64_t features)
+{
+	s->features = features;
+	must_ack(s, VHOST_USER_SET_FEATURES, &s->features, 8, NULL, 0);
+}
+
+/* All protocol features but STATUS: the door writes the status itself, as it does for most VMMs. */
+static void greet(struct session *s)
+{
+	struct front_message m;
+	uint64_t protocol;
+	int r = front_ask(s->fd, VHOST_USER_GET_FEATURES, NULL, 0, &m);
+
+	assert(r == 0);
+	r = front_ask(s->fd, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0, &m);
+	assert(r == 0);
+	protocol = m.payload.u64 & ~(1ull << VHOST_USER_PROTOCOL_F_STATUS);
+	m = (struct front_message){.request = VHOST_USER_SET_PROTOCOL_FEATURES,
+				   .flags = VHOST_USER_VERSION,
+				   .size = 8,
+				   .payload.u64 = protocol};
+	r = front_send(s->fd, &m);
+	assert(r == 0);
+	must_ack(s, VHOST_USER_SET_OWNER, NULL, 0, NULL, 0);
+}
+
+void session_start(struct session *s, const char *path, uint16_t base)
+{
+	struct vhost_vring_state state = {.num = SESSION_RING};
+	int kick = uvdpa_queue_kick_fd(s->queue), call = uvdpa_queue_call_fd(s->queue);
+
+	s->fd = front_connect(path);
+	greet(s);
+	if (!s->features)
+		s->features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_BLK_F_FLUSH |
+			      1ull << VHOST_USER_F_PROTOCOL_FEATURES;
+	session_send_features(s, s->features);
+	if (!s->without_record)
+		send_inflight(s);
+	send_memory(s);
+	must_ack(s, VHOST_USER_SET_VRING_NUM, &state, sizeof(state), NULL, 0);
+	state.num = base;
+	must_ack(s, VHOST_USER_SET_VRING_BASE, &state, sizeof(state), NULL, 0);
+	session_send_addr(s);
+	must_ack(s, VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, &kick, 1);
+	must_ack(s, VHOST_USER_SET_VRING_CALL, (uint64_t[]){0}, 8, &call, 1);
+	state.num = 1;
+	must_ack(s, VHOST_USER_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0);
+}
+
+int session_stop(struct session *s)
+{
+	struct vhost_vring_state state = {0};
+	struct front_message answer;
+
+	if (front_ask(s->fd, VHOST_USER_GET_VRING_BASE, &state, sizeof(state), &answer) < 0)
+		return -1;
+	return (int)answer.payload.state.num;
+}
+
+void session_hang_up(struct session *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+}

@@ -1,0 +1,35 @@
+/* For tests: a front end with memory, one ring of the driver library's, and what outlives a server.
+ */
+#ifndef TEST_VHOST_USER_SESSION_H
+#define TEST_VHOST_USER_SESSION_H
+
+#include <stdbool.h>
+
+#include "uvdpa/driver.h"
+#include "vhost_user/front.h"
+
+struct session {
+	int fd; /* the socket; -1: no server */
+	uint64_t features;
+	struct uvdpa_memory *memory;
+	struct uvdpa_queue *queue;
+	int inflight_fd; /* -1: not asked for yet */
+	struct vhost_user_inflight inflight;
+	bool without_record; /* no SET_INFLIGHT_FD */
+	bool ring_logged;    /* SET_VRING_ADDR with the log flag */
+};
+
+#define SESSION_RING 128
+
+void session_init(struct session *s, size_t memory);
+void session_free(struct session *s);
+/* Connects and sets everything up as QEMU does; `base` is where the device is to go on. */
+void session_start(struct session *s, const char *path, uint16_t base);
+/* SET_VRING_ADDR of the ring. */
+void session_send_addr(struct session *s);
+void session_send_features(struct session *s, uint64_t features);
+/* GET_VRING_BASE, or -1: the server hung up. */
+int session_stop(struct session *s);
+void session_hang_up(struct session *s);
+
+#endif

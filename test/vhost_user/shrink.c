@@ -1,0 +1,80 @@
+/*
+ * Files that shrink while they are in use: guest memory, then the dirty log. It breaks that
+ * client's device and nothing else; the next client is served. (No cmocka: that has a handler for
+ * SIGBUS of its own.)
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "util/log.h"
+#include "vhost_user/disk.h"
+#include "vhost_user/session.h"
+
+static struct disk disk;
+
+/* One request that works, then the file is cut and another comes. 0: as it should be. */
+static int life(bool cut_log)
+{
+	struct session s;
+	struct uvdpa_error error = {0};
+	struct uvdpa_blk *blk = NULL;
+	int log_fd = memfd_create("log", MFD_CLOEXEC), broken = 0;
+	struct vhost_user_log log = {.mmap_size = 4096};
+	struct front_message answer, m = {.request = VHOST_USER_SET_LOG_BASE,
+					  .flags = VHOST_USER_VERSION,
+					  .size = sizeof(log),
+					  .payload.log = log,
+					  .fds = {log_fd},
+					  .fd_count = 1};
+	void *data;
+
+	session_init(&s, 1 << 20);
+	session_start(&s, disk.path, 0);
+	if (uvdpa_blk_new(s.memory, s.queue, 4, &blk, &error) < 0)
+		return 1;
+	data = uvdpa_memory_alloc(s.memory, 4096, 4096);
+	if (uvdpa_blk_read(blk, 0, data, 4096, 1) < 0 || uvdpa_blk_finish(blk, 1, 5000))
+		return 2;
+	if (ftruncate(log_fd, 4096) < 0 || front_send(s.fd, &m) < 0 ||
+	    front_receive(s.fd, &answer) < 0)
+		return 3;
+	session_send_features(&s, s.features | 1ull << VHOST_F_LOG_ALL);
+	uvdpa_blk_read(blk, 0, data, 4096, 2);
+	uvdpa_queue_publish(s.queue);
+	if (ftruncate(cut_log ? log_fd : uvdpa_memory_fd(s.memory), 0) < 0)
+		return 4;
+	uvdpa_queue_kick_always(s.queue);
+	for (unsigned i = 0; i < 500 && !broken; i++) {
+		broken = device_state(runner_lock(disk.runner)) == STATE_BROKEN;
+		runner_unlock(disk.runner);
+		usleep(10000);
+	}
+	if (!broken)
+		return 5;
+	if (session_stop(&s) != -1)
+		return 6; /* a base is worth nothing then */
+	close(log_fd);
+	session_hang_up(&s);
+	/* the ring lies in memory that is gone: the library must not look at it any more */
+	if (cut_log)
+		session_free(&s);
+	return 0;
+}
+
+int main(void)
+{
+	int r;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	disk_open(&disk, &(struct disk_options){0});
+	for (unsigned i = 0; i < 6; i++) {
+		r = life(i & 1);
+		printf("%s cut off: %s (%d)\n", i & 1 ? "log" : "memory", r ? "WRONG" : "ok", r);
+		if (r)
+			return 1;
+	}
+	disk_close(&disk);
+	return 0;
+}
