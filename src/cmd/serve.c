@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "cmd/notify.h"
 #include "cmd/parts.h"
@@ -137,7 +139,13 @@ static int open_devices(struct server *server, struct fault *f)
 	return 0;
 }
 
-/* Waits for SIGTERM or SIGINT; the next one ends the process the hard way. */
+/* Closing has deadlines of its own (suspend-timeout); this is for what should not happen. */
+#define END_SECONDS 60
+
+/*
+ * Waits for SIGTERM or SIGINT. The next one, or END_SECONDS, end the process the hard way; the
+ * next server clears away what is then left.
+ */
 static void wait_for_end(const sigset_t *signals)
 {
 	int number;
@@ -146,6 +154,18 @@ static void wait_for_end(const sigset_t *signals)
 		;
 	log_info(NULL, "%s: stopping", number == SIGINT ? "SIGINT" : "SIGTERM");
 	pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+	alarm(END_SECONDS);
+}
+
+/* A device takes six descriptors, a client some more: the usual soft limit of 1024 is soon over. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Opens door after door; serves behind the last one. */
@@ -191,6 +211,7 @@ static int serve_specs(const struct options *options, const struct spec_list *sp
 	sigaddset(&signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	raise_file_limit();
 
 	ret = place_take(options->dir, &place, f);
 	if (ret)

@@ -193,35 +193,32 @@ static struct connection *find_connection(struct control *control, uint64_t numb
 	return NULL;
 }
 
-static struct wait *pop_answered(struct control *control)
+static struct job *pop_answered(struct control *control)
 {
-	struct wait *wait;
+	struct job *job;
 
 	pthread_mutex_lock(&control->lock);
-	wait = control->answered;
-	if (wait) {
-		control->answered = wait->next;
-		control->waiting--;
-	}
+	job = control->answered;
+	if (job)
+		control->answered = job->next;
 	pthread_mutex_unlock(&control->lock);
-	return wait;
+	return job;
 }
 
-/* Passes on what devices have answered. */
+/* Passes on the answers that have come. */
 static void serve_answered(struct control *control)
 {
-	struct wait *wait;
+	struct job *job;
 
-	while ((wait = pop_answered(control))) {
-		struct connection *connection = find_connection(control, wait->connection);
-		json_t *answer = control_finish(wait);
+	while ((job = pop_answered(control))) {
+		struct connection *connection = find_connection(control, job->connection);
 
-		if (!connection) {
-			json_decref(answer);
-			continue;
+		if (connection) {
+			send_answer(control, connection, json_incref(job->answer));
+			answer_lines(control, connection);
 		}
-		send_answer(control, connection, answer);
-		answer_lines(control, connection);
+		job_free(job);
+		control->jobs--;
 	}
 }
 
@@ -296,7 +293,7 @@ static void dispose(struct control *control)
 	if (control->wake >= 0)
 		close(control->wake);
 	pthread_mutex_destroy(&control->lock);
-	pthread_cond_destroy(&control->answer_came);
+	pthread_cond_destroy(&control->job_changed);
 	free(control);
 }
 
@@ -328,7 +325,7 @@ int control_new(const char *path, struct runner *const *runners, unsigned count,
 	if (!control)
 		return fault(f, -ENOMEM, "out of memory");
 	pthread_mutex_init(&control->lock, NULL);
-	pthread_cond_init(&control->answer_came, NULL);
+	pthread_cond_init(&control->job_changed, NULL);
 	snprintf(control->path, sizeof(control->path), "%s", path);
 	control->runners = runners;
 	control->runner_count = count;
@@ -355,18 +352,15 @@ static void cancel_suspensions(struct control *control)
 	}
 }
 
-/* Devices answer into `control`, so it stays until the last one has; all have a deadline. */
+/* Jobs answer into `control`, so it stays until the last one has; all have a deadline. */
 static void drain(struct control *control)
 {
-	if (control->waiting)
+	if (control->jobs)
 		cancel_suspensions(control);
-	while (control->waiting) {
-		pthread_mutex_lock(&control->lock);
-		while (!control->answered)
-			pthread_cond_wait(&control->answer_came, &control->lock);
-		pthread_mutex_unlock(&control->lock);
-		serve_answered(control);
-	}
+	pthread_mutex_lock(&control->lock);
+	while (control->threads || (control->jobs && !control->answered))
+		pthread_cond_wait(&control->job_changed, &control->lock);
+	pthread_mutex_unlock(&control->lock);
 }
 
 void control_free(struct control *control)
@@ -377,6 +371,9 @@ void control_free(struct control *control)
 	if (write(control->wake, &one, sizeof(one)) < 0)
 		log_warning(NULL, "the control thread cannot be woken: %s", strerror(errno));
 	pthread_join(control->thread, NULL);
-	drain(control);
+	do {
+		drain(control);
+		serve_answered(control);
+	} while (control->jobs);
 	dispose(control);
 }

@@ -1,6 +1,6 @@
 /*
- * What the control socket can be asked. A command answers at once, or hands
- * its request to a device and answers when that does (struct wait).
+ * What the control socket can be asked. Each request is run by a thread of its
+ * own, which answers it or leaves that to a device.
  */
 #include "door/control_internal.h"
 
@@ -14,11 +14,13 @@
 #include "util/log.h"
 #include "util/suggest.h"
 
-/* One request while it is looked at. */
+/* More jobs than this wait for devices that are stuck: no more are begun. */
+#define JOBS_MAX 64
+
+/* One request while it is run. */
 struct request_line {
-	struct control *control;
-	uint64_t connection;
-	json_t *id, *arguments; /* borrowed */
+	struct job *job;
+	json_t *id, *arguments; /* borrowed from the job */
 	const char *command;
 	struct fault fault; /* why it is refused, and what class of error that is */
 	const char *class;
@@ -74,7 +76,7 @@ static const char *suggest_device(const struct control *control, const char *nam
 
 static struct runner *find_runner(struct request_line *line, const char *name)
 {
-	const struct control *control = line->control;
+	const struct control *control = line->job->control;
 	const char *near;
 
 	for (unsigned i = 0; i < control->runner_count; i++)
@@ -99,7 +101,7 @@ static json_t *do_version(struct request_line *line)
 
 static json_t *do_status(struct request_line *line)
 {
-	const struct control *control = line->control;
+	const struct control *control = line->job->control;
 	const char *name = NULL;
 	struct runner *only = NULL;
 	json_error_t error;
@@ -119,42 +121,74 @@ static json_t *do_status(struct request_line *line)
 			 "devices", devices);
 }
 
-/* A device has answered; its lock is held, the thread may be any. */
-static void on_answer(void *arg, int result)
+/* Hands the answer to the socket's thread. The job is gone. Any thread. */
+static void job_answer(struct job *job, json_t *answer)
 {
-	struct wait *wait = arg;
-	struct control *control = wait->control;
+	struct control *control = job->control;
 	uint64_t one = 1;
 
+	job->answer = answer;
 	pthread_mutex_lock(&control->lock);
-	wait->result = result;
-	wait->next = control->answered;
-	control->answered = wait;
+	job->next = control->answered;
+	control->answered = job;
 	if (write(control->wake, &one, sizeof(one)) < 0)
 		log_warning(NULL, "the control thread cannot be woken: %s", strerror(errno));
-	pthread_cond_broadcast(&control->answer_came);
+	pthread_cond_broadcast(&control->job_changed);
 	pthread_mutex_unlock(&control->lock);
 }
 
-static struct wait *new_wait(struct request_line *line, struct runner *runner, const char *command)
+void job_free(struct job *job)
 {
-	struct wait *wait = calloc(1, sizeof(*wait));
+	json_decref(job->answer);
+	json_decref(job->request);
+	free(job);
+}
 
-	if (!wait) {
-		line->class = "Failed";
-		fault(&line->fault, -ENOMEM, "out of memory");
-		return NULL;
+/* What a person should know when a device did not do it. */
+static void explain(const struct job *job, int result, struct fault *f)
+{
+	const char *name = device_name(runner_device(job->runner));
+
+	if (result == -ETIMEDOUT && !strcmp(job->command, "suspend"))
+		fault(f, -ETIMEDOUT,
+		      "device '%s' did not stand still in time and runs on; its backend is slow: "
+		      "try a longer timeout",
+		      name);
+	else if (result == -ECANCELED)
+		fault(f, -ECANCELED, "%s of device '%s' was given up: it was reset or resumed",
+		      job->command, name);
+	else if (result == -EIO)
+		fault(f, -EIO, "device '%s' broke meanwhile ('uvdpa status %s' says why)", name,
+		      name);
+	else
+		fault(f, result, "%s of device '%s': %s", job->command, name, strerror(-result));
+}
+
+/* A device has answered; its lock is held, the thread may be any. */
+static void on_answer(void *arg, int result)
+{
+	struct job *job = arg;
+	json_t *id = json_object_get(job->request, "id");
+	const struct device *device = runner_device(job->runner);
+	struct fault f;
+
+	if (result) {
+		explain(job, result, &f);
+		job_answer(job, control_error(json_incref(id), class_of(result), f.text));
+	} else {
+		job_answer(job, json_pack("{s:O?, s:{s:s, s:s}}", "id", id, "return", "name",
+					  device_name(device), "state",
+					  lifecycle_state_name(device_state(device))));
 	}
-	*wait = (struct wait){
-		.control = line->control,
-		.runner = runner,
-		.connection = line->connection,
-		.id = json_incref(line->id),
-		.command = command,
-	};
-	line->control->waiting++;
+}
+
+/* From here on the device answers: `line->job` may be gone at any time. */
+static struct job *leave_to(struct request_line *line, struct runner *runner, const char *command)
+{
 	line->later = true;
-	return wait;
+	line->job->runner = runner;
+	line->job->command = command;
+	return line->job;
 }
 
 static json_t *do_suspend(struct request_line *line)
@@ -162,7 +196,6 @@ static json_t *do_suspend(struct request_line *line)
 	const char *name;
 	json_int_t timeout_ms = 0;
 	struct runner *runner;
-	struct wait *wait;
 	json_error_t error;
 
 	if (!unpacked(line,
@@ -176,11 +209,10 @@ static json_t *do_suspend(struct request_line *line)
 		return NULL;
 	}
 	runner = find_runner(line, name);
-	wait = runner ? new_wait(line, runner, "suspend") : NULL;
-	if (!wait)
+	if (!runner)
 		return NULL;
 	device_suspend(runner_lock(runner), HOLDER_OPERATOR, runner_now_ms(), (uint32_t)timeout_ms,
-		       on_answer, wait);
+		       on_answer, leave_to(line, runner, "suspend"));
 	runner_unlock(runner);
 	return NULL;
 }
@@ -201,11 +233,11 @@ static struct runner *named_runner(struct request_line *line)
 static json_t *do_reset(struct request_line *line)
 {
 	struct runner *runner = named_runner(line);
-	struct wait *wait = runner ? new_wait(line, runner, "reset") : NULL;
 
-	if (!wait)
+	if (!runner)
 		return NULL;
-	device_reset(runner_lock(runner), EV_OPERATOR_RESET, runner_now_ms(), on_answer, wait);
+	device_reset(runner_lock(runner), EV_OPERATOR_RESET, runner_now_ms(), on_answer,
+		     leave_to(line, runner, "reset"));
 	runner_unlock(runner);
 	return NULL;
 }
@@ -297,17 +329,15 @@ static json_t *run(struct request_line *line)
 	return unknown_command(line);
 }
 
-/* Answers a request that is JSON. */
-static json_t *answer_object(struct control *control, uint64_t connection, json_t *object)
+/* Runs a request that is JSON. Returns NULL if a device answers it. */
+static json_t *answer_request(struct job *job)
 {
-	struct request_line line = {.control = control, .connection = connection};
-	json_t *none = json_object(), *result = NULL;
+	struct request_line line = {.job = job, .class = "BadRequest"};
+	json_t *none = json_object(), *result = NULL, *answer = NULL;
 	json_error_t error;
-	json_t *answer = NULL;
 
 	line.arguments = none;
-	line.class = "BadRequest";
-	if (json_unpack_ex(object, &error, JSON_STRICT, "{s?:o, s:s, s?:o}", "id", &line.id,
+	if (json_unpack_ex(job->request, &error, JSON_STRICT, "{s?:o, s:s, s?:o}", "id", &line.id,
 			   "command", &line.command, "arguments", &line.arguments))
 		fault(&line.fault, -EINVAL, "request: %s", error.text);
 	else
@@ -320,57 +350,74 @@ static json_t *answer_object(struct control *control, uint64_t connection, json_
 	return answer;
 }
 
+static void *run_job(void *arg)
+{
+	struct job *job = arg;
+	struct control *control = job->control;
+	json_t *answer = answer_request(job);
+
+	if (answer)
+		job_answer(job, answer);
+	pthread_mutex_lock(&control->lock);
+	control->threads--;
+	pthread_cond_broadcast(&control->job_changed);
+	pthread_mutex_unlock(&control->lock);
+	return NULL;
+}
+
+/* Starts a thread for the job. Returns 0 or a negative errno. */
+static int start_job(struct job *job)
+{
+	struct control *control = job->control;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int ret;
+
+	pthread_mutex_lock(&control->lock);
+	control->threads++;
+	pthread_mutex_unlock(&control->lock);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 256 * 1024);
+	ret = -pthread_create(&thread, &attr, run_job, job);
+	pthread_attr_destroy(&attr);
+	if (!ret)
+		return 0;
+	pthread_mutex_lock(&control->lock);
+	control->threads--;
+	pthread_mutex_unlock(&control->lock);
+	return ret;
+}
+
+/* Takes the request over. */
+static json_t *begin_job(struct control *control, uint64_t connection, json_t *request)
+{
+	struct job *job = control->jobs < JOBS_MAX ? calloc(1, sizeof(*job)) : NULL;
+	json_t *answer;
+
+	if (job) {
+		*job = (struct job){
+			.control = control, .connection = connection, .request = request};
+		if (!start_job(job)) {
+			control->jobs++;
+			return NULL;
+		}
+		free(job);
+	}
+	answer = control_error(json_incref(json_object_get(request, "id")), "Busy",
+			       "too many requests wait for devices");
+	json_decref(request);
+	return answer;
+}
+
 json_t *control_answer(struct control *control, uint64_t connection, const char *text, size_t size)
 {
 	json_error_t error;
-	json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error), *answer;
+	json_t *request = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 	char message[256];
 
-	if (!object) {
-		snprintf(message, sizeof(message), "not JSON: %s (column %d)", error.text,
-			 error.column);
-		return control_error(NULL, "BadRequest", message);
-	}
-	answer = answer_object(control, connection, object);
-	json_decref(object);
-	return answer;
-}
-
-/* What a person should know when a device did not do it. */
-static void explain(const struct wait *wait, struct fault *f)
-{
-	const char *name = device_name(runner_device(wait->runner));
-	bool suspend = !strcmp(wait->command, "suspend");
-
-	if (wait->result == -ETIMEDOUT && suspend)
-		fault(f, -ETIMEDOUT,
-		      "device '%s' did not stand still in time and runs on; its backend is slow: "
-		      "try a longer timeout",
-		      name);
-	else if (wait->result == -ECANCELED)
-		fault(f, -ECANCELED, "%s of device '%s' was given up: it was reset or resumed",
-		      wait->command, name);
-	else if (wait->result == -EIO)
-		fault(f, -EIO, "device '%s' broke meanwhile ('uvdpa status %s' says why)", name,
-		      name);
-	else
-		fault(f, wait->result, "%s of device '%s': %s", wait->command, name,
-		      strerror(-wait->result));
-}
-
-json_t *control_finish(struct wait *wait)
-{
-	struct fault f;
-	json_t *answer;
-
-	if (wait->result) {
-		explain(wait, &f);
-		answer = control_error(json_incref(wait->id), class_of(wait->result), f.text);
-	} else {
-		answer = json_pack("{s:O?, s:o}", "id", wait->id, "return",
-				   state_answer(wait->runner));
-	}
-	json_decref(wait->id);
-	free(wait);
-	return answer;
+	if (request)
+		return begin_job(control, connection, request);
+	snprintf(message, sizeof(message), "not JSON: %s (column %d)", error.text, error.column);
+	return control_error(NULL, "BadRequest", message);
 }

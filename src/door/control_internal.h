@@ -9,14 +9,16 @@
  * and one answer unread:
  *
  *     reading    collects a line, at most LINE_MAX_BYTES
- *     waiting    its request is with a device; others are served meanwhile
+ *     waiting    its request is being run; others are served meanwhile
  *     writing    its answer is not yet taken by the client
  *
- * A device's answer (device_done) comes on any thread with that device's lock
- * held. It is put on `answered`, under `lock`, which is the only thing shared
- * with other threads and nests in nothing else, and the thread is woken. The
- * client may be gone by then: connections are numbered anew at every accept, and
- * an answer for a number that is not there is dropped.
+ * The thread itself never touches a device: one whose client keeps it stuck
+ * would take the socket along. Each request is run by a thread of its own
+ * (control_commands.c). Its answer, or the device's when that answers later
+ * (device_done: on any thread, with the device's lock held), is put on
+ * `answered`, under `lock`, which nests in nothing else, and the socket's thread
+ * is woken. The client may be gone by then: connections are numbered anew at
+ * every accept, and an answer for a number that is not there is dropped.
  */
 #ifndef UVDPA_DOOR_CONTROL_INTERNAL_H
 #define UVDPA_DOOR_CONTROL_INTERNAL_H
@@ -45,15 +47,15 @@ struct connection {
 	size_t out_size, out_sent;
 };
 
-/* A request that waits for a device. */
-struct wait {
+/* A request that is being run. */
+struct job {
 	struct control *control;
-	struct runner *runner;
 	uint64_t connection;
-	json_t *id;
+	json_t *request; /* the line */
+	json_t *answer;
+	struct runner *runner; /* of a request that a device answers later */
 	const char *command;
-	int result;
-	struct wait *next;
+	struct job *next;
 };
 
 struct control {
@@ -67,18 +69,19 @@ struct control {
 	struct connection connections[CONNECTIONS_MAX];
 
 	pthread_mutex_t lock;
-	pthread_cond_t answer_came;
-	struct wait *answered; /* [lock] */
-	unsigned waiting;      /* with a device or on `answered`; the thread's own */
+	pthread_cond_t job_changed;
+	struct job *answered; /* [lock] */
+	unsigned threads;     /* that run jobs [lock] */
+	unsigned jobs;	      /* not answered to their connections; the socket's thread only */
 };
 
 /*
- * control_commands.c: answers one line. Returns the answer, or NULL if it comes through
+ * control_commands.c: begins to answer one line. Returns the answer, or NULL if it comes through
  * control->answered later.
  */
 json_t *control_answer(struct control *control, uint64_t connection, const char *line, size_t size);
-/* The answer to a request whose device has answered. Frees `wait`. */
-json_t *control_finish(struct wait *wait);
+/* Frees a job. */
+void job_free(struct job *job);
 /* An answer that is an error. Takes `id` over (NULL: null). */
 json_t *control_error(json_t *id, const char *class, const char *message);
 

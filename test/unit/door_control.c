@@ -281,6 +281,24 @@ static void deaf_client(void **state)
 	expect(world->fd, "{\"command\":\"version\"}\n", "return");
 }
 
+/* A device that is stuck costs those who ask for it, and nobody else. */
+static void stuck_device(void **state)
+{
+	struct world *world = *state;
+	int other = connect_to(world->path);
+
+	runner_lock(world->runner);
+	say(world->fd, "{\"command\":\"status\",\"id\":1}\n");
+	expect(other, "{\"command\":\"version\"}\n", "return");
+	say(other, "{\"command\":\"suspend\",\"arguments\":{\"name\":\"disk0\"}}\n");
+	close(other);
+	other = connect_to(world->path);
+	expect(other, "{\"command\":\"version\"}\n", "return");
+	runner_unlock(world->runner);
+	assert_non_null(strstr(hear(world->fd), "\"id\":1"));
+	close(other);
+}
+
 static void only_its_owner_may_connect(void **state)
 {
 	struct world *world = *state;
@@ -312,6 +330,7 @@ int main(void)
 		CASE(suspension_outlives_its_connection),
 		CASE(too_many_connections),
 		CASE(deaf_client),
+		CASE(stuck_device),
 		CASE(only_its_owner_may_connect),
 		CASE(cannot_listen_twice),
 	};
