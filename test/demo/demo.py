@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 
+from usable import usable
+
 UVDPA, DOOR = sys.argv[1:3]
 VERDICT = re.compile(r"demo: (PASS|FAIL) moves=(\d+) requests=(\d+) lost=(\d+) duplicated=(\d+) "
                      r"corrupt=(\d+) blackout_us_p50=(\d+) p99=(\d+) max=(\d+)$")
@@ -104,21 +106,6 @@ def survives_a_dead_server():
     fields = verdict("a server dies", output)
     if code != 1 or not fields or fields[0] != "FAIL" or not errors:
         complain("a server dies: exit code %d" % code, output + errors)
-
-
-def usable():
-    """Whether files can be served here; prints why not."""
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR))
-    except OSError as error:
-        print("/dev/fuse cannot be used: %s" % error.strerror)
-        return False
-    with open("/proc/self/status") as f:
-        capabilities = int(re.search(r"CapEff:\s*([0-9a-f]+)", f.read()).group(1), 16)
-    if os.geteuid() == 0 and not capabilities >> 21 & 1:
-        print("root may not mount here (no CAP_SYS_ADMIN)")
-        return False
-    return True
 
 
 if DOOR == "files" and not usable():

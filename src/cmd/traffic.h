@@ -1,0 +1,50 @@
+/*
+ * Traffic that is only counted: reads and writes at a fixed depth, as fast as the device takes
+ * them, with nothing done to their contents. For measurements; workload.h is the one that looks.
+ *
+ * One thread runs it. Another may meanwhile suspend, resume and hand over the device, and look at
+ * traffic_done() and traffic_take_gap().
+ */
+#ifndef UVDPA_CMD_TRAFFIC_H
+#define UVDPA_CMD_TRAFFIC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cmd/histogram.h"
+#include "util/fault.h"
+
+struct ferry;
+struct traffic;
+
+struct traffic_options {
+	uint32_t block_size;	/* bytes, a multiple of 512, at most 1 MiB */
+	unsigned depth;		/* requests in flight */
+	unsigned write_percent; /* of the requests */
+	bool sequential;	/* else at random places */
+	uint64_t blocks;	/* of the disk: requests begin at multiples of block_size */
+	uint64_t seed;
+	uint32_t chain_flags; /* UVDPA_CHAIN_INDIRECT or 0 */
+};
+
+/* Bytes of arena for the requests of such traffic. */
+uint64_t traffic_memory_size(const struct traffic_options *options);
+
+int traffic_new(const struct traffic_options *options, struct ferry *ferry,
+		struct traffic **traffic, struct fault *f);
+void traffic_free(struct traffic *traffic);
+
+/* Runs until `stop` is set, then waits for what is in flight. 0, or the queue's error. */
+int traffic_run(struct traffic *traffic, const atomic_bool *stop, struct fault *f);
+
+/* Requests completed so far. From any thread. */
+uint64_t traffic_done(const struct traffic *traffic);
+/* The longest time (ns) between two collections of completions since the last call. From any
+ * thread. */
+uint64_t traffic_take_gap(struct traffic *traffic);
+/* Requests that failed, and the latencies (ns): when nobody runs it. */
+uint64_t traffic_errors(const struct traffic *traffic);
+const struct histogram *traffic_latency(const struct traffic *traffic);
+
+#endif

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""bench.py: `uvdpa bench` runs, and its numbers add up with what the server counted.
+
+    bench.py UVDPA files|inprocess
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from usable import usable
+
+UVDPA, DOOR = sys.argv[1:3]
+PATIENCE = 100
+wrong = []
+
+
+def demand(what, holds, *details):
+    if not holds:
+        wrong.append(what)
+        print("--- %s: %s" % (what, details))
+
+
+def bench(*words):
+    done = subprocess.run([UVDPA, "bench"] + list(words) + ["--json"], capture_output=True,
+                          text=True, timeout=PATIENCE)
+    if done.returncode != 0:
+        sys.exit("bench %s: exit code %d: %s" % (words, done.returncode, done.stderr))
+    return json.loads(done.stdout)
+
+
+def adds_up(name, found):
+    """What holds of every measurement, however fast or slow the machine is."""
+    near = found["requests"] / found["seconds"]
+    demand(name + ": rate", abs(found["iops"] - near) <= near / 100, found)
+    demand(name + ": errors", found["errors"] == 0 and found["requests"] > 0, found)
+    for key, times in list(found.items()) + list(found.get("moves_us", {}).items()):
+        if isinstance(times, dict) and "p50" in times:
+            rising = [times[k] for k in ("p50", "p90", "p99", "p99_9", "max")]
+            demand("%s: %s rises" % (name, key), rising == sorted(rising), rising)
+    demand(name + ": a latency for each", found["request_us"]["count"] == found["requests"], found)
+
+
+def plain(target, name, counted):
+    found = bench(target, "--seconds", "1", "--depth", "16", "--rw", "mix")
+    adds_up(name, found)
+    demand(name + ": time", found["seconds"] >= 1, found)
+    demand(name + ": words", (found["rw"], found["depth"], found["block_size"]) ==
+           ("mix", 16, 4096), found)
+    demand(name + ": CPU", found["driver_cpu_us"] > 0, found)
+    if counted:
+        disk = counted("a")
+        demand(name + ": the server counts", disk["reads"] + disk["writes"] == found["requests"],
+               disk, found)
+        demand(name + ": reads and writes", disk["reads"] > 0 and disk["writes"] > 0, disk)
+        demand(name + ": the server's CPU", found["server_cpu_us"] > 0, found)
+
+
+def suspends(target, name):
+    found = bench(target, "--suspends", "20", "--every", "2")
+    adds_up(name, found)
+    demand(name + ": count", found["suspend_us"]["count"] == 20 and
+           found["resume_us"]["count"] == 20, found)
+
+
+def moves(first, second, name):
+    found = bench(first, "--handover", second, "--moves", "7", "--every", "2")
+    adds_up(name, found)
+    steps = found["moves_us"]
+    demand(name + ": count", all(step["count"] == 7 for step in steps.values()), steps)
+    parts = [steps[k]["max"] for k in steps if k not in ("handover", "blackout")]
+    demand(name + ": steps", len(parts) == 6 and sum(parts) >= steps["handover"]["max"] * 0.999,
+           steps)
+
+
+def refusals():
+    for words, says in ((["blk,name=x,null=1M", "--rw", "up"], "--rw up"),
+                        (["blk,name=x,null=1M", "--bs", "100"], "--bs 100"),
+                        (["blk,name=x,null=1M", "--moves", "3"], "--handover"),
+                        (["blk,name=x,null=1M", "--depth", "0"], "--depth 0"),
+                        (["blk,name=x,null=1M", "--depth", "1000"], "256"),
+                        (["blk,name=x,null=1M,readonly=on", "--rw", "write"], "read-only"),
+                        (["blk,name=x,null=512"], "only 512 bytes"),
+                        (["blk,name=x,null=1M,suspend=off", "--suspends", "1"], "SUSPEND"),
+                        (["blk,name=x,null=1M,fault.fail-every=2", "--seconds", "1"], "failed"),
+                        (["/nonexistent/device"], "No such file"), ([], "TARGET")):
+        done = subprocess.run([UVDPA, "bench"] + words, capture_output=True, text=True,
+                              timeout=PATIENCE)
+        demand("refuses %s" % words, done.returncode == 1 and says in done.stderr and
+               done.stderr.count("\n") == 1, done.returncode, done.stderr)
+
+
+def with_files():
+    with tempfile.TemporaryDirectory(prefix="uvdpa-test-") as folder:
+        command = [UVDPA, "serve", "--dir", folder, "--device", "blk,name=a,null=1G", "--device",
+                   "blk,name=b,null=1G"]
+        server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + PATIENCE
+        while not os.path.exists(folder + "/control") and server.poll() is None \
+                and time.monotonic() < end:
+            time.sleep(0.02)
+
+        def counted(name):
+            asked = subprocess.run([UVDPA, "status", "--dir", folder, "--json", name],
+                                   capture_output=True, text=True, timeout=PATIENCE)
+            return json.loads(asked.stdout)["devices"][0]["disk"]
+        try:
+            plain(folder + "/vdpa/a", "files", counted)
+            suspends(folder + "/vdpa/a", "suspends of files")
+            moves(folder + "/vdpa/a", folder + "/vdpa/b", "moves of files")
+        finally:
+            server.terminate()
+            said = server.communicate(timeout=PATIENCE)[1]
+        demand("the server ends well", server.returncode == 0, said)
+
+
+if DOOR == "files" and not usable():
+    sys.exit(77)
+if DOOR == "files":
+    with_files()
+else:
+    plain("blk,name=a,null=1G", "in-process", None)
+    suspends("blk,name=a,null=1G", "suspends in-process")
+    moves("blk,name=a,null=1G", "blk,name=b,null=1G", "moves in-process")
+    refusals()
+sys.exit(1 if wrong else 0)
