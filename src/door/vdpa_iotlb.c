@@ -137,7 +137,8 @@ static int update(struct vdpa_file *file, struct device *device, unsigned asid,
 				    .perm = msg->perm};
 	int r;
 
-	if (entry.last < entry.iova)
+	/* The client's range may not wrap either: there is no VMA up there (vhost_vdpa_va_map). */
+	if (entry.last < entry.iova || msg->uaddr + msg->size - 1 < msg->uaddr)
 		return -EINVAL;
 	r = tree_add(iotlb, &entry);
 	if (r)
