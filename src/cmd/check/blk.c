@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cmd/check/options.h"
 #include "cmd/check/still.h"
 #include "cmd/check/target.h"
 #include "util/bytes.h"
@@ -43,7 +44,7 @@ static int finish(struct single *s, const char *what)
 	doing(s->rig.c, "%s", what);
 	uvdpa_queue_publish(s->rig.queue[0]);
 	rig_kick(&s->rig);
-	r = uvdpa_blk_finish(s->blk, 1, PATIENCE);
+	r = uvdpa_blk_finish(s->blk, 1, (int)s->rig.c->options->patience);
 	if (r < 0)
 		broken(s->rig.c, "a request is answered", "%s: %s", what, answer(r));
 	return r;

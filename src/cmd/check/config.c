@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "cmd/check/rig.h"
 #include "cmd/check/target.h"
@@ -67,10 +66,9 @@ static void c03(struct check *c)
 static void c04(struct check *c)
 {
 	struct uvdpa_driver *drv = check_open(c);
-	int plain = open("/", O_RDONLY | O_CLOEXEC), gone = open("/", O_RDONLY | O_CLOEXEC);
+	int plain = open("/", O_RDONLY | O_CLOEXEC), gone = check_closed_fd();
 	int good = eventfd(0, EFD_CLOEXEC);
 
-	close(gone);
 	want(c, uvdpa_set_config_call(drv, good), 0, "SET_CONFIG_CALL of an eventfd");
 	want(c, uvdpa_set_config_call(drv, gone), -EBADF, "SET_CONFIG_CALL of a closed fd");
 	want(c, uvdpa_set_config_call(drv, plain), -EINVAL, "SET_CONFIG_CALL of another file");

@@ -192,9 +192,9 @@ static void s5_4(struct check *c)
 	check_sleep(WATCH_US);
 	still_check(&rig, &s, "though the operator changed the disk's size while suspended");
 	rig_resume(&rig);
-	if (!config_called(&rig, PATIENCE))
+	if (!config_called(&rig, (int)c->options->patience))
 		broken(c, "a config change that was held is announced after RESUME (S5)",
-		       "no config call within %d ms", PATIENCE);
+		       "no config call within %d ms", (int)c->options->patience);
 	if (capacity(&rig) != larger)
 		broken(c, "and then shows (S5)", "capacity %llu instead of %llu",
 		       (unsigned long long)capacity(&rig), (unsigned long long)larger);

@@ -341,9 +341,9 @@ static void ki22(struct check *c)
 		     rig.drv, 0, uvdpa_memory_iova(rig.memory, uvdpa_memory_base(rig.memory)),
 		     uvdpa_memory_size(rig.memory), uvdpa_memory_base(rig.memory), VHOST_ACCESS_RO),
 	     0, "an update for reading only");
-	want(c, uvdpa_set_status(rig.drv, 0xf), 0, "DRIVER_OK");
 	load_post(&rig, 4);
 	still_take(&rig, &s, STILL_MEMORY);
+	want(c, uvdpa_set_status(rig.drv, 0xf), 0, "DRIVER_OK");
 	rig_kick(&rig);
 	check_sleep(WATCH_US);
 	if (s.memory &&

@@ -227,8 +227,10 @@ static void ks21(struct check *c)
 	rig.drv = check_open(c);
 	want(c, uvdpa_get_status(rig.drv, &status), 0, "GET_STATUS");
 	want(c, status, 0, "the status after close and open");
-	uvdpa_driver_close(rig.drv);
-	rig_set_running(c, &rig);
+	/* and without a SET_STATUS 0, which would end what is left of a suspension */
+	want(c, uvdpa_driver_map(rig.drv, rig.memory, 0, NULL), 0, "mapping memory");
+	rig_raw_start(&rig);
+	load_must_run(&rig, 4, "after close while suspended, and open");
 }
 
 static void ks24(struct check *c)

@@ -10,6 +10,7 @@
  *serial), carried in the cookie with its slot, so that one done twice is seen even if the driver
  *library were fooled.
  */
+#include "cmd/check/options.h"
 #include "cmd/check/rig.h"
 
 #include <errno.h>
@@ -389,15 +390,15 @@ int load_run(struct rig *rig, unsigned n, unsigned milliseconds)
 
 void load_must_settle(struct rig *rig, const char *when)
 {
-	if (load_settle(rig, PATIENCE) == 0)
+	if (load_settle(rig, rig->c->options->patience) == 0)
 		return;
 	if (rig->load.done == rig->load.posted)
 		broken(rig->c, "every frame comes back", "%llu of %llu %s",
 		       (unsigned long long)rig->load.received, (unsigned long long)rig->load.posted,
 		       when);
 	broken(rig->c, "every request is done", "%llu of %llu within %d ms %s",
-	       (unsigned long long)rig->load.done, (unsigned long long)rig->load.posted, PATIENCE,
-	       when);
+	       (unsigned long long)rig->load.done, (unsigned long long)rig->load.posted,
+	       (int)rig->c->options->patience, when);
 }
 
 void load_must_run(struct rig *rig, unsigned n, const char *when)

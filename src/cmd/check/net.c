@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cmd/check/options.h"
 #include "cmd/check/still.h"
 #include "cmd/check/target.h"
 #include "wire/vhost.h"
@@ -35,10 +36,10 @@ static void n02(struct check *c)
 	want(c, uvdpa_queue_add(rig.queue[1], &s, 1, 0, 99) < 0, 0, "adding a frame");
 	uvdpa_queue_publish(rig.queue[1]);
 	rig_kick(&rig);
-	if (uvdpa_queue_wait(rig.queue[1], PATIENCE) != 1 ||
+	if (uvdpa_queue_wait(rig.queue[1], (int)c->options->patience) != 1 ||
 	    uvdpa_queue_poll(rig.queue[1], &done, 1) != 1)
 		broken(c, "a frame shorter than an ethernet header is dropped and completed",
-		       "not completed within %d ms", PATIENCE);
+		       "not completed within %d ms", (int)c->options->patience);
 	load_must_run(&rig, 4, "after a short frame");
 }
 
@@ -65,7 +66,7 @@ static volatile uint8_t *post_mac(struct rig *rig, const uint8_t *mac)
 
 static void want_ack(struct rig *rig, volatile uint8_t *ack, const char *when)
 {
-	for (unsigned i = 0; i < PATIENCE && *ack == 0xa5; i++)
+	for (unsigned i = 0; i < rig->c->options->patience && *ack == 0xa5; i++)
 		check_sleep(1000);
 	if (*ack != 0)
 		broken(rig->c, "the control queue sets the MAC address", "ack 0x%02x %s", *ack,

@@ -68,6 +68,7 @@ void check_options_init(struct check_options *o)
 	o->rounds = 20;
 	o->seconds = 2;
 	o->deadline = 20;
+	o->patience = 4000;
 	o->seed = 1;
 }
 

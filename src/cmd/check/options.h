@@ -10,7 +10,7 @@
 
 struct check_case;
 
-enum check_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_TAP, FORMAT_JSON };
+enum check_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_TAP, FORMAT_JSON, FORMAT_NONE };
 
 #define CHECK_MAX_ONLY 64
 
@@ -22,6 +22,7 @@ struct check_options {
 	unsigned rounds;   /* of racing cases */
 	unsigned seconds;  /* one racing case lasts no longer */
 	unsigned deadline; /* seconds after which a case that does not come back is broken */
+	unsigned patience; /* ms that something which has to happen may take: machines are busy */
 	uint64_t seed;
 	bool scratch;
 	bool list, help;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "cmd/check/rig.h"
 #include "cmd/check/target.h"
@@ -101,9 +100,8 @@ static void kv06(struct check *c)
 static void kv07(struct check *c)
 {
 	struct uvdpa_driver *drv = check_open(c);
-	int plain = open("/", O_RDONLY | O_CLOEXEC), gone = open("/", O_RDONLY | O_CLOEXEC);
+	int plain = open("/", O_RDONLY | O_CLOEXEC), gone = check_closed_fd();
 
-	close(gone);
 	want(c, uvdpa_set_vring_kick(drv, 0, -1), 0, "SET_VRING_KICK -1");
 	want(c, uvdpa_set_vring_call(drv, 0, -1), 0, "SET_VRING_CALL -1");
 	want(c, uvdpa_set_vring_kick(drv, 0, gone), -EBADF, "SET_VRING_KICK of a closed fd");

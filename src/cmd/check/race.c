@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cmd/check/options.h"
 #include "cmd/check/still.h"
 #include "cmd/check/target.h"
 #include "wire/vhost.h"
@@ -353,7 +354,7 @@ static void race_kick(struct check *c, bool at_resume)
 		rig_resume(&rig);
 		if (at_resume)
 			pthread_join(one.thread, NULL);
-		if (load_settle(&rig, 1000) < 0) {
+		if (load_settle(&rig, c->options->patience / 4) < 0) {
 			c->out->bad++;
 			rig_kick(&rig);
 			load_must_settle(&rig, "after RESUME and a kick");

@@ -207,6 +207,8 @@ static void table_case(const struct check *c)
 void report_begin(const struct check *c, unsigned count)
 {
 	number = 0;
+	if (c->options->format == FORMAT_NONE)
+		return;
 	switch (format_of(c->options)) {
 	case FORMAT_JSON:
 		json_begin(c);
@@ -222,6 +224,8 @@ void report_begin(const struct check *c, unsigned count)
 
 void report_case(const struct check *c)
 {
+	if (c->options->format == FORMAT_NONE)
+		return;
 	switch (format_of(c->options)) {
 	case FORMAT_JSON:
 		json_case(c);
@@ -239,6 +243,8 @@ void report_end(const struct check *c, const struct check_sum *s)
 {
 	enum check_format format = format_of(c->options);
 
+	if (format == FORMAT_NONE)
+		return;
 	if (format == FORMAT_JSON) {
 		json_end(s);
 	} else {

@@ -10,17 +10,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cmd/check/options.h"
 #include "cmd/check/still.h"
 #include "cmd/check/target.h"
 #include "wire/vhost.h"
 
-/* How long resumed work may take before a round is bad. */
-#define ROUND_MS 1000
-
 /* After RESUME: is all done, without another kick? */
 static void count_round(struct rig *rig)
 {
-	if (load_settle(rig, ROUND_MS) == 0)
+	if (load_settle(rig, rig->c->options->patience / 4) == 0)
 		return;
 	rig->c->out->bad++;
 	rig_kick(rig);
@@ -268,9 +266,9 @@ static void s11_6(struct check *c)
 		uvdpa_queue_drain_calls(rig.queue[rig.work]);
 		load_post(&rig, 2);
 		rig_kick(&rig);
-		if (uvdpa_queue_wait(rig.queue[rig.work], PATIENCE) != 1)
+		if (uvdpa_queue_wait(rig.queue[rig.work], (int)c->options->patience) != 1)
 			broken(c, "calls are sent again after RESUME (S11)", "none within %d ms",
-			       PATIENCE);
+			       (int)c->options->patience);
 		load_must_settle(&rig, "after RESUME and a kick");
 	}
 }

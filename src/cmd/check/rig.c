@@ -195,3 +195,32 @@ int rig_same_addr(struct rig *rig, unsigned queue)
 	uvdpa_queue_areas(rig->queue[queue], &a);
 	return uvdpa_set_vring_addr(rig->drv, queue, 0, a.desc_iova, a.avail_iova, a.used_iova, 0);
 }
+
+static void raw_queue(struct rig *rig, unsigned q)
+{
+	struct check *c = rig->c;
+
+	want(c, uvdpa_set_vring_num(rig->drv, q, uvdpa_queue_size(rig->queue[q])), 0,
+	     "SET_VRING_NUM");
+	want(c, uvdpa_set_vring_base(rig->drv, q, rig_used(rig, q)), 0, "SET_VRING_BASE");
+	want(c, rig_same_addr(rig, q), 0, "SET_VRING_ADDR");
+	want(c, uvdpa_set_vring_kick(rig->drv, q, uvdpa_queue_kick_fd(rig->queue[q])), 0,
+	     "SET_VRING_KICK");
+	want(c, uvdpa_set_vring_call(rig->drv, q, uvdpa_queue_call_fd(rig->queue[q])), 0,
+	     "SET_VRING_CALL");
+	want(c, uvdpa_set_vring_enable(rig->drv, q, 1), 0, "SET_VRING_ENABLE");
+}
+
+void rig_raw_start(struct rig *rig)
+{
+	static const uint8_t steps[] = {1, 3, 0xb, 0xf};
+
+	for (unsigned i = 0; i < sizeof(steps); i++) {
+		if (steps[i] == 0xb)
+			want(rig->c, uvdpa_set_features(rig->drv, rig->features), 0,
+			     "SET_FEATURES");
+		for (unsigned q = 0; steps[i] == 0xf && q < rig->queues; q++)
+			raw_queue(rig, q);
+		want(rig->c, uvdpa_set_status(rig->drv, steps[i]), 0, "SET_STATUS 0x%x", steps[i]);
+	}
+}

@@ -86,6 +86,8 @@ void rig_set_running(struct check *c, struct rig *rig);
 void rig_set_suspended(struct check *c, struct rig *rig);
 /* SET_VRING_ADDR with the addresses that the queue has already. */
 int rig_same_addr(struct rig *rig, unsigned queue);
+/* The way from status 0 to DRIVER_OK by raw calls, with no reset and no mapping on it. */
+void rig_raw_start(struct rig *rig);
 /* Attaches the queues at their positions and sets DRIVER_OK: again, after a reset or to another
  * device. */
 void rig_start(struct rig *rig);
@@ -124,8 +126,6 @@ void load_must_settle(struct rig *rig, const char *when);
 /* Ends with broken() if a canary around or between buffers has changed. */
 void load_check_canaries(struct rig *rig);
 
-/* How long something that has to happen may take, ms: generous, since machines are busy. */
-#define PATIENCE 4000
 /* How long to watch that something does not happen, us. */
 #define WATCH_US 30000
 

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "cmd/check/options.h"
 #include "cmd/check/rig.h"
 #include "cmd/check/target.h"
 #include "util/bytes.h"
@@ -29,9 +30,10 @@ static void r01(struct check *c)
 	rig_set_up(c, &rig, &(struct rig_options){0});
 	load_post(&rig, 1);
 	rig_kick(&rig);
-	if (!signalled(uvdpa_queue_call_fd(rig.queue[rig.work]), PATIENCE))
+	if (!signalled(uvdpa_queue_call_fd(rig.queue[rig.work]), (int)c->options->patience))
 		broken(c, "a completion is announced by the call eventfd",
-		       "no call within %d ms; used index %u", PATIENCE, rig_used(&rig, rig.work));
+		       "no call within %d ms; used index %u", (int)c->options->patience,
+		       rig_used(&rig, rig.work));
 	load_must_settle(&rig, "after its call");
 }
 
@@ -167,7 +169,7 @@ static void r13(struct check *c)
 	want(c, uvdpa_set_vring_call(rig.drv, rig.work, fresh), 0, "SET_VRING_CALL");
 	uvdpa_queue_drain_calls(rig.queue[rig.work]);
 	load_must_run(&rig, 2, "after binding another call eventfd");
-	if (!signalled(fresh, PATIENCE))
+	if (!signalled(fresh, (int)c->options->patience))
 		broken(c, "the call eventfd bound last is signalled", "it is not");
 	if (uvdpa_queue_drain_calls(rig.queue[rig.work]))
 		broken(c, "the call eventfd bound before is not signalled", "it is");
@@ -274,12 +276,13 @@ static void r19(struct check *c)
 		/* as a driver does: kick only if asked, then sleep until called */
 		uvdpa_queue_kick(rig.queue[rig.work]);
 		while (rig.load.done < rig.load.posted) {
-			if (uvdpa_queue_wait(rig.queue[rig.work], PATIENCE) != 1)
+			if (uvdpa_queue_wait(rig.queue[rig.work], (int)c->options->patience) != 1)
 				broken(c,
 				       "a driver that kicks when asked and sleeps until called "
 				       "goes on",
 				       "request %llu was not done within %d ms",
-				       (unsigned long long)rig.load.done + 1, PATIENCE);
+				       (unsigned long long)rig.load.done + 1,
+				       (int)c->options->patience);
 			load_collect(&rig);
 		}
 	}

@@ -415,6 +415,9 @@ static void s9_1(struct check *c)
 	struct rig rig;
 
 	stop(c, &rig, &(struct rig_options){0});
+	want(c, uvdpa_suspend(rig.drv), 0, "SUSPEND again");
+	tempt(&rig);
+	still_watch(&rig, STILL_ALL, WATCH_US, "after a second SUSPEND");
 	for (unsigned i = 0; i < 50; i++)
 		want(c, uvdpa_suspend(rig.drv), 0, "SUSPEND again");
 	tempt(&rig);

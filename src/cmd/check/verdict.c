@@ -2,6 +2,7 @@
 #include "cmd/check/verdict.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +148,15 @@ uint32_t check_random(struct check *c, uint32_t below)
 	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
 	return below ? (uint32_t)((z ^ z >> 31) % below) : 0;
+}
+
+int check_closed_fd(void)
+{
+	int low = open("/", O_RDONLY | O_CLOEXEC), high = fcntl(low, F_DUPFD_CLOEXEC, 700);
+
+	close(low);
+	close(high);
+	return high < 0 ? 1 << 20 : high;
 }
 
 int64_t check_now(void)

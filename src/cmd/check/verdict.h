@@ -71,6 +71,9 @@ bool want_or(struct check *c, long got, long expected, long other, const char *w
 /* Pseudo-random, from --seed and the case's id: the same in every run. */
 uint32_t check_random(struct check *c, uint32_t below);
 
+/* A descriptor number that is closed, and stays so whatever else is opened. */
+int check_closed_fd(void);
+
 /* Time. */
 int64_t check_now(void); /* ns, monotonic */
 void check_sleep(unsigned microseconds);
