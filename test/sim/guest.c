@@ -11,33 +11,66 @@
 #define BASE UINT64_C(0x1000000)
 #define HALF (UINT64_C(128) << 10)
 
-/* Three descriptors of a slot, or one that names the slot's table. */
-static void describe(struct sim *sim, struct guest_queue *queue, unsigned index)
+/* A slot's buffers: header, data (in one piece or two), status. Returns how many. */
+static unsigned buffers_of(struct sim *sim, struct guest_queue *queue, unsigned index,
+			   struct pq_buffer *buffers)
 {
 	const struct slot *slot = &queue->slots[index];
 	uint64_t at = queue->slot_iova + (uint64_t)index * SLOT_SIZE;
 	uint32_t size = slot->count * SECTOR;
-	uint16_t head = (uint16_t)(4 * index), next = head;
-	bool in = slot->type == VIRTIO_BLK_T_IN, indirect = sim->indirect && sim_chance(sim, 2);
-	uint64_t table = indirect ? at + SLOT_TABLE : queue->vq.desc;
+	uint16_t way = slot->type == VIRTIO_BLK_T_IN ? D_WRITE : 0;
 	uint32_t cut = size && sim_chance(sim, 3) ? 1 + sim_random(sim, size - 1) : 0;
+	unsigned n = 0;
 
-	if (indirect) {
-		vq_desc(&queue->vq, head, table, 16u * (2 + (size > 0) + (cut > 0)), D_INDIRECT, 0);
-		next = 0;
-	}
-#define ADD(addr, len, flags)                                                       \
-	vq_desc_at(&sim->ram, table + 16u * next, addr, len,                        \
-		   (uint16_t)((flags) | ((addr) == at + SLOT_STATUS ? 0 : D_NEXT)), \
-		   (uint16_t)(next + 1)),                                           \
-		next++
-	ADD(at + SLOT_HEADER, 16, 0);
+	buffers[n++] = (struct pq_buffer){at + SLOT_HEADER, 16, 0};
 	if (cut)
-		ADD(at + SLOT_DATA, cut, in ? D_WRITE : 0);
+		buffers[n++] = (struct pq_buffer){at + SLOT_DATA, cut, way};
 	if (size)
-		ADD(at + SLOT_DATA + cut, size - cut, in ? D_WRITE : 0);
-	ADD(at + SLOT_STATUS, 1, D_WRITE);
-#undef ADD
+		buffers[n++] = (struct pq_buffer){at + SLOT_DATA + cut, size - cut, way};
+	buffers[n++] = (struct pq_buffer){at + SLOT_STATUS, 1, D_WRITE};
+	return n;
+}
+
+/* The slot's own table, or the ring's descriptors from `head` on. */
+static void fill_table(struct sim *sim, uint64_t table, uint16_t head,
+		       const struct pq_buffer *buffers, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t flags = (uint16_t)(buffers[i].flags | (i + 1 < n ? D_NEXT : 0));
+		uint64_t at = table + 16u * (head + i);
+
+		/* The last two fields: flags and next; packed: id, of no meaning here, and flags.
+		 */
+		if (sim->packed)
+			vq_desc_at(&sim->ram, at, buffers[i].addr, buffers[i].len, 0,
+				   flags & D_WRITE);
+		else
+			vq_desc_at(&sim->ram, at, buffers[i].addr, buffers[i].len, flags,
+				   (uint16_t)(head + i + 1));
+	}
+}
+
+static void offer(struct sim *sim, struct guest_queue *queue, unsigned index)
+{
+	uint64_t table = queue->slot_iova + (uint64_t)index * SLOT_SIZE + SLOT_TABLE;
+	uint16_t head = (uint16_t)(4 * index);
+	struct pq_buffer buffers[4], indirect;
+	unsigned n = buffers_of(sim, queue, index, buffers);
+
+	indirect = (struct pq_buffer){table, 16 * n, D_INDIRECT};
+	if (sim->indirect && sim_chance(sim, 2)) {
+		fill_table(sim, table, 0, buffers, n);
+		if (sim->packed)
+			pq_offer(&queue->pq, (uint16_t)index, &indirect, 1);
+		else
+			vq_desc(&queue->vq, head, table, 16 * n, D_INDIRECT, 0);
+	} else if (sim->packed) {
+		pq_offer(&queue->pq, (uint16_t)index, buffers, n);
+	} else {
+		fill_table(sim, queue->vq.desc, head, buffers, n);
+	}
+	if (!sim->packed)
+		vq_offer(&queue->vq, head);
 }
 
 static void post(struct sim *sim, unsigned q)
@@ -50,8 +83,7 @@ static void post(struct sim *sim, unsigned q)
 		return;
 	slot->in_flight = true;
 	slot->failed = false;
-	describe(sim, queue, index);
-	vq_offer(&queue->vq, (uint16_t)(4 * index));
+	offer(sim, queue, index);
 	sim->guest.posted++;
 	sim_trace(sim, "guest: queue %u, slot %u: type %u, sector %u+%u, generation %llu", q, index,
 		  slot->type, slot->sector, slot->count, (unsigned long long)slot->generation);
@@ -67,33 +99,66 @@ void guest_kick(struct sim *sim, unsigned q)
 	struct guest_queue *queue = &sim->guest.queues[q];
 
 	queue->kick_due = false;
-	if (!vq_wants_kick(&queue->vq, queue->kicked_at, sim->event_idx))
+	if (sim->packed ? !pq_wants_kick(&queue->pq)
+			: !vq_wants_kick(&queue->vq, queue->kicked_at, sim->event_idx))
 		return;
 	queue->kicked_at = queue->vq.next_avail;
 	sim_trace(sim, "guest: kick of queue %u", q);
 	rig_kick(sim_rig(sim), q);
 }
 
+static unsigned out_of(const struct guest_queue *queue)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SLOTS; i++)
+		n += queue->slots[i].in_flight;
+	return n;
+}
+
+static bool has_used(const struct sim *sim, const struct guest_queue *queue)
+{
+	return sim->packed ? pq_has_used(&queue->pq)
+			   : vq_used_index(&queue->vq) != queue->vq.next_used;
+}
+
+/* The next used slot, or SLOTS: not one of ours. */
+static bool next_used(struct sim *sim, struct guest_queue *queue, unsigned *index, uint32_t *len)
+{
+	struct vq_used used;
+	uint16_t id = 0;
+
+	if (sim->packed) {
+		if (!pq_take_used(&queue->pq, &id, len))
+			return false;
+		*index = id < SLOTS ? id : SLOTS;
+		return true;
+	}
+	if (!vq_take_used(&queue->vq, &used))
+		return false;
+	*index = used.id % 4 || used.id / 4 >= SLOTS ? SLOTS : used.id / 4;
+	*len = used.len;
+	return true;
+}
+
 static void take_used(struct sim *sim, unsigned q)
 {
 	struct guest_queue *queue = &sim->guest.queues[q];
-	struct vq_used used;
+	bool again = !sim->packed && has_used(sim, queue) && sim_plant(sim, PLANT_USED_TWICE, 10);
+	unsigned index;
+	uint32_t len;
 
-	if (!sim->planted && vq_used_index(&queue->vq) != queue->vq.next_used &&
-	    sim_plant(sim, PLANT_USED_TWICE, 10))
-		queue->vq.next_used--;
-	while (vq_take_used(&queue->vq, &used)) {
-		unsigned index = used.id / 4;
-
-		if (used.id % 4 || index >= SLOTS || !queue->slots[index].in_flight) {
-			sim_fail(sim,
-				 "queue %u: descriptor %u came back, and was not out: duplicated",
-				 q, used.id);
+	while (next_used(sim, queue, &index, &len)) {
+		if (index == SLOTS || !queue->slots[index].in_flight) {
+			sim_fail(sim, "queue %u: slot %u came back, and was not out: duplicated", q,
+				 index);
 			return;
 		}
 		sim_trace(sim, "guest: queue %u, slot %u is back", q, index);
-		oracle_complete(sim, queue, index, used.len);
+		oracle_complete(sim, queue, index, len);
 		sim->guest.completed++;
+		if (again)
+			queue->vq.next_used--; /* as if it had been written into two entries */
 	}
 }
 
@@ -101,17 +166,20 @@ static void take_used(struct sim *sim, unsigned q)
 static bool arm(struct sim *sim, unsigned q, bool at_once)
 {
 	struct guest_queue *queue = &sim->guest.queues[q];
-	uint16_t out = (uint16_t)(queue->vq.next_avail - queue->vq.next_used);
-	uint16_t later = at_once || out < 3 ? 0 : (uint16_t)sim_random(sim, out);
+	uint16_t later = at_once ? 0 : (uint16_t)sim_random(sim, out_of(queue) + 1u);
 
 	queue->deaf = later > 2;
-	if (sim->event_idx)
+	if (sim->packed && queue->deaf && !sim->event_idx)
+		pq_no_calls(&queue->pq);
+	else if (sim->packed)
+		pq_want_calls(&queue->pq, sim->event_idx, queue->deaf ? later - 1 : 0);
+	else if (sim->event_idx)
 		vq_set_used_event(&queue->vq,
-				  (uint16_t)(queue->vq.next_used + (queue->deaf ? later : 0)));
+				  (uint16_t)(queue->vq.next_used + (queue->deaf ? later - 1 : 0)));
 	else
 		vq_set_avail_flags(&queue->vq, queue->deaf ? VRING_AVAIL_F_NO_INTERRUPT : 0);
 	atomic_thread_fence(memory_order_seq_cst);
-	return vq_used_index(&queue->vq) != queue->vq.next_used;
+	return has_used(sim, queue);
 }
 
 static void handle_irq(struct sim *sim, unsigned q, bool at_once)
@@ -236,11 +304,15 @@ void guest_swap(struct sim *sim)
 
 void guest_nonsense(struct sim *sim)
 {
-	struct vq *vq = &sim->guest.queues[0].vq;
+	struct guest_queue *queue = &sim->guest.queues[0];
+	struct pq_buffer nowhere = {0xdead0000, 16, 0};
 
 	sim_trace(sim, "guest: nonsense");
 	sim->guest.nonsense = true;
-	vq_announce(vq, (uint16_t)(vq->next_avail + RING + 1));
+	if (sim->packed)
+		pq_offer(&queue->pq, SLOTS, &nowhere, 1);
+	else
+		vq_announce(&queue->vq, (uint16_t)(queue->vq.next_avail + RING + 1));
 	rig_kick(sim_rig(sim), 0);
 }
 
@@ -249,7 +321,8 @@ static void init_queue(struct sim *sim, unsigned q, uint64_t at)
 	struct guest_queue *queue = &sim->guest.queues[q];
 
 	memset(queue, 0, sizeof(*queue));
-	at = vq_init(&queue->vq, &sim->ram, RING, at);
+	at = sim->packed ? pq_init(&queue->pq, &sim->ram, RING, at)
+			 : vq_init(&queue->vq, &sim->ram, RING, at);
 	queue->slot_iova = (at + 63) & ~UINT64_C(63);
 	memset(ram_at(&sim->ram, queue->slot_iova, SLOTS * SLOT_SIZE), CANARY, SLOTS * SLOT_SIZE);
 }
@@ -275,23 +348,35 @@ uint8_t *slot_bytes(struct sim *sim, const struct guest_queue *queue, unsigned s
 /* A ring from the beginning, at a base of the driver's choice. */
 static void fresh_ring(struct sim *sim, struct guest_queue *queue)
 {
+	uint16_t at = (uint16_t)(sim_chance(sim, 2) ? 65536 - sim_random(sim, 40) : 0);
+
+	if (sim->packed) {
+		pq_start_at(&queue->pq, at % RING, at % 3);
+		return;
+	}
 	vq_init(&queue->vq, &sim->ram, RING, queue->vq.desc);
-	vq_start_at(&queue->vq, (uint16_t)(sim_chance(sim, 2) ? 65536 - sim_random(sim, 40) : 0));
-	queue->kicked_at = queue->vq.next_avail;
+	vq_start_at(&queue->vq, at);
+	queue->kicked_at = at;
 }
 
 static void setup_queue(struct sim *sim, unsigned q, const uint32_t *bases)
 {
 	struct guest_queue *queue = &sim->guest.queues[q];
 	struct device *device = sim_rig(sim)->device;
+	const struct pq *pq = &queue->pq;
+	const struct vq *vq = &queue->vq;
+	uint32_t base;
 	int r;
 
 	if (!bases)
 		fresh_ring(sim, queue);
+	base = bases ? bases[q] : sim->packed ? pq_base(pq) : vq->next_avail;
 	r = device_set_vq_num(device, q, RING);
-	r = r ? r
-	      : device_set_vq_address(device, q, queue->vq.desc, queue->vq.avail, queue->vq.used);
-	r = r ? r : device_set_vq_state(device, q, bases ? bases[q] : queue->vq.next_avail);
+	if (!r && sim->packed)
+		r = device_set_vq_address(device, q, pq->desc, pq->driver, pq->device);
+	else if (!r)
+		r = device_set_vq_address(device, q, vq->desc, vq->avail, vq->used);
+	r = r ? r : device_set_vq_state(device, q, base);
 	if (r)
 		sim_fail(sim, "queue %u cannot be set up: %d", q, r);
 	sim->guest.busy++;
@@ -308,6 +393,7 @@ void guest_up(struct sim *sim, const uint32_t *bases)
 	uint64_t features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ACCESS_PLATFORM |
 			    1ull << VIRTIO_BLK_F_FLUSH | 1ull << VIRTIO_BLK_F_MQ;
 
+	features |= sim->packed ? 1ull << VIRTIO_F_RING_PACKED : 0;
 	features |= sim->event_idx ? 1ull << VIRTIO_RING_F_EVENT_IDX : 0;
 	features |= sim->indirect ? 1ull << VIRTIO_RING_F_INDIRECT_DESC : 0;
 	/* The map may have outlived a reset (not the driver's leaving): it is made anew. */

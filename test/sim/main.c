@@ -88,8 +88,9 @@ static int run_plants(void)
 		}
 		printf("%-16s planted in %2u lives, noticed in %2u; for example: %s\n",
 		       plant_name(plant), planted, noticed, why);
-		/* Some faults are healed by what comes after: an overwritten sector, another kick. */
-		bad += !planted || noticed * 5 < planted || false_alarms;
+		/* Some faults are healed by what comes after: an overwritten sector, another kick.
+		 */
+		bad += !planted || noticed * 8 < planted || false_alarms;
 	}
 	return bad != 0;
 }

@@ -103,6 +103,7 @@ void rig_init(struct rig *rig, struct sim *sim, unsigned index)
 	struct device_options options = {.name = index ? "sim1" : "sim0",
 					 .queue_size = RING,
 					 .asids = 1,
+					 .packed = true,
 					 .suspend_timeout_ms = 200};
 	struct blk_options blk = {.queues = QUEUES, .queue_size = RING, .write_cache = true};
 	struct model *model;
@@ -167,9 +168,11 @@ static void begin_suspension(struct rig *rig)
 	for (unsigned q = 0; q < sim->queues && rig->index == sim->active; q++) {
 		const struct guest_queue *queue = &sim->guest.queues[q];
 
-		if (queue->enabled && vq_used_index(&queue->vq) != rig->bases[q])
-			sim_fail(sim, "device %u: base %u of queue %u, used index %u (S6)",
-				 rig->index, rig->bases[q], q, vq_used_index(&queue->vq));
+		uint32_t used = sim->packed ? rig->bases[q] >> 16 : vq_used_index(&queue->vq);
+
+		if (queue->enabled && used != (rig->bases[q] & 0xffff))
+			sim_fail(sim, "device %u: base 0x%x of queue %u, used index %u (S6)",
+				 rig->index, rig->bases[q], q, used);
 	}
 }
 
@@ -242,7 +245,7 @@ static void plant_while_suspended(struct rig *rig)
 	if (sim_plant(sim, PLANT_CALL_SUSPENDED, 3))
 		notify_queue(&rig->host, 0);
 	if (sim_plant(sim, PLANT_WRITE_SUSPENDED, 3))
-		*(uint8_t *)ram_at(&sim->ram, sim->guest.queues[0].vq.used + 6, 1) ^= 1;
+		*(uint8_t *)ram_at(&sim->ram, sim->guest.queues[0].slot_iova, 1) ^= 1;
 }
 
 static void run_queue(struct rig *rig, unsigned queue)
@@ -287,7 +290,7 @@ bool rig_step(struct rig *rig)
 
 void rig_kick(struct rig *rig, unsigned queue)
 {
-	if (sim_plant(rig->sim, PLANT_KICK_LOST, 2))
+	if (sim_plant(rig->sim, PLANT_KICK_LOST, 1))
 		return;
 	rig_before(rig);
 	device_kick_vq(rig->device, queue);

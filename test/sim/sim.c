@@ -80,7 +80,8 @@ static void move(struct sim *sim)
 
 	memcpy(bases, from->bases, sizeof(bases));
 	if (sim_plant(sim, PLANT_BASE_OFF, 1))
-		bases[0] = (bases[0] + (sim_chance(sim, 2) ? 1 : 65535)) & 0xffff;
+		bases[0] = sim->packed ? (bases[0] + 0x10001) % RING | 0x80008000
+				       : (bases[0] + (sim_chance(sim, 2) ? 1 : 65535)) & 0xffff;
 	sim->moves++;
 	sim_trace(sim, "guest: moves to device %u", to->index);
 	sim->guest.state = GUEST_MOVING;
@@ -317,6 +318,7 @@ bool sim_run(struct sim *sim, const struct sim_options *options)
 	for (unsigned i = 0; i < 10; i++)
 		sim_random(sim, 2);
 	sim->queues = 1 + sim_random(sim, 2);
+	sim->packed = sim_chance(sim, 3);
 	sim->event_idx = sim_chance(sim, 2);
 	sim->indirect = sim_chance(sim, 2);
 	guest_init(sim);

@@ -37,6 +37,7 @@
 #include "backend/block.h"
 #include "device/device.h"
 #include "lib/ram.h"
+#include "lib/pq.h"
 #include "lib/vq.h"
 
 #define SECTOR	    512u
@@ -170,7 +171,8 @@ struct sector {
 };
 
 struct guest_queue {
-	struct vq vq;
+	struct vq vq; /* split */
+	struct pq pq; /* or packed */
 	struct slot slots[SLOTS];
 	bool irq;	    /* an interrupt to be handled */
 	bool deaf;	    /* it does not want interrupts for everything */
@@ -243,7 +245,8 @@ struct sim {
 	char why[300];
 
 	unsigned queues;
-	bool event_idx, indirect, calm; /* calm: the disk fails nothing and is not stubborn */
+	bool packed, event_idx, indirect,
+		calm; /* calm: the disk fails nothing and is not stubborn */
 	struct ram ram;
 	unsigned half; /* which half of the memory is the guest's now */
 	bool swapped;  /* the other half was, and must not be written any more */
