@@ -87,6 +87,8 @@ static int ram_write(struct client_memory *memory, uint64_t uaddr, const void *f
 	struct ram *ram = ram_of(memory);
 
 	ram->writes++;
+	if (size == 2 && (uaddr & 3) == 2)
+		ram->torn++;
 	if (ram->vanished || !inside(ram, uaddr, size))
 		return -EFAULT;
 	memcpy(ram->bytes + (uaddr - ram->uaddr), from, size);

@@ -30,6 +30,7 @@ struct ram {
 
 	unsigned maps, unmaps; /* windows given out and taken back */
 	unsigned reads, writes;
+	unsigned torn;	 /* writes of two bytes that a kernel may make one by one */
 	int map_error;	 /* returned by map instead of a window */
 	bool vanished;	 /* read and write fail */
 	uint8_t *frozen; /* ram_freeze's copy */
