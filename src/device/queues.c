@@ -260,7 +260,6 @@ void queue_settle_disable(struct queue *queue)
 	queue->disable_done = NULL;
 }
 
-/* Whoever still waits for the queue to drain is told now; what is in flight stays in flight. */
 int device_set_vq_record(struct device *device, unsigned index, struct inflight_record *record)
 {
 	struct queue *queue = &device->queues[index];
@@ -305,6 +304,7 @@ void device_set_vq_log(struct device *device, unsigned index, struct dirty_log *
 	exclude_end(device);
 }
 
+/* Whoever still waits for the queue to drain is told now; what is in flight stays in flight. */
 static void stop_disabling(struct queue *queue)
 {
 	if (queue->disable_done)
