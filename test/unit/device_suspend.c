@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "lib/bench.h"
+#include "memory/dirty.h"
 
 /*
  * S3: a chain that the model refused was taken and is not finished. Suspending before control has
@@ -104,6 +105,41 @@ static void refused_reset_answers_nobody_else(void **state)
 	bench_free(b);
 }
 
+/* S4: the dirty log is memory of the client's, too: not a bit of it changes while suspended. */
+static void dirty_log_stands_still(void **state)
+{
+	static _Atomic uint8_t bits[64];
+	static struct dirty_log log = {.bits = bits, .pages = 512};
+	struct bench *b = bench_new(&two_queues);
+	struct ram *ram = &b->theatre.ram;
+	uint8_t before[64];
+
+	device_set_log(b->stage.device, &log);
+	device_set_vq_log(b->stage.device, 0, &log, b->theatre.vqs[0].used);
+	stage_up(&b->stage);
+	bench_submit(b, 0, 1);
+	bench_suspend(b, HOLDER_DRIVER, 0);
+	stage_finish(&b->stage, 1, NULL);
+	assert_int_equal(device_state(b->stage.device), STATE_SUSPENDED);
+	memcpy(before, bits, sizeof(before));
+	assert_int_not_equal(before[b->theatre.vqs[0].used / DIRTY_PAGE / 8], 0);
+	bench_submit(b, 0, 2);
+	device_dma_unmap(b->stage.device, 0, 0, 0);
+	assert_int_equal(device_dma_map(b->stage.device, 0, ram->iova, ram->size, ram->uaddr, 3),
+			 0);
+	bench_ready(b, 1, false);
+	bench_ready(b, 1, true);
+	device_resize(b->stage.device, 4096, NULL);
+	stage_status(&b->stage, 0xf);
+	assert_memory_equal(before, bits, sizeof(before));
+	device_set_log(b->stage.device, NULL);
+	device_set_vq_log(b->stage.device, 0, NULL, 0);
+	bench_resume(b, HOLDER_DRIVER);
+	stage_finish(&b->stage, 2, NULL);
+	assert_memory_equal(before, bits, sizeof(before)); /* and it was let go of */
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -112,6 +148,7 @@ int main(void)
 		cmocka_unit_test(suspend_while_resetting),
 		cmocka_unit_test(many_waiters),
 		cmocka_unit_test(refused_reset_answers_nobody_else),
+		cmocka_unit_test(dirty_log_stands_still),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
