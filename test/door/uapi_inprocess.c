@@ -1,5 +1,6 @@
-/* The uAPI's cases through the in-process door. */
+/* The uAPI's cases through the in-process door; and docs/uapi.md (the argument) has all calls. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,9 +29,37 @@ const struct target_door target_door = {
 	.close = inprocess_close,
 };
 
-int main(void)
+/* A row "| `NAME` | 0xNUMBER |" per row of the table. Returns how many are missing. */
+static int missing_rows(const char *path)
+{
+	static char page[64 * 1024];
+	FILE *file = fopen(path, "re");
+	const char *name;
+	unsigned cmd;
+	int missing = 0;
+
+	if (!file || !fread(page, 1, sizeof(page) - 1, file))
+		missing++;
+	if (file)
+		fclose(file);
+	for (unsigned i = 0; (name = vdpa_call_name(i, &cmd)); i++) {
+		char row[128];
+
+		snprintf(row, sizeof(row), "| `%s` | 0x%08x |", name, cmd);
+		if (strstr(page, row))
+			continue;
+		fprintf(stderr, "%s has no row %s\n", path, row);
+		missing++;
+	}
+	return missing;
+}
+
+int main(int argc, char **argv)
 {
 	int failed = cases_calls() + cases_iotlb() + cases_suspend();
+
+	if (argc > 1)
+		failed += missing_rows(argv[1]);
 
 	for (unsigned i = 0; i < test_device_count; i++)
 		if (runners[i])
