@@ -1,0 +1,72 @@
+/*
+ * Our own device against every case of `uvdpa check`, without a file between: through the
+ *in-process door, so that it runs where there is no /dev/fuse, and under the sanitizers.
+ *
+ *	check_ours [NAME]      NAME: one of the devices of test/door; default disk
+ *	CHECK_ROUNDS=100 ...   that many rounds of each racing case (10)
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/check/options.h"
+#include "cmd/check/run.h"
+#include "door/devices.h"
+#include "door/inprocess.h"
+#include "host/runner.h"
+
+/* A device is made at the first open, in the process of the case: threads do not outlive a fork. */
+struct ours {
+	const struct test_device *device;
+	struct runner *runner;
+};
+
+static const struct uvdpa_transport transport = {inprocess_ioctl, inprocess_write, inprocess_close};
+
+static int ours_open(void *arg, unsigned flags, struct uvdpa_driver **drv,
+		     struct uvdpa_error *error)
+{
+	struct ours *o = arg;
+	struct inprocess_options options = {.vdpa = test_device_options(o->device)};
+	struct inprocess *door;
+	struct fault f = {0};
+	int r;
+
+	if (!o->runner)
+		o->runner = test_device_run(o->device);
+	r = inprocess_open(o->runner, &options, &door, &f);
+	if (r < 0) {
+		if (error)
+			snprintf(error->text, sizeof(error->text), "%s", f.text);
+		return r;
+	}
+	r = uvdpa_driver_open_transport(&transport, door, o->device->name, flags, drv, error);
+	if (r < 0)
+		inprocess_close(door);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "disk", *rounds = getenv("CHECK_ROUNDS");
+	struct ours ours[2] = {{test_device_find(name), NULL}, {test_device_find(name), NULL}};
+	const struct target targets[2] = {{name, ours_open, &ours[0]},
+					  {"another", ours_open, &ours[1]}};
+	struct check_options options;
+	struct check_sum sum;
+	struct fault f = {0};
+	int r;
+
+	check_options_init(&options);
+	options.target_count = 2;
+	options.rounds = rounds ? (unsigned)strtoul(rounds, NULL, 10) : 10;
+	options.seconds = rounds ? 60 : 1;
+	options.deadline = 60;
+	options.scratch = true;
+	options.format = FORMAT_TAP;
+	r = check_run(&options, targets, &sum, &f);
+	if (r == 2)
+		fprintf(stderr, "%s\n", f.text);
+	return r;
+}
