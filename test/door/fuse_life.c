@@ -1,10 +1,9 @@
 /*
  * The file door and its clients' lives: who may have a device, what happens
- * when clients fork, die, hang or lie, and that nothing of them is left.
+ * when clients fork, die or lie, and that nothing of them is left.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,46 +17,19 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "door/client.h"
-#include "door/fuse.h"
-#include "door/fuse_server.h"
+#include "door/fuse_client.h"
 #include "door/target.h"
-
-static struct fuse_server server;
 
 static void nap(long ns)
 {
 	nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
-
-static int open_device(const char *name, int flags)
-{
-	char path[160];
-
-	snprintf(path, sizeof(path), "%s/%s", server.mount, name);
-	return open(path, flags | O_CLOEXEC);
-}
-
-static int door_open(const char *name, void **handle)
-{
-	int fd = open_device(name, O_RDWR);
-
-	*handle = (void *)(intptr_t)fd;
-	return fd < 0 ? -errno : 0;
-}
-
-const struct target_door target_door = {.over_fuse = true,
-					.open = door_open,
-					.ioctl = client_ioctl,
-					.write = client_write,
-					.close = client_close};
 
 static void one_opener(void **state) /* KC01, KC02 */
 {
@@ -193,20 +165,6 @@ static void children_are_strangers(void **state) /* KC06 */
 	assert_true(t_used(t, 0, 1));
 }
 
-/* The release of the one before is still on its way when the next one comes. */
-static void close_and_open(void **state)
-{
-	for (int i = 0; i < 3000; i++) {
-		int fd = open_device("disk", O_RDWR);
-
-		if (fd < 0)
-			fail_msg("open %d: %s", i, strerror(errno));
-		if (i % 3 == 0)
-			assert_int_equal(ioctl(fd, VHOST_SET_OWNER), 0);
-		close(fd);
-	}
-}
-
 static void close_and_open_under_load(void **state)
 {
 	for (int i = 0; i < 30; i++) {
@@ -218,26 +176,6 @@ static void close_and_open_under_load(void **state)
 		t_kick(*state, 1);
 		target_teardown(state);
 	}
-}
-
-/* Serves requests in memory of every kind; what is mapped and what is copied is our own affair. */
-static void use_memory(void *bytes)
-{
-	struct target *t;
-	void *state;
-
-	assert_int_equal(target_setup(&state, "disk"), 0);
-	t = state;
-	target_move_ram(t, bytes);
-	t_up(t);
-	for (unsigned i = 1; i <= 100; i++) {
-		t_post(t, 0);
-		t_kick(t, 0);
-		assert_true(t_used(t, 0, i));
-	}
-	assert_int_equal(t_suspend(t), 0);
-	assert_int_equal(t_get(t, VHOST_GET_VRING_BASE, 0), 100);
-	target_teardown(&state);
 }
 
 static void kinds_of_memory(void **state)
@@ -408,122 +346,6 @@ static void stubborn_backend(void **state)
 	close_and_open(state);
 }
 
-/* A page of ours that nobody fills in: whoever touches it waits until the page is resolved. */
-struct tarpit {
-	int fd;
-	uint8_t *page;
-};
-
-static bool tarpit_make(struct tarpit *pit)
-{
-	struct uffdio_api api = {.api = UFFD_API};
-	struct uffdio_register range = {.mode = UFFDIO_REGISTER_MODE_MISSING};
-
-	pit->fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (pit->fd < 0)
-		return false;
-	pit->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	range.range.start = (uintptr_t)pit->page;
-	range.range.len = 4096;
-	return !ioctl(pit->fd, UFFDIO_API, &api) && !ioctl(pit->fd, UFFDIO_REGISTER, &range);
-}
-
-/* In a child: a call whose argument is in a tarpit, so that the server's thread waits there. */
-static void hang_in(const char *device, int report)
-{
-	struct tarpit pit;
-	int fd = open_device(device, O_RDWR), r;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	r = fd >= 0 && tarpit_make(&pit);
-	if (write(report, r ? "h" : "n", 1) != 1 || !r)
-		_exit(1);
-	ioctl(fd, VHOST_VDPA_GET_CONFIG, pit.page);
-	_exit(0);
-}
-
-/* Starts a hanging client; 0 if there is no userfaultfd here. */
-static pid_t start_hanging(const char *device)
-{
-	int report[2];
-	char said = 0;
-	pid_t pid;
-
-	assert_int_equal(pipe(report), 0);
-	pid = fork();
-	if (!pid)
-		hang_in(device, report[1]);
-	assert_int_equal(read(report[0], &said, 1), 1);
-	close(report[0]);
-	close(report[1]);
-	if (said == 'h') {
-		nap(50000000);
-		return pid;
-	}
-	waitpid(pid, NULL, 0);
-	return 0;
-}
-
-/*
- * Last of all: two clients hold two of the server's threads. Other devices are served, and when
- * the server stops, it gets its threads back.
- */
-static void hanging_clients(void **state)
-{
-	pid_t one = start_hanging("slow"), two = one ? start_hanging("stuck") : 0;
-
-	if (!one) {
-		print_message("skipped: no userfaultfd here\n");
-		skip();
-	}
-	use_memory(
-		mmap(NULL, TARGET_RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-	close_and_open(state);
-	kill(one, SIGKILL);
-	close_and_open(state);
-	assert_int_equal(fuse_server_stop(&server), 0);
-	kill(two, SIGKILL);
-	waitpid(one, NULL, 0);
-	waitpid(two, NULL, 0);
-	fuse_server_start(&server);
-}
-
-static void stop_under_clients(void **state)
-{
-	struct target *t;
-	void *mine;
-	uint8_t status;
-
-	assert_int_equal(target_setup(&mine, "slow"), 0);
-	t = mine;
-	t_up(t);
-	t_post(t, 0);
-	t_kick(t, 0);
-	assert_int_equal(fuse_server_stop(&server), 0);
-	assert_true(t_ioctl(t, VHOST_VDPA_GET_STATUS, &status) < 0);
-	target_teardown(&mine);
-	fuse_server_start(&server);
-}
-
-static void live_and_dead_mounts(void **state)
-{
-	struct fault fault = {0};
-	char pid[32];
-
-	snprintf(pid, sizeof(pid), "process %d", (int)server.pid);
-	assert_int_equal(fuse_mount_prepare(server.mount, &fault), -EBUSY);
-	assert_non_null(strstr(fault.text, pid));
-	kill(server.pid, SIGKILL);
-	waitpid(server.pid, NULL, 0);
-	assert_int_equal(open_device("disk", O_RDWR), -1);
-	assert_int_equal(errno, ENOTCONN);
-	assert_int_equal(fuse_mount_prepare(server.mount, &fault), 0);
-	assert_int_equal(rmdir(server.mount), 0);
-	rmdir(server.dir);
-	close(server.stop);
-	fuse_server_start(&server);
-}
-
 TARGET_SETUP(disk)
 
 int main(void)
@@ -540,9 +362,6 @@ int main(void)
 		cmocka_unit_test(truncated_memory),
 		cmocka_unit_test(killed_any_time),
 		cmocka_unit_test(stubborn_backend),
-		cmocka_unit_test(stop_under_clients),
-		cmocka_unit_test(hanging_clients),
-		cmocka_unit_test(live_and_dead_mounts),
 	};
 	int failed;
 
