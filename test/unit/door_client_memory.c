@@ -330,6 +330,42 @@ static void strangers_are_refused(void **state)
 	assert_null(p);
 }
 
+/* Files of hugetlbfs can be mapped in their own pages only, wherever the window begins. */
+static void huge_pages_are_mapped(void **state)
+{
+	const size_t huge = 2 << 20;
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	struct client_memory *memory;
+	struct process *process;
+	struct window w;
+	uint8_t *area;
+
+	area = fd < 0 || ftruncate(fd, (off_t)(2 * huge))
+		       ? MAP_FAILED
+		       : mmap(NULL, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (area == MAP_FAILED) {
+		print_message("skipped: no huge pages here (vm.nr_hugepages): %s\n",
+			      strerror(errno));
+		close(fd);
+		skip();
+	}
+	memset(area, 'h', 2 * huge);
+	area[huge + 5000] = 'x';
+	assert_int_equal(process_open(getpid(), getuid(), &process, NULL), 0);
+	memory = client_memory_new(process);
+	assert_int_equal(memory->ops->map(memory, (uintptr_t)area + huge + 4999, 77, true, &w), 0);
+	assert_non_null(w.host);
+	assert_int_equal(w.size, 77);
+	assert_int_equal(w.host[1], 'x');
+	w.host[2] = 'y';
+	assert_int_equal(area[huge + 5001], 'y');
+	memory->ops->unmap(memory, &w);
+	client_memory_free(memory);
+	process_unref(process);
+	munmap(area, 2 * huge);
+	close(fd);
+}
+
 static void descriptors_are_duplicated(void **state)
 {
 	struct client *c = *state;
@@ -376,6 +412,7 @@ int main(void)
 		WITH_CLIENT(the_dead_are_noticed),
 		WITH_CLIENT(exec_ends_it),
 		WITH_CLIENT(descriptors_are_duplicated),
+		cmocka_unit_test(huge_pages_are_mapped),
 		cmocka_unit_test(strangers_are_refused),
 		cmocka_unit_test(foreign_faults_still_kill),
 	};
