@@ -153,6 +153,19 @@ static void look(struct rig *rig, uint32_t *bases, uint8_t *config, uint32_t *ge
 	*generation = device_get_generation(rig->device);
 }
 
+/* Whoever goes on from here, here or elsewhere, may need kicks: they are asked for. */
+static void check_kicks(struct rig *rig, unsigned q)
+{
+	struct sim *sim = rig->sim;
+	const struct guest_queue *queue = &sim->guest.queues[q];
+	bool wanted = !(vq_used_flags(&queue->vq) & 1);
+
+	if (sim->event_idx)
+		wanted = vq_avail_event(&queue->vq) == (rig->bases[q] & 0xffff);
+	if (!wanted)
+		sim_fail(sim, "device %u: suspended, and queue %u wants no kicks", rig->index, q);
+}
+
 /* Suspended as of now: what has to hold at once, and what has to stay as it is. */
 static void begin_suspension(struct rig *rig)
 {
@@ -173,6 +186,8 @@ static void begin_suspension(struct rig *rig)
 		if (queue->enabled && used != (rig->bases[q] & 0xffff))
 			sim_fail(sim, "device %u: base 0x%x of queue %u, used index %u (S6)",
 				 rig->index, rig->bases[q], q, used);
+		if (queue->enabled && !sim->packed)
+			check_kicks(rig, q);
 	}
 }
 

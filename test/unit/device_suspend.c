@@ -105,6 +105,33 @@ static void refused_reset_answers_nobody_else(void **state)
 	bench_free(b);
 }
 
+/*
+ * A device that goes on from here may need kicks, as the kernel's simulator does: suspended in the
+ * midst of work, when kicks were not wanted, the ring asks for them again.
+ */
+static void kicks_are_wanted(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+	const struct vq *vq = &b->theatre.vqs[0];
+
+	stage_up(&b->stage);
+	b->stage.workers_off = true;
+	stage_post(&b->theatre, 0, 1, 16);
+	stage_post(&b->theatre, 0, 2, 16);
+	stage_kick(&b->stage, 0);
+	assert_true(device_run_queue(b->stage.device, 0, 1));
+	assert_false(vq_wants_kick(vq, 1, false));
+	bench_suspend(b, HOLDER_DRIVER, 0);
+	b->stage.workers_off = false;
+	stage_finish(&b->stage, 1, NULL);
+	assert_int_equal(device_state(b->stage.device), STATE_SUSPENDED);
+	assert_true(vq_wants_kick(vq, 1, false));
+	bench_resume(b, HOLDER_DRIVER);
+	assert_int_equal(b->stage.model.held_count, 1);
+	stage_finish(&b->stage, 2, NULL);
+	bench_free(b);
+}
+
 /* S4: the dirty log is memory of the client's, too: not a bit of it changes while suspended. */
 static void dirty_log_stands_still(void **state)
 {
@@ -148,6 +175,7 @@ int main(void)
 		cmocka_unit_test(suspend_while_resetting),
 		cmocka_unit_test(many_waiters),
 		cmocka_unit_test(refused_reset_answers_nobody_else),
+		cmocka_unit_test(kicks_are_wanted),
 		cmocka_unit_test(dirty_log_stands_still),
 	};
 
