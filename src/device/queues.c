@@ -316,7 +316,11 @@ static void stop_disabling(struct queue *queue)
 static void disable(struct queue *queue, device_done done, void *arg, uint64_t now_ms)
 {
 	struct device *device = queue->device;
+	const char *trouble = queue_trouble(queue);
 
+	/* With the ring it would be forgotten, and with it what was taken and cannot be answered. */
+	if (trouble)
+		device_break(device, queue, trouble);
 	queue_close(queue, false);
 	if (!queue_in_flight(queue) || queue->disable_done) {
 		if (!queue_in_flight(queue))
