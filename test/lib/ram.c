@@ -76,6 +76,8 @@ static int ram_read(struct client_memory *memory, uint64_t uaddr, void *to, size
 	struct ram *ram = ram_of(memory);
 
 	ram->reads++;
+	if (ram->hook)
+		ram->hook(ram->hook_arg);
 	if (ram->vanished || !inside(ram, uaddr, size))
 		return -EFAULT;
 	memcpy(to, ram->bytes + (uaddr - ram->uaddr), size);
@@ -87,6 +89,8 @@ static int ram_write(struct client_memory *memory, uint64_t uaddr, const void *f
 	struct ram *ram = ram_of(memory);
 
 	ram->writes++;
+	if (ram->hook)
+		ram->hook(ram->hook_arg);
 	if (size == 2 && (uaddr & 3) == 2)
 		ram->torn++;
 	if (ram->vanished || !inside(ram, uaddr, size))

@@ -34,6 +34,10 @@ struct ram {
 	int map_error;	 /* returned by map instead of a window */
 	bool vanished;	 /* read and write fail */
 	uint8_t *frozen; /* ram_freeze's copy */
+	/* Called before each read and write, where there are no windows: the guest goes on
+	 * meanwhile. */
+	void (*hook)(void *arg);
+	void *hook_arg;
 };
 
 /* Fills *ram; ends the test program if the machine cannot. */

@@ -93,6 +93,18 @@ static void post(struct sim *sim, unsigned q)
 		guest_kick(sim, q);
 }
 
+/*
+ * In the midst of a pass, between any two accesses of the device to memory that it has to copy:
+ * what a guest on another processor does. All races over rings are made of this.
+ */
+static void meanwhile(void *arg)
+{
+	struct sim *sim = arg;
+
+	if (sim->in_pass && sim->guest.state == GUEST_UP && sim_chance(sim, 30))
+		post(sim, sim_random(sim, sim->queues));
+}
+
 /* Kicks if the device asked for it. */
 void guest_kick(struct sim *sim, unsigned q)
 {
@@ -335,6 +347,8 @@ void guest_init(struct sim *sim)
 				      : RAM_DIRECT,
 		 2 * HALF);
 	sim->ram.stretch = 1000;
+	sim->ram.hook = meanwhile;
+	sim->ram.hook_arg = sim;
 	sim->ram.iova = BASE;
 	for (unsigned q = 0; q < sim->queues; q++)
 		init_queue(sim, q, BASE + q * (HALF / 2));

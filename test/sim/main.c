@@ -90,7 +90,7 @@ static int run_plants(void)
 		       plant_name(plant), planted, noticed, why);
 		/* Some faults are healed by what comes after: an overwritten sector, another kick.
 		 */
-		bad += !planted || noticed * 8 < planted || false_alarms;
+		bad += !planted || noticed * 10 < planted || false_alarms;
 	}
 	return bad != 0;
 }

@@ -267,8 +267,10 @@ static void run_queue(struct rig *rig, unsigned queue)
 {
 	rig->wake[queue] = false;
 	rig_before(rig);
+	rig->sim->in_pass = rig->index == rig->sim->active && !rig->sim->calm;
 	if (device_run_queue(rig->device, queue, 1 + sim_random(rig->sim, 8)))
 		rig->wake[queue] = true;
+	rig->sim->in_pass = false;
 	plant_while_suspended(rig);
 	rig_after(rig);
 }
@@ -307,9 +309,13 @@ void rig_kick(struct rig *rig, unsigned queue)
 {
 	if (sim_plant(rig->sim, PLANT_KICK_LOST, 1))
 		return;
+	rig->wake[queue] = true;
+	if (rig->sim->in_pass) {
+		device_kick_vq(rig->device, queue);
+		return;
+	}
 	rig_before(rig);
 	device_kick_vq(rig->device, queue);
-	rig->wake[queue] = true;
 	rig_after(rig);
 }
 
