@@ -84,7 +84,8 @@ static void *reader(void *arg)
 		lane_serve(job);
 		atomic_fetch_add(&door->free_readers, 1);
 	}
-	if (fuse_session_exited(door->session) && !atomic_load(&door->stopping))
+	if (fuse_session_exited(door->session) && !atomic_load(&door->stopping) &&
+	    !atomic_exchange(&door->gone, true))
 		log_warning(NULL, "%s was unmounted: its devices cannot be opened any more",
 			    door->mountpoint);
 	return NULL;

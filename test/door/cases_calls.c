@@ -174,23 +174,23 @@ static void no_log(void **state) /* KC09 */
 static void mem_table(void **state) /* KC10 */
 {
 	struct target *t = *state;
-	struct {
-		struct vhost_memory head;
-		struct vhost_memory_region regions[66];
-	} table = {.head = {.nregions = 0}};
+	uint64_t room[300] = {0};
+	struct vhost_memory *table = (struct vhost_memory *)room;
+	struct vhost_memory_region *regions = table->regions;
 
 	assert_int_equal(t_owner(t), 0);
-	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, &table), 0);
-	table.head.padding = 1;
-	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, &table), -EOPNOTSUPP);
-	table.head = (struct vhost_memory){.nregions = 65};
-	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, &table), -E2BIG);
-	table.head.nregions = 2;
-	table.regions[0] = (struct vhost_memory_region){.guest_phys_addr = 0, .memory_size = 0};
-	table.regions[1] = (struct vhost_memory_region){.guest_phys_addr = 9, .memory_size = 9};
-	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, &table), 0);
-	table.regions[1].memory_size = UINT64_MAX - 5;
-	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, &table), -EFAULT);
+	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, table), 0);
+	table->padding = 1;
+	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, table), -EOPNOTSUPP);
+	table->padding = 0;
+	table->nregions = 65;
+	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, table), -E2BIG);
+	table->nregions = 2;
+	regions[0] = (struct vhost_memory_region){.guest_phys_addr = 0, .memory_size = 0};
+	regions[1] = (struct vhost_memory_region){.guest_phys_addr = 9, .memory_size = 9};
+	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, table), 0);
+	regions[1].memory_size = UINT64_MAX - 5;
+	assert_int_equal(t_ioctl(t, VHOST_SET_MEM_TABLE, table), -EFAULT);
 }
 
 static void index_first(void **state) /* KC11 */
@@ -344,32 +344,37 @@ static void statuses(void **state) /* KF03, KF04, KF05 */
 	}
 }
 
+static void set_head(struct vhost_vdpa_config *c, uint32_t off, uint32_t len)
+{
+	c->off = off;
+	c->len = len;
+}
+
 static void config_space(void **state)
 {
 	struct target *t = *state;
-	struct {
-		struct vhost_vdpa_config head;
-		uint8_t bytes[300];
-	} c = {0};
+	uint32_t room[80] = {0};
+	struct vhost_vdpa_config *c = (struct vhost_vdpa_config *)room;
+	uint8_t *bytes = c->buf;
 	uint32_t size = u32(t, VHOST_VDPA_GET_CONFIG_SIZE);
 
-	c.head = (struct vhost_vdpa_config){.off = 0, .len = 8};
-	c.bytes[8] = 0xcc;
-	assert_int_equal(t_ioctl(t, VHOST_VDPA_GET_CONFIG, &c), 0);
-	assert_int_equal(c.bytes[1], 8); /* 1 MiB: 0x800 sectors */
-	assert_int_equal(c.bytes[8], 0xcc);
-	c.head = (struct vhost_vdpa_config){.off = size - 1, .len = 1};
-	assert_int_equal(t_ioctl(t, VHOST_VDPA_GET_CONFIG, &c), 0);
-	assert_int_equal(t_ioctl(t, VHOST_VDPA_SET_CONFIG, &c), 0);
+	set_head(c, 0, 8);
+	bytes[8] = 0xcc;
+	assert_int_equal(t_ioctl(t, VHOST_VDPA_GET_CONFIG, c), 0);
+	assert_int_equal(bytes[1], 8); /* 1 MiB: 0x800 sectors */
+	assert_int_equal(bytes[8], 0xcc);
+	set_head(c, size - 1, 1);
+	assert_int_equal(t_ioctl(t, VHOST_VDPA_GET_CONFIG, c), 0);
+	assert_int_equal(t_ioctl(t, VHOST_VDPA_SET_CONFIG, c), 0);
 	for (int i = 0; i < 2; i++) {
 		static const unsigned long calls[] = {VHOST_VDPA_GET_CONFIG, VHOST_VDPA_SET_CONFIG};
 
-		c.head = (struct vhost_vdpa_config){.off = 0, .len = 0};
-		assert_int_equal(t_ioctl(t, calls[i], &c), -EINVAL);
-		c.head = (struct vhost_vdpa_config){.off = size, .len = 1};
-		assert_int_equal(t_ioctl(t, calls[i], &c), -EINVAL);
-		c.head = (struct vhost_vdpa_config){.off = 0xffffffff, .len = 0xffffffff};
-		assert_int_equal(t_ioctl(t, calls[i], &c), -EINVAL);
+		set_head(c, 0, 0);
+		assert_int_equal(t_ioctl(t, calls[i], c), -EINVAL);
+		set_head(c, size, 1);
+		assert_int_equal(t_ioctl(t, calls[i], c), -EINVAL);
+		set_head(c, 0xffffffff, 0xffffffff);
+		assert_int_equal(t_ioctl(t, calls[i], c), -EINVAL);
 	}
 }
 
