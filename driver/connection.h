@@ -27,6 +27,7 @@ struct uvdpa_driver {
 	bool suspended;
 	struct drv_map maps[DRV_MAX_MAPS];
 	struct uvdpa_queue **queues; /* by index; NULL: none attached */
+	uint64_t *announced;	     /* by index: the queue whose NUM, ADDR and CALL are set; 0 */
 	unsigned queue_count;
 };
 
@@ -35,8 +36,18 @@ struct uvdpa_driver {
 int drv_file_open(const char *path, bool read_only, const struct uvdpa_transport **ops, void **ctx,
 		  struct uvdpa_error *error);
 
-/* Takes every queue off; the device is not told. */
+/* Takes every queue off, and forgets what was announced; the device is not told. */
 void drv_detach_all(struct uvdpa_driver *drv);
+/* Sets what does not depend on where the queue stands: NUM, ADDR, CALL. */
+int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue,
+		 struct uvdpa_error *error);
+/* uvdpa_driver_attach(), without what is announced already. */
+int drv_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue, uint16_t base,
+	       struct uvdpa_error *error);
+/* Status 0: as uvdpa_driver_reset(), but what is mapped stays mapped. */
+int drv_stop(struct uvdpa_driver *drv);
+/* Takes away all mappings. */
+void drv_unmap_all(struct uvdpa_driver *drv);
 /* Forgets every mapping; the device is not told. */
 void drv_forget_maps(struct uvdpa_driver *drv);
 /* Sets DRIVER_OK and sees whether the device kept it. No kicks. */

@@ -2,23 +2,25 @@
  * Hand-over: queues with everything in flight go from one device to another.
  *
  *	      source                          target
- *	1                                     negotiate, map      (before the standstill)
+ *	1                                     negotiate, map, NUM ADDR CALL
  *	2     SUSPEND                                             from here on nobody serves
  *	3     GET_VRING_BASE, compared with the used index
  *	4     reset (or: queues disabled and unbound)
- *	5                                     NUM BASE ADDR KICK CALL ENABLE
- *	6                                     DRIVER_OK
+ *	5                                     BASE KICK ENABLE
+ *	6                                     DRIVER_OK           it serves
  *	7                                     one kick per queue
+ *	8     unmap
  *
  * It is the sequence that works on every kernel since 6.9. Two of its points are not obvious. The
- *base has to be read before the reset, which zeroes it. And the kick at the end belongs to it: what
- *was announced before the suspension was announced to the other device.
+ * base has to be read before the reset, which zeroes it. And the kick at the end belongs to it:
+ *what was announced before the suspension was announced to the other device.
  *
  * A split base carries the available position only and the target takes the used position to be
  * the same (linux: vdpasim_set_vq_ready()). So a difference at step 3 would lose exactly the
  * requests in between, and step 3 stops while the source can still be resumed.
  *
- * With one device as source and target, step 1 comes after step 4.
+ * Between 2 and 6 nothing is done that can be done before or after: every call here is time without
+ * a disk. With one device as source and target, steps 8 and 1 come after step 4.
  */
 #include "driver/connection.h"
 
@@ -28,6 +30,7 @@
 
 #include "driver/arena.h"
 #include "driver/error.h"
+#include "driver/queue.h"
 
 /* The queues on their way. */
 struct luggage {
@@ -45,23 +48,25 @@ static int64_t now_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Negotiates exactly `features`, and maps what `maps` says. */
-static int prepare(struct uvdpa_driver *to, uint64_t features, const struct drv_map *maps,
-		   struct uvdpa_error *error)
+/* Step 1: exactly the features, the mappings and the queues of the luggage. */
+static int prepare(struct uvdpa_driver *to, const struct luggage *l, struct uvdpa_error *error)
 {
 	uint64_t got = 0;
-	int r = uvdpa_driver_negotiate(to, features, &got, error);
+	int r = uvdpa_driver_negotiate(to, l->features, &got, error);
 
 	if (r < 0)
 		return r;
-	if (got != features)
+	if (got != l->features)
 		return drv_error(error, -ENOTSUP,
 				 "%s: lacks features 0x%llx that are in use: these queues cannot "
 				 "come here",
-				 to->name, (unsigned long long)(features & ~got));
+				 to->name, (unsigned long long)(l->features & ~got));
 	for (unsigned i = 0; i < DRV_MAX_MAPS && r == 0; i++)
-		if (maps[i].memory)
-			r = uvdpa_driver_map(to, maps[i].memory, maps[i].asid, error);
+		if (l->maps[i].memory)
+			r = uvdpa_driver_map(to, l->maps[i].memory, l->maps[i].asid, error);
+	for (unsigned i = 0; i < DRV_MAX_QUEUES && r == 0; i++)
+		if (l->queues[i])
+			r = drv_announce(to, i, l->queues[i], error);
 	return r;
 }
 
@@ -70,6 +75,10 @@ static bool is_prepared(const struct uvdpa_driver *from, const struct uvdpa_driv
 {
 	if (!to->negotiated || to->features != from->features)
 		return false;
+	for (unsigned i = 0; i < from->queue_count; i++)
+		if (from->queues[i] &&
+		    (i >= to->queue_count || to->announced[i] != from->queues[i]->serial))
+			return false;
 	for (unsigned i = 0; i < DRV_MAX_MAPS; i++) {
 		const struct drv_map *m = &from->maps[i];
 		bool found = !m->memory;
@@ -82,15 +91,41 @@ static bool is_prepared(const struct uvdpa_driver *from, const struct uvdpa_driv
 	return true;
 }
 
+/* What `from` has, held so that it outlives a reset. */
+static void pack(const struct uvdpa_driver *from, struct luggage *l)
+{
+	memset(l, 0, sizeof(*l));
+	l->features = from->features;
+	memcpy(l->maps, from->maps, sizeof(l->maps));
+	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
+		if (l->maps[i].memory)
+			drv_memory_get(l->maps[i].memory);
+	for (unsigned i = 0; i < from->queue_count; i++)
+		l->queues[i] = from->queues[i];
+}
+
+static void unpack(struct luggage *l)
+{
+	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
+		if (l->maps[i].memory)
+			drv_memory_put(l->maps[i].memory);
+}
+
 int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 			   struct uvdpa_error *error)
 {
+	struct luggage l;
+	int r;
+
 	if (from == to)
 		return drv_error(error, -EINVAL, "%s: a device cannot be prepared for itself",
 				 from->name);
 	if (is_prepared(from, to))
 		return 0;
-	return prepare(to, from->features, from->maps, error);
+	pack(from, &l);
+	r = prepare(to, &l, error);
+	unpack(&l);
+	return r;
 }
 
 /* Steps 2 and 3. */
@@ -107,9 +142,8 @@ static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_hando
 		return drv_error(error, r, "%s: GET_VRING_BASE: %s", from->name, strerror(-r));
 	times->bases = now_ns();
 	for (unsigned i = 0; i < from->queue_count; i++) {
-		struct uvdpa_queue *q = from->queues[i];
+		struct uvdpa_queue *q = l->queues[i];
 
-		l->queues[i] = q;
 		if (q && l->bases[i] != uvdpa_queue_position(q))
 			return drv_error(
 				error, -EPROTO,
@@ -148,7 +182,7 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 
 	for (unsigned i = 0; i < DRV_MAX_QUEUES && r == 0; i++)
 		if (l->queues[i])
-			r = uvdpa_driver_attach(to, i, l->queues[i], (uint16_t)l->bases[i], error);
+			r = drv_attach(to, i, l->queues[i], (uint16_t)l->bases[i], error);
 	if (r < 0)
 		return r;
 	times->attached = now_ns();
@@ -163,21 +197,15 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 	return 0;
 }
 
-/* Keeps the arenas alive and the features known while the source is reset. */
-static void pack(const struct uvdpa_driver *from, struct luggage *l)
+/* Step 4. */
+static int release(struct uvdpa_driver *from, bool same, bool keep, struct uvdpa_error *error)
 {
-	l->features = from->features;
-	memcpy(l->maps, from->maps, sizeof(l->maps));
-	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
-		if (l->maps[i].memory)
-			drv_memory_get(l->maps[i].memory);
-}
+	int r = keep ? unbind(from) : same ? uvdpa_driver_reset(from) : drv_stop(from);
 
-static void unpack(struct luggage *l)
-{
-	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
-		if (l->maps[i].memory)
-			drv_memory_put(l->maps[i].memory);
+	if (r < 0)
+		return drv_error(error, r, "%s: letting go of the queues: %s", from->name,
+				 strerror(-r));
+	return 0;
 }
 
 static int move(struct uvdpa_driver *from, struct uvdpa_driver *to, bool keep, struct luggage *l,
@@ -187,18 +215,20 @@ static int move(struct uvdpa_driver *from, struct uvdpa_driver *to, bool keep, s
 
 	if (r < 0)
 		return r;
-	r = keep ? unbind(from) : uvdpa_driver_reset(from);
+	r = release(from, from == to, keep, error);
 	if (r < 0)
-		return drv_error(error, r, "%s: letting go of the queues: %s", from->name,
-				 strerror(-r));
+		return r;
 	times->released = now_ns();
 	if (from == to) {
-		r = prepare(to, l->features, l->maps, error);
+		r = prepare(to, l, error);
 		if (r < 0)
 			return r;
 		times->prepared = now_ns();
 	}
-	return start(to, l, times, error);
+	r = start(to, l, times, error);
+	if (from != to && !keep)
+		drv_unmap_all(from);
+	return r;
 }
 
 int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned flags,
@@ -214,7 +244,6 @@ int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned 
 				 flags);
 	times = times ? times : &own;
 	memset(times, 0, sizeof(*times));
-	memset(&l, 0, sizeof(l));
 	times->begin = now_ns();
 	if (from != to) {
 		r = uvdpa_handover_prepare(from, to, error);

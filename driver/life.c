@@ -3,8 +3,9 @@
  * reset. Hand-over is in handover.c.
  *
  * The order is that of kernel-side practice: status and features (virtio 3.1.1), memory, then per
- * queue NUM, BASE, ADDR, KICK, CALL and last ENABLE, at which the kernel's simulators build
- * their ring from the rest (linux: vdpasim_set_vq_ready()), then DRIVER_OK, then one kick.
+ * queue what is the same in every device (NUM, ADDR, CALL), where it stands (BASE), KICK, and last
+ * ENABLE, at which the kernel's simulators build their ring from the rest (linux:
+ * vdpasim_set_vq_ready()), then DRIVER_OK, then one kick.
  *
  * Mappings outlive a reset in the kernel's bus driver, but not in every device behind it (without
  * IOTLB_PERSIST). To have one answer everywhere, a reset here also unmaps what was mapped here.
@@ -186,28 +187,45 @@ void drv_forget_maps(struct uvdpa_driver *drv)
 
 /* Queues ----------------------------------------------------------------------------------- */
 
-static int set_up(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q, uint16_t base,
-		  struct uvdpa_error *error)
+int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q,
+		 struct uvdpa_error *error)
 {
 	struct uvdpa_queue_areas a;
 	int r;
 
+	if (index >= drv->queue_count)
+		return drv_error(error, -ENOBUFS,
+				 "%s: the device has %u queues, there is no queue %u", drv->name,
+				 drv->queue_count, index);
+	if (drv->announced[index] == q->serial)
+		return 0;
 	uvdpa_queue_areas(q, &a);
 	r = uvdpa_set_vring_num(drv, index, q->size);
 	if (r < 0)
 		return refused(drv, "SET_VRING_NUM", r, error);
-	r = uvdpa_set_vring_base(drv, index, base);
-	if (r < 0)
-		return refused(drv, "SET_VRING_BASE", r, error);
 	r = uvdpa_set_vring_addr(drv, index, 0, a.desc_iova, a.avail_iova, a.used_iova, 0);
 	if (r < 0)
 		return refused(drv, "SET_VRING_ADDR", r, error);
-	r = uvdpa_set_vring_kick(drv, index, q->kick_fd);
-	if (r < 0)
-		return refused(drv, "SET_VRING_KICK", r, error);
 	r = uvdpa_set_vring_call(drv, index, q->call_fd);
 	if (r < 0)
 		return refused(drv, "SET_VRING_CALL", r, error);
+	drv->announced[index] = q->serial;
+	return 0;
+}
+
+static int set_up(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q, uint16_t base,
+		  struct uvdpa_error *error)
+{
+	int r = drv_announce(drv, index, q, error);
+
+	if (r < 0)
+		return r;
+	r = uvdpa_set_vring_base(drv, index, base);
+	if (r < 0)
+		return refused(drv, "SET_VRING_BASE", r, error);
+	r = uvdpa_set_vring_kick(drv, index, q->kick_fd);
+	if (r < 0)
+		return refused(drv, "SET_VRING_KICK", r, error);
 	r = uvdpa_set_vring_enable(drv, index, 1);
 	if (r < 0)
 		return refused(drv, "SET_VRING_ENABLE", r, error);
@@ -217,13 +235,17 @@ static int set_up(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *
 int uvdpa_driver_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q,
 			uint16_t base, struct uvdpa_error *error)
 {
+	if (index < drv->queue_count)
+		drv->announced[index] = 0;
+	return drv_attach(drv, index, q, base, error);
+}
+
+int drv_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q, uint16_t base,
+	       struct uvdpa_error *error)
+{
 	int r;
 
-	if (index >= drv->queue_count)
-		return drv_error(error, -ENOBUFS,
-				 "%s: the device has %u queues, there is no queue %u", drv->name,
-				 drv->queue_count, index);
-	if (q->attached || drv->queues[index])
+	if (q->attached || (index < drv->queue_count && drv->queues[index]))
 		return drv_error(error, -EBUSY, "%s: queue %u: %s", drv->name, index,
 				 q->attached ? "these rings are in use by a device already"
 					     : "other rings are attached here already");
@@ -241,6 +263,7 @@ void drv_detach_all(struct uvdpa_driver *drv)
 		if (drv->queues[i])
 			drv->queues[i]->attached = false;
 		drv->queues[i] = NULL;
+		drv->announced[i] = 0;
 	}
 }
 
@@ -272,21 +295,34 @@ int uvdpa_driver_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error)
 	return r < 0 ? refused(drv, "kick", r, error) : 0;
 }
 
-int uvdpa_driver_reset(struct uvdpa_driver *drv)
+int drv_stop(struct uvdpa_driver *drv)
 {
 	int r = uvdpa_set_status(drv, 0);
 
 	if (r < 0)
 		return r;
 	drv_detach_all(drv);
-	/* unmapping may be refused where the device has no such space any more: it is gone, then */
-	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
-		if (drv->maps[i].memory)
-			unmap(drv, &drv->maps[i]);
 	drv->features = 0;
 	drv->negotiated = false;
 	drv->suspended = false;
 	return 0;
+}
+
+void drv_unmap_all(struct uvdpa_driver *drv)
+{
+	/* it may be refused where the device has no such space any more: it is gone, then */
+	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
+		if (drv->maps[i].memory)
+			unmap(drv, &drv->maps[i]);
+}
+
+int uvdpa_driver_reset(struct uvdpa_driver *drv)
+{
+	int r = drv_stop(drv);
+
+	if (r == 0)
+		drv_unmap_all(drv);
+	return r;
 }
 
 /* Suspend ---------------------------------------------------------------------------------- */

@@ -27,7 +27,8 @@ static int introduce(struct uvdpa_driver *drv, unsigned flags, struct uvdpa_erro
 		return drv_error(error, r, "%s: GET_VQS_COUNT: %s", drv->name, strerror(-r));
 	drv->queue_count = count < DRV_MAX_QUEUES ? count : DRV_MAX_QUEUES;
 	drv->queues = calloc(drv->queue_count ? drv->queue_count : 1, sizeof(*drv->queues));
-	if (!drv->queues)
+	drv->announced = calloc(drv->queue_count ? drv->queue_count : 1, sizeof(*drv->announced));
+	if (!drv->queues || !drv->announced)
 		return drv_error(error, -ENOMEM, "%s: no memory for %u queues", drv->name,
 				 drv->queue_count);
 	if (flags & UVDPA_OPEN_UNOWNED)
@@ -41,6 +42,7 @@ static int introduce(struct uvdpa_driver *drv, unsigned flags, struct uvdpa_erro
 static void release(struct uvdpa_driver *drv)
 {
 	free(drv->queues);
+	free(drv->announced);
 	free(drv->name);
 	free(drv);
 }

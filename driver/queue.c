@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,8 @@ static int allocate(struct uvdpa_queue *q, struct uvdpa_error *error)
 	return 0;
 }
 
+static atomic_uint_fast64_t serials;
+
 int uvdpa_queue_new(struct uvdpa_memory *memory, const struct uvdpa_queue_options *options,
 		    struct uvdpa_queue **out, struct uvdpa_error *error)
 {
@@ -99,6 +102,7 @@ int uvdpa_queue_new(struct uvdpa_memory *memory, const struct uvdpa_queue_option
 	q->kick_fd = q->call_fd = -1;
 	q->ring = &drv_ring_split;
 	q->memory = drv_memory_get(memory);
+	q->serial = atomic_fetch_add(&serials, 1) + 1;
 	q->size = options->size;
 	q->indirect = options->indirect;
 	q->event_idx = has(options->features, VIRTIO_RING_F_EVENT_IDX);

@@ -23,6 +23,7 @@ struct drv_chain {
 struct uvdpa_queue {
 	const struct drv_ring *ring;
 	struct uvdpa_memory *memory;
+	uint64_t serial; /* no other queue of this process has it */
 	uint16_t size;
 	uint16_t indirect; /* segments per indirect table */
 	bool event_idx;

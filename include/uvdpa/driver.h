@@ -161,7 +161,7 @@ int uvdpa_driver_unmap(struct uvdpa_driver *drv, struct uvdpa_memory *memory, ui
 
 /*
  * Makes `queue` the device's queue `index`, starting at available index `base` (the queue's own
- * uvdpa_queue_position(), or what GET_VRING_BASE answered elsewhere): NUM, BASE, ADDR, KICK, CALL,
+ * uvdpa_queue_position(), or what GET_VRING_BASE answered elsewhere): NUM, ADDR, CALL, BASE, KICK,
  * ENABLE. Before DRIVER_OK. The queue stays the caller's and is attached to one device at a time.
  *
  * -EBUSY   the queue is attached already, or the index is taken
@@ -223,9 +223,10 @@ struct uvdpa_handover_times {
 #define UVDPA_HANDOVER_KEEP_SOURCE 1u
 
 /*
- * Gives `to` the features and the mappings of `from` ahead of a hand-over, so that this does not
- * lengthen the standstill. -ENOTSUP: `to` lacks a feature that is in use. uvdpa_handover() does it
- * by itself, before the suspend, where it has not been done.
+ * Gives `to` the features, the mappings and (NUM, ADDR, CALL) the queues of `from` ahead of a
+ * hand-over, so that this does not lengthen the standstill. -ENOTSUP: `to` lacks a feature that is in
+ * use; -ENOBUFS: a queue. uvdpa_handover() does it by itself, before the suspend, where it has not
+ * been done.
  */
 int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 			   struct uvdpa_error *error);
@@ -233,7 +234,7 @@ int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 /*
  * Moves every queue of `from`, with what is in flight, to `to`: SUSPEND, GET_VRING_BASE, reset of
  * the source, SET_VRING_BASE and the rest of the set-up in the target, DRIVER_OK, one kick per
- * queue (clause S12). `from` and `to` may be the same driver: the ring state is then carried over a
+ * queue (clause S12); the source is unmapped after that. `from` and `to` may be the same driver: the ring state is then carried over a
  * reset of it. `times` may be NULL. UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
  *
  * -EPROTO  a base differs from the used index: something that was taken is not finished (S3)

@@ -99,10 +99,11 @@ static void between_two(void **state)
 	assert_int_equal(a.status, 0);
 	assert_null(uvdpa_driver_queue(da, 0));
 	assert_ptr_equal(uvdpa_driver_queue(db, 0), q);
+	assert_int_equal(a.invalidates, a.updates);
 	assert_int_equal(b.status, 0x0f);
 	assert_int_equal(b.features, uvdpa_driver_features(db));
 	assert_int_equal(b.queues[0].last_avail, 0); /* 65534 + 2 */
-	assert_string_equal(b.order, "n0b0a0k0c0e0!0");
+	assert_string_equal(b.order, "n0a0c0b0k0e0!0");
 	assert_int_equal(read(uvdpa_queue_kick_fd(q), &kicks, 8), 8);
 	assert_int_equal(kicks, 1);
 	assert_true(times.begin > 0 && times.begin <= times.prepared);
@@ -143,11 +144,31 @@ static void prepared_ahead(void **state)
 	unsigned resets;
 
 	assert_int_equal(uvdpa_handover_prepare(da, db, &error), 0);
+	assert_string_equal(b.order, "n0a0c0");
 	resets = b.resets;
 	five_writes();
 	assert_int_equal(uvdpa_handover(da, db, 0, &times, &error), 0);
 	assert_int_equal(b.resets, resets);
+	assert_string_equal(b.order, "n0a0c0b0k0e0!0");
 	all_five_done(&b);
+}
+
+/* ... but with a queue that it has not heard of. */
+static void prepared_for_another_queue(void **state)
+{
+	struct uvdpa_queue *other;
+
+	assert_int_equal(uvdpa_handover_prepare(da, db, &error), 0);
+	assert_int_equal(
+		uvdpa_queue_new(memory, &(struct uvdpa_queue_options){.size = 8}, &other, NULL), 0);
+	assert_int_equal(uvdpa_driver_attach(da, 1, other, 0, &error), 0);
+	five_writes();
+	assert_int_equal(uvdpa_handover(da, db, 0, &times, &error), 0);
+	assert_ptr_equal(uvdpa_driver_queue(db, 1), other);
+	assert_int_equal(b.queues[1].num, 8);
+	all_five_done(&b);
+	assert_int_equal(uvdpa_driver_reset(db), 0);
+	uvdpa_queue_free(other);
 }
 
 /* S3 broken by the source: the hand-over stops while it can still be resumed. */
@@ -218,6 +239,7 @@ int main(void)
 		T(across_a_reset),
 		T(source_kept),
 		T(prepared_ahead),
+		T(prepared_for_another_queue),
 		T(base_that_would_lose_requests),
 		T(target_that_cannot),
 		T(source_that_cannot),
