@@ -129,7 +129,6 @@ int call_give(struct call *call, const void *out, size_t size)
 
 int call_eventfd(struct call *call, int fd, int *ours)
 {
-	uint64_t id;
 	int r;
 
 	*ours = -1;
@@ -139,7 +138,7 @@ int call_eventfd(struct call *call, int fd, int *ours)
 	if (r < 0)
 		return r;
 	*ours = r;
-	r = eventfd_identify(*ours, &id);
+	r = eventfd_check(*ours);
 	if (r) {
 		close(*ours);
 		*ours = -1;

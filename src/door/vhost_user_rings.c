@@ -350,7 +350,7 @@ int vu_set_vring_enable(struct vu_client *client, struct vu_message *message)
  */
 static int event_fd(struct vu_client *client, struct vu_message *message, unsigned *index, int *fd)
 {
-	uint64_t value = message->payload.u64, id;
+	uint64_t value = message->payload.u64;
 	bool none = value & VHOST_USER_VRING_NOFD;
 
 	*index = value & VHOST_USER_VRING_INDEX_MASK;
@@ -363,7 +363,7 @@ static int event_fd(struct vu_client *client, struct vu_message *message, unsign
 		return no_ring(client, *index);
 	if (none)
 		return 0;
-	if (eventfd_identify(message->fds[0], &id) < 0)
+	if (eventfd_check(message->fds[0]) < 0)
 		return fault(&client->fault, -EINVAL, "ring %u: the descriptor is no eventfd",
 			     *index);
 	*fd = message->fds[0];

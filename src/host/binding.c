@@ -9,7 +9,7 @@
 void binding_init(struct runner *runner)
 {
 	for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++) {
-		runner->kick[i].fd = -1;
+		runner->kick[i] = -1;
 		runner->poll_fd[i] = -1;
 		runner->call[i] = -1;
 	}
@@ -18,14 +18,21 @@ void binding_init(struct runner *runner)
 
 static void unbind_kick(struct runner *runner, unsigned queue)
 {
-	struct kick_binding *kick = &runner->kick[queue];
+	int *kick = &runner->kick[queue];
 
-	if (kick->fd < 0)
+	if (*kick < 0)
 		return;
 	/* the client has the file open, too: closing our descriptor would not end the watch */
-	worker_unwatch(runner_lane(runner, queue)->worker, kick->fd);
-	close(kick->fd);
-	kick->fd = -1;
+	worker_unwatch(runner_lane(runner, queue)->worker, *kick);
+	close(*kick);
+	*kick = -1;
+}
+
+static bool same_eventfd(int a, int b)
+{
+	uint64_t id_a, id_b;
+
+	return !eventfd_identify(a, &id_a) && !eventfd_identify(b, &id_b) && id_a && id_a == id_b;
 }
 
 /*
@@ -34,27 +41,26 @@ static void unbind_kick(struct runner *runner, unsigned queue)
  */
 int runner_bind_kick(struct runner *runner, unsigned queue, int fd)
 {
-	struct kick_binding *kick = &runner->kick[queue];
-	uint64_t id = 0;
+	int *kick = &runner->kick[queue];
 	int ret;
 
 	if (fd < 0) {
 		unbind_kick(runner, queue);
 		return 0;
 	}
-	ret = eventfd_identify(fd, &id);
-	if (!ret && id && kick->fd >= 0 && kick->id == id) {
+	ret = eventfd_check(fd);
+	if (ret)
+		goto refuse;
+	if (*kick >= 0 && same_eventfd(*kick, fd)) {
 		close(fd); /* the same file again changes nothing (vhost_vring_ioctl: eventfp) */
 		return 0;
 	}
-	if (ret)
-		goto refuse;
 	ret = worker_watch(runner_lane(runner, queue)->worker, fd, WORKER_EDGE,
 			   lane_token_kick(queue));
 	if (ret)
 		goto refuse;
 	unbind_kick(runner, queue);
-	*kick = (struct kick_binding){.fd = fd, .id = id};
+	*kick = fd;
 	return 0;
 refuse:
 	if (fd >= 0)

@@ -9,6 +9,24 @@
 #include <string.h>
 #include <unistd.h>
 
+int eventfd_check(int fd)
+{
+	static const char expected[] = "anon_inode:[eventfd]"; /* linux: eventfd_create() */
+	struct pollfd look = {.fd = fd};
+	char path[48], target[sizeof(expected)];
+	ssize_t size;
+
+	if (fd < 0)
+		return -EBADF;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	size = readlink(path, target, sizeof(target));
+	if (size < 0)
+		return -EBADF;
+	if (size != sizeof(expected) - 1 || memcmp(target, expected, sizeof(expected) - 1) != 0)
+		return -EINVAL;
+	return poll(&look, 1, 0) > 0 && look.revents & POLLERR ? -EINVAL : 0;
+}
+
 /* Finds "eventfd-id: N" (Linux 5.2) in /proc/self/fdinfo/FD; 0 without the line in an eventfd's. */
 static int parse_fdinfo(const char *text, uint64_t *id)
 {
@@ -40,20 +58,12 @@ static int read_fdinfo(int fd, char *text, size_t size)
 
 int eventfd_identify(int fd, uint64_t *id)
 {
-	struct pollfd look = {.fd = fd};
 	char text[512];
-	int ret;
+	int ret = eventfd_check(fd);
 
-	if (fd < 0)
-		return -EBADF;
-	ret = read_fdinfo(fd, text, sizeof(text));
 	if (!ret)
-		ret = parse_fdinfo(text, id);
-	if (ret)
-		return ret;
-	if (poll(&look, 1, 0) > 0 && look.revents & POLLERR)
-		return -EINVAL;
-	return 0;
+		ret = read_fdinfo(fd, text, sizeof(text));
+	return ret ? ret : parse_fdinfo(text, id);
 }
 
 void eventfd_signal(int fd)

@@ -5,8 +5,14 @@
 #include <stdint.h>
 
 /*
+ * Whether it is an eventfd: 0, or -EBADF, or -EINVAL: no, or one that is at 2^64 - 1 (kernel:
+ * vhost_poll_start). Much cheaper than to identify it.
+ */
+int eventfd_check(int fd);
+
+/*
  * Returns 0 and a number that all descriptors of the same eventfd share while one is open, or
- * -EBADF, or -EINVAL: not an eventfd, or one that is at 2^64 - 1 (kernel: vhost_poll_start).
+ * an error of eventfd_check().
  */
 int eventfd_identify(int fd, uint64_t *id);
 

@@ -20,11 +20,6 @@ struct lane {
 	uint64_t active;	 /* queues with work to do; likewise */
 };
 
-struct kick_binding {
-	int fd; /* -1: none */
-	uint64_t id;
-};
-
 /*
  * Fields marked [lock] are read and written with the lock held; those marked [lock+gate] are
  * written with both the lock and the queue's gate, and read with either.
@@ -40,7 +35,7 @@ struct runner {
 	_Atomic bool deadline_due;  /* device_deadline is due */
 	int timer;		    /* timerfd, watched by lane 0 */
 
-	struct kick_binding kick[DEVICE_MAX_QUEUES]; /* [lock] */
+	int kick[DEVICE_MAX_QUEUES];	/* -1: none [lock] */
 	int poll_fd[DEVICE_MAX_QUEUES]; /* what lanes watch for models; -1: none [lock] */
 	int call[DEVICE_MAX_QUEUES];	/* [lock+gate] */
 	int config_call;		/* [lock] */

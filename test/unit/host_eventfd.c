@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -33,10 +34,17 @@ static void refuses_others(void **state)
 	int full = eventfd(0, EFD_NONBLOCK);
 
 	assert_int_equal(eventfd_identify(-1, &id), -EBADF);
+	assert_int_equal(eventfd_check(-1), -EBADF);
 	assert_int_equal(eventfd_identify(file, &id), -EINVAL);
+	assert_int_equal(eventfd_check(file), -EINVAL);
 	close(file);
 	assert_int_equal(eventfd_identify(file, &id), -EBADF);
+	assert_int_equal(eventfd_check(file), -EBADF);
+	file = epoll_create1(0); /* anonymous as well */
+	assert_int_equal(eventfd_check(file), -EINVAL);
+	close(file);
 	assert_int_equal(eventfd_write(full, UINT64_MAX - 1), 0);
+	assert_int_equal(eventfd_check(full), 0);
 	assert_int_equal(eventfd_identify(full, &id), 0); /* full, but not overflown */
 	close(full);
 }
