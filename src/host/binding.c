@@ -28,13 +28,6 @@ static void unbind_kick(struct runner *runner, unsigned queue)
 	*kick = -1;
 }
 
-static bool same_eventfd(int a, int b)
-{
-	uint64_t id_a, id_b;
-
-	return !eventfd_identify(a, &id_a) && !eventfd_identify(b, &id_b) && id_a && id_a == id_b;
-}
-
 /*
  * Watching reports a counter above 0 at once: that is the kick that the kernel gives at binding
  * (vhost_poll_start looks at the file's state), and how a kick made while unbound is found.
@@ -51,7 +44,7 @@ int runner_bind_kick(struct runner *runner, unsigned queue, int fd)
 	ret = eventfd_check(fd);
 	if (ret)
 		goto refuse;
-	if (*kick >= 0 && same_eventfd(*kick, fd)) {
+	if (*kick >= 0 && eventfd_same(*kick, fd)) {
 		close(fd); /* the same file again changes nothing (vhost_vring_ioctl: eventfp) */
 		return 0;
 	}

@@ -2,6 +2,7 @@
 #ifndef UVDPA_HOST_EVENTFD_H
 #define UVDPA_HOST_EVENTFD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -15,6 +16,9 @@ int eventfd_check(int fd);
  * an error of eventfd_check().
  */
 int eventfd_identify(int fd, uint64_t *id);
+
+/* Whether two descriptors are the same eventfd; false where that cannot be found out. */
+bool eventfd_same(int a, int b);
 
 /*
  * Adds 1, as the kernel's eventfd_signal does: if the counter is full, it stays full. -1 is

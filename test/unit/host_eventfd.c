@@ -22,6 +22,9 @@ static void same_file_same_number(void **state)
 	assert_int_equal(id_a, id_a2);
 	if (id_a) /* 0: a kernel before 5.2 */
 		assert_int_not_equal(id_a, id_b);
+	assert_true(eventfd_same(a, a2));
+	assert_false(eventfd_same(a, b));
+	assert_false(eventfd_same(a, -1));
 	close(a);
 	close(b);
 	close(a2);
