@@ -36,6 +36,20 @@ uint16_t device_get_vq_size(const struct device *device, unsigned index)
 	return device->queues[index].num;
 }
 
+/*
+ * Finds out how the rings are reached: now, when nobody waits for this queue, and not in the
+ * standstill of a hand-over, when it begins. What is not mapped yet is looked at again then.
+ */
+static void reach_rings(struct queue *queue)
+{
+	const uint64_t areas[] = {queue->desc, queue->driver, queue->used};
+	struct space *space = queue_space(queue);
+	struct segment segment;
+
+	for (unsigned i = 0; space && i < 3; i++)
+		space_translate(space, areas[i], 1, SPACE_READ, &segment, 1);
+}
+
 int device_set_vq_address(struct device *device, unsigned index, uint64_t desc, uint64_t driver,
 			  uint64_t used)
 {
@@ -47,6 +61,7 @@ int device_set_vq_address(struct device *device, unsigned index, uint64_t desc, 
 	queue->desc = desc;
 	queue->driver = driver;
 	queue->used = used;
+	reach_rings(queue);
 	return 0;
 }
 
