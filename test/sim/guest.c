@@ -314,6 +314,20 @@ void guest_swap(struct sim *sim)
 	}
 }
 
+/* The same memory in other pieces, at once, while requests are in flight in the old ones. */
+void guest_remap(struct sim *sim)
+{
+	struct rig *rig = sim_rig(sim);
+
+	sim_trace(sim, "guest: maps its memory anew");
+	device_dma_batch(rig->device, true);
+	unmap(sim);
+	guest_map(sim);
+	rig_before(rig);
+	device_dma_batch(rig->device, false);
+	rig_after(rig);
+}
+
 void guest_nonsense(struct sim *sim)
 {
 	struct guest_queue *queue = &sim->guest.queues[0];
@@ -341,11 +355,10 @@ static void init_queue(struct sim *sim, unsigned q, uint64_t at)
 
 void guest_init(struct sim *sim)
 {
-	ram_init(&sim->ram,
-		 sim_chance(sim, 4)   ? RAM_MIXED
-		 : sim_chance(sim, 4) ? RAM_COPIED
-				      : RAM_DIRECT,
-		 2 * HALF);
+	static const enum ram_kind kinds[] = {RAM_DIRECT, RAM_DIRECT, RAM_DIRECT,
+					      RAM_MAPPED, RAM_MIXED,  RAM_COPIED};
+
+	ram_init(&sim->ram, kinds[sim_random(sim, 6)], 2 * HALF);
 	sim->ram.stretch = 1000;
 	sim->ram.hook = meanwhile;
 	sim->ram.hook_arg = sim;

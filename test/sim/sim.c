@@ -159,6 +159,8 @@ static void driver_verb(struct sim *sim)
 	} else if (sim_chance(sim, 4)) {
 		toggle_queue(sim);
 	} else if (sim_chance(sim, 3)) {
+		guest_remap(sim);
+	} else if (sim_chance(sim, 3)) {
 		rewrite(sim);
 	} else if (sim_chance(sim, 100)) {
 		guest_nonsense(sim);

@@ -203,6 +203,7 @@ void guest_abandon(struct sim *sim);
 /* Interrupts for everything from now on, and one look. */
 void guest_listen(struct sim *sim);
 void guest_swap(struct sim *sim);
+void guest_remap(struct sim *sim);
 void guest_nonsense(struct sim *sim);
 void guest_map(struct sim *sim);
 
