@@ -169,9 +169,10 @@ static void kc09(struct check *c)
 static void kc10(struct check *c)
 {
 	struct uvdpa_driver *drv = check_open(c);
-	struct {
+	union {
 		struct vhost_memory head;
-		struct vhost_memory_region regions[66];
+		unsigned char
+			room[sizeof(struct vhost_memory) + 66 * sizeof(struct vhost_memory_region)];
 	} table;
 
 	memset(&table, 0, sizeof(table));
