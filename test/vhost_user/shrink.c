@@ -12,6 +12,8 @@
 #include "vhost_user/disk.h"
 #include "vhost_user/session.h"
 
+#define MEMORY (1 << 20)
+
 static struct disk disk;
 
 /* One request that works, then the file is cut and another comes. 0: as it should be. */
@@ -30,7 +32,7 @@ static int life(bool cut_log)
 					  .fd_count = 1};
 	void *data;
 
-	session_init(&s, 1 << 20);
+	session_init(&s, MEMORY);
 	session_start(&s, disk.path, 0);
 	if (uvdpa_blk_new(s.memory, s.queue, 4, &blk, &error) < 0)
 		return 1;
@@ -57,9 +59,11 @@ static int life(bool cut_log)
 		return 6; /* a base is worth nothing then */
 	close(log_fd);
 	session_hang_up(&s);
-	/* the ring lies in memory that is gone: the library must not look at it any more */
-	if (cut_log)
-		session_free(&s);
+	/* the ring lies in memory that is gone, and freeing it may look at it */
+	if (!cut_log && ftruncate(uvdpa_memory_fd(s.memory), MEMORY) < 0)
+		return 7;
+	uvdpa_blk_free(blk);
+	session_free(&s);
 	return 0;
 }
 
