@@ -8,7 +8,7 @@ CHECK ?=
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help deps build demo unit check asan tsan fuzz format install clean
+.PHONY: help deps build demo bench unit check asan tsan fuzz format install clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,9 @@ build: $(BUILD)/build.ninja ## compile
 
 demo: ## a disk that moves under load, then a guest whose disk is suspended; two minutes at most
 	@BUILD=$(BUILD) tools/demo
+
+bench: build ## how long a disk stands still here, as in docs/measurements.md
+	@BUILD=$(BUILD) tools/bench
 
 unit: build ## the inner loop: unit tests and house rules, a few seconds
 	meson test -C $(BUILD) --suite unit --suite tidy --no-rebuild --print-errorlogs
