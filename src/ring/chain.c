@@ -61,6 +61,9 @@ void ring_begin_chain(struct ring *ring, struct chain *chain)
 	chain->space = ring->space;
 	chain->entries = 0;
 	chain->in_order = false;
+	chain->at = ring->last_avail;
+	chain->at_wrap = ring->avail_wrap;
+	chain->again = false;
 	chain->readable_count = chain->writable_count = 0;
 	chain->readable = chain->writable = 0;
 }

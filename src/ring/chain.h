@@ -26,6 +26,11 @@ struct chain {
 	uint16_t max_segments; /* room in `segments` */
 	bool in_order; /* the model writes from the beginning on: nothing beyond `written` is
 			  touched */
+	uint16_t at;	       /* the ring's position before the chain was taken: see ring_untake */
+	bool at_wrap;
+	bool again; /* taken again after a restart; then, where in the record it was found: */
+	uint64_t at_counter;
+	uint32_t at_head;
 };
 
 /*

@@ -42,6 +42,11 @@ void inflight_take(struct inflight_record *record, uint16_t head, uint64_t count
 	STORE(record->desc[head].inflight, 1);
 }
 
+void inflight_untake(struct inflight_record *record, uint16_t head)
+{
+	STORE(record->desc[head].inflight, 0);
+}
+
 void inflight_complete(struct inflight_record *record, uint16_t head)
 {
 	STORE(record->desc[head].next, LOAD(record->last_batch_head));

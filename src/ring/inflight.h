@@ -56,6 +56,8 @@ bool inflight_fits(const struct inflight_record *record, uint16_t num);
 
 /* The three steps. `num` is the ring's, `used` the used index. */
 void inflight_take(struct inflight_record *record, uint16_t head, uint64_t counter);
+/* Takes back the last take. */
+void inflight_untake(struct inflight_record *record, uint16_t head);
 void inflight_complete(struct inflight_record *record, uint16_t head);
 void inflight_publish(struct inflight_record *record, uint16_t num, uint16_t batch, uint16_t used);
 

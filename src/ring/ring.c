@@ -145,6 +145,21 @@ enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 	return ring->packed ? packed_pop(ring, chain) : split_pop(ring, chain);
 }
 
+void ring_untake(struct ring *ring, const struct chain *chain)
+{
+	if (ring->broken)
+		return;
+	if (chain->again) {
+		ring->resubmit++;
+		ring->cursor = (struct inflight_cursor){chain->at_counter, chain->at_head};
+		return;
+	}
+	ring->last_avail = chain->at;
+	ring->avail_wrap = chain->at_wrap;
+	if (ring->setup.record)
+		inflight_untake(ring->setup.record, chain->head);
+}
+
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written)
 {
 	/* A model that failed half-way, or puts a status last, wrote somewhere in its part. */

@@ -97,6 +97,9 @@ enum ring_pop_result ring_look(struct ring *ring);
  */
 enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain);
 
+/* Gives back the chain taken last, as if it had never been taken. Not after a complete. */
+void ring_untake(struct ring *ring, const struct chain *chain);
+
 /* Writes the used element of a taken chain; the driver sees it at the next publish. */
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written);
 

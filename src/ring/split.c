@@ -218,6 +218,7 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 			    .table = ring->desc,
 			    .table_entries = ring->setup.num};
 	enum ring_pop_result r = split_look(ring);
+	struct inflight_cursor before = ring->cursor;
 	bool again;
 
 	if (r == RING_CHAIN)
@@ -225,6 +226,9 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 	if (r != RING_CHAIN)
 		return r;
 	ring_begin_chain(ring, chain);
+	chain->again = again;
+	chain->at_counter = before.counter;
+	chain->at_head = before.head;
 	if (chain->head >= ring->setup.num)
 		return ring_break(ring, "available entry %u names descriptor %u of %u",
 				  ring->last_avail, chain->head, ring->setup.num);

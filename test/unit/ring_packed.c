@@ -190,6 +190,43 @@ static void test_laps(void **state)
 	each_memory(laps);
 }
 
+/* Chains given back come again, the last one taken first given back, over the end of the ring. */
+static void untaking(struct bench *b)
+{
+	assert_int_equal(start(b, ring_first_base(FEATURES), FEATURES), 0);
+	for (uint16_t i = 0; i < 20; i++) {
+		struct chain first, second;
+		uint32_t base = ring_base(&b->ring), len = 0;
+
+		post(b, IOVA + DATA_AT, 16, i, VRING_DESC_F_WRITE);
+		post(b, IOVA + DATA_AT, 16, 0, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT);
+		post(b, IOVA + DATA_AT, 16, 100, VRING_DESC_F_WRITE);
+		for (unsigned again = 0; again < 2; again++) {
+			assert_int_equal(pop(b, &first), RING_CHAIN);
+			assert_int_equal(first.head, i);
+			assert_int_equal(pop(b, &second), RING_CHAIN);
+			assert_int_equal(second.head, 100);
+			assert_int_equal(pop(b, &(struct chain){0}), RING_EMPTY);
+			if (again)
+				break;
+			ring_untake(&b->ring, &second);
+			ring_untake(&b->ring, &first);
+			assert_int_equal(ring_base(&b->ring), base);
+		}
+		ring_complete(&b->ring, &first, 1);
+		ring_complete(&b->ring, &second, 2);
+		ring_publish(&b->ring);
+		assert_int_equal(collect(b, 1, &len), i);
+		assert_int_equal(collect(b, 2, &len), 100);
+	}
+	ring_stop(&b->ring);
+}
+
+static void test_untaking(void **state)
+{
+	each_memory(untaking);
+}
+
 /* A batch of completions, out of order, becomes visible at once, with the first one's flags. */
 static void batches(struct bench *b)
 {
@@ -393,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_bases),	 cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_arming),	 cmocka_unit_test(test_indirect),
 		cmocka_unit_test(test_nonsense), cmocka_unit_test(test_endless),
+		cmocka_unit_test(test_untaking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

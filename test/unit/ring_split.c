@@ -94,6 +94,46 @@ static void laps(void **state)
 	everywhere(one_lap, EVENT);
 }
 
+/* Chains given back come again; a ring armed where it was dry wants a kick for more only. */
+static void one_untaking(struct bench *b)
+{
+	struct segment segments[2][SEGMENTS];
+	struct chain chains[2];
+
+	for (unsigned lap = 0; lap < 2 * NUM; lap++) {
+		uint16_t base = (uint16_t)ring_base(&b->ring);
+
+		offer_one(b, 3);
+		offer_one(b, 5);
+		for (unsigned again = 0; again < 2; again++) {
+			for (unsigned i = 0; i < 2; i++) {
+				chains[i] = (struct chain){.segments = segments[i],
+							   .max_segments = SEGMENTS};
+				assert_int_equal(ring_pop(&b->ring, &chains[i]), RING_CHAIN);
+				assert_int_equal(chains[i].head, i ? 5 : 3);
+			}
+			assert_int_equal(pop(b), RING_EMPTY);
+			if (again)
+				break;
+			assert_false(ring_arm(&b->ring));
+			ring_untake(&b->ring, &chains[1]);
+			ring_untake(&b->ring, &chains[0]);
+			assert_int_equal(ring_base(&b->ring), base);
+			if (b->ring.event_idx)
+				assert_int_equal(vq_avail_event(&b->vq), (uint16_t)(base + 2));
+		}
+		ring_complete(&b->ring, &chains[0], 0);
+		ring_complete(&b->ring, &chains[1], 0);
+		ring_publish(&b->ring);
+	}
+}
+
+static void untaking(void **state)
+{
+	everywhere(one_untaking, 0);
+	everywhere(one_untaking, EVENT);
+}
+
 static void one_empty_buffer(struct bench *b)
 {
 	/* A zero-length descriptor is odd but has a meaning: nothing. Its address is not looked at.
@@ -370,6 +410,7 @@ int main(void)
 		cmocka_unit_test(calls_by_flag),
 		cmocka_unit_test(calls_by_event),
 		cmocka_unit_test(arming),
+		cmocka_unit_test(untaking),
 		cmocka_unit_test(areas_end_where_they_should),
 	};
 
