@@ -210,8 +210,8 @@ void device_kick_vq(struct device *device, unsigned queue);
  * it should be called again at once, false if the queue is idle and armed for kicks.
  */
 bool device_run_queue(struct device *device, unsigned queue, unsigned budget);
-/* The model's poll_fd of a started queue, or -1. */
-int device_queue_poll_fd(struct device *device, unsigned queue);
+/* The model's poll_fd of a started queue, or -1; `edge`: watch for changes, not for readability. */
+int device_queue_poll_fd(struct device *device, unsigned queue, bool *edge);
 
 struct device_queue_stats {
 	uint64_t requests;	/* chains completed */

@@ -55,8 +55,8 @@ static void refuse(struct request *request, const char *why)
 
 const struct request_sink queue_sink = {.complete = complete, .refuse = refuse};
 
-/* Takes one chain and hands it to the model. */
-static enum ring_pop_result take_one(struct queue *queue)
+/* Takes one chain into the first free request. */
+static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
 {
 	struct request *request = queue->free;
 	enum ring_pop_result r;
@@ -74,7 +74,18 @@ static enum ring_pop_result take_one(struct queue *queue)
 	queue->in_flight++;
 	request->sequence = ++queue->next_sequence;
 	request->generation = space_generation(request->chain.space);
-	queue->device->model->ops->handle(queue->device->model, request);
+	*out = request;
+	return r;
+}
+
+/* Takes one chain and hands it to the model. */
+static enum ring_pop_result take_one(struct queue *queue)
+{
+	struct request *request;
+	enum ring_pop_result r = pop_one(queue, &request);
+
+	if (r == RING_CHAIN)
+		queue->device->model->ops->handle(queue->device->model, request);
 	return r;
 }
 
@@ -130,6 +141,75 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	return r;
 }
 
+/*
+ * What a pumping model takes from. A ring that runs dry is armed where it is dry, before the model
+ * gives back what it took in vain: kicks are wanted for more than it could have had.
+ */
+struct pump_source {
+	struct chain_source source; /* the first member */
+	struct queue *queue;
+	enum ring_pop_result result; /* of the last take */
+	bool again;		     /* chains came while the ring was being armed */
+};
+
+static struct request *source_take(struct chain_source *source)
+{
+	struct pump_source *pump = (struct pump_source *)source;
+	struct queue *queue = pump->queue;
+	struct request *request = NULL;
+
+	if (!may_take(queue))
+		return NULL;
+	pump->result = pop_one(queue, &request);
+	if (pump->result == RING_EMPTY && ring_arm(&queue->ring)) {
+		pump->result = pop_one(queue, &request);
+		pump->again = pump->result == RING_EMPTY;
+	}
+	if (pump->result == RING_CHAIN)
+		ring_disarm(&queue->ring);
+	return request;
+}
+
+static void source_untake(struct chain_source *source, struct request *request)
+{
+	struct queue *queue = ((struct pump_source *)source)->queue;
+
+	assert(request->owner == queue && request->sequence == queue->next_sequence);
+	ring_untake(&queue->ring, &request->chain);
+	queue->next_sequence--;
+	give_back(queue, request);
+}
+
+/*
+ * A queue that drains, and chains that a process before us had taken and the model has no use for:
+ * nothing will come for them, and the driver is not to wait (S3). They go back unused.
+ */
+static void give_up_taken(struct queue *queue)
+{
+	struct request *request;
+
+	while (may_take(queue) && pop_one(queue, &request) == RING_CHAIN)
+		complete(request, 0);
+}
+
+/* Lets the model take what it can use. Returns whether to go on at once. */
+static bool pump(struct queue *queue, unsigned budget)
+{
+	struct model *model = queue->device->model;
+	struct pump_source pump = {{source_take, source_untake}, queue, RING_CHAIN, false};
+	bool kicked = queue->kicked, more;
+
+	queue->kicked = false;
+	more = model->ops->pump(model, queue->index, &pump.source, budget);
+	if (!queue->open)
+		give_up_taken(queue);
+	if (pump.result == RING_UNMAPPED)
+		note_unmapped(queue, kicked);
+	else
+		queue->unmapped = queue->unmapped_told = false;
+	return may_take(queue) && (pump.again || (more && pump.result == RING_CHAIN));
+}
+
 static void publish(struct queue *queue)
 {
 	struct device *device = queue->device;
@@ -165,16 +245,20 @@ bool device_run_queue(struct device *device, unsigned index, unsigned budget)
 {
 	struct queue *queue = &device->queues[index];
 	enum ring_pop_result r = RING_EMPTY;
-	bool more;
+	bool more = false;
 
 	assert(index < device->queue_count);
 	queue->stats.passes++;
 	if (queue->slots && device->model->ops->poll)
 		device->model->ops->poll(device->model, index);
-	if (may_take(queue))
+	if (may_take(queue) && device->model->ops->pump)
+		more = pump(queue, budget);
+	else if (may_take(queue))
 		r = take(queue, budget);
 	publish(queue);
-	more = may_take(queue) && (r == RING_CHAIN || (r == RING_EMPTY && ring_arm(&queue->ring)));
+	if (!device->model->ops->pump)
+		more = may_take(queue) &&
+		       (r == RING_CHAIN || (r == RING_EMPTY && ring_arm(&queue->ring)));
 	if (needs_settling(queue) && !queue->settling) {
 		queue->settling = true;
 		device->host->ops->settle(device->host);
@@ -182,9 +266,10 @@ bool device_run_queue(struct device *device, unsigned index, unsigned budget)
 	return more;
 }
 
-int device_queue_poll_fd(struct device *device, unsigned index)
+int device_queue_poll_fd(struct device *device, unsigned index, bool *edge)
 {
 	assert(index < device->queue_count);
+	*edge = device->model->ops->poll_edge;
 	if (!device->queues[index].slots || !device->model->ops->poll_fd)
 		return -1;
 	return device->model->ops->poll_fd(device->model, index);

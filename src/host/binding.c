@@ -98,7 +98,8 @@ void binding_forget(struct runner *runner, bool everything)
 void binding_watch_queue(struct runner *runner, unsigned queue, bool started)
 {
 	struct worker *worker = runner_lane(runner, queue)->worker;
-	int fd = started ? device_queue_poll_fd(runner->device, queue) : -1;
+	bool edge = false;
+	int fd = started ? device_queue_poll_fd(runner->device, queue, &edge) : -1;
 	int ret;
 
 	if (runner->poll_fd[queue] >= 0)
@@ -106,7 +107,7 @@ void binding_watch_queue(struct runner *runner, unsigned queue, bool started)
 	runner->poll_fd[queue] = -1;
 	if (fd < 0)
 		return;
-	ret = worker_watch(worker, fd, WORKER_LEVEL, lane_token_poll(queue));
+	ret = worker_watch(worker, fd, edge ? WORKER_EDGE : WORKER_LEVEL, lane_token_poll(queue));
 	if (ret)
 		log_error(device_name(runner->device),
 			  "queue %u: completions cannot be watched (error %d)", queue, -ret);

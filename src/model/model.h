@@ -2,7 +2,7 @@
  * The contract of a device model (virtio-blk, virtio-net, ...): what a device
  * type means, and nothing about rings, doors or threads.
  *
- * Control functions are called with no queue of the device in a pass. handle,
+ * Control functions are called with no queue of the device in a pass. handle, pump,
  * batch_end and poll of one queue are called on that queue's worker; two
  * queues may be on two workers at once.
  */
@@ -30,7 +30,7 @@ struct model_ops {
 	unsigned (*queue_count)(struct model *model);
 	/* Writes config_size bytes: the config space as it is now. */
 	void (*config_read)(struct model *model, uint8_t *config);
-	/* One chain, now the model's. */
+	/* One chain, now the model's. Not called where there is a pump. */
 	void (*handle)(struct model *model, struct request *request);
 	void (*destroy)(struct model *model);
 
@@ -57,6 +57,16 @@ struct model_ops {
 	int (*poll_fd)(struct model *model, unsigned queue);
 	/* Gives back every request of this queue soon, finished or failed. */
 	void (*cancel)(struct model *model, unsigned queue);
+	/*
+	 * For devices that have a use for a chain only at times (received packets): takes from
+	 * `source` what it can use now, at most about `budget` chains. Returns whether it could go
+	 * on at once; otherwise it is called again after a kick, when poll_fd has something, and
+	 * when the queue opens.
+	 */
+	bool (*pump)(struct model *model, unsigned queue, struct chain_source *source,
+		     unsigned budget);
+	/* poll_fd stays readable while chains are lacking: one event per change is what is wanted. */
+	bool poll_edge;
 	/* The driver reset the device or left: back to the state of a new device. */
 	void (*reset)(struct model *model);
 	/* The operator wants another size. Returns 0 or a negative errno with the fault filled. */

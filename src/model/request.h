@@ -30,6 +30,18 @@ struct request {
 	_Alignas(16) uint8_t scratch[]; /* model_ops.request_size bytes of the model's own */
 };
 
+/*
+ * Where a model with a pump takes its chains: a chain that is not taken is not in flight, and no
+ * suspension waits for it.
+ */
+struct chain_source {
+	/* The next chain, now the model's; NULL: there is none (the driver will kick) or no more
+	 * may be taken. */
+	struct request *(*take)(struct chain_source *source);
+	/* Gives the chain taken last back to the driver's ring, as if it had never been taken. */
+	void (*untake)(struct chain_source *source, struct request *request);
+};
+
 /* The model is done: `written` bytes of the writable part, counted from its beginning. */
 static inline void request_complete(struct request *request, uint32_t written)
 {

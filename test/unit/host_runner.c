@@ -65,8 +65,9 @@ unsigned device_in_flight(struct device *d)
 	return 7;
 }
 
-int device_queue_poll_fd(struct device *d, unsigned queue)
+int device_queue_poll_fd(struct device *d, unsigned queue, bool *edge)
 {
+	*edge = false;
 	return queue ? -1 : d->poll_fd;
 }
 
