@@ -1,8 +1,9 @@
-/* How each block backend is opened. All return 0, or a negative errno with the fault filled. */
+/* How each block and packet backend is opened. All return 0, or a negative errno with the fault filled. */
 #ifndef UVDPA_BACKEND_BACKENDS_H
 #define UVDPA_BACKEND_BACKENDS_H
 
 #include "backend/block.h"
+#include "backend/packet.h"
 
 /* Reads give zeroes, writes vanish. `size` in bytes. */
 int block_null_open(uint64_t size, struct block **block, struct fault *fault);
@@ -33,5 +34,22 @@ struct block_fault_options {
 };
 int block_fault_open(const struct block_fault_options *options, struct block *inner,
 		     struct block **block, struct fault *fault);
+
+/* Frames vanish. */
+int packet_null_open(unsigned pairs, struct packet **packet, struct fault *fault);
+/* Frames come back to the card that sent them. */
+int packet_loopback_open(unsigned pairs, struct packet **packet, struct fault *fault);
+/* A cable between two cards. */
+int packet_pair_open(const unsigned pairs[2], struct packet *packets[2], struct fault *fault);
+
+/* A TAP interface of this machine (linux: drivers/net/tun.c). */
+struct packet_tap_options {
+	const char *name;
+	unsigned pairs;
+	bool create; /* if there is none; it goes with us */
+	bool uso;    /* offer UDP segmentation, which QEMU's shadow virtqueues refuse */
+};
+int packet_tap_open(const struct packet_tap_options *options, struct packet **packet,
+		    struct fault *fault);
 
 #endif

@@ -1,0 +1,145 @@
+/* The checking front of every packet backend, and what headers mean: see packet.h. */
+#include "backend/packet.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "util/bytes.h"
+
+int packet_channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
+			struct fault *f)
+{
+	int error;
+
+	assert(index < packet->pairs && packet->pairs <= PACKET_MAX_PAIRS);
+	error = packet->ops->channel_open(packet, index, channel, f);
+	if (error)
+		return error;
+	(*channel)->packet = packet;
+	(*channel)->index = index;
+	(*channel)->send_offloads = 0;
+	return 0;
+}
+
+void packet_channel_close(struct packet_channel *channel)
+{
+	channel->packet->ops->channel_close(channel);
+}
+
+/* The offload that a GSO type is; 0 if there is no such type. */
+static unsigned gso_offload(unsigned type)
+{
+	switch (type & ~(unsigned)VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return PACKET_TSO4;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return PACKET_TSO6;
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return PACKET_UFO;
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		return PACKET_USO;
+	default:
+		return 0;
+	}
+}
+
+/* virtio 1.3, 5.1.6.2: what a sender may say. hdr_len is a hint and is not looked at. */
+bool packet_header_ok(const uint8_t *header, size_t size, unsigned offloads)
+{
+	unsigned flags = header[NET_HDR_FLAGS], gso = header[NET_HDR_GSO_TYPE];
+	size_t start = load_le16(header + NET_HDR_CSUM_START);
+	size_t offset = load_le16(header + NET_HDR_CSUM_OFFSET);
+	bool csum = flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+
+	if (csum && (!(offloads & PACKET_CSUM) || start + offset + 2 > size || start < ETH_HLEN))
+		return false;
+	if (gso == VIRTIO_NET_HDR_GSO_NONE)
+		return true;
+	if (!(offloads & gso_offload(gso)) || !load_le16(header + NET_HDR_GSO_SIZE))
+		return false;
+	if ((gso & VIRTIO_NET_HDR_GSO_ECN) && !(offloads & PACKET_ECN))
+		return false;
+	/* 5.1.6.2.1: GSO needs the checksum, too; UFO alone may come without */
+	return csum || gso_offload(gso) == PACKET_UFO;
+}
+
+int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count)
+{
+	size_t size = 0;
+
+	assert(count >= 2 && count <= PACKET_MAX_IOV && iov[0].iov_len == NET_HDR_SIZE);
+	for (unsigned i = 1; i < count; i++)
+		size += iov[i].iov_len;
+	if (size < ETH_HLEN || size > PACKET_MAX_FRAME)
+		return -EMSGSIZE;
+	if (!packet_header_ok(iov[0].iov_base, size, channel->send_offloads))
+		return -EINVAL;
+	return channel->packet->ops->send(channel, iov, count, NET_HDR_SIZE + size);
+}
+
+int packet_receive(struct packet_channel *channel, uint8_t *buffer)
+{
+	int size = channel->packet->ops->receive(channel, buffer);
+
+	if (size <= 0)
+		return size;
+	assert((size_t)size <= PACKET_BUFFER);
+	if ((size_t)size < NET_HDR_SIZE + ETH_HLEN)
+		return -EMSGSIZE;
+	/* what the receiver cannot take is the caller's to judge */
+	if (!packet_header_ok(buffer, (size_t)size - NET_HDR_SIZE, ~0u))
+		return -EINVAL;
+	return size;
+}
+
+int packet_fd(struct packet_channel *channel)
+{
+	return channel->packet->ops->fd ? channel->packet->ops->fd(channel) : -1;
+}
+
+void packet_set_offloads(struct packet *packet, unsigned offloads)
+{
+	assert(!(offloads & ~packet->receive_offloads));
+	if (packet->ops->set_offloads)
+		packet->ops->set_offloads(packet, offloads);
+}
+
+void packet_set_pairs(struct packet *packet, unsigned pairs)
+{
+	assert(pairs && pairs <= packet->pairs);
+	if (packet->ops->set_pairs)
+		packet->ops->set_pairs(packet, pairs);
+}
+
+void packet_close(struct packet *packet)
+{
+	packet->ops->close(packet);
+}
+
+/*
+ * The Internet checksum (RFC 1071) over what the header names; the sender has put the pseudo
+ * header's sum where the result goes.
+ */
+void packet_finish_checksum(uint8_t *buffer, size_t size)
+{
+	size_t start = load_le16(buffer + NET_HDR_CSUM_START);
+	size_t at = start + load_le16(buffer + NET_HDR_CSUM_OFFSET);
+	uint8_t *frame = buffer + NET_HDR_SIZE;
+	uint64_t sum = 0;
+
+	size -= NET_HDR_SIZE;
+	assert(at + 2 <= size);
+	for (size_t i = start; i + 1 < size; i += 2)
+		sum += (uint64_t)frame[i] << 8 | frame[i + 1];
+	if ((size - start) & 1)
+		sum += (uint64_t)frame[size - 1] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	sum = ~sum & 0xffff;
+	if (!sum)
+		sum = 0xffff; /* 0 says "none" in UDP, and means the same elsewhere */
+	frame[at] = (uint8_t)(sum >> 8);
+	frame[at + 1] = (uint8_t)sum;
+	buffer[NET_HDR_FLAGS] &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	memset(buffer + NET_HDR_CSUM_START, 0, 4);
+}

@@ -1,0 +1,101 @@
+/*
+ * The contract of a packet backend: where a network card's frames go and come from.
+ *
+ * A packet backend is opened once per card; a channel is opened per queue pair. A channel's
+ * receive side and its send side may be used by two threads at once, each by one. Callers use the
+ * packet_* functions below, which check sizes and headers in one place and then call the
+ * implementation; no implementation repeats a check.
+ *
+ * A frame is a virtio_net_hdr_v1 (NET_HDR_SIZE bytes) and an Ethernet frame. The header says what
+ * is left to do to it (checksum, segmentation): only what the other side said it can do.
+ *
+ * Nothing waits: a frame that cannot be sent now is dropped, as a cable would. Frames that arrive
+ * while nobody receives wait in the backend as far as it has room, and are dropped beyond.
+ *
+ * The null implementation (packet_null.c) is the tutorial.
+ */
+#ifndef UVDPA_BACKEND_PACKET_H
+#define UVDPA_BACKEND_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "util/fault.h"
+#include "wire/net.h"
+
+#define PACKET_MAX_PAIRS 16
+/* The longest Ethernet frame there can be: 64 KiB of IP, Ethernet header, two VLAN tags. */
+#define PACKET_MAX_FRAME (65535u + 22u)
+#define PACKET_BUFFER	 (NET_HDR_SIZE + PACKET_MAX_FRAME)
+/* Entries of an iov, at most. */
+#define PACKET_MAX_IOV 64
+
+/* What may be left undone in a frame, and is said in its header. */
+enum packet_offload {
+	PACKET_CSUM = 1,
+	PACKET_TSO4 = 2,
+	PACKET_TSO6 = 4,
+	PACKET_ECN = 8,
+	PACKET_UFO = 16,
+	PACKET_USO = 32,
+};
+
+struct packet;
+
+struct packet_channel {
+	struct packet *packet;
+	unsigned index;
+	unsigned send_offloads; /* what frames to send may ask for: the caller's */
+};
+
+struct packet_ops {
+	const char *name;
+	/* Returns 0 or a negative errno with the fault filled. */
+	int (*channel_open)(struct packet *packet, unsigned index, struct packet_channel **channel,
+			    struct fault *fault);
+	void (*channel_close)(struct packet_channel *channel);
+	/* iov[0] is the header. 0, or a negative errno: the frame was not sent (-EAGAIN: no room).
+	 */
+	int (*send)(struct packet_channel *channel, const struct iovec *iov, unsigned count,
+		    size_t size);
+	/* One frame into PACKET_BUFFER bytes. Its size; 0: none is there; negative: one was lost.
+	 */
+	int (*receive)(struct packet_channel *channel, uint8_t *buffer);
+	void (*close)(struct packet *packet);
+	/* Optional. */
+	int (*fd)(struct packet_channel *channel); /* readable when frames arrived */
+	/* What frames received may leave undone. */
+	void (*set_offloads)(struct packet *packet, unsigned offloads);
+	/* How many of the channels get frames. */
+	void (*set_pairs)(struct packet *packet, unsigned pairs);
+};
+
+struct packet {
+	const struct packet_ops *ops;
+	unsigned pairs;		   /* channels that can be opened */
+	uint16_t mtu;		   /* 0: not known */
+	unsigned send_offloads;	   /* what it can do to frames sent */
+	unsigned receive_offloads; /* what it can leave to the receiver */
+};
+
+/* The checking front. All return as the op of that name does. */
+int packet_channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
+			struct fault *fault);
+void packet_channel_close(struct packet_channel *channel);
+/* Also -EMSGSIZE (no Ethernet frame fits in it, or too long), -EINVAL: the header is nonsense. */
+int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count);
+/* Also -EMSGSIZE, -EINVAL: what arrived is no frame, or has a header that is nonsense. */
+int packet_receive(struct packet_channel *channel, uint8_t *buffer);
+int packet_fd(struct packet_channel *channel);
+void packet_set_offloads(struct packet *packet, unsigned offloads);
+void packet_set_pairs(struct packet *packet, unsigned pairs);
+void packet_close(struct packet *packet);
+
+/* Whether a header makes sense for a frame of `size` bytes that may leave `offloads` undone. */
+bool packet_header_ok(const uint8_t *header, size_t size, unsigned offloads);
+/* Does what the header asks for as to the checksum (no segmentation), in place. */
+void packet_finish_checksum(uint8_t *buffer, size_t size);
+
+#endif
