@@ -3,6 +3,7 @@
 #define UVDPA_MODEL_MODELS_H
 
 #include "backend/block.h"
+#include "backend/packet.h"
 #include "model/model.h"
 
 struct blk_options {
@@ -14,6 +15,19 @@ struct blk_options {
 
 /* A virtio-blk device over `block`, which it takes over. */
 int blk_new(const struct blk_options *options, struct block *block, struct model **model,
+	    struct fault *fault);
+
+#define NET_MIN_MTU 68u /* RFC 791 */
+
+struct net_options {
+	uint8_t mac[6];
+	uint16_t mtu;	/* offered to the driver; 0: the backend's, if it knows one */
+	uint32_t speed; /* Mbit/s; 0: unknown */
+	bool announce;	/* offer VIRTIO_NET_F_GUEST_ANNOUNCE */
+};
+
+/* A virtio-net device with a queue pair per channel of `packet`, which it takes over. */
+int net_new(const struct net_options *options, struct packet *packet, struct model **model,
 	    struct fault *fault);
 
 #endif

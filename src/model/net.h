@@ -1,0 +1,23 @@
+/* What operators may ask of a virtio-net device. It is made by net_new (model/models.h). */
+#ifndef UVDPA_MODEL_NET_H
+#define UVDPA_MODEL_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct model;
+
+/* Counters of a queue, since the device was made. Receive queues have the received frames. */
+struct net_stats {
+	uint64_t packets, bytes; /* delivered to the driver, or taken by the backend */
+	uint64_t filtered;	 /* received, and not what the driver asked for */
+	uint64_t malformed;	 /* dropped: wrong size, or a header that is nonsense */
+	uint64_t no_room;	 /* dropped: the backend was full, or no buffer was large enough */
+	uint64_t commands, refused; /* of the control queue: done, and answered with an error */
+};
+
+/* Fills the counters of one queue. Returns false if the model is no virtio-net device. Any thread.
+ */
+bool net_get_stats(const struct model *model, unsigned queue, struct net_stats *stats);
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * The parts of the virtio-net model: net.c (life), net_config.c (features and config space),
+ * net_filter.c (what the driver wants to hear), net_data.c (frames), net_control.c (commands).
+ *
+ * Theory of operation
+ * -------------------
+ * Queues are RX0, TX0, RX1, TX1, ... and last the control queue, in a group of its own. Without
+ * VIRTIO_NET_F_MQ the control queue is number 2, however many pairs there could be (virtio 1.3,
+ * 5.1.2).
+ *
+ * A frame received is staged (at most one per receive queue) before any chain is taken for it.
+ * Without enough chains it stays staged, the chains go back, and the next kick goes on. So nothing
+ * is in flight between two passes, a suspension never waits, and no frame is delivered by half: all
+ * its chains are published with one store. What arrives while the device is suspended waits in the
+ * backend.
+ *
+ * The control queue's worker writes the filter while receive queues' workers read it: see
+ * net_filter.c.
+ */
+#ifndef UVDPA_MODEL_NET_INTERNAL_H
+#define UVDPA_MODEL_NET_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "backend/packet.h"
+#include "model/model.h"
+#include "model/models.h"
+#include "model/net.h"
+
+/* As QEMU has it: beyond this, a table is as good as full and everything of its kind gets through.
+ */
+#define NET_MAX_MACS 64u
+#define NET_VLANS    4096u
+/* struct virtio_net_config of Linux 7.x has 28 bytes; clients built for more can read 32. */
+#define NET_CONFIG_SIZE 32u
+
+/* Bits of net_filter.modes. */
+enum {
+	MODE_PROMISC = 1,
+	MODE_ALLMULTI = 2,
+	MODE_ALLUNI = 4,
+	MODE_NOMULTI = 8,
+	MODE_NOUNI = 16,
+	MODE_NOBCAST = 32,
+	MODE_UNI_OVERFLOW = 64,
+	MODE_MULTI_OVERFLOW = 128,
+	MODE_VLAN = 256, /* only VLANs in the table */
+};
+
+struct net_filter {
+	_Atomic unsigned version; /* odd: being changed */
+	_Atomic unsigned modes;
+	_Atomic uint64_t mac;		/* ours */
+	_Atomic unsigned unicast, macs; /* macs[0 .. unicast) and then multicast ones */
+	_Atomic uint64_t table[NET_MAX_MACS];
+	_Atomic uint64_t vlans[NET_VLANS / 64];
+};
+
+struct net_counters {
+	_Atomic uint64_t packets, bytes, filtered, malformed, no_room, commands, refused;
+};
+
+struct net_queue {
+	struct net *net;
+	uint8_t *frame;		/* PACKET_BUFFER bytes; NULL: the queue is not started */
+	unsigned staged;	/* received and not delivered yet: bytes of `frame` */
+	struct request **taken; /* for one frame; `depth` of them */
+	unsigned depth;
+	struct net_counters counters;
+};
+
+struct net_pair {
+	struct packet_channel *channel; /* NULL: neither queue is started */
+	unsigned users;			/* queues that are */
+};
+
+struct net {
+	struct model model;
+	struct packet *packet;
+	unsigned pairs, queue_count;
+	struct net_options options;
+	uint64_t features;		   /* negotiated; 0: not yet */
+	_Atomic unsigned active;	   /* pairs in use, as the driver set them */
+	_Atomic unsigned receive_offloads; /* what the driver can take */
+	bool link_down;
+	_Atomic bool announce; /* asked of the driver */
+	struct net_filter filter;
+	struct net_pair pair[PACKET_MAX_PAIRS];
+	struct net_queue queues[];
+};
+
+static inline struct net *net_of(const struct model *model)
+{
+	return (struct net *)(uintptr_t)model;
+}
+
+static inline bool net_has(const struct net *net, unsigned feature)
+{
+	return net->features >> feature & 1;
+}
+
+static inline void net_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static inline uint64_t net_mac(const uint8_t *bytes)
+{
+	uint64_t mac = 0;
+
+	for (unsigned i = 0; i < ETH_ALEN; i++)
+		mac = mac << 8 | bytes[i];
+	return mac;
+}
+
+/* net.c: which queue has the commands; queue_count if there is none. */
+unsigned net_control_queue(const struct net *net);
+
+/* net_config.c */
+uint64_t net_features(struct model *model);
+void net_config_read(struct model *model, uint8_t *config);
+/* What frames sent and received may leave undone, going by features. */
+unsigned net_send_offloads(uint64_t features);
+unsigned net_receive_offloads(uint64_t features);
+
+/* net_filter.c. Changes: by one thread at a time, each between begin and end. */
+void filter_reset(struct net_filter *filter, uint64_t mac, bool vlans);
+void filter_begin(struct net_filter *filter);
+void filter_end(struct net_filter *filter);
+/* Whether the driver wants a frame. */
+bool filter_wants(struct net_filter *filter, const uint8_t *frame, unsigned size);
+
+/* net_data.c */
+bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
+		      struct chain_source *source, unsigned budget);
+bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
+		   struct chain_source *source, unsigned budget);
+
+/* net_control.c */
+bool net_pump_control(struct net_queue *queue, struct chain_source *source, unsigned budget);
+
+#endif

@@ -1,0 +1,179 @@
+/* Packet backends: the checking front, checksums, and the cables inside this process. */
+#include "backend/packet.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "backend/backends.h"
+#include "util/bytes.h"
+
+static uint8_t buffer[PACKET_BUFFER], frame[PACKET_MAX_FRAME + 1];
+
+static int send_with(struct packet_channel *channel, const uint8_t *header, size_t size)
+{
+	uint8_t copy[NET_HDR_SIZE];
+	struct iovec iov[2] = {{copy, sizeof(copy)}, {frame, size}};
+
+	memcpy(copy, header, sizeof(copy));
+	return packet_send(channel, iov, 2);
+}
+
+static const uint8_t plain[NET_HDR_SIZE];
+
+struct header_case {
+	uint8_t flags, gso;
+	uint16_t gso_size, start, offset, size;
+	unsigned offloads;
+	bool good;
+};
+
+static const struct header_case headers[] = {
+	{0, 0, 0, 0, 0, 60, 0, true},
+	{0, 0, 9, 9, 9, 60, 0, true}, /* fields that no flag gives a meaning */
+	{1, 0, 0, 34, 16, 60, 0, false},
+	{1, 0, 0, 34, 16, 60, PACKET_CSUM, true},
+	{1, 0, 0, 34, 24, 60, PACKET_CSUM, true}, /* the last two bytes */
+	{1, 0, 0, 34, 25, 60, PACKET_CSUM, false},
+	{1, 0, 0, 65535, 65535, 60, PACKET_CSUM, false},
+	{1, 0, 0, 13, 0, 60, PACKET_CSUM, false}, /* in the Ethernet header */
+	{1, 1, 1000, 34, 16, 60, PACKET_CSUM, false},
+	{1, 1, 1000, 34, 16, 60, PACKET_CSUM | PACKET_TSO4, true},
+	{1, 1, 0, 34, 16, 60, PACKET_CSUM | PACKET_TSO4, false},
+	{0, 1, 1000, 34, 16, 60, PACKET_CSUM | PACKET_TSO4, false}, /* GSO without checksum */
+	{1, 0x81, 1000, 34, 16, 60, PACKET_CSUM | PACKET_TSO4, false},
+	{1, 0x81, 1000, 34, 16, 60, PACKET_CSUM | PACKET_TSO4 | PACKET_ECN, true},
+	{1, 4, 1000, 54, 16, 80, PACKET_CSUM | PACKET_TSO4, false},
+	{1, 4, 1000, 54, 16, 80, PACKET_CSUM | PACKET_TSO6, true},
+	{0, 3, 1000, 0, 0, 80, PACKET_CSUM | PACKET_UFO, true},
+	{1, 5, 1000, 34, 6, 80, PACKET_CSUM | PACKET_UFO, false},
+	{1, 5, 1000, 34, 6, 80, PACKET_CSUM | PACKET_USO, true},
+	{1, 2, 1000, 34, 6, 80, ~0u, false}, /* there is no such type */
+	{1, 0x80, 1000, 34, 6, 80, ~0u, false},
+};
+
+static void headers_are_checked(void **state)
+{
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+		const struct header_case *c = &headers[i];
+		uint8_t header[NET_HDR_SIZE] = {c->flags, c->gso};
+
+		store_le16(header + NET_HDR_GSO_SIZE, c->gso_size);
+		store_le16(header + NET_HDR_CSUM_START, c->start);
+		store_le16(header + NET_HDR_CSUM_OFFSET, c->offset);
+		if (packet_header_ok(header, c->size, c->offloads) != c->good)
+			fail_msg("case %zu", i);
+	}
+}
+
+/* The example of RFC 1071, section 3: 00 01 f2 03 f4 f5 f6 f7 sum up to dd f2. */
+static void checksums_are_finished(void **state)
+{
+	static const uint8_t words[] = {0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7, 0, 0};
+
+	for (unsigned odd = 0; odd < 2; odd++) {
+		memset(buffer, 0, NET_HDR_SIZE + 64);
+		buffer[NET_HDR_FLAGS] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		store_le16(buffer + NET_HDR_CSUM_START, 34);
+		store_le16(buffer + NET_HDR_CSUM_OFFSET, 8);
+		memcpy(buffer + NET_HDR_SIZE + 34, words, sizeof(words));
+		/* a last odd byte counts as the high half of a word */
+		buffer[NET_HDR_SIZE + 44] = odd ? 0x01 : 0;
+		packet_finish_checksum(buffer, NET_HDR_SIZE + 44 + odd);
+		assert_int_equal(buffer[NET_HDR_SIZE + 42], odd ? 0x21 : 0x22);
+		assert_int_equal(buffer[NET_HDR_SIZE + 43], 0x0d);
+		assert_int_equal(buffer[NET_HDR_FLAGS], 0);
+	}
+}
+
+static void sizes_are_checked(void **state)
+{
+	struct packet_channel *channel;
+	struct packet *packet;
+
+	assert_int_equal(packet_null_open(2, &packet, NULL), 0);
+	assert_int_equal(packet_channel_open(packet, 1, &channel, NULL), 0);
+	assert_int_equal(send_with(channel, plain, 13), -EMSGSIZE);
+	assert_int_equal(send_with(channel, plain, 14), 0);
+	assert_int_equal(send_with(channel, plain, PACKET_MAX_FRAME), 0);
+	assert_int_equal(send_with(channel, plain, PACKET_MAX_FRAME + 1), -EMSGSIZE);
+	assert_int_equal(packet_receive(channel, buffer), 0);
+	assert_int_equal(packet_fd(channel), -1);
+	packet_channel_close(channel);
+	packet_close(packet);
+}
+
+static bool readable(struct packet_channel *channel)
+{
+	struct pollfd fd = {.fd = packet_fd(channel), .events = POLLIN};
+
+	return poll(&fd, 1, 0) == 1;
+}
+
+static void loopback_returns_frames(void **state)
+{
+	struct packet_channel *channel;
+	struct packet *packet;
+	unsigned sent = 0, received = 0;
+
+	assert_int_equal(packet_loopback_open(1, &packet, NULL), 0);
+	assert_int_equal(packet_channel_open(packet, 0, &channel, NULL), 0);
+	assert_false(readable(channel));
+	assert_int_equal(packet_receive(channel, buffer), 0);
+	/* more than the line holds: the surplus is dropped, the rest is whole and in order */
+	for (unsigned i = 0; i < 200; i++) {
+		memset(frame, (int)i, 60000);
+		if (send_with(channel, plain, 14 + i * 300) == 0)
+			sent++;
+	}
+	assert_in_range(sent, 20, 199);
+	assert_true(readable(channel));
+	for (int size; (size = packet_receive(channel, buffer)) > 0; received++) {
+		uint8_t tag = buffer[NET_HDR_SIZE];
+
+		assert_int_equal(size, NET_HDR_SIZE + 14 + tag * 300);
+		assert_int_equal(buffer[size - 1], tag);
+	}
+	assert_int_equal(received, sent);
+	packet_channel_close(channel);
+	packet_close(packet);
+}
+
+/* What lay in the cable before somebody listened is not for them. */
+static void pairs_are_crossed(void **state)
+{
+	struct packet_channel *a, *b;
+	struct packet *packets[2];
+
+	assert_int_equal(packet_pair_open((unsigned[]){1, 2}, packets, NULL), 0);
+	assert_int_equal(packet_channel_open(packets[0], 0, &a, NULL), 0);
+	assert_int_equal(send_with(a, plain, 100), 0);
+	assert_int_equal(packet_channel_open(packets[1], 0, &b, NULL), 0);
+	assert_int_equal(packet_receive(b, buffer), 0);
+	assert_int_equal(send_with(a, plain, 100), 0);
+	assert_int_equal(packet_receive(a, buffer), 0);
+	assert_int_equal(packet_receive(b, buffer), NET_HDR_SIZE + 100);
+	assert_int_equal(send_with(b, plain, 50), 0);
+	assert_int_equal(packet_receive(a, buffer), NET_HDR_SIZE + 50);
+	packet_channel_close(a);
+	packet_close(packets[0]);
+	assert_int_equal(send_with(b, plain, 50), 0); /* into a cable nobody holds */
+	packet_channel_close(b);
+	packet_close(packets[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(headers_are_checked), cmocka_unit_test(checksums_are_finished),
+		cmocka_unit_test(sizes_are_checked),   cmocka_unit_test(loopback_returns_frames),
+		cmocka_unit_test(pairs_are_crossed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,545 @@
+/* The virtio-net model: commands, filters, and frames through chains of every cut. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "backend/backends.h"
+#include "model/models.h"
+#include "model/net.h"
+#include "model/net_internal.h"
+#include "model_support.h"
+#include "util/bytes.h"
+
+#define MOST	   40
+#define RX	   0
+#define TX	   1
+#define EVERYTHING UINT64_MAX
+
+static struct copied_client client;
+static struct model *model;
+static unsigned control;
+
+/* A source over requests made by hand, which counts what is taken and given back. */
+static struct made mades[MOST];
+static unsigned offered, taken, untaken;
+
+static struct request *source_take(struct chain_source *source)
+{
+	return taken < offered ? mades[taken++].request : NULL;
+}
+
+static void source_untake(struct chain_source *source, struct request *request)
+{
+	assert_true(taken && request == mades[taken - 1].request);
+	taken--;
+	untaken++;
+}
+
+static struct chain_source source = {source_take, source_untake};
+
+static void start(struct packet *packet, uint64_t features)
+{
+	const struct net_options options = {
+		.mac = {0x52, 0x54, 0, 1, 2, 3}, .mtu = 1400, .speed = 1000, .announce = true};
+	struct fault f;
+
+	if (net_new(&options, packet, &model, &f))
+		fail_msg("%s", f.text);
+	model->ops->negotiated(model, model->ops->features(model) & features);
+	control = net_control_queue(net_of(model));
+	for (unsigned i = 0; i < model->ops->queue_count(model); i++)
+		assert_int_equal(model->ops->queue_start(model, i, MOST, &f), 0);
+	client_open(&client);
+	offered = taken = untaken = 0;
+}
+
+static void start_loopback(unsigned pairs, uint64_t features)
+{
+	struct packet *packet;
+
+	assert_int_equal(packet_loopback_open(pairs, &packet, NULL), 0);
+	start(packet, features);
+}
+
+static void clear(void)
+{
+	while (offered)
+		made_end(&mades[--offered]);
+	taken = untaken = 0;
+	client.used = 0;
+}
+
+static void stop(void)
+{
+	clear();
+	for (unsigned i = 0; i < model->ops->queue_count(model); i++)
+		model->ops->queue_stop(model, i);
+	model->ops->destroy(model);
+	client_close(&client);
+}
+
+/* Offers a chain of one readable and one writable part, each possibly cut in two. */
+static struct made *offer(uint64_t out, uint64_t in, bool copied)
+{
+	struct made *made = &mades[offered++];
+	uint64_t used = client.used;
+
+	assert_true(offered <= MOST);
+	made_begin(made, &client, 0);
+	client.used = used;
+	if (out > 20)
+		made_add(made, &client, false, 7, copied);
+	if (out)
+		made_add(made, &client, false, out > 20 ? out - 7 : out, false);
+	if (in)
+		made_add(made, &client, true, in, copied);
+	return made;
+}
+
+static bool pump(unsigned queue)
+{
+	return model->ops->pump(model, queue, &source, 64);
+}
+
+/* --- Commands --------------------------------------------------------------------------------- */
+
+static int command(const void *bytes, size_t size)
+{
+	struct made *made = offer(size, 1, false);
+	uint8_t answer = 0xee;
+
+	made_fill(made, &client, 0, bytes, size);
+	assert_false(pump(control));
+	assert_int_equal(made->answers, 1);
+	assert_int_equal(made->written, 1);
+	made_fetch(made, &client, 0, &answer, 1);
+	clear();
+	return answer;
+}
+
+#define COMMAND(...) command((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define DONE	     VIRTIO_NET_OK
+#define ERR	     VIRTIO_NET_ERR
+
+static bool hears(const uint8_t *mac, int vlan)
+{
+	uint8_t frame[60] = {0};
+
+	memcpy(frame, mac, 6);
+	if (vlan >= 0) {
+		frame[12] = 0x81;
+		frame[14] = (uint8_t)(vlan >> 8);
+		frame[15] = (uint8_t)vlan;
+	}
+	return filter_wants(&net_of(model)->filter, frame, sizeof(frame));
+}
+
+static const uint8_t ours[] = {0x52, 0x54, 0, 1, 2, 3}, other[] = {0x52, 0x54, 0, 9, 9, 9},
+		     multi[] = {0x33, 0x33, 0, 0, 0, 1},
+		     broad[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+static void receive_modes(void **state)
+{
+	start_loopback(1, EVERYTHING);
+	assert_true(hears(other, -1)); /* promiscuous until told otherwise */
+	assert_int_equal(COMMAND(0, 0, 0), DONE);
+	assert_true(hears(ours, -1));
+	assert_true(hears(broad, -1));
+	assert_false(hears(other, -1));
+	assert_false(hears(multi, -1));
+	assert_int_equal(COMMAND(0, 1, 1), DONE); /* all multicast */
+	assert_true(hears(multi, -1));
+	assert_int_equal(COMMAND(0, 3, 1), DONE); /* and yet none */
+	assert_false(hears(multi, -1));
+	assert_int_equal(COMMAND(0, 2, 1), DONE); /* all unicast */
+	assert_true(hears(other, -1));
+	assert_int_equal(COMMAND(0, 4, 1), DONE); /* no unicast */
+	assert_false(hears(ours, -1));
+	assert_int_equal(COMMAND(0, 5, 1), DONE); /* no broadcast */
+	assert_false(hears(broad, -1));
+	assert_int_equal(COMMAND(0, 0, 1), DONE);
+	assert_true(hears(broad, -1));
+	assert_int_equal(COMMAND(0, 0, 2), ERR);
+	assert_int_equal(COMMAND(0, 6, 1), ERR);
+	assert_int_equal(COMMAND(0, 0), ERR);
+	assert_int_equal(COMMAND(0, 0, 1, 0), ERR);
+	assert_true(hears(broad, -1));
+	stop();
+}
+
+static void mac_tables(void **state)
+{
+	static const uint8_t table[] = {1, 0, 1, 0, 0, 0,    0x52, 0x54, 0, 9, 9,
+					9, 1, 0, 0, 0, 0x33, 0x33, 0,	 0, 0, 1};
+	uint8_t large[2 + 4 + 65 * 6 + 4] = {1, 0, 65}, last[6];
+
+	start_loopback(1, EVERYTHING);
+	assert_int_equal(COMMAND(0, 0, 0), DONE);
+	assert_int_equal(command(table, sizeof(table)), DONE);
+	assert_true(hears(other, -1));
+	assert_true(hears(multi, -1));
+	for (size_t size = 2; size < sizeof(table); size++)
+		assert_int_equal(command(table, size), ERR); /* cut off anywhere */
+	assert_int_equal(COMMAND(1, 0, 0, 0, 0, 0x80, 0, 0, 0, 0), ERR);
+	assert_int_equal(COMMAND(1, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0), ERR);
+	assert_true(hears(other, -1)); /* nothing changed */
+	memcpy(last, (const uint8_t[]){0x52, 0x54, 0, 7, 7, 7}, 6);
+	assert_false(hears(last, -1));
+	assert_int_equal(command(large, sizeof(large)), DONE); /* too many: all unicast */
+	assert_true(hears(last, -1));
+	assert_false(hears(multi, -1));
+	assert_int_equal(COMMAND(1, 0, 0, 0, 0, 0, 0, 0, 0, 0), DONE);
+	assert_false(hears(last, -1));
+	assert_false(hears(other, -1));
+	stop();
+}
+
+static void mac_address(void **state)
+{
+	uint8_t config[NET_CONFIG_SIZE];
+
+	start_loopback(1, EVERYTHING);
+	assert_int_equal(COMMAND(0, 0, 0), DONE);
+	assert_int_equal(COMMAND(1, 1, 0x52, 0x54, 0, 9, 9, 9), DONE);
+	assert_true(hears(other, -1));
+	assert_false(hears(ours, -1));
+	model->ops->config_read(model, config);
+	assert_memory_equal(config, other, 6);
+	assert_int_equal(COMMAND(1, 1, 0x33, 0x33, 0, 0, 0, 1), ERR);
+	assert_int_equal(COMMAND(1, 1, 0x52, 0x54, 0, 9, 9), ERR);
+	assert_true(hears(other, -1));
+	model->ops->reset(model);
+	model->ops->config_read(model, config);
+	assert_memory_equal(config, ours, 6);
+	stop();
+}
+
+static void vlans(void **state)
+{
+	start_loopback(1, EVERYTHING);
+	assert_true(hears(ours, -1));
+	assert_true(hears(ours, 0));
+	assert_false(hears(ours, 5));
+	assert_int_equal(COMMAND(2, 0, 5, 0), DONE);
+	assert_int_equal(COMMAND(2, 0, 0xff, 0x0f), DONE);
+	assert_true(hears(ours, 5));
+	assert_true(hears(ours, 4095));
+	assert_false(hears(ours, 6));
+	assert_int_equal(COMMAND(2, 1, 5, 0), DONE);
+	assert_false(hears(ours, 5));
+	assert_int_equal(COMMAND(2, 0, 0x00, 0x10), ERR); /* 4096 */
+	assert_int_equal(COMMAND(2, 2, 5, 0), ERR);
+	stop();
+	start_loopback(1, ~(UINT64_C(1) << VIRTIO_NET_F_CTRL_VLAN));
+	assert_true(hears(ours, 5)); /* without the feature there is no filter */
+	assert_int_equal(COMMAND(2, 0, 5, 0), ERR);
+	stop();
+}
+
+static void pairs_and_the_rest(void **state)
+{
+	struct net_stats stats;
+
+	start_loopback(3, EVERYTHING);
+	assert_int_equal(control, 6);
+	assert_int_equal(model->ops->queue_group(model, 6), 1);
+	assert_int_equal(model->ops->queue_group(model, 5), 0);
+	assert_int_equal(COMMAND(4, 0, 3, 0), DONE);
+	assert_int_equal(COMMAND(4, 0, 4, 0), ERR);
+	assert_int_equal(COMMAND(4, 0, 0, 0), ERR);
+	assert_int_equal(atomic_load(&net_of(model)->active), 3);
+	assert_int_equal(COMMAND(3, 0), DONE);
+	assert_int_equal(COMMAND(5, 0, 2, 0, 0, 0, 0, 0, 0, 0), DONE);
+	assert_int_equal(COMMAND(5, 0, 2, 0, 0, 0, 0, 0, 0, 0x40), ERR); /* not negotiated */
+	assert_int_equal(COMMAND(9, 0), ERR);
+	assert_int_equal(COMMAND(0), ERR);
+	assert_true(net_get_stats(model, control, &stats));
+	assert_int_equal(stats.commands, 3);
+	assert_int_equal(stats.refused, 5);
+	model->ops->negotiated(model, 0);
+	net_of(model)->features = UINT64_C(1) << VIRTIO_NET_F_CTRL_VQ;
+	assert_int_equal(net_control_queue(net_of(model)), 2);
+	assert_int_equal(model->ops->queue_group(model, 2), 1);
+	stop();
+}
+
+static void a_command_without_room(void **state)
+{
+	struct made *made;
+
+	start_loopback(1, EVERYTHING);
+	made = offer(3, 0, false);
+	assert_false(pump(control));
+	assert_int_equal(made->refusals, 1);
+	stop();
+}
+
+static void config_space(void **state)
+{
+	uint8_t config[NET_CONFIG_SIZE];
+
+	start_loopback(3, EVERYTHING);
+	model->ops->config_read(model, config);
+	assert_memory_equal(config, ours, 6);
+	assert_int_equal(load_le16(config + 6), 1);
+	assert_int_equal(load_le16(config + 8), 3);
+	assert_int_equal(load_le16(config + 10), 1400);
+	assert_int_equal(load_le32(config + 12), 1000);
+	assert_int_equal(config[16], 1);
+	stop();
+}
+
+/* --- Frames ----------------------------------------------------------------------------------- */
+
+static uint8_t sent[PACKET_BUFFER], got[PACKET_BUFFER];
+
+static void fill(unsigned size)
+{
+	memset(sent, 0, NET_HDR_SIZE);
+	for (unsigned i = NET_HDR_SIZE; i < size; i++)
+		sent[i] = (uint8_t)(i * 7 + i / 256);
+	memcpy(sent + NET_HDR_SIZE, ours, 6);
+	sent[NET_HDR_SIZE + 12] = 8; /* IPv4, and no VLAN tag */
+}
+
+static void transmit(unsigned size, bool copied)
+{
+	struct made *made = offer(size, 0, copied);
+
+	made_fill(made, &client, 0, sent, size);
+	assert_false(pump(TX));
+	assert_int_equal(made->answers, 1);
+	clear();
+}
+
+/* Collects what was delivered to the first `count` chains. Returns its bytes. */
+static unsigned collect(unsigned count)
+{
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		assert_int_equal(mades[i].answers, 1);
+		made_fetch(&mades[i], &client, 0, got + at, mades[i].written);
+		at += mades[i].written;
+	}
+	return at;
+}
+
+static void frames_of_every_cut(void **state)
+{
+	static const unsigned sizes[] = {26, 27, 60, 1526, 4096, 65000, PACKET_BUFFER};
+	static const unsigned rooms[] = {12, 100, 1536, 4096, 70000};
+
+	start_loopback(1, EVERYTHING);
+	for (unsigned i = 0; i < 7 * 5 * 2; i++) {
+		unsigned size = sizes[i % 7], room = rooms[i / 7 % 5], copied = i / 35;
+		unsigned count = (size + room - 1) / room;
+
+		if (count > MOST)
+			continue;
+		fill(size);
+		transmit(size, copied);
+		for (unsigned k = 0; k < count; k++)
+			offer(0, room, copied);
+		assert_false(pump(RX));
+		assert_int_equal(taken, count);
+		assert_int_equal(collect(count), size);
+		assert_int_equal(load_le16(got + NET_HDR_BUFFERS), count);
+		assert_memory_equal(got + NET_HDR_SIZE, sent + NET_HDR_SIZE, size - NET_HDR_SIZE);
+		clear();
+	}
+	stop();
+}
+
+/* A frame that finds too few chains takes none of them, and is there when more come. */
+static void starved(void **state)
+{
+	struct net_stats stats;
+
+	start_loopback(1, EVERYTHING);
+	fill(1000);
+	transmit(1000, false);
+	offer(0, 400, false);
+	offer(0, 400, false);
+	assert_false(pump(RX));
+	assert_int_equal(taken, 0);
+	assert_int_equal(untaken, 2);
+	assert_int_equal(mades[0].answers + mades[1].answers, 0);
+	offer(0, 400, false);
+	assert_false(pump(RX));
+	assert_int_equal(collect(3), 1000);
+	assert_memory_equal(got + NET_HDR_SIZE, sent + NET_HDR_SIZE, 1000 - NET_HDR_SIZE);
+	assert_true(net_get_stats(model, RX, &stats));
+	assert_int_equal(stats.packets, 1);
+	stop();
+}
+
+/* Without mergeable buffers a frame has one chain, or is dropped; the chain stays. */
+static void one_buffer(void **state)
+{
+	struct net_stats stats;
+
+	start_loopback(1, ~(UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF));
+	fill(1000);
+	transmit(1000, false);
+	offer(0, 999, false);
+	offer(0, 1000, false);
+	assert_false(pump(RX));
+	assert_int_equal(taken, 0);
+	assert_true(net_get_stats(model, RX, &stats));
+	assert_int_equal(stats.no_room, 1);
+	clear();
+	transmit(1000, false);
+	offer(0, 1000, false);
+	assert_false(pump(RX));
+	assert_int_equal(collect(1), 1000);
+	stop();
+}
+
+/* Nothing arrived: nothing is taken, so that no suspension waits for it. */
+static void no_frame_no_chain(void **state)
+{
+	start_loopback(1, EVERYTHING);
+	offer(0, 1536, false);
+	assert_false(pump(RX));
+	assert_int_equal(taken + untaken, 0);
+	stop();
+}
+
+static void bad_frames(void **state)
+{
+	struct net_stats stats;
+
+	start_loopback(1, EVERYTHING);
+	fill(100);
+	transmit(25, false); /* no Ethernet header fits */
+	transmit(5, false);
+	sent[NET_HDR_GSO_TYPE] = VIRTIO_NET_HDR_GSO_TCPV4; /* not offered by a loopback */
+	transmit(100, false);
+	sent[NET_HDR_GSO_TYPE] = 0;
+	sent[NET_HDR_FLAGS] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	store_le16(sent + NET_HDR_CSUM_START, 90);
+	transmit(100, false);
+	assert_true(net_get_stats(model, TX, &stats));
+	assert_int_equal(stats.malformed, 4);
+	assert_int_equal(stats.packets, 0);
+	offer(0, 1536, false);
+	assert_false(pump(RX));
+	assert_int_equal(taken, 0);
+	stop();
+}
+
+static void bad_buffers(void **state)
+{
+	start_loopback(1, EVERYTHING);
+	fill(100);
+	transmit(100, false);
+	offer(30, 0, false);
+	assert_false(pump(RX));
+	assert_int_equal(mades[0].refusals, 1);
+	clear();
+	offer(0, 11, false);
+	assert_false(pump(RX));
+	assert_int_equal(mades[0].refusals, 1);
+	clear();
+	offer(0, 50, true);
+	client.gone = true;
+	offer(0, 50, true);
+	offer(0, 50, true);
+	assert_false(pump(RX));
+	assert_int_equal(mades[0].refusals, 1);
+	assert_int_equal(mades[1].refusals, 1);
+	client.gone = false;
+	stop();
+}
+
+/* A receiver that does not know checksums gets them done. */
+static void checksum_for_the_ignorant(void **state)
+{
+	start_loopback(1, ~(UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM));
+	fill(100);
+	sent[NET_HDR_FLAGS] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	store_le16(sent + NET_HDR_CSUM_START, 34);
+	store_le16(sent + NET_HDR_CSUM_OFFSET, 16);
+	transmit(100, false);
+	offer(0, 1536, false);
+	assert_false(pump(RX));
+	assert_int_equal(collect(1), 100);
+	assert_int_equal(got[NET_HDR_FLAGS], 0);
+	packet_finish_checksum(sent, 100);
+	assert_memory_equal(got + NET_HDR_SIZE, sent + NET_HDR_SIZE, 100 - NET_HDR_SIZE);
+	stop();
+}
+
+static void filtered(void **state)
+{
+	struct net_stats stats;
+
+	start_loopback(1, EVERYTHING);
+	assert_int_equal(COMMAND(0, 0, 0), DONE);
+	fill(100);
+	memcpy(sent + NET_HDR_SIZE, other, 6);
+	transmit(100, false);
+	offer(0, 1536, false);
+	assert_false(pump(RX));
+	assert_int_equal(taken, 0);
+	assert_true(net_get_stats(model, RX, &stats));
+	assert_int_equal(stats.filtered, 1);
+	stop();
+}
+
+static void budget_is_kept(void **state)
+{
+	start_loopback(1, EVERYTHING);
+	fill(60);
+	for (unsigned i = 0; i < 3; i++)
+		transmit(60, false);
+	for (unsigned i = 0; i < 5; i++)
+		offer(0, 1536, false);
+	assert_true(model->ops->pump(model, RX, &source, 2));
+	assert_int_equal(taken, 2);
+	assert_false(model->ops->pump(model, RX, &source, 2));
+	assert_int_equal(taken, 3);
+	stop();
+}
+
+static void bad_options(void **state)
+{
+	struct net_options options = {.mac = {0x52}, .mtu = 67};
+	struct packet *packet;
+	struct fault f;
+
+	assert_int_equal(packet_null_open(1, &packet, NULL), 0);
+	assert_int_equal(net_new(&options, packet, &model, &f), -EINVAL);
+	assert_int_equal(packet_null_open(1, &packet, NULL), 0);
+	options = (struct net_options){.mac = {0x53}};
+	assert_int_equal(net_new(&options, packet, &model, &f), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(receive_modes),
+		cmocka_unit_test(mac_tables),
+		cmocka_unit_test(mac_address),
+		cmocka_unit_test(vlans),
+		cmocka_unit_test(pairs_and_the_rest),
+		cmocka_unit_test(a_command_without_room),
+		cmocka_unit_test(config_space),
+		cmocka_unit_test(frames_of_every_cut),
+		cmocka_unit_test(starved),
+		cmocka_unit_test(one_buffer),
+		cmocka_unit_test(no_frame_no_chain),
+		cmocka_unit_test(bad_frames),
+		cmocka_unit_test(bad_buffers),
+		cmocka_unit_test(checksum_for_the_ignorant),
+		cmocka_unit_test(filtered),
+		cmocka_unit_test(budget_is_kept),
+		cmocka_unit_test(bad_options),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
