@@ -34,6 +34,18 @@ static int connect_driver(struct embed *embed, struct uvdpa_driver **drv, struct
 	return 0;
 }
 
+/* As a server with this one device would. */
+static int open_alone(struct embed *embed, struct fault *f)
+{
+	const struct spec_list list = {&embed->spec, 1};
+	struct packet *end = NULL;
+	struct server server = {
+		.specs = &embed->spec, .runners = &embed->runner, .ends = &end, .count = 1};
+	int r = spec_list_check(&list, f);
+
+	return r ? r : parts_open(&server, 0, f);
+}
+
 int embed_open(const char *spec, struct embed **out, struct uvdpa_driver **drv, struct fault *f)
 {
 	struct embed *embed = calloc(1, sizeof(*embed));
@@ -46,7 +58,7 @@ int embed_open(const char *spec, struct embed **out, struct uvdpa_driver **drv, 
 		free(embed);
 		return r;
 	}
-	r = parts_open(&embed->spec, &embed->runner, f);
+	r = open_alone(embed, f);
 	if (r == 0)
 		r = connect_driver(embed, drv, f);
 	if (r < 0) {

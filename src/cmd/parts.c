@@ -100,8 +100,9 @@ static int open_block(const struct device_spec *spec, struct block **block, stru
 
 /* --- Models ----------------------------------------------------------------------------------- */
 
-static int make_blk(const struct device_spec *spec, struct model **model, struct fault *f)
+static int make_blk(struct server *server, unsigned index, struct model **model, struct fault *f)
 {
+	const struct device_spec *spec = &server->specs[index];
 	const struct blk_options options = {
 		.queues = (unsigned)spec->queues,
 		.queue_size = (unsigned)spec->queue_size,
@@ -114,11 +115,74 @@ static int make_blk(const struct device_spec *spec, struct model **model, struct
 	return ret ? ret : blk_new(&options, block, model, f);
 }
 
+/* The card that is opened first makes the cable, and leaves the other end for its partner. */
+static int open_pair(struct server *server, unsigned index, struct packet **packet, struct fault *f)
+{
+	unsigned partner = 0;
+	struct packet *ends[2];
+	int ret;
+
+	*packet = server->ends[index];
+	server->ends[index] = NULL;
+	if (*packet)
+		return 0;
+	while (partner < server->count &&
+	       strcmp(server->specs[partner].name, server->specs[index].pair))
+		partner++;
+	ret = packet_pair_open((unsigned[]){(unsigned)server->specs[index].queues,
+					    (unsigned)server->specs[partner].queues},
+			       ends, f);
+	if (ret)
+		return ret;
+	*packet = ends[0];
+	server->ends[partner] = ends[1];
+	return 0;
+}
+
+void parts_close_ends(struct server *server)
+{
+	for (unsigned i = 0; i < server->count; i++)
+		if (server->ends[i])
+			packet_close(server->ends[i]);
+}
+
+static int open_packet(struct server *server, unsigned index, struct packet **packet,
+		       struct fault *f)
+{
+	const struct device_spec *spec = &server->specs[index];
+	unsigned pairs = (unsigned)spec->queues;
+	const struct packet_tap_options tap = {
+		.name = spec->tap, .pairs = pairs, .create = spec->create, .uso = spec->uso};
+
+	if (spec->tap)
+		return packet_tap_open(&tap, packet, f);
+	if (spec->pair)
+		return open_pair(server, index, packet, f);
+	return spec->loopback ? packet_loopback_open(pairs, packet, f)
+			      : packet_null_open(pairs, packet, f);
+}
+
+static int make_net(struct server *server, unsigned index, struct model **model, struct fault *f)
+{
+	const struct device_spec *spec = &server->specs[index];
+	struct net_options options = {
+		.mtu = (uint16_t)spec->mtu,
+		.speed = (uint32_t)spec->speed,
+		.announce = spec->announce,
+	};
+	struct packet *packet;
+	int ret = open_packet(server, index, &packet, f);
+
+	memcpy(options.mac, spec->mac, sizeof(options.mac));
+	return ret ? ret : net_new(&options, packet, model, f);
+}
+
 static const struct model_part {
 	const char *type;
-	int (*make)(const struct device_spec *spec, struct model **model, struct fault *f);
+	int (*make)(struct server *server, unsigned index, struct model **model, struct fault *f);
 } models[] = {
 	{"blk", make_blk},
+	{"net", make_net},
 };
 
 #define MODELS (sizeof(models) / sizeof(models[0]))
@@ -137,7 +201,7 @@ int parts_check_type(const char *type, struct fault *f)
 	size_t used = 0;
 
 	if (!type)
-		return fault(f, -EINVAL, "the device type is missing: begin with 'blk,'");
+		return fault(f, -EINVAL, "the device type is missing: begin with 'blk,' or 'net,'");
 	if (find_model(type))
 		return 0;
 	for (size_t i = 0; i < MODELS && used < sizeof(types); i++)
@@ -145,8 +209,9 @@ int parts_check_type(const char *type, struct fault *f)
 	return fault(f, -EINVAL, "unknown device type '%s'; there is:%s", type, types);
 }
 
-int parts_open(const struct device_spec *spec, struct runner **runner, struct fault *f)
+int parts_open(struct server *server, unsigned index, struct fault *f)
 {
+	const struct device_spec *spec = &server->specs[index];
 	const struct runner_options options = {
 		.device =
 			{
@@ -168,9 +233,9 @@ int parts_open(const struct device_spec *spec, struct runner **runner, struct fa
 		.workers = (unsigned)spec->workers,
 	};
 	struct model *model;
-	int ret = find_model(spec->type)->make(spec, &model, f);
+	int ret = find_model(spec->type)->make(server, index, &model, f);
 
-	return ret ? ret : runner_new(&options, model, runner, f);
+	return ret ? ret : runner_new(&options, model, &server->runners[index], f);
 }
 
 /* --- Doors ------------------------------------------------------------------------------------ */

@@ -10,6 +10,7 @@
 #include "cmd/spec.h"
 #include "util/fault.h"
 
+struct packet;
 struct runner;
 
 /* What a server serves, and below which directory. */
@@ -20,6 +21,7 @@ struct server {
 	gid_t group;	     /* their group; (gid_t)-1: ours */
 	const struct device_spec *specs;
 	struct runner **runners; /* one per spec */
+	struct packet **ends;	 /* of cables between cards: not taken yet, per spec */
 	unsigned count;
 	bool in_use; /* a door could not be closed: runners stay */
 };
@@ -29,8 +31,10 @@ int parts_check_type(const char *type, struct fault *fault);
 /* Whether the keys of the fault backend make sense together. */
 int parts_check_faults(const struct device_spec *spec, struct fault *fault);
 
-/* Opens the backend, makes the model and a runner for them. */
-int parts_open(const struct device_spec *spec, struct runner **runner, struct fault *fault);
+/* Opens the backend of a server's device `index`, makes the model and a runner for them. */
+int parts_open(struct server *server, unsigned index, struct fault *fault);
+/* Closes what is left of cables whose other card could not be opened. */
+void parts_close_ends(struct server *server);
 
 /* A door of the server. */
 struct door_part {

@@ -85,6 +85,8 @@ static int collect_specs(const struct options *options, struct spec_list *specs,
 	}
 	for (unsigned i = 0; !ret && i < options->configs.count; i++)
 		ret = spec_list_read(specs, options->configs.items[i], f);
+	if (!ret)
+		ret = spec_list_check(specs, f);
 	if (!ret && !specs->count)
 		ret = fault(f, -EINVAL,
 			    "nothing to serve: give --device blk,name=NAME,file=PATH (see uvdpa "
@@ -125,18 +127,24 @@ static void close_devices(struct server *server)
 
 static int open_devices(struct server *server, struct fault *f)
 {
-	server->runners = calloc(server->count, sizeof(struct runner *));
-	if (!server->runners)
-		return fault(f, -ENOMEM, "out of memory");
-	for (unsigned i = 0; i < server->count; i++) {
-		int ret = parts_open(&server->specs[i], &server->runners[i], f);
+	int ret = 0;
 
-		if (ret) {
-			close_devices(server);
-			return fault_prefix(f, "device '%s'", server->specs[i].name);
-		}
+	server->runners = calloc(server->count, sizeof(struct runner *));
+	server->ends = calloc(server->count, sizeof(struct packet *));
+	if (!server->runners || !server->ends)
+		ret = fault(f, -ENOMEM, "out of memory");
+	for (unsigned i = 0; !ret && i < server->count; i++) {
+		ret = parts_open(server, i, f);
+		if (ret)
+			fault_prefix(f, "device '%s'", server->specs[i].name);
 	}
-	return 0;
+	if (ret && server->runners && server->ends) {
+		parts_close_ends(server);
+		close_devices(server);
+	}
+	free(server->ends);
+	server->ends = NULL;
+	return ret;
 }
 
 /* Closing has deadlines of its own (suspend-timeout); this is for what should not happen. */

@@ -16,7 +16,7 @@
 #include "util/size.h"
 #include "util/suggest.h"
 
-enum kind { TEXT, NUMBER, SIZE, SWITCH };
+enum kind { TEXT, NUMBER, SIZE, SIZE_OR_ON, SWITCH };
 
 struct key {
 	const char *name;
@@ -26,26 +26,30 @@ struct key {
 	const char *value, *help;
 };
 
-#define AT(field) offsetof(struct device_spec, field)
-#define ANY	  UINT32_MAX
+#define AT(field)    offsetof(struct device_spec, field)
+#define ANY	     UINT32_MAX
+#define PACKET_PAIRS 16 /* PACKET_MAX_PAIRS, where it is looked at again */
 
 static const struct key keys[] = {
-	{"type", TEXT, AT(type), 0, 0, 0, "TYPE", "device type: blk (may stand first, alone)"},
+	{"type", TEXT, AT(type), 0, 0, 0, "TYPE",
+	 "device type: blk or net (may stand first, alone)"},
 	{"name", TEXT, AT(name), 0, 0, 0, "NAME", "required: its file is DIR/vdpa/NAME"},
 	{"file", TEXT, AT(file), 0, 0, 0, "PATH", "the disk is this file or block device"},
 	{"memory", SIZE, AT(memory), 512, INT64_MAX, 0, "SIZE", "the disk is memory, gone at exit"},
-	{"null", SIZE, AT(null), 512, INT64_MAX, 0, "SIZE", "the disk reads zeroes, drops writes"},
+	{"null", SIZE_OR_ON, AT(null), 512, INT64_MAX, 0, "SIZE|on",
+	 "the disk reads zeroes, drops writes; net: null=on, frames vanish"},
 	{"readonly", SWITCH, AT(readonly), 0, 1, 0, "on|off", "refuse writes (off)"},
 	{"direct", SWITCH, AT(direct), 0, 1, 0, "on|off", "file: go round the page cache (off)"},
 	{"write-cache", SWITCH, AT(write_cache), 0, 1, 1, "on|off",
 	 "off: a write is durable before it completes (on)"},
 	{"serial", TEXT, AT(serial), 0, 0, 0, "TEXT", "what the guest reads as serial, 20 bytes"},
-	{"queues", NUMBER, AT(queues), 1, DEVICE_MAX_QUEUES, 1, "N", "request queues (1)"},
+	{"queues", NUMBER, AT(queues), 1, DEVICE_MAX_QUEUES, 1, "N",
+	 "request queues; net: queue pairs (1)"},
 	{"queue-size", NUMBER, AT(queue_size), 2, DEVICE_MAX_QUEUE_SIZE, 256, "N",
 	 "most entries of a queue, a power of two (256)"},
 	{"workers", NUMBER, AT(workers), 1, DEVICE_MAX_QUEUES, 1, "N",
 	 "threads that share the queues (1)"},
-	{"asids", NUMBER, AT(asids), 1, DEVICE_MAX_ASIDS, 1, "N", "address spaces (1)"},
+	{"asids", NUMBER, AT(asids), 1, DEVICE_MAX_ASIDS, 0, "N", "address spaces (1; net: 2)"},
 	{"groups", NUMBER, AT(groups), 1, DEVICE_MAX_GROUPS, 0, "N",
 	 "virtqueue groups; queue q is in group q % N (1)"},
 	{"suspend", SWITCH, AT(suspend), 0, 1, 1, "on|off", "off: drivers cannot suspend it (on)"},
@@ -53,7 +57,8 @@ static const struct key keys[] = {
 	{"suspend-timeout", NUMBER, AT(suspend_timeout), 1, 3600000, 10000, "MS",
 	 "how long a suspend or reset waits for the backend (10000)"},
 	{"event-idx", SWITCH, AT(event_idx), 0, 1, 1, "on|off", "offer VIRTIO_F_EVENT_IDX (on)"},
-	{"indirect", SWITCH, AT(indirect), 0, 1, 1, "on|off", "offer VIRTIO_F_INDIRECT_DESC (on)"},
+	{"indirect", SWITCH, AT(indirect), 0, 1, 1, "on|off",
+	 "offer VIRTIO_F_INDIRECT_DESC; QEMU's shadow queues refuse it (on; net: off)"},
 	{"packed", SWITCH, AT(packed), 0, 1, 0, "on|off",
 	 "offer VIRTIO_F_RING_PACKED; QEMU's shadow queues refuse it (off)"},
 	{"uapi", TEXT, AT(uapi), 0, 0, 0, "uvdpa|kernel",
@@ -64,6 +69,19 @@ static const struct key keys[] = {
 	 "connect to a vhost-user front end that listens there instead"},
 	{"reconnect", NUMBER, AT(reconnect), 1, 3600000, 1000, "MS",
 	 "connect: time between attempts (1000)"},
+	{"tap", TEXT, AT(tap), 0, 0, 0, "NAME", "the card's cable is this TAP interface"},
+	{"create", SWITCH, AT(create), 0, 1, 0, "on|off",
+	 "tap: make it if there is none; it goes with the server (off)"},
+	{"pair", TEXT, AT(pair), 0, 0, 0, "NAME",
+	 "a cable to card NAME of this server, which says pair= likewise"},
+	{"loopback", SWITCH, AT(loopback), 0, 1, 0, "on|off", "frames come back (off)"},
+	{"mac", TEXT, AT(mac_text), 0, 0, 0, "ADDRESS", "the card's (made from its name)"},
+	{"mtu", NUMBER, AT(mtu), 68, 65535, 0, "BYTES", "told to the driver (the tap's)"},
+	{"speed", NUMBER, AT(speed), 1, INT32_MAX, 0, "MBITS", "told to the driver (unknown)"},
+	{"announce", SWITCH, AT(announce), 0, 1, 0, "on|off",
+	 "offer VIRTIO_NET_F_GUEST_ANNOUNCE; QEMU has its own (off)"},
+	{"uso", SWITCH, AT(uso), 0, 1, 0, "on|off",
+	 "tap: offer UDP segmentation; QEMU's shadow queues refuse it (off)"},
 	{"fault.delay-us", NUMBER, AT(delay_us), 0, ANY, 0, "US", "complete this much later"},
 	{"fault.delay-every", NUMBER, AT(delay_every), 0, ANY, 0, "N", "only every Nth request"},
 	{"fault.fail-every", NUMBER, AT(fail_every), 0, ANY, 0, "N", "every Nth request fails"},
@@ -149,6 +167,12 @@ static int set_key(struct device_spec *spec, const char *name, const char *value
 		return 0;
 	case NUMBER:
 		return parse_number(key, value, field(spec, key), f);
+	case SIZE_OR_ON:
+		if (!strcmp(value, "on")) {
+			*(uint64_t *)field(spec, key) = 1;
+			return 0;
+		}
+		return parse_size(key, value, field(spec, key), f);
 	case SIZE:
 		return parse_size(key, value, field(spec, key), f);
 	case SWITCH:
@@ -190,6 +214,12 @@ static int check_disk(const struct device_spec *spec, struct fault *f)
 {
 	unsigned homes = !!spec->file + !!spec->memory + !!spec->null;
 
+	if (spec->tap || spec->pair || spec->loopback || spec->mac_text || spec->mtu || spec->speed)
+		return fault(f, -EINVAL,
+			     "tap, pair, loopback, mac, mtu and speed are for network cards: "
+			     "begin with 'net,'");
+	if (spec->null == 1)
+		return fault(f, -EINVAL, "null=on: a disk has a size: null=SIZE");
 	if (homes != 1)
 		return fault(f, -EINVAL, "%s: give one of file=PATH, memory=SIZE and null=SIZE",
 			     homes ? "the disk is in several places" : "the disk is nowhere");
@@ -200,16 +230,100 @@ static int check_disk(const struct device_spec *spec, struct fault *f)
 	return 0;
 }
 
-static int check(const struct device_spec *spec, struct fault *f)
+/* Every server makes the same address of a name, so that a card keeps it wherever it moves. */
+static void make_mac(const char *name, uint8_t mac[6])
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (const char *p = name; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 16777619u;
+	memcpy(mac, (const uint8_t[]){0x52, 0x54, 0x00}, 3); /* locally administered */
+	for (unsigned i = 0; i < 3; i++)
+		mac[3 + i] = (uint8_t)(hash >> 8 * i);
+}
+
+static int parse_mac(struct device_spec *spec, struct fault *f)
+{
+	unsigned b[6];
+	char end;
+
+	make_mac(spec->name, spec->mac);
+	if (!spec->mac_text)
+		return 0;
+	if (strlen(spec->mac_text) != 17 ||
+	    sscanf(spec->mac_text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4],
+		   &b[5], &end) != 6)
+		return fault(f, -EINVAL, "mac=%s: an address looks like 52:54:00:12:34:56",
+			     spec->mac_text);
+	for (unsigned i = 0; i < 6; i++)
+		spec->mac[i] = (uint8_t)b[i];
+	if (b[0] & 1)
+		return fault(f, -EINVAL, "mac=%s: that is a multicast address", spec->mac_text);
+	return 0;
+}
+
+static int check_card(struct device_spec *spec, struct fault *f)
+{
+	unsigned homes = !!spec->tap + !!spec->pair + !!spec->null + spec->loopback;
+
+	if (homes != 1)
+		return fault(f, -EINVAL,
+			     "%s: give one of tap=NAME, pair=NAME, loopback=on and null=on",
+			     homes ? "the card has several cables" : "the card has no cable");
+	if (spec->null > 1)
+		return fault(f, -EINVAL, "null: of a network card it is 'on'");
+	if (spec->file || spec->memory || spec->serial || spec->has_faults || spec->readonly)
+		return fault(f, -EINVAL, "%s: that is for disks",
+			     spec->file	      ? "file"
+			     : spec->memory   ? "memory"
+			     : spec->serial   ? "serial"
+			     : spec->readonly ? "readonly"
+					      : "fault.*");
+	if (spec->queues > PACKET_PAIRS)
+		return fault(f, -EINVAL, "queues=%" PRIu64 ": a card has 1 to %d queue pairs",
+			     spec->queues, PACKET_PAIRS);
+	if (spec->groups)
+		return fault(f, -EINVAL, "groups: a card's are its own: data and control");
+	if ((spec->create || spec->uso) && !spec->tap)
+		return fault(f, -EINVAL, "%s=on: only with tap=NAME",
+			     spec->create ? "create" : "uso");
+	if (spec->pair && !strcmp(spec->pair, spec->name))
+		return fault(f, -EINVAL, "pair=%s: that is the card itself; say loopback=on",
+			     spec->pair);
+	return parse_mac(spec, f);
+}
+
+static bool is_given(const struct device_spec *spec, const char *key)
+{
+	for (unsigned i = 0; i < spec->keyvals.count; i++)
+		if (!strcmp(spec->keyvals.items[i].key, key))
+			return true;
+	return false;
+}
+
+/* What cards have otherwise than disks: what QEMU wants for migration with shadow virtqueues. */
+static void set_card_defaults(struct device_spec *spec)
+{
+	if (!spec->asids)
+		spec->asids = 2;
+	if (!is_given(spec, "indirect"))
+		spec->indirect = false;
+}
+
+static int check(struct device_spec *spec, struct fault *f)
 {
 	int ret = check_name(spec->name, f);
 
 	if (!ret)
 		ret = parts_check_type(spec->type, f);
 	if (!ret)
-		ret = check_disk(spec, f);
+		ret = strcmp(spec->type, "net") ? check_disk(spec, f) : check_card(spec, f);
 	if (ret)
 		return ret;
+	if (!strcmp(spec->type, "net"))
+		set_card_defaults(spec);
+	else if (!spec->asids)
+		spec->asids = 1;
 	if (spec->queue_size & (spec->queue_size - 1))
 		return fault(f, -EINVAL, "queue-size=%" PRIu64 ": it has to be a power of two",
 			     spec->queue_size);

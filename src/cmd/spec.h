@@ -19,16 +19,23 @@ struct device_spec {
 	/* The device. */
 	uint64_t queue_size, workers, asids, groups, suspend_timeout;
 	bool suspend, resume, event_idx, indirect, packed;
-	const char *uapi; /* "uvdpa" or "kernel" */
+	const char *uapi;	      /* "uvdpa" or "kernel" */
 	const char *socket, *connect; /* vhost-user: at most one; NULL, NULL: DIR/NAME.sock */
 	uint64_t reconnect;
 
-	/* Disks. */
+	/* Disks. null: of a network card, 1. */
 	uint64_t queues;
 	bool readonly, direct, write_cache;
 	const char *serial;
 	const char *file;      /* exactly one of these three */
 	uint64_t memory, null; /* bytes; 0: not given */
+
+	/* Network cards. `queues` are pairs, `null` is 1. */
+	bool loopback, create, uso, announce;
+	const char *tap, *pair; /* exactly one of these, loopback and null */
+	const char *mac_text;	/* NULL: made from the name */
+	uint8_t mac[6];
+	uint64_t mtu, speed;
 
 	/* The fault backend. */
 	bool has_faults;
@@ -53,6 +60,8 @@ struct spec_list {
 int spec_list_add(struct spec_list *list, const char *text, const char *where, struct fault *fault);
 /* Appends the devices of a file: one per line as after --device; # begins a comment line. */
 int spec_list_read(struct spec_list *list, const char *path, struct fault *fault);
+/* Whether the devices fit together: cables between cards have two ends. */
+int spec_list_check(const struct spec_list *list, struct fault *fault);
 void spec_list_free(struct spec_list *list);
 
 #endif

@@ -76,6 +76,26 @@ int spec_list_read(struct spec_list *list, const char *path, struct fault *f)
 	return ret;
 }
 
+int spec_list_check(const struct spec_list *list, struct fault *f)
+{
+	for (unsigned i = 0; i < list->count; i++) {
+		const struct device_spec *spec = &list->items[i];
+		unsigned k = 0;
+
+		if (!spec->pair)
+			continue;
+		while (k < list->count && strcmp(list->items[k].name, spec->pair))
+			k++;
+		if (k == list->count || !list->items[k].pair ||
+		    strcmp(list->items[k].pair, spec->name))
+			return fault(f, -EINVAL,
+				     "device '%s', pair=%s: there is no card '%s' here that says "
+				     "pair=%s",
+				     spec->name, spec->pair, spec->pair, spec->name);
+	}
+	return 0;
+}
+
 void spec_list_free(struct spec_list *list)
 {
 	for (unsigned i = 0; i < list->count; i++)

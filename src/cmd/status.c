@@ -110,6 +110,24 @@ static void print_disk(const json_t *disk)
 	       number(disk, "unsupported"));
 }
 
+static void print_frames(const char *what, const json_t *frames)
+{
+	printf("%-10s %" PRId64 " frames (%" PRId64 " bytes); dropped: %" PRId64
+	       " filtered, %" PRId64 " malformed, %" PRId64 " without room\n",
+	       what, number(frames, "packets"), number(frames, "bytes"), number(frames, "filtered"),
+	       number(frames, "malformed"), number(frames, "no_room"));
+}
+
+static void print_card(const json_t *card)
+{
+	if (!card)
+		return;
+	print_frames("received", json_object_get(card, "received"));
+	print_frames("sent", json_object_get(card, "sent"));
+	printf("commands   %" PRId64 " (and %" PRId64 " refused)\n", number(card, "commands"),
+	       number(card, "refused"));
+}
+
 static void print_one(const json_t *device)
 {
 	char held[40], size[32];
@@ -127,6 +145,7 @@ static void print_one(const json_t *device)
 	       text(device, "device_features"));
 	printf("size       %s\n", capacity(device, size));
 	print_disk(json_object_get(device, "disk"));
+	print_card(json_object_get(device, "card"));
 	putchar('\n');
 	print_queues(json_object_get(device, "queues"));
 }

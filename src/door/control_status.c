@@ -8,6 +8,7 @@
 #include "host/runner.h"
 #include "model/blk.h"
 #include "model/model.h"
+#include "model/net.h"
 #include "util/bytes.h"
 #include "wire/vhost.h"
 
@@ -103,6 +104,44 @@ static void add_disk(struct device *device, json_t *status)
 	json_object_set_new(status, "capacity", json_integer((json_int_t)load_le64(sectors) * 512));
 }
 
+static json_t *frames(const struct net_stats *stats)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "packets", (json_int_t)stats->packets,
+			 "bytes", (json_int_t)stats->bytes, "filtered", (json_int_t)stats->filtered,
+			 "malformed", (json_int_t)stats->malformed, "no_room",
+			 (json_int_t)stats->no_room);
+}
+
+static void add_stats(struct net_stats *sum, const struct net_stats *one)
+{
+	sum->packets += one->packets;
+	sum->bytes += one->bytes;
+	sum->filtered += one->filtered;
+	sum->malformed += one->malformed;
+	sum->no_room += one->no_room;
+	sum->commands += one->commands;
+	sum->refused += one->refused;
+}
+
+/* What a network card adds: frames received (even queues) and sent (odd ones), and commands. */
+static void add_card(struct device *device, json_t *status)
+{
+	struct net_stats sums[2] = {{0}}, one;
+	unsigned count = device_get_vqs_count(device);
+	json_t *card;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!net_get_stats(device_model(device), i, &one))
+			return;
+		add_stats(&sums[i % 2], &one);
+	}
+	card = json_pack("{s:o, s:o, s:I, s:I}", "received", frames(&sums[0]), "sent",
+			 frames(&sums[1]), "commands",
+			 (json_int_t)(sums[0].commands + sums[1].commands), "refused",
+			 (json_int_t)(sums[0].refused + sums[1].refused));
+	json_object_set_new(status, "card", card);
+}
+
 json_t *control_device_status(struct runner *runner)
 {
 	char client[128];
@@ -123,6 +162,7 @@ json_t *control_device_status(struct runner *runner)
 			   hex(device_get_driver_features(device)), "broken",
 			   broken[0] ? broken : NULL, "queues", queues_status(device));
 	add_disk(device, status);
+	add_card(device, status);
 	runner_unlock(runner);
 	return status;
 }
