@@ -78,8 +78,9 @@ static void set_deadline(struct device_host *host, uint64_t at_ms)
 static void queue_changed(struct device_host *host, unsigned queue, bool started)
 {
 	struct rig *rig = rig_of(host);
+	bool edge;
 
-	rig->poll_fd[queue] = started ? device_queue_poll_fd(rig->device, queue) : -1;
+	rig->poll_fd[queue] = started ? device_queue_poll_fd(rig->device, queue, &edge) : -1;
 }
 
 static void forget(struct device_host *host, bool everything)
