@@ -96,6 +96,11 @@ void config_drop_written(struct device *device)
 	memset(device->is_written, false, sizeof(device->is_written));
 }
 
+bool config_has_written(const struct device *device)
+{
+	return memchr(device->is_written, true, sizeof(device->is_written)) != NULL;
+}
+
 /* Hands the driver's held writes to the model, one contiguous run at a time. */
 static void apply_written(struct device *device)
 {

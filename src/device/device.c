@@ -82,6 +82,7 @@ void device_free(struct device *device)
 		queue_forget(&device->queues[i]);
 	spaces_clear(device);
 	device->model->ops->destroy(device->model);
+	state_forget(device);
 	free(device->queues);
 	free(device);
 }

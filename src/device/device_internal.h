@@ -26,6 +26,7 @@
 #define UVDPA_DEVICE_DEVICE_INTERNAL_H
 
 #include "device/device.h"
+#include "device/state.h"
 #include "memory/client.h"
 #include "memory/space.h"
 #include "model/model.h"
@@ -42,6 +43,9 @@ struct queue {
 	uint64_t desc, driver, used;
 	uint32_t base; /* of a ring that is not started; see has_base */
 	bool has_base; /* false: nobody set one, the layout's first */
+	/* Heads to take again, in this order, before any other chain: the ring's when it started. */
+	uint16_t *again;
+	unsigned again_count;
 	bool ready;
 	struct inflight_record *record;
 	struct dirty_log *used_log;
@@ -130,6 +134,8 @@ struct device {
 
 	struct queue *queues;
 	unsigned queue_count;
+
+	struct device_snapshot *restored; /* waits for its driver; NULL: none */
 };
 
 /* Slots lie one behind the other, each a request and the model's scratch, cache-line aligned. */
@@ -185,6 +191,8 @@ const char *queue_trouble(const struct queue *queue);
 void config_freeze(struct device *device);
 void config_thaw(struct device *device);
 void config_drop_written(struct device *device);
+/* Whether writes of the driver are held. */
+bool config_has_written(const struct device *device);
 
 /* queues.c */
 struct space *queue_space(const struct queue *queue);
@@ -194,10 +202,20 @@ void queue_freeze(struct queue *queue);
 void queue_clear(struct queue *queue);
 void queue_forget(struct queue *queue);
 void queue_settle_disable(struct queue *queue);
+/* Where a ring that is not started stands. */
+uint32_t queue_base(const struct queue *queue);
+/* Makes room for `again`. Returns 0 or -ENOMEM. */
+int queue_make_again(struct queue *queue);
 unsigned device_count_in_flight(const struct device *device);
 
 /* pass.c */
 extern const struct request_sink queue_sink;
+
+/* state.c: what was restored is used: the driver is up, a queue starts. Workers excluded. */
+void state_continue(struct device *device);
+void state_continue_queue(struct queue *queue);
+/* It is not used any more. */
+void state_forget(struct device *device);
 
 /* spaces.c */
 void spaces_reap(struct device *device);

@@ -35,6 +35,8 @@ static void fail_waiters(struct device *device, enum device_event event)
 
 static void clear(struct device *device)
 {
+	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		state_forget(device);
 	device->status = 0;
 	device->holders &= ~(unsigned)HOLDER_DRIVER;
 	device->features = 0;
@@ -120,6 +122,8 @@ static void apply(struct device *device, enum device_event event, struct lifecyc
 		needs_reset(device);
 	if (fx & FX_THAW)
 		config_thaw(device);
+	if (fx & FX_START && event == EV_DRIVER_OK)
+		state_continue(device);
 	if (fx & FX_START)
 		for_each_queue(device, open_if_ready);
 	if (fx & FX_FREEZE) {

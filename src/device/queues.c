@@ -78,7 +78,7 @@ int device_set_vq_state(struct device *device, unsigned index, uint32_t base)
 }
 
 /* Where a ring that is not started stands. */
-static uint32_t base_of(const struct queue *queue)
+uint32_t queue_base(const struct queue *queue)
 {
 	return queue->has_base ? queue->base : ring_first_base(queue->device->features);
 }
@@ -89,11 +89,11 @@ int device_get_vq_state(struct device *device, unsigned index, uint32_t *base)
 
 	assert(index < device->queue_count);
 	if (device->state == STATE_SUSPENDED || device->state == STATE_RESET) {
-		*base = base_of(queue); /* S6 */
+		*base = queue_base(queue); /* S6 */
 		return 0;
 	}
 	exclude_begin(device);
-	*base = queue->ring.started ? ring_base(&queue->ring) : base_of(queue);
+	*base = queue->ring.started ? ring_base(&queue->ring) : queue_base(queue);
 	exclude_end(device);
 	return 0;
 }
@@ -132,6 +132,13 @@ struct space *queue_space(const struct queue *queue)
 	if (!*space && device->client)
 		*space = space_new(device->client);
 	return *space;
+}
+
+int queue_make_again(struct queue *queue)
+{
+	if (!queue->again)
+		queue->again = calloc(queue->device->options.queue_size, sizeof(queue->again[0]));
+	return queue->again ? 0 : -ENOMEM;
 }
 
 /* Makes slots and opens the model's side. Returns 0 or a negative errno with the fault filled. */
@@ -178,19 +185,29 @@ fail:
 	return r;
 }
 
+static struct ring_setup ring_setup_of(const struct queue *queue)
+{
+	return (struct ring_setup){.num = queue->num,
+				   .desc = queue->desc,
+				   .driver = queue->driver,
+				   .device = queue->used,
+				   .base = queue_base(queue),
+				   .features = queue->device->features,
+				   .record = queue->record,
+				   .again = queue->again,
+				   .again_count = queue->again_count};
+}
+
 /* Lets a ready queue take chains, from where it stood. Workers excluded. */
 void queue_open(struct queue *queue)
 {
 	struct device *device = queue->device;
-	struct ring_setup setup = {.num = queue->num,
-				   .desc = queue->desc,
-				   .driver = queue->driver,
-				   .device = queue->used,
-				   .base = base_of(queue),
-				   .features = device->features,
-				   .record = queue->record};
 	struct space *space = queue_space(queue);
+	struct ring_setup setup;
 	struct fault f = {0};
+
+	state_continue_queue(queue);
+	setup = ring_setup_of(queue);
 
 	if (!space)
 		fault(&f, -EINVAL, "enabled, and there is no client memory");
@@ -205,6 +222,7 @@ void queue_open(struct queue *queue)
 	queue->open = true;
 	queue->discard = false;
 	queue->unmapped = queue->unmapped_told = false;
+	queue->again_count = 0; /* they are the ring's now */
 	/* Also a look at the ring without any kick (S8). */
 	device->host->ops->wake_queue(device->host, queue->index);
 }
@@ -243,6 +261,7 @@ void queue_clear(struct queue *queue)
 	queue->desc = queue->driver = queue->used = 0;
 	queue->base = 0;
 	queue->has_base = false;
+	queue->again_count = 0;
 	queue->ready = queue->open = queue->kicked = queue->unmapped = false;
 	queue->refusal[0] = '\0';
 	ring_init(&queue->ring);
@@ -253,6 +272,9 @@ void queue_forget(struct queue *queue)
 {
 	struct device *device = queue->device;
 
+	free(queue->again);
+	queue->again = NULL;
+	queue->again_count = 0;
 	if (!queue->slots)
 		return;
 	device->host->ops->queue_changed(device->host, queue->index, false);

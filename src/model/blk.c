@@ -125,6 +125,9 @@ static const struct model_ops blk_ops = {
 	.cancel = blk_cancel,
 	.reset = blk_reset,
 	.resize = blk_resize,
+	.state_save = blk_state_save,
+	.state_check = blk_state_check,
+	.state_load = blk_state_load,
 };
 
 static int check_options(const struct blk_options *options, struct fault *f)

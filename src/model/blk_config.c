@@ -2,6 +2,7 @@
 #include "model/blk_internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <linux/virtio_blk.h>
 #include <string.h>
 
@@ -82,4 +83,37 @@ void blk_config_write(struct model *model, size_t offset, const uint8_t *bytes, 
 
 	if (blk_has(blk, VIRTIO_BLK_F_CONFIG_WCE) && offset <= at && size > at - offset)
 		blk->writeback = bytes[at - offset] != 0;
+}
+
+/* --- Saved state: u64 size of the disk in bytes, u8 writeback --------------------------------- */
+
+#define STATE_SIZE 9u
+
+size_t blk_state_save(struct model *model, uint8_t *bytes)
+{
+	const struct blk *blk = blk_of(model);
+
+	static_assert(STATE_SIZE <= MODEL_STATE_MAX, "it fits");
+	store_le64(bytes, blk->block->limits.size);
+	bytes[8] = blk->writeback;
+	return STATE_SIZE;
+}
+
+/* Another size is another disk, or one that was resized behind the driver's back. */
+int blk_state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f)
+{
+	uint64_t have = blk_of(model)->block->limits.size;
+
+	if (size != STATE_SIZE || bytes[8] > 1)
+		return fault(f, -EINVAL, "the saved state of the disk is malformed");
+	if (load_le64(bytes) != have)
+		return fault(f, -EINVAL,
+			     "the saved disk has %llu bytes, this one %llu: is it the same?",
+			     (unsigned long long)load_le64(bytes), (unsigned long long)have);
+	return 0;
+}
+
+void blk_state_load(struct model *model, const uint8_t *bytes, size_t size)
+{
+	blk_of(model)->writeback = bytes[8];
 }

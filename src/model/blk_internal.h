@@ -91,6 +91,9 @@ struct blk_request {
 uint64_t blk_features(struct model *model);
 void blk_config_read(struct model *model, uint8_t *config);
 void blk_config_write(struct model *model, size_t offset, const uint8_t *bytes, size_t size);
+size_t blk_state_save(struct model *model, uint8_t *bytes);
+int blk_state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f);
+void blk_state_load(struct model *model, const uint8_t *bytes, size_t size);
 
 /* blk_request.c */
 void blk_handle(struct model *model, struct request *request);

@@ -18,6 +18,8 @@
 
 struct model;
 
+#define MODEL_STATE_MAX 64 /* bytes of a model's own saved state */
+
 struct model_ops {
 	/* Required. */
 	const char *name;    /* "blk" */
@@ -71,6 +73,15 @@ struct model_ops {
 	void (*reset)(struct model *model);
 	/* The operator wants another size. Returns 0 or a negative errno with the fault filled. */
 	int (*resize)(struct model *model, uint64_t bytes, struct fault *fault);
+	/*
+	 * What a device saves besides its queues (uvdpa-state(5)), all three or none: writes at most
+	 * MODEL_STATE_MAX bytes and returns how many; says whether bytes from anywhere could be
+	 * loaded; loads bytes that it said so of, when their driver goes on here.
+	 */
+	size_t (*state_save)(struct model *model, uint8_t *bytes);
+	int (*state_check)(struct model *model, const uint8_t *bytes, size_t size,
+			   struct fault *fault);
+	void (*state_load)(struct model *model, const uint8_t *bytes, size_t size);
 };
 
 struct model {

@@ -26,6 +26,13 @@ struct ring_setup {
 	uint32_t base;			/* as SET_VRING_BASE has it */
 	uint64_t features;		/* acknowledged */
 	struct inflight_record *record; /* split only; NULL: none is kept */
+	/*
+	 * Split only: heads of chains that were taken before `base` and never shown as used, to be
+	 * taken again in this order before any other. They stay until ring_stop. What a record holds
+	 * is newer.
+	 */
+	const uint16_t *again;
+	unsigned again_count;
 };
 
 enum ring_pop_result {
@@ -57,7 +64,9 @@ struct ring {
 	uint16_t batch_entries; /* descriptors used since the last publish */
 	/* With a record: what a process before us took and did not finish is taken again first. */
 	bool recovered;
-	unsigned resubmit; /* chains still to take again */
+	unsigned resubmit; /* chains still to take again: from `again`, ... */
+	const uint16_t *again; /* ... or NULL: from the record */
+	bool checked; /* the driver's used index is where `again` has it */
 	struct inflight_cursor cursor;
 	uint64_t counter;
 	/* Dirty log: NULL while off. */

@@ -53,11 +53,14 @@ int split_start(struct ring *ring)
 	/* The event words come after the rings, only where negotiated (2.7.6, 2.7.8). */
 	uint32_t event = ring->event_idx ? 2 : 0;
 
-	if (ring->setup.base > UINT16_MAX)
+	if (ring->setup.base > UINT16_MAX || ring->setup.again_count > num)
 		return -EINVAL;
 	ring->last_avail = ring->seen_avail = (uint16_t)ring->setup.base;
-	/* As in the kernel (vringh), used is where avail is: nothing is in flight at a start. */
-	ring->used = ring->published = ring->signalled = ring->last_avail;
+	/* As in the kernel (vringh), used is where avail is, but for what is in flight at a start. */
+	ring->used = ring->published = ring->signalled =
+		(uint16_t)(ring->last_avail - ring->setup.again_count);
+	ring->resubmit = ring->setup.again_count;
+	ring->again = ring->setup.again;
 	ring->desc = (struct ring_area){.iova = ring->setup.desc, .size = num * DESC_SIZE};
 	ring->driver = (struct ring_area){.iova = ring->setup.driver,
 					  .size = AVAIL_RING + 2 * num + event};
@@ -143,7 +146,6 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 	}
 }
 
-/* Whether there is something to take. Returns RING_CHAIN, RING_EMPTY or why not. */
 /*
  * The first look at a ring with a record: was there a process before us? What it had taken is what
  * it had used and what the record still holds, whatever base we were given.
@@ -162,11 +164,28 @@ static enum ring_pop_result recover(struct ring *ring)
 	if (!left)
 		return RING_CHAIN;
 	ring->resubmit = (unsigned)left;
+	ring->again = NULL;
 	ring->used = ring->published = ring->signalled = used;
 	ring->last_avail = ring->seen_avail = (uint16_t)(used + left);
 	return RING_CHAIN;
 }
 
+/* A list of chains to take again is for the ring that it was made of, or for none. */
+static enum ring_pop_result check_again(struct ring *ring)
+{
+	uint16_t used;
+
+	if (area_load16(ring, &ring->device, USED_IDX, &used) < 0)
+		return RING_UNMAPPED;
+	if (used != ring->used)
+		return ring_break(ring,
+				  "%u requests are to be done again from %u, but the used index is %u",
+				  ring->resubmit, ring->last_avail, used);
+	ring->checked = true;
+	return RING_CHAIN;
+}
+
+/* Whether there is something to take. Returns RING_CHAIN, RING_EMPTY or why not. */
 enum ring_pop_result split_look(struct ring *ring)
 {
 	uint16_t idx;
@@ -177,6 +196,8 @@ enum ring_pop_result split_look(struct ring *ring)
 		if (r != RING_CHAIN)
 			return r;
 	}
+	if (ring->resubmit && ring->again && !ring->checked)
+		return check_again(ring);
 	if (ring->resubmit)
 		return RING_CHAIN;
 	if (ring->last_avail != ring->seen_avail)
@@ -197,6 +218,11 @@ static enum ring_pop_result find_head(struct ring *ring, struct chain *chain, bo
 	int head;
 
 	*again = false;
+	if (ring->resubmit && ring->again) {
+		*again = true;
+		chain->head = ring->setup.again[ring->setup.again_count - ring->resubmit--];
+		return RING_CHAIN;
+	}
 	if (ring->resubmit) {
 		ring->resubmit--;
 		head = inflight_next(ring->setup.record, ring->setup.num, &ring->cursor);
@@ -233,9 +259,10 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 		return ring_break(ring, "available entry %u names descriptor %u of %u",
 				  ring->last_avail, chain->head, ring->setup.num);
 	r = follow(ring, &walk, chain->head);
-	if (r != RING_CHAIN || again)
+	if (r != RING_CHAIN || (again && !ring->again))
 		return r;
-	ring->last_avail++;
+	if (!again)
+		ring->last_avail++;
 	if (ring->setup.record)
 		inflight_take(ring->setup.record, chain->head, ++ring->counter);
 	return r;

@@ -178,6 +178,25 @@ static int resize(struct model *model, uint64_t bytes, struct fault *f)
 	return 0;
 }
 
+/* Its own state are the two bytes that the driver may write. The first is never 0xff. */
+static size_t state_save(struct model *model, uint8_t *bytes)
+{
+	memcpy(bytes, script_of(model)->writable, 2);
+	return 2;
+}
+
+static int state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f)
+{
+	if (size != 2 || bytes[0] == 0xff)
+		return fault(f, -EINVAL, "that was not saved by a script");
+	return 0;
+}
+
+static void state_load(struct model *model, const uint8_t *bytes, size_t size)
+{
+	memcpy(script_of(model)->writable, bytes, 2);
+}
+
 static void destroy(struct model *model)
 {
 	script_of(model)->destroyed++;
@@ -204,6 +223,9 @@ static const struct model_ops script_ops = {
 	.cancel = cancel,
 	.reset = reset,
 	.resize = resize,
+	.state_save = state_save,
+	.state_check = state_check,
+	.state_load = state_load,
 };
 
 void script_model_init(struct script_model *model, unsigned queues)
