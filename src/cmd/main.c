@@ -8,7 +8,7 @@
 
 static const struct verb *const verbs[] = {
 	&verb_serve, &verb_status, &verb_suspend, &verb_resume, &verb_resize, &verb_reset,
-	&verb_check, &verb_demo, &verb_bench,
+	&verb_save,  &verb_restore, &verb_state,  &verb_check,  &verb_demo,   &verb_bench,
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -115,7 +115,7 @@ static void answer_lines(struct control *control, struct connection *connection)
 			connection->hang_up = true;
 			send_answer(control, connection,
 				    control_error(NULL, "BadRequest",
-						  "a request is one line of at most 65535 bytes"));
+						  "a request is one line of at most 524287 bytes"));
 		} else {
 			return;
 		}

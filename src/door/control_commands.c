@@ -296,6 +296,39 @@ static json_t *do_resize(struct request_line *line)
 	return ret ? NULL : json_pack("{s:s, s:I}", "name", name, "bytes", bytes);
 }
 
+static json_t *do_save(struct request_line *line)
+{
+	struct runner *runner = named_runner(line);
+	json_t *result;
+
+	if (!runner)
+		return NULL;
+	result = control_save(runner, &line->fault);
+	if (!result)
+		line->class = class_of(line->fault.code);
+	return result;
+}
+
+static json_t *do_restore(struct request_line *line)
+{
+	const char *name, *state;
+	struct runner *runner;
+	json_error_t error;
+	int ret;
+
+	if (!unpacked(line,
+		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s:s, s:s}", "name",
+				     &name, "state", &state),
+		      &error))
+		return NULL;
+	runner = find_runner(line, name);
+	if (!runner)
+		return NULL;
+	ret = control_restore(runner, state, &line->fault);
+	line->class = class_of(ret);
+	return ret ? NULL : state_answer(runner);
+}
+
 static const struct command {
 	const char *name;
 	/* Returns what goes into "return"; NULL: refused, or later. */
@@ -303,6 +336,7 @@ static const struct command {
 } commands[] = {
 	{"status", do_status}, {"suspend", do_suspend}, {"resume", do_resume},
 	{"resize", do_resize}, {"reset", do_reset},	{"version", do_version},
+	{"save", do_save},	{"restore", do_restore},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -32,7 +32,7 @@
 #include "door/control.h"
 
 #define CONNECTIONS_MAX 32
-#define LINE_MAX_BYTES	65536
+#define LINE_MAX_BYTES	(512 * 1024) /* a saved state fits, as base64 */
 
 enum mood { CONNECTION_FREE, CONNECTION_READING, CONNECTION_WAITING, CONNECTION_WRITING };
 
@@ -84,6 +84,13 @@ json_t *control_answer(struct control *control, uint64_t connection, const char 
 void job_free(struct job *job);
 /* An answer that is an error. Takes `id` over (NULL: null). */
 json_t *control_error(json_t *id, const char *class, const char *message);
+
+/*
+ * control_state.c: the state of a device as base64, and back. NULL or a negative errno with the
+ * fault filled.
+ */
+json_t *control_save(struct runner *runner, struct fault *fault);
+int control_restore(struct runner *runner, const char *text, struct fault *fault);
 
 /* control_status.c: all there is to know of a device. */
 json_t *control_device_status(struct runner *runner);

@@ -190,11 +190,51 @@ def end_under_load(server):
         load.wait()
 
 
+def save_and_restore(server):
+    """What a suspended disk is saved as, what is refused, and what waits for the next driver."""
+    path = server.dir + "/disk.state"
+    load = server.load("disk")
+    server.wait_for_requests("disk", 100)
+    done = server.run("save", "disk", path)
+    expect("save of a running disk", done.returncode == 1 and "is RUNNING" in done.stderr, done)
+    expect("no file", not os.path.exists(path))
+    server.run("suspend", "disk")
+    done = server.run("save", "disk", path)
+    expect("save", done.returncode == 0 and "is saved" in done.stdout, done)
+    expect("mode", os.stat(path).st_mode & 0o777 == 0o600, os.stat(path))
+    done = subprocess.run([UVDPA, "state", path, "--json"], capture_output=True, text=True)
+    state, device = json.loads(done.stdout or "{}"), server.device("disk")
+    expect("name", state["name"] == "disk" and state["device_id"] == 2, state)
+    for saved, queue in zip(state["queues"], device["queues"]):
+        same = all(saved[key] == queue[key] for key in ("index", "size", "ready", "base"))
+        expect("queue", same and saved["in_flight"] == [], (saved, queue))
+    expect("features", state["features"] == device["driver_features"], state)
+    table = subprocess.run([UVDPA, "state", path], capture_output=True, text=True).stdout
+    expect("table", "format     1" in table and "queue " in table, table)
+    done = server.run("restore", "disk", path)
+    expect("restore under a driver", done.returncode == 1 and "SUSPENDED" in done.stderr, done)
+    done = server.run("restore", "stuck", path)
+    expect("restore", done.returncode == 0 and server.device("stuck")["restored"], done)
+    expect("restored", "waits for the driver" in server.run("status", "stuck").stdout)
+    done = server.run("restore", "small", path)
+    expect("another disk", done.returncode == 1 and "bytes, this one" in done.stderr, done)
+    with open(path, "r+b") as f:
+        f.seek(40)
+        f.write(b"!!")
+    done = server.run("restore", "stuck", path)
+    expect("damaged", done.returncode == 1 and "check sum" in done.stderr, done)
+    done = server.run("save", "disk", server.dir + "/none/disk.state")
+    expect("nowhere", done.returncode == 1 and "cannot write" in done.stderr, done)
+    server.run("resume", "disk")
+    last = finish(load)
+    expect("load", last.startswith("clean "), last)
+
+
 def run_all(server):
     if server.process.poll() is not None:
         print("no usable /dev/fuse: " + server.text().strip())
         return 77
-    for case in (suspended_under_load, deadline, message_across_pages, second_client,
+    for case in (suspended_under_load, save_and_restore, deadline, message_across_pages, second_client,
                  hold_before_client, operators_reset, resize, end_under_load):
         count = len(failures)
         case(server)
@@ -207,6 +247,7 @@ def main():
         with open(t + "/disk.img", "w") as f:
             f.truncate(16 << 20)
         server = Server(t + "/s", "blk,name=disk,file=%s/disk.img" % t,
+                        "blk,name=small,memory=1M",
                         "blk,name=stuck,memory=16M,fault.never-every=100,suspend-timeout=2000")
         try:
             code = run_all(server)

@@ -46,6 +46,13 @@ def cases(t):
         (["resize", "d", "huge"], "'huge' is not a size"),
         (["resize", "d", "1000"], "multiple of 512"),
         (["reset"], "usage: uvdpa reset NAME"),
+        (["save", "d"], "usage: uvdpa save NAME FILE"),
+        (["restore", "d"], "usage: uvdpa restore NAME FILE"),
+        (["restore", "d", t + "/no.state"], "cannot read '" + t + "/no.state'"),
+        (["state"], "usage: uvdpa state FILE"),
+        (["state", t], "Is a directory"),
+        (["state", img], "too large"),
+        (["state", "/dev/null"], "not a saved state"),
         # keys
         (device("blk"), "name=NAME is missing"),
         (device("blk,name=a"), "the disk is nowhere"),

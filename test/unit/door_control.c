@@ -157,6 +157,14 @@ static void commands(void **state)
 	       "\"bytes\":4096");
 	expect(world->fd, "{\"command\":\"resume\",\"arguments\":{\"name\":\"disk0\"}}\n",
 	       "\"state\":\"RESET\"");
+	expect(world->fd, "{\"command\":\"save\",\"arguments\":{\"name\":\"disk0\"}}\n",
+	       "only a suspended device can be saved");
+	expect(world->fd,
+	       "{\"command\":\"restore\",\"arguments\":{\"name\":\"disk0\",\"state\":\"###\"}}\n",
+	       "not base64");
+	expect(world->fd,
+	       "{\"command\":\"restore\",\"arguments\":{\"name\":\"disk0\",\"state\":\"AAAA\"}}\n",
+	       "not a saved state");
 }
 
 static void malformed(void **state)
@@ -216,11 +224,11 @@ static void lines_come_as_they_like(void **state)
 static void huge_line(void **state)
 {
 	struct world *world = *state;
-	static char blanks[65536];
+	static char blanks[524288];
 
 	memset(blanks, ' ', sizeof(blanks));
 	assert_true(send(world->fd, blanks, sizeof(blanks), MSG_NOSIGNAL) > 0);
-	assert_non_null(strstr(hear(world->fd), "at most 65535 bytes"));
+	assert_non_null(strstr(hear(world->fd), "at most 524287 bytes"));
 	assert_string_equal(hear(world->fd), "");
 	/* deep nesting is refused, not followed down the stack */
 	close(world->fd);
