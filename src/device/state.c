@@ -18,7 +18,8 @@
 static void save_queue(const struct queue *queue, struct snapshot_queue *to)
 {
 	to->size = queue->num;
-	to->ready = queue->ready;
+	/* over vhost-user, a queue whose position was asked for is not ready any more */
+	to->ready = queue->ready || queue->has_base;
 	to->base = queue_base(queue);
 	to->desc = queue->desc;
 	to->driver = queue->driver;
@@ -139,6 +140,12 @@ int device_restore(struct device *device, const struct device_snapshot *s, struc
 bool device_is_restored(const struct device *device)
 {
 	return device->restored && !(device->status & VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+void device_forget_restored(struct device *device)
+{
+	if (device_is_restored(device))
+		state_forget(device);
 }
 
 /* Whether the driver set the queue up as the one that was saved, and did not say where to begin. */

@@ -71,5 +71,7 @@ int device_restore(struct device *device, const struct device_snapshot *snapshot
 		   struct fault *fault);
 /* Whether a restored state waits for its driver. */
 bool device_is_restored(const struct device *device);
+/* It is not wanted any more. */
+void device_forget_restored(struct device *device);
 
 #endif

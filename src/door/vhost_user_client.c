@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "device/state.h"
 #include "util/log.h"
 
 /* Messages of one client before others of the door (its own answers, say) get a look. */
@@ -41,7 +42,7 @@ static struct vu_client *allocate(struct vhost_user *door, int fd)
 	}
 	client->door = door;
 	client->fd = fd;
-	client->backend_fd = -1;
+	client->backend_fd = client->load_fd = -1;
 	client->later.door = door;
 	vu_frame_init(&client->frame);
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
@@ -116,6 +117,7 @@ void vu_client_leave(struct vhost_user *door, const char *why)
 	door->current = NULL;
 	door->leaving = client;
 	vu_notify_close(client);
+	vu_state_forget(client);
 	close(client->fd);
 	client->fd = -1;
 	ask_for_reset(door);
@@ -129,6 +131,8 @@ void vu_client_left(struct vhost_user *door)
 	/* A verb of the client's that still waits is answered by the reset before it ends. */
 	if (r == 0) {
 		device_set_client(runner_lock(door->runner), NULL);
+		if (client->restored)
+			device_forget_restored(door->device); /* it was for this client */
 		runner_unlock(door->runner);
 		runner_unclaim(door->runner);
 		door->leaving = NULL;

@@ -84,6 +84,10 @@ struct vu_client {
 	struct vu_shared log; /* SET_LOG_BASE */
 	struct dirty_log dirty;
 
+	int load_fd;	  /* our end of a state that is being loaded; -1: none */
+	bool transferred; /* CHECK_DEVICE_STATE is due */
+	bool restored;	  /* a state of this client's was loaded */
+
 	int backend_fd;	      /* our own channel to the front end; -1: none */
 	struct vu_out notice; /* what goes out there */
 	bool config_due;      /* a change is still to be told */
@@ -165,6 +169,13 @@ void vu_log_apply(struct vu_client *client);
 void vu_log_apply_ring(struct vu_client *client, unsigned index);
 /* Says so if marks were lost. */
 void vu_log_report(struct vu_client *client);
+
+/* --- vhost_user_state.c -----------------------------------------------------------------------
+ */
+int vu_set_device_state_fd(struct vu_client *client, struct vu_message *message);
+int vu_check_device_state(struct vu_client *client, struct vu_message *message);
+/* Closes what a transfer left open. */
+void vu_state_forget(struct vu_client *client);
 
 /* --- vhost_user_status.c ---------------------------------------------------------------------- */
 int vu_get_features(struct vu_client *client, struct vu_message *message);

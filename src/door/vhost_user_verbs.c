@@ -34,12 +34,14 @@ static void answer_u64(struct vu_message *message, uint64_t value)
 
 uint64_t vu_protocol_features(const struct vu_client *client)
 {
-	uint64_t record = NEEDS(INFLIGHT_SHMFD);
+	uint64_t some = NEEDS(INFLIGHT_SHMFD);
 
 	/* A packed ring's record has another layout, which is not kept here. */
 	if (device_get_device_features(client->door->device) & BIT(VIRTIO_F_RING_PACKED))
-		record = 0;
-	return record | NEEDS(MQ) | NEEDS(LOG_SHMFD) | NEEDS(REPLY_ACK) | NEEDS(BACKEND_REQ) |
+		some = 0;
+	if (device_can_suspend(client->door->device))
+		some |= NEEDS(DEVICE_STATE);
+	return some | NEEDS(MQ) | NEEDS(LOG_SHMFD) | NEEDS(REPLY_ACK) | NEEDS(BACKEND_REQ) |
 	       NEEDS(BACKEND_SEND_FD) | NEEDS(CONFIG) | NEEDS(RESET_DEVICE) |
 	       NEEDS(INBAND_NOTIFICATIONS) | NEEDS(CONFIGURE_MEM_SLOTS) | NEEDS(STATUS);
 }
@@ -221,6 +223,10 @@ static const struct verb verbs[VHOST_USER_REQUEST_COUNT] = {
 	/* Some front ends send a descriptor with it: closed and not looked at. */
 	[VHOST_USER_REM_MEM_REG] = {"REM_MEM_REG", 40, 40, 0, 1, false, NEEDS(CONFIGURE_MEM_SLOTS),
 				    rem_mem_reg},
+	[VHOST_USER_SET_DEVICE_STATE_FD] = {"SET_DEVICE_STATE_FD", 8, 8, 1, 1, true,
+					    NEEDS(DEVICE_STATE), vu_set_device_state_fd},
+	[VHOST_USER_CHECK_DEVICE_STATE] = {"CHECK_DEVICE_STATE", NOTHING, true, NEEDS(DEVICE_STATE),
+					   vu_check_device_state},
 	[VHOST_USER_SET_STATUS] = {"SET_STATUS", A_U64, false, NEEDS(STATUS), vu_set_status},
 	[VHOST_USER_GET_STATUS] = {"GET_STATUS", NOTHING, true, NEEDS(STATUS), vu_get_status},
 };

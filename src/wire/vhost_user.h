@@ -53,6 +53,8 @@ enum vhost_user_request {
 	VHOST_USER_REM_MEM_REG = 38,
 	VHOST_USER_SET_STATUS = 39,
 	VHOST_USER_GET_STATUS = 40,
+	VHOST_USER_SET_DEVICE_STATE_FD = 42,
+	VHOST_USER_CHECK_DEVICE_STATE = 43,
 	VHOST_USER_REQUEST_COUNT = 44 /* one more than the highest that is defined */
 };
 
@@ -74,6 +76,7 @@ enum vhost_user_backend_request {
 #define VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS 14
 #define VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS  15
 #define VHOST_USER_PROTOCOL_F_STATUS		   16
+#define VHOST_USER_PROTOCOL_F_DEVICE_STATE	   19
 
 /* SET_VRING_KICK, CALL and ERR: the u64. */
 #define VHOST_USER_VRING_INDEX_MASK 0xffu
@@ -131,6 +134,14 @@ struct vhost_user_inflight {
 	uint32_t padding; /* QEMU counts it in: 24 bytes */
 };
 
+#define VHOST_USER_TRANSFER_SAVE 0u
+#define VHOST_USER_TRANSFER_LOAD 1u
+
+struct vhost_user_transfer {
+	uint32_t direction;
+	uint32_t phase; /* 0: everything is stopped */
+};
+
 union vhost_user_payload {
 	uint64_t u64;
 	struct vhost_vring_state state;
@@ -140,6 +151,7 @@ union vhost_user_payload {
 	struct vhost_user_config config;
 	struct vhost_user_log log;
 	struct vhost_user_inflight inflight;
+	struct vhost_user_transfer transfer;
 };
 
 #endif
