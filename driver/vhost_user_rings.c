@@ -93,10 +93,23 @@ static int stop(struct vu_front *front, unsigned index)
 	return 0;
 }
 
+/* Without DRIVER_OK it succeeds and does nothing (S1). */
+static int is_running(struct vu_front *front, bool *running)
+{
+	union vhost_user_payload p;
+	int r = vu_request(front, VHOST_USER_GET_STATUS, &p, 0, NULL, 0, true);
+
+	*running = r == 0 && p.u64 & VIRTIO_CONFIG_S_DRIVER_OK;
+	return r;
+}
+
 int vu_front_suspend(struct vu_front *front)
 {
-	int r = 0;
+	bool running;
+	int r = is_running(front, &running);
 
+	if (r < 0 || !running)
+		return r;
 	for (unsigned i = 0; i < front->ring_count && r == 0; i++)
 		if (front->rings[i].running)
 			r = stop(front, i);
@@ -165,7 +178,8 @@ static int state_ioctl(struct vu_front *front, unsigned long cmd, struct vhost_v
 		ring->num = state->num;
 		return 0;
 	case VHOST_SET_VRING_BASE:
-		if (ring->running)
+		if (ring->running ||
+		    (state->num > UINT16_MAX && !(front->acked & VU_BIT(VIRTIO_F_RING_PACKED))))
 			return -EINVAL;
 		ring->base = state->num;
 		ring->has_base = true;
@@ -186,7 +200,10 @@ static int set_addr(struct vu_front *front, const struct vhost_vring_addr *addr)
 {
 	struct vu_front_ring *ring = &front->rings[addr->index];
 
-	if (ring->running)
+	if (addr->flags & ~(1u << VHOST_VRING_F_LOG))
+		return -EOPNOTSUPP;
+	if (ring->running || addr->desc_user_addr % 16 || addr->avail_user_addr % 2 ||
+	    addr->used_user_addr % 4 || addr->log_guest_addr % 4)
 		return -EINVAL;
 	ring->desc = addr->desc_user_addr;
 	ring->avail = addr->avail_user_addr;
