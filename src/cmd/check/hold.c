@@ -32,12 +32,17 @@ static int reach(struct check *c)
 	return fd;
 }
 
-/* The device's name: the last part of its path. */
+/* The device's name: the last part of its path, for a vhost-user socket without ".sock". */
 static const char *device_name(const struct check *c)
 {
 	const char *slash = strrchr(c->targets[0].name, '/');
+	const char *last = slash ? slash + 1 : c->targets[0].name;
+	const char *suffix = strstr(last, ".sock");
+	static char name[128];
 
-	return slash ? slash + 1 : c->targets[0].name;
+	snprintf(name, sizeof(name), "%.*s",
+		 suffix && !suffix[5] ? (int)(suffix - last) : (int)strlen(last), last);
+	return name;
 }
 
 /* One command, `more` being further arguments; its line of answer. */

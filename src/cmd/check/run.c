@@ -169,6 +169,8 @@ static bool run_case(struct check *c, const struct check_case *kase, struct chec
 	const char *why = target_lacks(c, kase->needs);
 	bool alive = true;
 
+	if (!why)
+		why = socket_lacks(c->targets[0].name, kase->id);
 	memset(c->out, 0, sizeof(*c->out));
 	c->kase = kase;
 	c->random = seed_of(c->options->seed, kase->id);

@@ -51,4 +51,7 @@ struct uvdpa_driver *check_open(struct check *c);
 /* The same with flags, and for the other target. */
 struct uvdpa_driver *check_open_flags(struct check *c, unsigned which, unsigned flags);
 
+/* Why a case makes no sense on this target, which is a vhost-user socket; NULL: it does. */
+const char *socket_lacks(const char *target, const char *id);
+
 #endif

@@ -1,0 +1,36 @@
+/*
+ * What a vhost-user socket cannot be asked: the cases that try a call, an argument or a kind of
+ * memory which that protocol does not have, or which the driver library answers without the device.
+ */
+#include "cmd/check/target.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct {
+	const char *why;
+	const char *ids[16];
+} groups[] = {
+	{"vhost-user has no owner: the connection is it", {"KC03", "KC05", "KC06", "KI06"}},
+	{"it is about ioctls and IOTLB messages themselves, which a socket does not have",
+	 {"KC12", "KC13", "KB01", "KB02", "KV07", "KV08", "KI03", "KI05", "KI07", "KI12", "KI15",
+	  "C04"}},
+	{"vhost-user regions are shared files, read and written, removed one by one",
+	 {"KI10", "KI11", "KI17", "KI22", "KS22"}},
+	{"vhost-user switches its dirty log by SET_FEATURES at any time", {"KF02", "KS24"}},
+	{"vhost-user front ends read config space beyond its end", {"C01", "C03"}},
+	{"a vhost-user suspension belongs to the process that keeps the rings", {"S14-2"}},
+};
+
+const char *socket_lacks(const char *target, const char *id)
+{
+	struct stat st;
+
+	if (!target || stat(target, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return NULL;
+	for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++)
+		for (size_t i = 0; i < 16 && groups[g].ids[i]; i++)
+			if (!strcmp(groups[g].ids[i], id))
+				return groups[g].why;
+	return NULL;
+}
