@@ -213,8 +213,10 @@ static void ks20(struct check *c)
 	load_post(&rig, 2);
 	rig_suspend(&rig);
 	rig_resume(&rig);
-	defined(c, "a kick of before a reset is %s (or RESUME looks at every ring)",
-		load_settle(&rig, 200) == 0 ? "replayed by a later RESUME" : "forgotten");
+	defined(c, "a kick of before a reset is %s",
+		load_settle(&rig, 200) == 0
+			? "replayed by a later RESUME, or RESUME looks at every ring"
+			: "forgotten");
 }
 
 static void ks21(struct check *c)
@@ -352,7 +354,7 @@ static void ks35(struct check *c)
 
 	rig_set_running(c, &rig);
 	base = rig_base(&rig, rig.work);
-	check_sleep(3000);
+	check_sleep(WATCH_US); /* a call may come after the used index that it tells of */
 	uvdpa_queue_drain_calls(rig.queue[rig.work]);
 	for (unsigned i = 0; i < 300; i++) {
 		rig_suspend(&rig);
