@@ -67,7 +67,7 @@ struct queue {
 
 	/* Made when the queue first starts, kept until the driver is gone. */
 	uint8_t *slots;
-	struct segment *segments;
+	struct segment *few, *more; /* the chains' tables: those in use all the time are small */
 	unsigned slot_count;
 	struct request *free;
 	unsigned in_flight;

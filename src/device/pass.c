@@ -67,6 +67,8 @@ static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
 			refuse_queue(queue, "more chains in flight than the ring has entries");
 		return r == RING_CHAIN ? RING_BROKEN : r;
 	}
+	request->chain.segments = request->few;
+	request->chain.max_segments = CHAIN_FEW_SEGMENTS;
 	r = ring_pop(&queue->ring, &request->chain);
 	if (r != RING_CHAIN)
 		return r;

@@ -141,6 +141,15 @@ int queue_make_again(struct queue *queue)
 	return queue->again ? 0 : -ENOMEM;
 }
 
+static void free_slots(struct queue *queue)
+{
+	free(queue->slots);
+	free(queue->few);
+	free(queue->more);
+	queue->slots = NULL;
+	queue->few = queue->more = NULL;
+}
+
 /* Makes slots and opens the model's side. Returns 0 or a negative errno with the fault filled. */
 static int prepare(struct queue *queue, struct fault *f)
 {
@@ -151,8 +160,9 @@ static int prepare(struct queue *queue, struct fault *f)
 	if (queue->slots)
 		return 0;
 	queue->slots = aligned_alloc(64, count * queue_slot_size(device));
-	queue->segments = calloc((size_t)count * CHAIN_MAX_SEGMENTS, sizeof(struct segment));
-	if (!queue->slots || !queue->segments) {
+	queue->few = malloc((size_t)count * CHAIN_FEW_SEGMENTS * sizeof(struct segment));
+	queue->more = malloc((size_t)count * CHAIN_MAX_SEGMENTS * sizeof(struct segment));
+	if (!queue->slots || !queue->few || !queue->more) {
 		r = fault(f, -ENOMEM, "no memory");
 		goto fail;
 	}
@@ -167,8 +177,8 @@ static int prepare(struct queue *queue, struct fault *f)
 		struct request *request = queue_slot(queue, i);
 
 		memset(request, 0, sizeof(*request));
-		request->chain.segments = queue->segments + (size_t)i * CHAIN_MAX_SEGMENTS;
-		request->chain.max_segments = CHAIN_MAX_SEGMENTS;
+		request->few = queue->few + (size_t)i * CHAIN_FEW_SEGMENTS;
+		request->chain.more = queue->more + (size_t)i * CHAIN_MAX_SEGMENTS;
 		request->sink = &queue_sink;
 		request->owner = queue;
 		request->queue = (uint16_t)queue->index;
@@ -178,10 +188,7 @@ static int prepare(struct queue *queue, struct fault *f)
 	device->host->ops->queue_changed(device->host, queue->index, true);
 	return 0;
 fail:
-	free(queue->slots);
-	free(queue->segments);
-	queue->slots = NULL;
-	queue->segments = NULL;
+	free_slots(queue);
 	return r;
 }
 
@@ -280,10 +287,7 @@ void queue_forget(struct queue *queue)
 	device->host->ops->queue_changed(device->host, queue->index, false);
 	if (device->model->ops->queue_stop)
 		device->model->ops->queue_stop(device->model, queue->index);
-	free(queue->slots);
-	free(queue->segments);
-	queue->slots = NULL;
-	queue->segments = NULL;
+	free_slots(queue);
 	queue->free = NULL;
 	queue->slot_count = 0;
 }
@@ -355,7 +359,8 @@ static void disable(struct queue *queue, device_done done, void *arg, uint64_t n
 	struct device *device = queue->device;
 	const char *trouble = queue_trouble(queue);
 
-	/* With the ring it would be forgotten, and with it what was taken and cannot be answered. */
+	/* With the ring it would be forgotten, and with it what was taken and cannot be answered.
+	 */
 	if (trouble)
 		device_break(device, queue, trouble);
 	queue_close(queue, false);

@@ -22,11 +22,12 @@ struct request_sink {
 struct request {
 	struct chain chain;
 	const struct request_sink *sink;
-	void *owner;		    /* the device's queue */
-	struct request *next;	    /* the device's free list */
-	uint64_t generation;	    /* of the space, when the chain was translated */
-	uint64_t sequence;	    /* order of taking; 0: free */
-	uint16_t queue;		    /* index of the queue it came from */
+	void *owner;			/* the device's queue */
+	struct request *next;		/* the device's free list */
+	struct segment *few;		/* the chain's table to begin with */
+	uint64_t generation;		/* of the space, when the chain was translated */
+	uint64_t sequence;		/* order of taking; 0: free */
+	uint16_t queue;			/* index of the queue it came from */
 	_Alignas(16) uint8_t scratch[]; /* model_ops.request_size bytes of the model's own */
 };
 

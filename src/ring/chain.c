@@ -80,6 +80,23 @@ static const char *why_not(int error)
 	}
 }
 
+/* Puts a buffer's pieces behind the first `used` segments; goes to the larger table if need be. */
+static int translate(struct ring *ring, struct chain *chain, unsigned used,
+		     const struct ring_buffer *buffer)
+{
+	enum space_access access = buffer->writable ? SPACE_WRITE : SPACE_READ;
+	int n = space_translate(ring->space, buffer->addr, buffer->len, access,
+				chain->segments + used, chain->max_segments - used);
+
+	if (n != -E2BIG || !chain->more || chain->segments == chain->more)
+		return n;
+	memcpy(chain->more, chain->segments, used * sizeof(chain->segments[0]));
+	chain->segments = chain->more;
+	chain->max_segments = CHAIN_MAX_SEGMENTS;
+	return space_translate(ring->space, buffer->addr, buffer->len, access,
+			       chain->segments + used, chain->max_segments - used);
+}
+
 enum ring_pop_result ring_add_buffer(struct ring *ring, struct chain *chain, unsigned *segments,
 				     const struct ring_buffer *buffer)
 {
@@ -90,9 +107,7 @@ enum ring_pop_result ring_add_buffer(struct ring *ring, struct chain *chain, uns
 				  chain->head);
 	if (chain->readable + chain->writable + buffer->len > CHAIN_MAX_BYTES)
 		return ring_break(ring, "chain %u: longer than 4 GiB", chain->head);
-	n = space_translate(ring->space, buffer->addr, buffer->len,
-			    buffer->writable ? SPACE_WRITE : SPACE_READ,
-			    chain->segments + *segments, chain->max_segments - *segments);
+	n = translate(ring, chain, *segments, buffer);
 	if (n == -E2BIG)
 		return ring_break(ring, "chain %u: more than %u pieces", chain->head,
 				  chain->max_segments);

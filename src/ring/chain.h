@@ -13,6 +13,8 @@
 
 /* Segments of one chain after translation; a driver that needs more gets its device broken. */
 #define CHAIN_MAX_SEGMENTS 1024
+/* What most chains get by with: tables of this size lie close together in the cache. */
+#define CHAIN_FEW_SEGMENTS 8
 
 struct chain {
 	uint16_t head;		 /* id that goes back to the driver */
@@ -24,9 +26,10 @@ struct chain {
 	struct space *space;	 /* where the copied segments live */
 	struct segment *segments;
 	uint16_t max_segments; /* room in `segments` */
+	struct segment *more;  /* CHAIN_MAX_SEGMENTS, to go on in when these are full; or NULL */
 	bool in_order; /* the model writes from the beginning on: nothing beyond `written` is
 			  touched */
-	uint16_t at;	       /* the ring's position before the chain was taken: see ring_untake */
+	uint16_t at;   /* the ring's position before the chain was taken: see ring_untake */
 	bool at_wrap;
 	bool again; /* taken again after a restart; then, where in the record it was found: */
 	uint64_t at_counter;

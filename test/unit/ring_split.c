@@ -52,6 +52,43 @@ static void one_chain(struct bench *b)
 	assert_false(ring_publish(&b->ring));
 }
 
+/* A chain that outgrows its small table goes on in the large one, with what it has. */
+static void one_that_grows(struct bench *b)
+{
+	static struct segment more[CHAIN_MAX_SEGMENTS];
+	uint8_t in[7 * 16], out[7 * 16];
+
+	memset(in, 0x11, sizeof(in));
+	for (unsigned i = 0; i < 7; i++) {
+		memset(in + i * 16, 0x20 + (int)i, 16);
+		vq_desc(&b->vq, (uint16_t)i, b->buffer + 1024 * i, 16,
+			i < 6 ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
+		assert_int_equal(space_write(b->space, b->buffer + 1024 * i, in + i * 16, 16), 0);
+	}
+	b->chain.max_segments = 3;
+	b->chain.more = more;
+	vq_offer(&b->vq, 0);
+	assert_int_equal(pop(b), RING_CHAIN);
+	assert_ptr_equal(b->chain.segments, more);
+	assert_int_equal(b->chain.max_segments, CHAIN_MAX_SEGMENTS);
+	assert_int_equal(b->chain.readable, sizeof(in));
+	assert_int_equal(chain_read(&b->chain, 0, out, sizeof(out)), 0);
+	assert_memory_equal(in, out, sizeof(in));
+	ring_complete(&b->ring, &b->chain, 0);
+	/* a short one does not */
+	b->chain.segments = b->segments;
+	b->chain.max_segments = 3;
+	vq_desc(&b->vq, 0, b->buffer, 2, 0, 0);
+	vq_offer(&b->vq, 0);
+	assert_int_equal(pop(b), RING_CHAIN);
+	assert_ptr_equal(b->chain.segments, b->segments);
+}
+
+static void chain_grows(void **state)
+{
+	everywhere(one_that_grows, 0);
+}
+
 static void chain_there_and_back(void **state)
 {
 	everywhere(one_chain, 0);
@@ -400,6 +437,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty_ring),
 		cmocka_unit_test(chain_there_and_back),
+		cmocka_unit_test(chain_grows),
 		cmocka_unit_test(laps),
 		cmocka_unit_test(empty_buffer),
 		cmocka_unit_test(indirect),
