@@ -87,7 +87,7 @@ static void post(struct sim *sim, unsigned q)
 	sim->guest.posted++;
 	sim_trace(sim, "guest: queue %u, slot %u: type %u, sector %u+%u, generation %llu", q, index,
 		  slot->type, slot->sector, slot->count, (unsigned long long)slot->generation);
-	if (sim_chance(sim, 3))
+	if (!sim->calm && sim_chance(sim, 3))
 		queue->kick_due = true;
 	else
 		guest_kick(sim, q);
@@ -101,8 +101,12 @@ static void meanwhile(void *arg)
 {
 	struct sim *sim = arg;
 
-	if (sim->in_pass && sim->guest.state == GUEST_UP && sim_chance(sim, 30))
-		post(sim, sim_random(sim, sim->queues));
+	if (!sim->in_pass || sim->guest.state != GUEST_UP || !sim_chance(sim, sim->calm ? 6 : 30))
+		return;
+	/* Some also when all comes to rest: then nothing that follows heals what was missed. */
+	if (sim->calm && (!sim->late_posts || !sim->late_posts--))
+		return;
+	post(sim, sim_random(sim, sim->queues));
 }
 
 /* Kicks if the device asked for it. */

@@ -268,7 +268,7 @@ static void run_queue(struct rig *rig, unsigned queue)
 {
 	rig->wake[queue] = false;
 	rig_before(rig);
-	rig->sim->in_pass = rig->index == rig->sim->active && !rig->sim->calm;
+	rig->sim->in_pass = rig->index == rig->sim->active;
 	if (device_run_queue(rig->device, queue, 1 + sim_random(rig->sim, 8)))
 		rig->wake[queue] = true;
 	rig->sim->in_pass = false;

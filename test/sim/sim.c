@@ -256,6 +256,7 @@ void sim_drain(struct sim *sim)
 	sim->drains++;
 	sim_trace(sim, "comes to rest");
 	sim->calm = true;
+	sim->late_posts = 6;
 	for (unsigned i = 0; i < 2; i++) {
 		sim->rigs[i].disk->stubborn = false;
 		rig_resume(&sim->rigs[i], HOLDER_OPERATOR);

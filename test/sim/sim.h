@@ -250,8 +250,9 @@ struct sim {
 		calm; /* calm: the disk fails nothing and is not stubborn */
 	struct ram ram;
 	unsigned half; /* which half of the memory is the guest's now */
-	bool in_pass;  /* a pass is under way: copying memory lets the guest go on */
-	bool swapped;  /* the other half was, and must not be written any more */
+	unsigned late_posts;
+	bool in_pass; /* a pass is under way: copying memory lets the guest go on */
+	bool swapped; /* the other half was, and must not be written any more */
 	uint8_t image[IMAGE * SECTOR];
 	uint64_t image_sectors;
 	struct rig rigs[2];
