@@ -21,6 +21,7 @@ int client_parse(int argc, char **argv, bool has_timeout, unsigned min, unsigned
 		{"dir", 0, ARG_TEXT, &options->dir},
 		{"json", 0, ARG_FLAG, &options->json},
 		{has_timeout ? "timeout" : NULL, 0, ARG_TEXT, &options->timeout},
+		{has_timeout ? "on-timeout" : NULL, 0, ARG_TEXT, &options->on_timeout},
 		{NULL},
 	};
 	struct arg_list words = {options->words, 0, max};

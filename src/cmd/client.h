@@ -12,6 +12,7 @@
 struct client_options {
 	const char *dir;
 	const char *timeout; /* text of --timeout; only where the verb has it */
+	const char *on_timeout; /* likewise, of --on-timeout */
 	bool json;
 	const char *words[2];
 	unsigned word_count;

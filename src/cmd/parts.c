@@ -229,6 +229,7 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 						 ? 0
 						 : UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC),
 				.suspend_timeout_ms = (uint32_t)spec->suspend_timeout,
+				.park = !strcmp(spec->on_timeout, "park"),
 			},
 		.workers = (unsigned)spec->workers,
 	};

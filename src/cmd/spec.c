@@ -56,6 +56,8 @@ static const struct key keys[] = {
 	{"resume", SWITCH, AT(resume), 0, 1, 1, "on|off", "off: drivers cannot resume it (on)"},
 	{"suspend-timeout", NUMBER, AT(suspend_timeout), 1, 3600000, 10000, "MS",
 	 "how long a suspend or reset waits for the backend (10000)"},
+	{"on-timeout", TEXT, AT(on_timeout), 0, 0, 0, "fail|park",
+	 "park: an operator's suspend hands slow requests over in flight (fail)"},
 	{"event-idx", SWITCH, AT(event_idx), 0, 1, 1, "on|off", "offer VIRTIO_F_EVENT_IDX (on)"},
 	{"indirect", SWITCH, AT(indirect), 0, 1, 1, "on|off",
 	 "offer VIRTIO_F_INDIRECT_DESC; QEMU's shadow queues refuse it (on; net: off)"},
@@ -191,6 +193,7 @@ static void set_defaults(struct device_spec *spec)
 			*(uint64_t *)field(spec, key) = key->initial;
 	}
 	spec->uapi = "uvdpa";
+	spec->on_timeout = "fail";
 }
 
 /* A name becomes a file's name and a word in commands. */
@@ -329,6 +332,8 @@ static int check(struct device_spec *spec, struct fault *f)
 			     spec->queue_size);
 	if (strcmp(spec->uapi, "uvdpa") && strcmp(spec->uapi, "kernel"))
 		return fault(f, -EINVAL, "uapi=%s: it is 'uvdpa' or 'kernel'", spec->uapi);
+	if (strcmp(spec->on_timeout, "fail") && strcmp(spec->on_timeout, "park"))
+		return fault(f, -EINVAL, "on-timeout=%s: it is 'fail' or 'park'", spec->on_timeout);
 	if (spec->connect && spec->socket)
 		return fault(f, -EINVAL, "socket= listens, connect= connects: give one of them");
 	return parts_check_faults(spec, f);

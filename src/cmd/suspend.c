@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/client.h"
 #include "cmd/verb.h"
@@ -11,10 +12,17 @@ static void help(FILE *to)
 	fputs("Suspends a device: returns when nothing of it is in flight any more. The hold is\n"
 	      "the operator's; it stays until 'uvdpa resume', whatever the driver does.\n"
 	      "\n"
-	      "Usage: uvdpa suspend NAME [--timeout MS] [--dir DIR] [--json]\n"
+	      "Usage: uvdpa suspend NAME [--timeout MS] [--on-timeout fail|park] [--dir DIR] "
+	      "[--json]\n"
 	      "\n"
 	      "  --timeout MS  give up after so many milliseconds; the device then runs on.\n"
-	      "                Default: the device's suspend-timeout\n" CLIENT_HELP CLIENT_HELP_EXIT
+	      "                Default: the device's suspend-timeout\n"
+	      "  --on-timeout fail|park\n"
+	      "                park: after half of that time, have the backend give back what it\n"
+	      "                has not done; that stays in flight, 'uvdpa save' lists it, and "
+	      "whoever\n"
+	      "                goes on does it again. Default: the device's "
+	      "on-timeout\n" CLIENT_HELP CLIENT_HELP_EXIT
 	      ",\n3 not in time (the device runs as before).\n",
 	      to);
 }
@@ -39,15 +47,21 @@ static int run(int argc, char **argv)
 	struct client_options options;
 	json_int_t timeout;
 	struct fault f;
-	json_t *result;
+	json_t *arguments, *result;
 	int ret;
 
 	if (client_parse(argc, argv, true, 1, 1, "NAME", &options, &f) ||
 	    parse_timeout(options.timeout, &timeout, &f))
 		return complain(&f);
-	ret = client_call(&options, "suspend",
-			  json_pack("{s:s, s:I}", "name", options.words[0], "timeout_ms", timeout),
-			  &result);
+	if (options.on_timeout && strcmp(options.on_timeout, "fail") &&
+	    strcmp(options.on_timeout, "park")) {
+		fault(&f, -EINVAL, "--on-timeout %s: it is 'fail' or 'park'", options.on_timeout);
+		return complain(&f);
+	}
+	arguments = json_pack("{s:s, s:I}", "name", options.words[0], "timeout_ms", timeout);
+	if (options.on_timeout)
+		json_object_set_new(arguments, "on_timeout", json_string(options.on_timeout));
+	ret = client_call(&options, "suspend", arguments, &result);
 	if (ret)
 		return ret;
 	if (options.json)

@@ -75,6 +75,7 @@ struct device_options {
 	bool no_suspend;      /* suspend=off (S1) */
 	bool no_resume;	      /* resume=off (S1) */
 	uint64_t features_off; /* feature bits the operator masks */
+	bool park; /* on-timeout=park: an operator's suspend hands requests over rather than fail */
 	uint32_t suspend_timeout_ms; /* default deadline of a driver's suspend and of resets */
 };
 
@@ -193,6 +194,13 @@ void device_dma_batch(struct device *device, bool begin);
  */
 void device_suspend(struct device *device, enum device_holder holder, uint64_t now_ms,
 		    uint32_t timeout_ms, device_done done, void *arg);
+/*
+ * The same, and says whether requests that are still in flight at half the time may be parked: the
+ * backend is to give them back, and they are in the saved state (device/state.h). A driver's never
+ * are: it would go on elsewhere without them; while some are, it cannot suspend (-EBUSY).
+ */
+void device_suspend_or_park(struct device *device, enum device_holder holder, uint64_t now_ms,
+			    uint32_t timeout_ms, bool park, device_done done, void *arg);
 /* 0, also when it was not suspended; -EOPNOTSUPP. */
 int device_resume(struct device *device, enum device_holder holder);
 /* The time set_deadline named has come (an early call does no harm). */

@@ -34,6 +34,12 @@
 #include "util/log.h"
 #include "wire/vhost.h"
 
+/* A request that was given back undone. */
+struct parked {
+	uint64_t sequence;
+	uint16_t head;
+};
+
 struct queue {
 	struct device *device;
 	unsigned index;
@@ -46,6 +52,13 @@ struct queue {
 	/* Heads to take again, in this order, before any other chain: the ring's when it started. */
 	uint16_t *again;
 	unsigned again_count;
+	/*
+	 * What came back cancelled since FX_PARK. `parking` stays until the queue has nothing in
+	 * flight: also of a suspension that was given up, late ones are to be taken again.
+	 */
+	struct parked *parked;
+	unsigned parked_count;
+	bool parking;
 	bool ready;
 	struct inflight_record *record;
 	struct dirty_log *used_log;
@@ -82,6 +95,7 @@ struct waiter {
 	device_done done; /* NULL: the entry is free */
 	void *arg;
 	uint64_t at; /* ms: deadline */
+	uint64_t park_at; /* ms: when requests may be handed over in flight; 0: never */
 };
 
 /*
@@ -111,6 +125,7 @@ struct device {
 	uint64_t features;
 	unsigned door_rules; /* enum device_door_rules */
 	struct dirty_log *data_log;
+	bool parking; /* SUSPENDING, and PARK was taken: what came back undone stays so */
 	bool gone; /* a reset under way is for a driver that left */
 	struct fault broken;
 
@@ -152,7 +167,9 @@ static inline struct request *queue_slot(const struct queue *queue, unsigned i)
 /* Chains of a queue that are taken and not back, also those that a process before us took. */
 static inline unsigned queue_in_flight(const struct queue *queue)
 {
-	return queue->in_flight + (queue->discard ? 0 : ring_resubmits(&queue->ring));
+	bool stay = queue->discard || queue->device->parking;
+
+	return queue->in_flight + (stay ? 0 : ring_resubmits(&queue->ring) + queue->parked_count);
 }
 
 static inline void exclude_begin(struct device *device)
@@ -206,6 +223,14 @@ void queue_settle_disable(struct queue *queue);
 uint32_t queue_base(const struct queue *queue);
 /* Makes room for `again`. Returns 0 or -ENOMEM. */
 int queue_make_again(struct queue *queue);
+
+/* park.c */
+/* FX_PARK: has the backend give back what it can. Workers excluded. */
+void queue_park(struct queue *queue);
+/* Nothing is in flight: what came back undone, and what was not taken again yet, is `again`. */
+void queue_keep_parked(struct queue *queue);
+/* The queue goes on after all: what came back undone is taken again. */
+void queue_retake(struct queue *queue);
 unsigned device_count_in_flight(const struct device *device);
 
 /* pass.c */

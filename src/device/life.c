@@ -104,6 +104,12 @@ static void stop(struct device *device, enum device_state next)
 		queue_close(&device->queues[i], next != STATE_SUSPENDING);
 }
 
+static void park(struct device *device)
+{
+	device->parking = true;
+	for_each_queue(device, queue_park);
+}
+
 static void apply(struct device *device, enum device_event event, struct lifecycle_step step)
 {
 	unsigned fx = step.effects;
@@ -112,6 +118,8 @@ static void apply(struct device *device, enum device_event event, struct lifecyc
 		stop(device, step.next);
 	if (fx & FX_CANCEL)
 		cancel(device);
+	if (fx & FX_PARK)
+		park(device);
 	if (fx & FX_FAIL_WAITERS)
 		fail_waiters(device, event);
 	if (fx & FX_ANSWER_WAITERS)
@@ -132,6 +140,8 @@ static void apply(struct device *device, enum device_event event, struct lifecyc
 	}
 	if (fx & (FX_ANSWER_RESET | FX_FAIL_RESET))
 		reset_waiters_answer(device, fx & FX_ANSWER_RESET ? 0 : -ETIMEDOUT);
+	if (step.next != STATE_SUSPENDING)
+		device->parking = false;
 }
 
 static int take_one(struct device *device, enum device_event event)

@@ -25,6 +25,7 @@
  * HOLD            the first party asks for suspension (S14)
  * RELEASE         the last party that held the device lets go
  * DRAINED         nothing is in flight any more
+ * PARK            half of that time is over, and requests may be handed over in flight (S3)
  * DEADLINE        the time given to drain is over
  * DRIVER_RESET    SET_STATUS(0): the driver's hold ends, an operator's stays
  * DRIVER_GONE     release, hang-up: as a reset, and mappings and features are forgotten
@@ -54,6 +55,7 @@ enum device_event {
 	EV_HOLD,
 	EV_RELEASE,
 	EV_DRAINED,
+	EV_PARK,
 	EV_DEADLINE,
 	EV_DRIVER_RESET,
 	EV_DRIVER_GONE,
@@ -76,6 +78,7 @@ enum lifecycle_effect {
 	FX_FREEZE = 1 << 8,	    /* stand still: bases and config space as of now (S5, S6) */
 	FX_ANSWER_RESET = 1 << 9,   /* the reset is done */
 	FX_FAIL_RESET = 1 << 10,    /* the reset could not be done in time */
+	FX_PARK = 1 << 11,	    /* as FX_CANCEL; what comes back undone stays in flight */
 };
 
 struct lifecycle_step {

@@ -53,7 +53,27 @@ static void refuse(struct request *request, const char *why)
 	give_back(queue, request);
 }
 
-const struct request_sink queue_sink = {.complete = complete, .refuse = refuse};
+/* What was read so far may be anywhere in its buffers. Reset, the driver does not care (discard).
+ */
+static bool cancelled(struct request *request)
+{
+	struct queue *queue = request->owner;
+
+	if (!queue->parking || queue->discard)
+		return false;
+	if (queue->parked_count == queue->num) {
+		refuse_queue(queue, "more chains in flight than the ring has entries");
+		return false;
+	}
+	queue->parked[queue->parked_count++] =
+		(struct parked){.sequence = request->sequence, .head = request->chain.head};
+	ring_mark_chain(&queue->ring, &request->chain);
+	give_back(queue, request);
+	return true;
+}
+
+const struct request_sink queue_sink = {
+	.complete = complete, .refuse = refuse, .cancelled = cancelled};
 
 /* Takes one chain into the first free request. */
 static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
@@ -113,7 +133,8 @@ static void note_unmapped(struct queue *queue, bool kicked)
  */
 static bool may_take(const struct queue *queue)
 {
-	return queue->open || (!queue->discard && ring_resubmits(&queue->ring));
+	return queue->open ||
+	       (!queue->discard && !queue->device->parking && ring_resubmits(&queue->ring));
 }
 
 /* Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up). */
@@ -253,6 +274,8 @@ bool device_run_queue(struct device *device, unsigned index, unsigned budget)
 	queue->stats.passes++;
 	if (queue->slots && device->model->ops->poll)
 		device->model->ops->poll(device->model, index);
+	if (queue->parking && !queue->discard && !device->parking)
+		queue_retake(queue);
 	if (may_take(queue) && device->model->ops->pump)
 		more = pump(queue, budget);
 	else if (may_take(queue))

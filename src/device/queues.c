@@ -250,6 +250,7 @@ void queue_freeze(struct queue *queue)
 	assert(!queue->in_flight);
 	/* Whoever goes on from here expects kicks; there is still time to say so (S4). */
 	ring_arm(&queue->ring);
+	queue_keep_parked(queue);
 	queue->base = ring_base(&queue->ring);
 	queue->has_base = true;
 	ring_stop(&queue->ring);
@@ -268,7 +269,8 @@ void queue_clear(struct queue *queue)
 	queue->desc = queue->driver = queue->used = 0;
 	queue->base = 0;
 	queue->has_base = false;
-	queue->again_count = 0;
+	queue->again_count = queue->parked_count = 0;
+	queue->parking = false;
 	queue->ready = queue->open = queue->kicked = queue->unmapped = false;
 	queue->refusal[0] = '\0';
 	ring_init(&queue->ring);
@@ -280,7 +282,9 @@ void queue_forget(struct queue *queue)
 	struct device *device = queue->device;
 
 	free(queue->again);
+	free(queue->parked);
 	queue->again = NULL;
+	queue->parked = NULL;
 	queue->again_count = 0;
 	if (!queue->slots)
 		return;

@@ -58,14 +58,26 @@ static bool is_waiting(const struct device *device, enum device_holder holder)
 	return false;
 }
 
+/* Not while the driver waits, too: it would go on elsewhere without what is parked (S12). */
+static bool may_park(const struct device *device, const struct waiter *waiter)
+{
+	return waiter->park_at && device->state == STATE_SUSPENDING && !device->parking &&
+	       !(device->holders & HOLDER_DRIVER);
+}
+
 /* Tells the host the nearest deadline. */
 void deadline_update(struct device *device)
 {
 	uint64_t at = 0;
 
-	for (unsigned i = 0; i < WAITERS; i++)
-		if (device->waiters[i].done && (!at || device->waiters[i].at < at))
-			at = device->waiters[i].at;
+	for (unsigned i = 0; i < WAITERS; i++) {
+		const struct waiter *waiter = &device->waiters[i];
+
+		if (waiter->done && (!at || waiter->at < at))
+			at = waiter->at;
+		if (waiter->done && may_park(device, waiter) && waiter->park_at < at)
+			at = waiter->park_at;
+	}
 	for (unsigned i = 0; i < device->queue_count; i++) {
 		const struct queue *queue = &device->queues[i];
 
@@ -91,8 +103,8 @@ unsigned device_holders(const struct device *device)
 }
 
 /* Takes the hold and waits. Workers excluded. Returns 0, or what to answer at once. */
-static int hold(struct device *device, enum device_holder holder, uint64_t at, device_done done,
-		void *arg)
+static int hold(struct device *device, enum device_holder holder, uint64_t at, uint64_t park_at,
+		device_done done, void *arg)
 {
 	bool had = device->holders & holder;
 	struct waiter *waiter = waiter_add(device, holder, at, done, arg);
@@ -100,6 +112,7 @@ static int hold(struct device *device, enum device_holder holder, uint64_t at, d
 
 	if (!waiter)
 		return -EBUSY;
+	waiter->park_at = park_at;
 	device->holders |= holder;
 	r = device_take(device, EV_HOLD);
 	if (r < 0) {
@@ -110,10 +123,28 @@ static int hold(struct device *device, enum device_holder holder, uint64_t at, d
 	return r;
 }
 
+/* Whether requests are kept in flight: a driver that moves on would know nothing of them (S12). */
+static bool has_parked(const struct device *device)
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].again_count && !device->queues[i].record)
+			return true;
+	return false;
+}
+
 void device_suspend(struct device *device, enum device_holder holder, uint64_t now_ms,
 		    uint32_t timeout_ms, device_done done, void *arg)
 {
-	uint64_t at = now_ms + (timeout_ms ? timeout_ms : device->options.suspend_timeout_ms);
+	bool park = device->options.park && holder != HOLDER_DRIVER;
+
+	device_suspend_or_park(device, holder, now_ms, timeout_ms, park, done, arg);
+}
+
+void device_suspend_or_park(struct device *device, enum device_holder holder, uint64_t now_ms,
+			    uint32_t timeout_ms, bool park, device_done done, void *arg)
+{
+	uint32_t ms = timeout_ms ? timeout_ms : device->options.suspend_timeout_ms;
+	uint64_t at = now_ms + ms, park_at = park ? now_ms + ms / 2 : 0;
 	int r = 0;
 
 	/* linux 6.9+ vhost_vdpa_suspend: without DRIVER_OK it succeeds and does nothing (S1). */
@@ -121,9 +152,11 @@ void device_suspend(struct device *device, enum device_holder holder, uint64_t n
 		device_answer(device, done, arg, 0);
 	} else if (holder == HOLDER_DRIVER && !device_can_suspend(device)) {
 		device_answer(device, done, arg, -EOPNOTSUPP);
+	} else if (holder == HOLDER_DRIVER && (device->parking || has_parked(device))) {
+		device_answer(device, done, arg, -EBUSY);
 	} else {
 		exclude_begin(device);
-		r = hold(device, holder, at, done, arg);
+		r = hold(device, holder, at, park_at, done, arg);
 		exclude_end(device);
 		if (r < 0)
 			device_answer(device, done, arg, r);
@@ -195,9 +228,24 @@ static void expire_disables(struct device *device, uint64_t now_ms)
 	}
 }
 
+/* Half of the time of somebody who would rather have requests handed over than fail. */
+static void park_if_due(struct device *device, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < WAITERS; i++) {
+		const struct waiter *waiter = &device->waiters[i];
+
+		if (!waiter->done || !may_park(device, waiter) || waiter->park_at > now_ms)
+			continue;
+		log_info(device->name, "parking: %u requests did not come back so far",
+			 device_count_in_flight(device));
+		device_take(device, EV_PARK);
+	}
+}
+
 void device_deadline(struct device *device, uint64_t now_ms)
 {
 	exclude_begin(device);
+	park_if_due(device, now_ms);
 	expire_waiters(device, now_ms);
 	expire_disables(device, now_ms);
 	deadline_update(device);

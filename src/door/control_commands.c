@@ -191,16 +191,31 @@ static struct job *leave_to(struct request_line *line, struct runner *runner, co
 	return line->job;
 }
 
+static void suspend(struct request_line *line, struct runner *runner, uint32_t timeout_ms,
+		    const char *policy)
+{
+	struct device *device = runner_lock(runner);
+	struct job *job = leave_to(line, runner, "suspend");
+
+	if (policy)
+		device_suspend_or_park(device, HOLDER_OPERATOR, runner_now_ms(), timeout_ms,
+				       !strcmp(policy, "park"), on_answer, job);
+	else
+		device_suspend(device, HOLDER_OPERATOR, runner_now_ms(), timeout_ms, on_answer, job);
+	runner_unlock(runner);
+}
+
 static json_t *do_suspend(struct request_line *line)
 {
-	const char *name;
+	const char *name, *policy = NULL;
 	json_int_t timeout_ms = 0;
 	struct runner *runner;
 	json_error_t error;
 
 	if (!unpacked(line,
-		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s:s, s?:I}", "name",
-				     &name, "timeout_ms", &timeout_ms),
+		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s:s, s?:I, s?:s}",
+				     "name", &name, "timeout_ms", &timeout_ms, "on_timeout",
+				     &policy),
 		      &error))
 		return NULL;
 	if (timeout_ms < 0 || timeout_ms > 3600000) {
@@ -208,12 +223,15 @@ static json_t *do_suspend(struct request_line *line)
 		fault(&line->fault, -EINVAL, "timeout_ms can be 1 to 3600000, or 0: the default");
 		return NULL;
 	}
+	if (policy && strcmp(policy, "fail") && strcmp(policy, "park")) {
+		line->class = "BadRequest";
+		fault(&line->fault, -EINVAL, "on_timeout is 'fail' or 'park'");
+		return NULL;
+	}
 	runner = find_runner(line, name);
 	if (!runner)
 		return NULL;
-	device_suspend(runner_lock(runner), HOLDER_OPERATOR, runner_now_ms(), (uint32_t)timeout_ms,
-		       on_answer, leave_to(line, runner, "suspend"));
-	runner_unlock(runner);
+	suspend(line, runner, (uint32_t)timeout_ms, policy);
 	return NULL;
 }
 

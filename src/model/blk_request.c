@@ -300,6 +300,15 @@ static void finish(struct blk_request *r, int error)
 {
 	if (r->type->end)
 		r->type->end(r);
+	if (error == -ECANCELED) {
+		/* r is gone if this is true */
+		unsigned *finished = &r->queue->finished;
+
+		if (request_cancelled(request_of(r))) {
+			++*finished;
+			return;
+		}
+	}
 	if (error)
 		atomic_store_explicit(&r->queue->counters.last_error, error, memory_order_relaxed);
 	if (error == -EFAULT)

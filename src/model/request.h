@@ -7,6 +7,7 @@
 #ifndef UVDPA_MODEL_REQUEST_H
 #define UVDPA_MODEL_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ring/chain.h"
@@ -17,6 +18,7 @@ struct request;
 struct request_sink {
 	void (*complete)(struct request *request, uint32_t written);
 	void (*refuse)(struct request *request, const char *why);
+	bool (*cancelled)(struct request *request);
 };
 
 struct request {
@@ -53,6 +55,16 @@ static inline void request_complete(struct request *request, uint32_t written)
 static inline void request_refuse(struct request *request, const char *why)
 {
 	request->sink->refuse(request, why);
+}
+
+/*
+ * The backend gave the request back undone, or done in part, because model_ops.cancel asked for it,
+ * and touches its memory no more. True: the request has gone back as it is, to be done again from
+ * its beginning, here or elsewhere. False: it is still the model's, to be completed as failed.
+ */
+static inline bool request_cancelled(struct request *request)
+{
+	return request->sink->cancelled(request);
 }
 
 #endif

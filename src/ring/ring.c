@@ -75,6 +75,30 @@ unsigned ring_resubmits(const struct ring *ring)
 	return ring->started && !ring->broken ? ring->resubmit : 0;
 }
 
+unsigned ring_pending(const struct ring *ring, uint16_t *heads)
+{
+	struct inflight_cursor cursor = ring->cursor;
+	unsigned n = 0;
+	int head;
+
+	for (unsigned left = ring_resubmits(ring); left; left--) {
+		head = ring->again ? ring->setup.again[ring->setup.again_count - left]
+				   : inflight_next(ring->setup.record, ring->setup.num, &cursor);
+		if (head < 0)
+			break; /* somebody else changed the record meanwhile */
+		heads[n++] = (uint16_t)head;
+	}
+	return n;
+}
+
+void ring_again(struct ring *ring, const uint16_t *heads, unsigned count)
+{
+	assert(!ring->packed && count <= ring->setup.num);
+	ring->setup.again = ring->again = heads;
+	ring->setup.again_count = ring->resubmit = count;
+	ring->checked = true;
+}
+
 enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
 {
 	va_list args;

@@ -96,6 +96,13 @@ void ring_mark_chain(struct ring *ring, const struct chain *chain);
 /* Chains that were taken before a restart and are still to be taken again: not more than in flight.
  */
 unsigned ring_resubmits(const struct ring *ring);
+/* Their heads, in order. There is room for as many as the ring has entries. Returns how many. */
+unsigned ring_pending(const struct ring *ring, uint16_t *heads);
+/*
+ * Has a started ring take chains again that it took and that were not completed: as
+ * ring_setup.again, instead of all that it was to take again so far.
+ */
+void ring_again(struct ring *ring, const uint16_t *heads, unsigned count);
 
 /* Whether ring_pop would take a chain (which may turn out to be nonsense): the same results. */
 enum ring_pop_result ring_look(struct ring *ring);

@@ -103,6 +103,10 @@ static void deliver(struct script_model *m, unsigned i)
 		request_refuse(held.request, held.refusal);
 		return;
 	}
+	if (held.cancelled && request_cancelled(held.request)) {
+		say(m, "gave %" PRIu64 " back", held.tag);
+		return;
+	}
 	memset(fill, (int)(held.tag & 0xff), sizeof(fill));
 	while (done < held.request->chain.writable) {
 		uint64_t left = held.request->chain.writable - done;
@@ -160,6 +164,9 @@ static void cancel(struct model *model, unsigned queue)
 
 	m->cancels++;
 	say(m, "cancel queue %u", queue);
+	for (unsigned i = 0; m->gives_back && i < m->held_count; i++)
+		if (m->held[i].request->queue == queue)
+			m->held[i].finished = m->held[i].cancelled = true;
 }
 
 static void reset(struct model *model)

@@ -23,12 +23,14 @@ struct script_held {
 	uint64_t tag;
 	bool finished;
 	const char *refusal; /* finished: with this, instead of success */
+	bool cancelled;	     /* finished: given back undone */
 };
 
 struct script_model {
 	struct model model;
 	unsigned queues, groups;
 	bool instant;	    /* finish everything at once */
+	bool gives_back;    /* what is held comes back undone when it is cancelled */
 	unsigned bad_start; /* bit q: queue q cannot start */
 	uint64_t size;
 	uint8_t writable[2];

@@ -230,11 +230,33 @@ def save_and_restore(server):
     expect("load", last.startswith("clean "), last)
 
 
+def park(server):
+    """A backend that keeps requests: parked in time, in the saved state, done again, nothing lost."""
+    path = server.dir + "/parked.state"
+    load = server.load("stuck")
+    server.wait_for_requests("stuck", 300)
+    for _ in range(5):
+        done = server.run("suspend", "stuck", "--timeout", "1000", "--on-timeout", "park")
+        expect("park", done.returncode == 0, done.stderr)
+        expect("save", server.run("save", "stuck", path).returncode == 0)
+        done = subprocess.run([UVDPA, "state", path, "--json"], capture_output=True, text=True)
+        queue = json.loads(done.stdout)["queues"][0]
+        expect("parked", 0 < len(queue["in_flight"]) <= queue["size"], queue)
+        expect("standing still", server.device("stuck")["queues"][0]["in_flight"] == 0)
+        expect("resume", server.run("resume", "stuck").returncode == 0)
+        server.wait_for_requests("stuck", 200)
+    load.kill()
+    load.wait()
+    load.stdin.close()
+    while server.device("stuck")["client"]:
+        pass
+
+
 def run_all(server):
     if server.process.poll() is not None:
         print("no usable /dev/fuse: " + server.text().strip())
         return 77
-    for case in (suspended_under_load, save_and_restore, deadline, message_across_pages, second_client,
+    for case in (suspended_under_load, save_and_restore, deadline, park, message_across_pages, second_client,
                  hold_before_client, operators_reset, resize, end_under_load):
         count = len(failures)
         case(server)

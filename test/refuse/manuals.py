@@ -39,7 +39,7 @@ with open(TOP + "/data/uvdpa.bash-completion") as f:
     completion = f.read()
 demand("uvdpa.bash-completion", completion, verbs + keys)
 for verb in verbs:
-    options = set(re.findall(r"--[a-z]+", help_of(verb)))
+    options = set(re.findall(r"--[a-z][a-z-]*[a-z]", help_of(verb)))
     demand("uvdpa.bash-completion", completion, sorted(options))
 for line in wrong:
     print(line)

@@ -40,6 +40,8 @@ def cases(t):
         (["suspend"], "usage: uvdpa suspend NAME"),
         (["suspend", "d", "--timeout", "soon"], "--timeout soon"),
         (["suspend", "d", "--timeout", "0"], "--timeout 0"),
+        (["suspend", "d", "--on-timeout", "wait"], "--on-timeout wait"),
+        (device("blk,name=a,memory=1M,on-timeout=wait"), "on-timeout=wait"),
         (["resume"], "usage: uvdpa resume NAME"),
         (["resume", "d", "--timeout", "5"], "unknown option --timeout"),
         (["resize", "d"], "usage: uvdpa resize NAME SIZE"),

@@ -21,22 +21,22 @@
  *   !ERRNO     refused
  *   NEXT+fx    goes to NEXT (two letters) with effects:
  *              s stop  c cancel  f fail waiters  a answer waiters  x clear  n needs reset
- *              t thaw  g start ("go")  z freeze  r answer reset  q fail reset
+ *              t thaw  g start ("go")  z freeze  r answer reset  q fail reset  p park
  */
 static const char *const states[STATE_COUNT] = {"re", "ne", "rd", "ru", "sg", "sd", "rs", "br"};
-static const char letters[] = "scfaxntgzrq"; /* by bit */
+static const char letters[] = "scfaxntgzrqp"; /* by bit */
 
 static const char *const expected[STATE_COUNT][EV_COUNT] = {
 	/* clang-format off */
-	/* NEGOTIATE FEATURES_OK DRIVER_OK HOLD RELEASE DRAINED DEADLINE DRIVER_RESET DRIVER_GONE OPERATOR_RESET RING_RESET BREAK */
-	[STATE_RESET] = {"ne", "rd", "ru+g", "re+a", ".", ".", ".", "re+xr", "re+xr", "re+r", "!EOPNOTSUPP", "."},
-	[STATE_NEGOTIATING] = {".", "rd", "ru+g", "ne+a", ".", ".", ".", "rs+s", "rs+s", "br+nr", "!EOPNOTSUPP", "."},
-	[STATE_READY] = {"!EINVAL", ".", "ru+g", "rd+a", ".", ".", ".", "rs+s", "rs+s", "br+nr", "!EOPNOTSUPP", "."},
-	[STATE_RUNNING] = {"!EINVAL", "!EINVAL", ".", "sg+s", ".", ".", ".", "rs+sc", "rs+sc", "br+scnr", "!EOPNOTSUPP", "br+scn"},
-	[STATE_SUSPENDING] = {"!EINVAL", "!EINVAL", ".", ".", "ru+fg", "sd+za", "ru+fg", "rs+scf", "rs+scf", "br+scfnr", "!EOPNOTSUPP", "br+scfn"},
-	[STATE_SUSPENDED] = {"!EINVAL", "!EINVAL", ".", "sd+a", "ru+tg", ".", ".", "rs+s", "rs+s", "!EBUSY", "!EOPNOTSUPP", "!EBUSY"},
-	[STATE_RESETTING] = {"!EBUSY", "!EBUSY", "!EBUSY", ".", ".", "re+xtar", "br+fnq", ".", ".", "!EBUSY", "!EOPNOTSUPP", "."},
-	[STATE_BROKEN] = {".", ".", ".", "!EIO", ".", ".", ".", "rs+sc", "rs+sc", "br+r", "!EOPNOTSUPP", "."},
+	/* NEGOTIATE FEATURES_OK DRIVER_OK HOLD RELEASE DRAINED PARK DEADLINE DRIVER_RESET DRIVER_GONE OPERATOR_RESET RING_RESET BREAK */
+	[STATE_RESET] = {"ne", "rd", "ru+g", "re+a", ".", ".", ".", ".", "re+xr", "re+xr", "re+r", "!EOPNOTSUPP", "."},
+	[STATE_NEGOTIATING] = {".", "rd", "ru+g", "ne+a", ".", ".", ".", ".", "rs+s", "rs+s", "br+nr", "!EOPNOTSUPP", "."},
+	[STATE_READY] = {"!EINVAL", ".", "ru+g", "rd+a", ".", ".", ".", ".", "rs+s", "rs+s", "br+nr", "!EOPNOTSUPP", "."},
+	[STATE_RUNNING] = {"!EINVAL", "!EINVAL", ".", "sg+s", ".", ".", ".", ".", "rs+sc", "rs+sc", "br+scnr", "!EOPNOTSUPP", "br+scn"},
+	[STATE_SUSPENDING] = {"!EINVAL", "!EINVAL", ".", ".", "ru+fg", "sd+za", "sg+p", "ru+fg", "rs+scf", "rs+scf", "br+scfnr", "!EOPNOTSUPP", "br+scfn"},
+	[STATE_SUSPENDED] = {"!EINVAL", "!EINVAL", ".", "sd+a", "ru+tg", ".", ".", ".", "rs+s", "rs+s", "!EBUSY", "!EOPNOTSUPP", "!EBUSY"},
+	[STATE_RESETTING] = {"!EBUSY", "!EBUSY", "!EBUSY", ".", ".", "re+xtar", ".", "br+fnq", ".", ".", "!EBUSY", "!EOPNOTSUPP", "."},
+	[STATE_BROKEN] = {".", ".", ".", "!EIO", ".", ".", ".", ".", "rs+sc", "rs+sc", "br+r", "!EOPNOTSUPP", "."},
 	/* clang-format on */
 };
 

@@ -108,6 +108,9 @@ static void take(struct bench *b, enum device_event event)
 		if (stage->model.held_count)
 			stage_finish(stage, 7, NULL);
 		break;
+	case EV_PARK: /* nobody asked for it: it does not come */
+		stage_time(stage, stage->book->now + SUSPENSION / 2);
+		break;
 	case EV_DEADLINE:
 		stage_time(stage, stage->book->now + SUSPENSION);
 		break;

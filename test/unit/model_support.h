@@ -109,7 +109,14 @@ static inline void made_refuse(struct request *request, const char *why)
 	made->why = why;
 }
 
-static const struct request_sink made_sink = {.complete = made_complete, .refuse = made_refuse};
+/* Nobody parks it: a cancelled request is the model's to fail. */
+static bool made_cancelled(struct request *request)
+{
+	return false;
+}
+
+static const struct request_sink made_sink = {
+	.complete = made_complete, .refuse = made_refuse, .cancelled = made_cancelled};
 
 static inline void made_begin(struct made *made, struct copied_client *client, size_t scratch)
 {
