@@ -8,10 +8,10 @@ CHECK ?=
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help deps build demo bench unit check asan tsan fuzz format install clean
+.PHONY: help deps build demo bench migrate-demo unit check asan tsan fuzz format install clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 deps: ## install what is missing (Debian; asks for root only if something is)
 	@tools/deps
@@ -28,6 +28,10 @@ demo: ## a disk that moves under load, then a guest whose disk is suspended; two
 
 bench: build ## how long a disk stands still here, as in docs/measurements.md
 	@BUILD=$(BUILD) tools/bench
+
+migrate-demo: build ## a guest whose network card is migrated there and back, 20 times (root)
+	test/guest/run_net --rounds 20 --uvdpa $(BUILD)/src/cmd/uvdpa \
+		--datagrams $(BUILD)/test/guest/datagrams --json $(BUILD)/migrations.json
 
 unit: build ## the inner loop: unit tests and house rules, a few seconds
 	meson test -C $(BUILD) --suite unit --suite tidy --no-rebuild --print-errorlogs
