@@ -169,6 +169,7 @@ static int make_net(struct server *server, unsigned index, struct model **model,
 		.mtu = (uint16_t)spec->mtu,
 		.speed = (uint32_t)spec->speed,
 		.announce = spec->announce,
+		.vlans = spec->vlan_filter,
 	};
 	struct packet *packet;
 	int ret = open_packet(server, index, &packet, f);
@@ -259,7 +260,8 @@ static int add_files(const struct server *server, struct fuse_door *door, struct
 
 	for (unsigned i = 0; !ret && i < server->count; i++) {
 		const struct device_spec *spec = &server->specs[i];
-		const struct vdpa_options options = {.kernel_uapi = !strcmp(spec->uapi, "kernel")};
+		const struct vdpa_options options = {.kernel_uapi = !strcmp(spec->uapi, "kernel"),
+						     .log = spec->log};
 
 		ret = fuse_door_add(door, spec->name, server->runners[i], &options, f);
 	}

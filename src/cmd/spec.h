@@ -19,7 +19,7 @@ struct device_spec {
 	/* The device. */
 	uint64_t queue_size, workers, asids, groups, suspend_timeout;
 	const char *on_timeout; /* "fail" or "park" */
-	bool suspend, resume, event_idx, indirect, packed;
+	bool suspend, resume, event_idx, indirect, packed, log;
 	const char *uapi;	      /* "uvdpa" or "kernel" */
 	const char *socket, *connect; /* vhost-user: at most one; NULL, NULL: DIR/NAME.sock */
 	uint64_t reconnect;
@@ -32,7 +32,7 @@ struct device_spec {
 	uint64_t memory, null; /* bytes; 0: not given */
 
 	/* Network cards. `queues` are pairs, `null` is 1. */
-	bool loopback, create, uso, announce;
+	bool loopback, create, uso, announce, vlan_filter;
 	const char *tap, *pair; /* exactly one of these, loopback and null */
 	const char *mac_text;	/* NULL: made from the name */
 	uint8_t mac[6];

@@ -205,6 +205,15 @@ static struct ring_setup ring_setup_of(const struct queue *queue)
 				   .again_count = queue->again_count};
 }
 
+/* Address space 0 is the guest's memory, which is what a log is of; another is the VMM's own. */
+static struct dirty_log *data_log(const struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	return device->group_asid[device_get_vq_group(device, queue->index)] ? NULL
+									     : device->data_log;
+}
+
 /* Lets a ready queue take chains, from where it stood. Workers excluded. */
 void queue_open(struct queue *queue)
 {
@@ -225,7 +234,7 @@ void queue_open(struct queue *queue)
 		device_break(device, queue, f.text);
 		return;
 	}
-	ring_set_log(&queue->ring, device->data_log, queue->used_log, queue->used_log_at);
+	ring_set_log(&queue->ring, data_log(queue), queue->used_log, queue->used_log_at);
 	queue->open = true;
 	queue->discard = false;
 	queue->unmapped = queue->unmapped_told = false;
@@ -323,8 +332,7 @@ int device_set_vq_record(struct device *device, unsigned index, struct inflight_
 static void update_log(struct queue *queue)
 {
 	if (queue->ring.started)
-		ring_set_log(&queue->ring, queue->device->data_log, queue->used_log,
-			     queue->used_log_at);
+		ring_set_log(&queue->ring, data_log(queue), queue->used_log, queue->used_log_at);
 }
 
 void device_set_log(struct device *device, struct dirty_log *data)

@@ -24,6 +24,7 @@ struct vdpa_file;
 
 struct vdpa_options {
 	bool kernel_uapi; /* uapi=kernel: nothing but the kernel's own numbers (S1) */
+	bool log;	  /* log=on: VHOST_F_LOG_ALL and SET_LOG_BASE, which the kernel has not */
 };
 
 /*

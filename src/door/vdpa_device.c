@@ -118,6 +118,8 @@ int vdpa_get_features(struct vdpa_file *file, struct call *call)
 	uint64_t features = device_get_device_features(runner_lock(file->runner));
 
 	runner_unlock(file->runner);
+	if (file->options.log)
+		features |= VDPA_LOG_ALL;
 	return call_give(call, &features, sizeof(features));
 }
 
@@ -129,15 +131,20 @@ int vdpa_set_features(struct vdpa_file *file, struct call *call)
 	int r;
 
 	runner_unlock(file->runner);
-	if (late) /* before the argument is looked at (vhost_vdpa_set_features) */
-		return -EBUSY;
+	if (late && !file->options.log)
+		return -EBUSY; /* before the argument is looked at (vhost_vdpa_set_features) */
 	r = call_fetch(call, 0, &features, sizeof(features));
 	if (r)
 		return r;
+	if (late && (features & ~VDPA_LOG_ALL) != file->features)
+		return -EBUSY;
 	device = runner_lock(file->runner);
-	r = device_set_driver_features(device, features);
+	if (!late)
+		r = device_set_driver_features(device, features);
 	if (!r)
 		file->features = device_get_driver_features(device);
+	if (!r)
+		vdpa_log_features(file, features);
 	runner_unlock(file->runner);
 	return r ? -EINVAL : 0; /* any error of the device's is EINVAL there */
 }

@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "door/vdpa.h"
 #include "host/runner.h"
+#include "memory/dirty.h"
 #include "wire/vhost.h"
 
 /* The kernel's own record of an address space, beside the device's: see vdpa_iotlb.c. */
@@ -32,6 +33,12 @@ struct vdpa_file {
 	struct iotlb iotlbs[DEVICE_MAX_ASIDS];
 	bool in_batch;
 	unsigned batch_asid;
+
+	/* log=on: vdpa_log.c */
+	struct dirty_log log;
+	bool logging, has_log;		   /* LOG_ALL is acknowledged; SET_LOG_BASE was called */
+	bool logs_used[DEVICE_MAX_QUEUES]; /* VHOST_VRING_F_LOG ... */
+	uint64_t used_logged_at[DEVICE_MAX_QUEUES]; /* ... as if the used ring were there */
 
 	/* Of the one call under way. */
 	vdpa_reply reply;
@@ -86,6 +93,14 @@ int vdpa_set_owner(struct vdpa_file *file, struct call *call);
 int vdpa_set_fork_from_owner(struct vdpa_file *file, struct call *call);
 int vdpa_get_fork_from_owner(struct vdpa_file *file, struct call *call);
 int vdpa_set_mem_table(struct vdpa_file *file, struct call *call);
+
+/* vdpa_log.c */
+int vdpa_set_log_base(struct vdpa_file *file, struct call *call);
+/* What SET_FEATURES says of VHOST_F_LOG_ALL. Runner locked. */
+void vdpa_log_features(struct vdpa_file *file, uint64_t features);
+/* What SET_VRING_ADDR says. Runner locked. */
+void vdpa_log_vring(struct vdpa_file *file, unsigned index, bool log, uint64_t at);
+#define VDPA_LOG_ALL (1ull << VHOST_F_LOG_ALL)
 
 /* vdpa_vring.c: ioctls of one vring; call->index is in range */
 int vdpa_set_vring_num(struct vdpa_file *file, struct call *call);

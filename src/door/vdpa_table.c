@@ -56,8 +56,8 @@ static const struct row table[] = {
 	ROW(VHOST_VDPA_SUSPEND, ANYBODY, vdpa_suspend),
 	ROW(VHOST_VDPA_SUSPEND_V6, ANYBODY, vdpa_suspend_v6),
 	ROW(VHOST_VDPA_RESUME, ANYBODY, vdpa_resume),
-	/* No dirty logging on vhost-vdpa, whoever asks. */
-	ROW(VHOST_SET_LOG_BASE, ANYBODY, never),
+	/* No dirty logging on vhost-vdpa, whoever asks; but for log=on. */
+	ROW(VHOST_SET_LOG_BASE, ANYBODY, vdpa_set_log_base),
 	ROW(VHOST_SET_LOG_FD, ANYBODY, never),
 
 	ROW(VHOST_SET_OWNER, ANYBODY, vdpa_set_owner),

@@ -51,6 +51,9 @@ int vdpa_set_vring_addr(struct vdpa_file *file, struct call *call)
 		return -EINVAL;
 	r = device_set_vq_address(runner_lock(file->runner), call->index, addr.desc_user_addr,
 				  addr.avail_user_addr, addr.used_user_addr);
+	if (!r)
+		vdpa_log_vring(file, call->index, addr.flags & (1u << VHOST_VRING_F_LOG),
+			       addr.log_guest_addr);
 	runner_unlock(file->runner);
 	return r;
 }

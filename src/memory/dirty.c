@@ -1,6 +1,27 @@
 /* Marking: see dirty.h. */
 #include "memory/dirty.h"
 
+#include "memory/client.h"
+
+/* Sets a bit in memory that is reached by copying only. Returns 0 or -EFAULT. */
+static int mark_copied(struct dirty_log *log, uint64_t page, uint8_t bit)
+{
+	struct client_memory *memory = log->memory;
+	uint64_t at = log->uaddr + page / 8;
+	uint8_t byte;
+	int r;
+
+	while (atomic_flag_test_and_set_explicit(&log->busy, memory_order_acquire))
+		;
+	r = memory->ops->read(memory, at, &byte, sizeof(byte));
+	if (r == 0 && !(byte & bit)) {
+		byte |= bit;
+		r = memory->ops->write(memory, at, &byte, sizeof(byte));
+	}
+	atomic_flag_clear_explicit(&log->busy, memory_order_release);
+	return r;
+}
+
 void dirty_mark(struct dirty_log *log, uint64_t address, uint64_t size)
 {
 	uint64_t page = address / DIRTY_PAGE, last;
@@ -11,6 +32,11 @@ void dirty_mark(struct dirty_log *log, uint64_t address, uint64_t size)
 	for (; page <= last; page++) {
 		uint8_t bit = (uint8_t)(1u << (page % 8));
 
+		if (log->memory) {
+			if (mark_copied(log, page, bit) < 0)
+				atomic_fetch_add_explicit(&log->beyond, 1, memory_order_relaxed);
+			continue;
+		}
 		if (page >= log->pages) {
 			atomic_fetch_add_explicit(&log->beyond, 1, memory_order_relaxed);
 			return;

@@ -23,6 +23,7 @@ struct net_options {
 	uint8_t mac[6];
 	uint16_t mtu;	/* offered to the driver; 0: the backend's, if it knows one */
 	uint32_t speed; /* Mbit/s; 0: unknown */
+	bool vlans;	/* offer VIRTIO_NET_F_CTRL_VLAN */
 	bool announce;	/* offer VIRTIO_NET_F_GUEST_ANNOUNCE */
 };
 

@@ -57,8 +57,7 @@ uint64_t net_features(struct model *model)
 	uint64_t features = BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) |
 			    BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_CTRL_VQ) |
 			    BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) |
-			    BIT(VIRTIO_NET_F_CTRL_VLAN) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
-			    BIT(VIRTIO_NET_F_SPEED_DUPLEX);
+			    BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_SPEED_DUPLEX);
 
 	for (size_t i = 0; i < OFFLOADS; i++) {
 		if (net->packet->send_offloads & offloads[i].offload)
@@ -68,6 +67,8 @@ uint64_t net_features(struct model *model)
 	}
 	if (features & BIT(VIRTIO_NET_F_GUEST_CSUM))
 		features |= BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+	if (net->options.vlans)
+		features |= BIT(VIRTIO_NET_F_CTRL_VLAN);
 	if (net->options.announce)
 		features |= BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
 	if (mtu(net) >= NET_MIN_MTU)

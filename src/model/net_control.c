@@ -239,6 +239,7 @@ bool net_pump_control(struct net_queue *queue, struct chain_source *source, unsi
 		if (run(queue->net, &request->chain))
 			answer = VIRTIO_NET_OK;
 		net_count(answer ? &queue->counters.refused : &queue->counters.commands, 1);
+		request->chain.in_order = true;
 		if (chain_write(&request->chain, 0, &answer, sizeof(answer)) < 0)
 			request_refuse(request, "the room for an answer went away");
 		else

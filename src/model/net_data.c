@@ -114,6 +114,7 @@ static void deliver(struct net_queue *queue, unsigned count)
 
 		if (n > request->chain.writable)
 			n = (uint32_t)request->chain.writable;
+		request->chain.in_order = true; /* the log marks no more than is written */
 		gone = gone || chain_write(&request->chain, 0, queue->frame + at, n) < 0;
 		at += n;
 		if (gone)

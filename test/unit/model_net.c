@@ -43,7 +43,7 @@ static struct chain_source source = {source_take, source_untake};
 static void start(struct packet *packet, uint64_t features)
 {
 	const struct net_options options = {
-		.mac = {0x52, 0x54, 0, 1, 2, 3}, .mtu = 1400, .speed = 1000, .announce = true};
+		.mac = {0x52, 0x54, 0, 1, 2, 3}, .mtu = 1400, .speed = 1000, .announce = true, .vlans = true};
 	struct fault f;
 
 	if (net_new(&options, packet, &model, &f))
