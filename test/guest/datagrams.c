@@ -10,12 +10,24 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define MOST (1u << 20) /* numbers that are told apart */
 
 static uint8_t seen[MOST];
+
+/* In network order, byte by byte. */
+static in_port_t port(const char *text)
+{
+	unsigned number = (unsigned)strtoul(text, NULL, 10);
+	const uint8_t bytes[] = {(uint8_t)(number >> 8), (uint8_t)number};
+	in_port_t port;
+
+	memcpy(&port, bytes, sizeof(port));
+	return port;
+}
 
 static unsigned hear(int fd)
 {
@@ -45,8 +57,8 @@ int main(int argc, char **argv)
 	if (argc != 4 || fd < 0)
 		return 2;
 	inet_pton(AF_INET, argv[1], &to.sin_addr);
-	to.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
-	local.sin_port = htons((uint16_t)strtoul(argv[3], NULL, 10));
+	to.sin_port = port(argv[2]);
+	local.sin_port = port(argv[3]);
 	if (bind(fd, (struct sockaddr *)&local, sizeof(local)) < 0)
 		return 1;
 	for (unsigned number = 0; access("end", F_OK) != 0; number++) {
