@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -159,6 +160,14 @@ static void moves(void **state)
 	disk_close(&to);
 }
 
+/* The server closes what is over in its own time. */
+static void settle_fds(unsigned limit)
+{
+	for (unsigned i = 0; i < 500 && count_fds() > limit; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	assert_true(count_fds() <= limit);
+}
+
 static void refused(void **state)
 {
 	struct disk disk, small;
@@ -184,13 +193,13 @@ static void refused(void **state)
 	fds = count_fds();
 	for (unsigned i = 0; i < 20; i++)
 		close(transfer(fd, LOAD, 0));
-	assert_true(count_fds() <= fds + 1);
+	settle_fds(fds + 1);
 	/* as much as it likes to write, it does no harm */
 	channel = transfer(fd, LOAD, 0);
 	assert_int_equal(ftruncate(channel, 1ll << 40), 0);
 	close(channel);
 	assert_int_not_equal(check(fd), 0);
-	assert_int_equal(count_fds(), fds);
+	settle_fds(fds);
 	size = save(fd);
 	close(fd);
 	fd = greet(small.path);
