@@ -235,7 +235,7 @@ unsigned load_room(struct rig *rig)
 	return room / per;
 }
 
-unsigned load_post(struct rig *rig, unsigned n)
+unsigned load_add(struct rig *rig, unsigned n)
 {
 	unsigned put = 0;
 
@@ -250,10 +250,21 @@ unsigned load_post(struct rig *rig, unsigned n)
 		rig->load.serial++;
 		rig->load.posted++;
 	}
+	return put;
+}
+
+void load_show(struct rig *rig)
+{
 	if (is_net(rig))
 		uvdpa_queue_publish(rig->queue[0]);
 	uvdpa_queue_publish(rig->queue[rig->work]);
-	return put;
+}
+
+unsigned load_post(struct rig *rig, unsigned n)
+{
+	n = load_add(rig, n);
+	load_show(rig);
+	return n;
 }
 
 unsigned load_fill(struct rig *rig)

@@ -109,7 +109,10 @@ uint16_t rig_used(struct rig *rig, unsigned queue);
 void load_new(struct rig *rig);
 /* How many requests the rings still have room for. */
 unsigned load_room(struct rig *rig);
-/* Puts up to n requests into the ring and shows them; returns how many went in. No kick. */
+/* Puts up to n requests into the ring; returns how many went in. The device is not shown them. */
+unsigned load_add(struct rig *rig, unsigned n);
+void load_show(struct rig *rig);
+/* Both of these. No kick. */
 unsigned load_post(struct rig *rig, unsigned n);
 /* Fills the rings. Returns how many went in. */
 unsigned load_fill(struct rig *rig);

@@ -199,10 +199,11 @@ static void r14(struct check *c)
 
 	rig_set_up(c, &rig, &(struct rig_options){0});
 	load_must_run(&rig, 4, "at first");
-	load_post(&rig, 1);
+	load_add(&rig, 1);
 	uvdpa_queue_areas(rig.queue[rig.work], &a);
 	for (size_t at = 4; at + 2 < a.avail_len; at += 2)
 		store_le16((uint8_t *)a.avail + at, 0xfff0);
+	load_show(&rig);
 	rig_kick(&rig);
 	heal(&rig);
 }
@@ -213,12 +214,13 @@ static void r15(struct check *c)
 	struct rig rig;
 
 	rig_set_up(c, &rig, &(struct rig_options){0});
-	load_post(&rig, 2);
+	load_add(&rig, 2);
 	uvdpa_queue_areas(rig.queue[rig.work], &a);
 	for (size_t at = 0; at < a.desc_len; at += 16) {
 		store_le16((uint8_t *)a.desc + at + 12, VRING_DESC_F_NEXT);
 		store_le16((uint8_t *)a.desc + at + 14, (uint16_t)(at / 16));
 	}
+	load_show(&rig);
 	rig_kick(&rig);
 	heal(&rig);
 }
@@ -229,10 +231,11 @@ static void r16(struct check *c)
 	struct rig rig;
 
 	rig_set_up(c, &rig, &(struct rig_options){0});
-	load_post(&rig, 2);
+	load_add(&rig, 2);
 	uvdpa_queue_areas(rig.queue[rig.work], &a);
 	for (size_t at = 0; at < a.desc_len; at += 16)
 		store_le64((uint8_t *)a.desc + at, UINT64_C(0x123456000));
+	load_show(&rig);
 	rig_kick(&rig);
 	heal(&rig);
 }
@@ -245,7 +248,8 @@ static void r17(struct check *c)
 	rig_set_up(c, &rig, &(struct rig_options){0});
 	load_must_run(&rig, 2, "at first");
 	uvdpa_queue_areas(rig.queue[rig.work], &a);
-	store_le16((uint8_t *)a.avail + 2, (uint16_t)(rig_used(&rig, rig.work) + 5000));
+	__atomic_store_n((uint16_t *)a.avail + 1, (uint16_t)(rig_used(&rig, rig.work) + 5000),
+			 __ATOMIC_RELEASE);
 	rig_kick(&rig);
 	heal(&rig);
 }
