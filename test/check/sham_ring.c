@@ -324,7 +324,7 @@ void sham_tempted(struct sham *s, unsigned index)
 	if (sham_is(s, SHAM_CONFIG_CALL))
 		ring_fd(s->config_call);
 	if (sham_is(s, SHAM_CONFIG_CHANGES))
-		s->config[0] ^= 8;
+		s->config[59]++;
 }
 
 void sham_wake(struct sham *s)
