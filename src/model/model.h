@@ -18,7 +18,7 @@
 
 struct model;
 
-#define MODEL_STATE_MAX 64 /* bytes of a model's own saved state */
+#define MODEL_STATE_MAX 1152 /* bytes of a model's own saved state */
 
 struct model_ops {
 	/* Required. */

@@ -182,6 +182,9 @@ static const struct model_ops net_ops = {
 	.pump = net_pump,
 	.poll_edge = true,
 	.reset = net_reset,
+	.state_save = net_state_save,
+	.state_check = net_state_check,
+	.state_load = net_state_load,
 };
 
 static int check_options(const struct net_options *options, const struct packet *packet,

@@ -136,6 +136,11 @@ bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
 		   struct chain_source *source, unsigned budget);
 
+/* net_state.c */
+size_t net_state_save(struct model *model, uint8_t *bytes);
+int net_state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f);
+void net_state_load(struct model *model, const uint8_t *bytes, size_t size);
+
 /* net_control.c */
 bool net_pump_control(struct net_queue *queue, struct chain_source *source, unsigned budget);
 

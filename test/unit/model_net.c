@@ -292,6 +292,44 @@ static void config_space(void **state)
 	stop();
 }
 
+/* What one card saved another of its kind goes on with; nonsense is refused. */
+static void saved_state(void **state)
+{
+	uint8_t bytes[MODEL_STATE_MAX], bad[MODEL_STATE_MAX];
+	static const struct {
+		unsigned at;
+		uint8_t value;
+	} spoilt[] = {{2, 1}, {4, 0x80}, {14, 1}, {16, 0}, {16, 4}, {18, 5}, {20, 65}, {22, 2}};
+	struct fault f;
+	size_t size;
+
+	start_loopback(3, EVERYTHING);
+	assert_int_equal(COMMAND(0, 0, 0), DONE);
+	assert_int_equal(COMMAND(1, 1, 0x52, 0x54, 0, 9, 9, 9), DONE);
+	assert_int_equal(COMMAND(1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x33, 0x33, 0, 0, 0, 1), DONE);
+	assert_int_equal(COMMAND(2, 0, 5, 0), DONE);
+	assert_int_equal(COMMAND(4, 0, 2, 0), DONE);
+	size = model->ops->state_save(model, bytes);
+	assert_in_range(size, 1, MODEL_STATE_MAX);
+	stop();
+	start_loopback(3, EVERYTHING);
+	assert_int_equal(model->ops->state_check(model, bytes, size, &f), 0);
+	assert_int_equal(model->ops->state_check(model, bytes, size - 1, &f), -EINVAL);
+	for (size_t i = 0; i < sizeof(spoilt) / sizeof(spoilt[0]); i++) {
+		memcpy(bad, bytes, sizeof(bad));
+		bad[spoilt[i].at] = spoilt[i].value;
+		if (model->ops->state_check(model, bad, size, &f) != -EINVAL)
+			fail_msg("byte %u = %u is accepted", spoilt[i].at, spoilt[i].value);
+	}
+	model->ops->state_load(model, bytes, size);
+	assert_true(hears(other, -1));
+	assert_false(hears(ours, -1));
+	assert_true(hears(multi, 5));
+	assert_false(hears(multi, 6));
+	assert_int_equal(atomic_load(&net_of(model)->active), 2);
+	stop();
+}
+
 /* --- Frames ----------------------------------------------------------------------------------- */
 
 static uint8_t sent[PACKET_BUFFER], got[PACKET_BUFFER];
@@ -538,7 +576,7 @@ int main(void)
 		cmocka_unit_test(checksum_for_the_ignorant),
 		cmocka_unit_test(filtered),
 		cmocka_unit_test(budget_is_kept),
-		cmocka_unit_test(bad_options),
+		cmocka_unit_test(bad_options),	       cmocka_unit_test(saved_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
