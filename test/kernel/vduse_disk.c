@@ -326,10 +326,10 @@ static void serve_message(void)
 
 static void create(const char *name)
 {
-	struct {
-		struct vduse_dev_config head;
-		uint8_t config[CONFIG_SIZE];
-	} c;
+	/* the header, and config space behind it */
+	_Alignas(struct vduse_dev_config)
+		uint8_t bytes[sizeof(struct vduse_dev_config) + CONFIG_SIZE];
+	struct vduse_dev_config *c = (struct vduse_dev_config *)(void *)bytes;
 	struct vduse_vq_config queue = {.index = 0, .max_size = QUEUE_MAX};
 	int control = open("/dev/vduse/control", O_RDWR | O_CLOEXEC);
 	uint64_t version = 0, features = FEATURE_SUSPEND;
@@ -341,17 +341,17 @@ static void create(const char *name)
 		die("SET_API_VERSION");
 	if (d.can_suspend && ioctl(control, SET_FEATURES, &features) < 0)
 		die("SET_FEATURES: this kernel does not forward SUSPEND");
-	memset(&c, 0, sizeof(c));
-	snprintf(c.head.name, sizeof(c.head.name), "%s", name);
-	c.head.device_id = VIRTIO_ID_BLOCK;
-	c.head.features = 1ull << VIRTIO_F_ACCESS_PLATFORM | 1ull << VIRTIO_F_VERSION_1 |
-			  1ull << VIRTIO_BLK_F_FLUSH | 1ull << VIRTIO_BLK_F_SEG_MAX;
-	c.head.vq_num = 1;
-	c.head.vq_align = 4096;
-	c.head.config_size = CONFIG_SIZE;
-	c.config[1] = SECTORS >> 8; /* capacity, little-endian */
-	c.config[12] = 64;	    /* seg_max */
-	if (ioctl(control, VDUSE_CREATE_DEV, &c) < 0)
+	memset(bytes, 0, sizeof(bytes));
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	c->device_id = VIRTIO_ID_BLOCK;
+	c->features = 1ull << VIRTIO_F_ACCESS_PLATFORM | 1ull << VIRTIO_F_VERSION_1 |
+		      1ull << VIRTIO_BLK_F_FLUSH | 1ull << VIRTIO_BLK_F_SEG_MAX;
+	c->vq_num = 1;
+	c->vq_align = 4096;
+	c->config_size = CONFIG_SIZE;
+	c->config[1] = SECTORS >> 8; /* capacity, little-endian */
+	c->config[12] = 64;	     /* seg_max */
+	if (ioctl(control, VDUSE_CREATE_DEV, c) < 0)
 		die("CREATE_DEV");
 	snprintf(path, sizeof(path), "/dev/vduse/%s", name);
 	for (unsigned i = 0; i < 100 && (d.dev = open(path, O_RDWR | O_CLOEXEC)) < 0; i++)
