@@ -144,6 +144,18 @@ static void spoil(struct sham *s)
 		sham_wake(s);
 }
 
+/*
+ * SHAM_SECOND_HURRIES is a fault only with somebody else about. With the work lock held nothing in
+ * flight finishes: a second caller, who comes within a moment, returns before it does.
+ */
+static void wait_for_second(struct sham *s)
+{
+	for (unsigned i = 0; i < 50 && !atomic_load(&s->hurried); i++)
+		usleep(1000);
+	if (atomic_exchange(&s->hurried, false))
+		usleep(3000);
+}
+
 static int suspend(struct sham *s)
 {
 	if (!(s->status & 4) && !sham_is(s, SHAM_EARLY))
@@ -157,16 +169,10 @@ static int suspend(struct sham *s)
 	s->nested = 1;
 	if (sham_is(s, SHAM_THIRD_STATE))
 		return -ETIMEDOUT;
-	/* a fault only with somebody else about: the second caller does not wait */
-	if (sham_is(s, SHAM_SECOND_HURRIES)) {
-		pthread_mutex_unlock(&s->control);
+	if (sham_is(s, SHAM_SECOND_HURRIES))
+		wait_for_second(s);
+	if (!sham_is(s, SHAM_NO_WAIT))
 		sham_wait_drained(s);
-		pthread_mutex_unlock(&s->work);
-		pthread_mutex_lock(&s->control);
-		pthread_mutex_lock(&s->work);
-	} else if (!sham_is(s, SHAM_NO_WAIT)) {
-		sham_wait_drained(s);
-	}
 	spoil(s);
 	return 0;
 }
@@ -376,8 +382,10 @@ static int sham_ioctl(void *ctx, unsigned long cmd, void *arg)
 	struct sham *s = ctx;
 	int r;
 
-	if (cmd == VHOST_VDPA_SUSPEND && sham_is(s, SHAM_SECOND_HURRIES) && s->suspended)
+	if (cmd == VHOST_VDPA_SUSPEND && sham_is(s, SHAM_SECOND_HURRIES) && s->suspended) {
+		atomic_store(&s->hurried, true);
 		return 0;
+	}
 	pthread_mutex_lock(&s->control);
 	pthread_mutex_lock(&s->work);
 	r = device_call(s, cmd, arg);

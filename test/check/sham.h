@@ -14,6 +14,7 @@
 #define TEST_CHECK_SHAM_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -134,6 +135,7 @@ struct sham {
 	uint8_t status;
 	uint64_t features, backend;
 	bool suspended;
+	atomic_bool hurried; /* SHAM_SECOND_HURRIES: somebody did */
 	unsigned nested;
 	bool muted; /* SHAM_FORGETS_CALLS */
 	uint8_t config[64];
