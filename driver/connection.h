@@ -21,6 +21,7 @@ struct uvdpa_driver {
 	void *ctx;
 	char *name;
 	uint32_t device_id;
+	pid_t peer; /* 0: unknown */
 	uint64_t features;
 	uint64_t backend_features;
 	bool negotiated; /* FEATURES_OK was kept */

@@ -83,13 +83,14 @@ int uvdpa_driver_open_transport(const struct uvdpa_transport *ops, void *ctx, co
 int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **drv,
 		      struct uvdpa_error *error)
 {
+	bool is_socket = drv_vhost_user_is(path);
 	const struct uvdpa_transport *ops;
 	void *ctx;
 	int r;
 
 	if (flags & ~(UVDPA_OPEN_UNOWNED | UVDPA_OPEN_READ_ONLY))
 		return drv_error(error, -EINVAL, "%s: open flags 0x%x are unknown", path, flags);
-	if (drv_vhost_user_is(path))
+	if (is_socket)
 		r = drv_vhost_user_open(path, &ops, &ctx, error);
 	else
 		r = drv_file_open(path, flags & UVDPA_OPEN_READ_ONLY, &ops, &ctx, error);
@@ -98,6 +99,8 @@ int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **dr
 	r = connect_to(ops, ctx, path, flags, drv, error);
 	if (r < 0)
 		ops->close(ctx);
+	else if (is_socket)
+		(*drv)->peer = drv_vhost_user_peer(ctx);
 	return r;
 }
 
@@ -121,6 +124,11 @@ const char *uvdpa_driver_name(const struct uvdpa_driver *drv)
 uint32_t uvdpa_driver_device_id(const struct uvdpa_driver *drv)
 {
 	return drv->device_id;
+}
+
+pid_t uvdpa_driver_peer(const struct uvdpa_driver *drv)
+{
+	return drv->peer;
 }
 
 uint64_t uvdpa_driver_features(const struct uvdpa_driver *drv)

@@ -253,6 +253,15 @@ bool drv_vhost_user_is(const char *path)
 	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+pid_t drv_vhost_user_peer(const void *ctx)
+{
+	const struct vu_front *front = ctx;
+	struct ucred peer = {0};
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(front->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ? 0 : peer.pid;
+}
+
 static int connect_to(const char *path)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};

@@ -17,5 +17,7 @@
 bool drv_vhost_user_is(const char *path);
 int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, void **ctx,
 			struct uvdpa_error *error);
+/* The process at the other end; 0: the socket does not tell. */
+pid_t drv_vhost_user_peer(const void *ctx);
 
 #endif

@@ -112,6 +112,11 @@ void uvdpa_driver_close(struct uvdpa_driver *drv);
 const char *uvdpa_driver_name(const struct uvdpa_driver *drv);
 /* The virtio device id (1 network, 2 block), read when the device was opened. */
 uint32_t uvdpa_driver_device_id(const struct uvdpa_driver *drv);
+/*
+ * The process at the other end of a vhost-user socket, as the socket knows it (SO_PEERCRED); 0 for
+ * files and transports of the caller's, where nothing tells.
+ */
+pid_t uvdpa_driver_peer(const struct uvdpa_driver *drv);
 /* The virtio features of the last successful negotiation; 0 before and after a reset. */
 uint64_t uvdpa_driver_features(const struct uvdpa_driver *drv);
 /* The backend features (bit numbers VHOST_BACKEND_F_*) acknowledged by the last negotiation. */

@@ -9,6 +9,7 @@
 
 #include "cmd/histogram.h"
 #include "cmd/moves.h"
+#include "util/fault.h"
 
 struct bench_options {
 	const char *targets[2]; /* [1] NULL: no hand-over */
@@ -16,9 +17,12 @@ struct bench_options {
 	unsigned write_percent;
 	bool sequential;
 	uint32_t block_size;
-	unsigned depth;
+	unsigned depth; /* in each queue */
+	unsigned queues;
+	bool poll;
 	double seconds;
 	unsigned every_ms; /* between suspensions, or moves */
+	unsigned suspend_every; /* ms, for as long as it lasts; 0: not */
 	uint64_t suspends, moves;
 	uint64_t pid; /* of the server; 0: found out or unknown */
 	bool json;
@@ -33,6 +37,10 @@ struct bench_result {
 	double client_cpu; /* seconds */
 	double server_cpu; /* negative: unknown */
 };
+
+/* Measures, and adds to a blank result. 0, or a negative errno with the fault filled. */
+int bench_measure(const struct bench_options *options, struct bench_result *result,
+		  struct fault *fault);
 
 void bench_print(const struct bench_options *options, const struct bench_result *result, FILE *to);
 void bench_print_json(const struct bench_options *options, const struct bench_result *result,

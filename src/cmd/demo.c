@@ -118,7 +118,7 @@ static int start_load(struct demo *demo, struct fault *f)
 	int r = ferry_start(&demo->ferry, &ferry, f);
 
 	if (r == 0)
-		r = workload_new(&options, demo->ferry.memory, demo->ferry.queue, &demo->load, f);
+		r = workload_new(&options, demo->ferry.memory, demo->ferry.queues[0], &demo->load, f);
 	if (r < 0)
 		return r;
 	demo->began = now_ns();

@@ -46,21 +46,40 @@ static int choose_size(const struct ferry *ferry, const struct ferry_options *o,
 	return 0;
 }
 
-static int make_queue(struct ferry *ferry, const struct ferry_options *o, struct fault *f)
+/* How many the device has: what MQ says, where it was negotiated. */
+static int check_count(const struct ferry *ferry, unsigned queues, struct fault *f)
 {
+	const char *name = uvdpa_driver_name(ferry->devices[0]);
+
+	if (queues > FERRY_QUEUES)
+		return fault(f, -EINVAL, "%u queues: at most %d can be had", queues, FERRY_QUEUES);
+	if (queues > ferry->config.num_queues)
+		return fault(f, -EINVAL, "%s: it has %u queue%s, not %u", name,
+			     ferry->config.num_queues, ferry->config.num_queues == 1 ? "" : "s",
+			     queues);
+	return 0;
+}
+
+static int make_queues(struct ferry *ferry, const struct ferry_options *o, struct fault *f)
+{
+	unsigned count = o->queues ? o->queues : 1;
 	struct uvdpa_queue_options ring = {.features = ferry->features};
 	struct uvdpa_error error;
-	int r = choose_size(ferry, o, &ring.size, f);
+	uint64_t size;
+	int r = check_count(ferry, count, f);
 
+	if (r == 0)
+		r = choose_size(ferry, o, &ring.size, f);
 	if (r < 0)
 		return r;
 	if (ferry_chain_flags(ferry, o))
 		ring.indirect = FERRY_CHAIN;
-	r = uvdpa_memory_new(&(struct uvdpa_memory_options){.size = o->data_size + RINGS_SIZE +
-								    (uint64_t)ring.size * 128},
-			     &ferry->memory, &error);
-	if (r == 0)
-		r = uvdpa_queue_new(ferry->memory, &ring, &ferry->queue, &error);
+	size = count * (o->data_size + RINGS_SIZE + (uint64_t)ring.size * 128);
+	r = uvdpa_memory_new(&(struct uvdpa_memory_options){.size = size}, &ferry->memory, &error);
+	for (unsigned i = 0; i < count && r == 0; i++) {
+		r = uvdpa_queue_new(ferry->memory, &ring, &ferry->queues[i], &error);
+		ferry->queue_count = r == 0 ? i + 1 : i;
+	}
 	return r < 0 ? fault(f, r, "%s", error.text) : 0;
 }
 
@@ -70,9 +89,9 @@ static int start_device(struct ferry *ferry, struct fault *f)
 	struct uvdpa_error error;
 	int r = uvdpa_driver_map(drv, ferry->memory, 0, &error);
 
-	if (r == 0)
-		r = uvdpa_driver_attach(drv, 0, ferry->queue, uvdpa_queue_position(ferry->queue),
-					&error);
+	for (unsigned i = 0; i < ferry->queue_count && r == 0; i++)
+		r = uvdpa_driver_attach(drv, i, ferry->queues[i],
+					uvdpa_queue_position(ferry->queues[i]), &error);
 	if (r == 0)
 		r = uvdpa_driver_driver_ok(drv, &error);
 	return r < 0 ? fault(f, r, "%s", error.text) : 0;
@@ -80,6 +99,7 @@ static int start_device(struct ferry *ferry, struct fault *f)
 
 int ferry_start(struct ferry *ferry, const struct ferry_options *options, struct fault *f)
 {
+	uint64_t wants = wanted | (options->queues > 1 ? BIT(VIRTIO_BLK_F_MQ) : 0);
 	struct uvdpa_error error;
 	int r;
 
@@ -88,12 +108,12 @@ int ferry_start(struct ferry *ferry, const struct ferry_options *options, struct
 			return fault(f, -ENODEV, "%s is no disk (it is virtio device type %u)",
 				     uvdpa_driver_name(ferry->devices[i]),
 				     uvdpa_driver_device_id(ferry->devices[i]));
-	r = uvdpa_driver_negotiate(ferry->devices[0], wanted, &ferry->features, &error);
+	r = uvdpa_driver_negotiate(ferry->devices[0], wants, &ferry->features, &error);
 	if (r == 0)
 		r = uvdpa_blk_read_config(ferry->devices[0], &ferry->config, &error);
 	if (r < 0)
 		return fault(f, r, "%s", error.text);
-	r = make_queue(ferry, options, f);
+	r = make_queues(ferry, options, f);
 	return r < 0 ? r : start_device(ferry, f);
 }
 
@@ -116,7 +136,8 @@ void ferry_stop(struct ferry *ferry)
 {
 	for (unsigned i = 0; i < ferry->count; i++)
 		uvdpa_driver_close(ferry->devices[i]);
-	uvdpa_queue_free(ferry->queue);
+	for (unsigned i = 0; i < ferry->queue_count; i++)
+		uvdpa_queue_free(ferry->queues[i]);
 	uvdpa_memory_free(ferry->memory);
 	memset(ferry, 0, sizeof(*ferry));
 }

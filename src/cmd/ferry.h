@@ -1,6 +1,6 @@
 /*
- * A driver's end made ready to run: memory, one queue, and one or two devices between which
- * that queue can move with everything that is in flight.
+ * A driver's end made ready to run: memory, queues, and one or two devices between which the
+ * queues can move with everything that is in flight.
  */
 #ifndef UVDPA_CMD_FERRY_H
 #define UVDPA_CMD_FERRY_H
@@ -12,31 +12,34 @@
 #include "uvdpa/driver.h"
 
 /* Descriptors of a block request: header, data, status. */
-#define FERRY_CHAIN 3
+#define FERRY_CHAIN  3
+#define FERRY_QUEUES 64
 
 struct ferry_options {
-	unsigned depth;	    /* requests in flight */
-	uint64_t data_size; /* bytes of memory for them */
+	unsigned depth;	    /* requests in flight, in each queue */
+	unsigned queues;    /* 1 to FERRY_QUEUES; 0: 1 */
+	uint64_t data_size; /* bytes of memory for the requests of one queue */
 	bool indirect; /* one descriptor for each, if the device can: see ferry_chain_flags() */
 };
 
 struct ferry {
 	struct uvdpa_driver *devices[2]; /* opened by the caller, closed by ferry_stop() */
 	unsigned count;			 /* of devices */
-	unsigned current;		 /* the one that has the queue */
+	unsigned current;		 /* the one that has the queues */
 	struct uvdpa_memory *memory;
-	struct uvdpa_queue *queue;
+	struct uvdpa_queue *queues[FERRY_QUEUES];
+	unsigned queue_count;
 	struct uvdpa_blk_config config; /* of devices[0] */
 	uint64_t features;
 };
 
 /*
- * Brings devices[0] to DRIVER_OK with the queue attached. 0 or a negative errno with the fault
+ * Brings devices[0] to DRIVER_OK with the queues attached. 0 or a negative errno with the fault
  * filled; ferry_stop() cleans up in both cases.
  */
 int ferry_start(struct ferry *ferry, const struct ferry_options *options, struct fault *f);
 
-/* The flags for chains of FERRY_CHAIN segments in this queue. */
+/* The flags for chains of FERRY_CHAIN segments in these queues. */
 uint32_t ferry_chain_flags(const struct ferry *ferry, const struct ferry_options *options);
 
 /*

@@ -46,7 +46,8 @@ static uint64_t choose(struct traffic *t, uint64_t below)
 	t->random ^= t->random << 13;
 	t->random ^= t->random >> 7;
 	t->random ^= t->random << 17;
-	return t->random % below;
+	/* a multiplication where it will do: a division is most of the cost of a request */
+	return below <= UINT32_MAX ? (t->random >> 32) * below >> 32 : t->random % below;
 }
 
 /* Life ----------------------------------------------------------------------------------------- */
@@ -59,7 +60,7 @@ uint64_t traffic_memory_size(const struct traffic_options *o)
 static int get_buffers(struct traffic *t, struct ferry *ferry, struct fault *f)
 {
 	struct uvdpa_error error;
-	int r = uvdpa_blk_new(ferry->memory, ferry->queue, t->o.depth, &t->blk, &error);
+	int r = uvdpa_blk_new(ferry->memory, t->queue, t->o.depth, &t->blk, &error);
 
 	if (r < 0)
 		return fault(f, r, "%s", error.text);
@@ -75,8 +76,8 @@ static int get_buffers(struct traffic *t, struct ferry *ferry, struct fault *f)
 	return 0;
 }
 
-int traffic_new(const struct traffic_options *options, struct ferry *ferry, struct traffic **out,
-		struct fault *f)
+int traffic_new(const struct traffic_options *options, struct ferry *ferry, unsigned queue,
+		struct traffic **out, struct fault *f)
 {
 	struct traffic *t = calloc(1, sizeof(*t));
 	int r;
@@ -84,7 +85,7 @@ int traffic_new(const struct traffic_options *options, struct ferry *ferry, stru
 	if (!t)
 		return fault(f, -ENOMEM, "out of memory");
 	t->o = *options;
-	t->queue = ferry->queue;
+	t->queue = ferry->queues[queue];
 	t->random = options->seed * 2 + 1;
 	t->slots = calloc(options->depth, sizeof(*t->slots));
 	r = t->slots ? get_buffers(t, ferry, f) : fault(f, -ENOMEM, "out of memory");
@@ -169,6 +170,17 @@ static int start(struct traffic *t)
 	return r < 0 ? r : uvdpa_queue_submit(t->queue);
 }
 
+/* Until there may be something to collect: asleep or, with `poll`, not at all. */
+static int pause_for(struct traffic *t)
+{
+	int r;
+
+	if (t->o.poll)
+		return 0;
+	r = uvdpa_queue_wait(t->queue, 20);
+	return r == -EINTR ? 0 : r;
+}
+
 static int run(struct traffic *t, const atomic_bool *stop)
 {
 	int r = start(t);
@@ -176,9 +188,7 @@ static int run(struct traffic *t, const atomic_bool *stop)
 	while (r >= 0 && !atomic_load_explicit(stop, memory_order_relaxed)) {
 		r = turn(t, true);
 		if (r == 0)
-			r = uvdpa_queue_wait(t->queue, 20);
-		if (r == -EINTR)
-			r = 0;
+			r = pause_for(t);
 	}
 	return r;
 }
@@ -193,9 +203,7 @@ static int drain(struct traffic *t)
 		if (r == 0 && now_ns() > end)
 			return -ETIMEDOUT;
 		if (r == 0)
-			r = uvdpa_queue_wait(t->queue, 20);
-		if (r == -EINTR)
-			r = 0;
+			r = pause_for(t);
 	}
 	return r;
 }

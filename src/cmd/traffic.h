@@ -26,12 +26,14 @@ struct traffic_options {
 	uint64_t blocks;	/* of the disk: requests begin at multiples of block_size */
 	uint64_t seed;
 	uint32_t chain_flags; /* UVDPA_CHAIN_INDIRECT or 0 */
+	bool poll;	      /* never sleeps */
 };
 
 /* Bytes of arena for the requests of such traffic. */
 uint64_t traffic_memory_size(const struct traffic_options *options);
 
-int traffic_new(const struct traffic_options *options, struct ferry *ferry,
+/* For one of the ferry's queues. */
+int traffic_new(const struct traffic_options *options, struct ferry *ferry, unsigned queue,
 		struct traffic **traffic, struct fault *f);
 void traffic_free(struct traffic *traffic);
 

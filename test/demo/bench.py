@@ -65,8 +65,15 @@ def suspends(target, name):
            found["resume_us"]["count"] == 20, found)
 
 
+def suspends_now_and_then(target, name):
+    found = bench(target, "--seconds", "1", "--suspend-every", "20", "--queues", "2")
+    adds_up(name, found)
+    demand(name + ": count", found["suspend_us"]["count"] == found["resume_us"]["count"] > 0, found)
+    demand(name + ": time", found["seconds"] >= 1 and found["queues"] == 2, found)
+
+
 def moves(first, second, name):
-    found = bench(first, "--handover", second, "--moves", "7", "--every", "2")
+    found = bench(first, "--handover", second, "--moves", "7", "--every", "2", "--queues", "2")
     adds_up(name, found)
     steps = found["moves_us"]
     demand(name + ": count", all(step["count"] == 7 for step in steps.values()), steps)
@@ -81,6 +88,9 @@ def refusals():
                         (["blk,name=x,null=1M", "--moves", "3"], "--handover"),
                         (["blk,name=x,null=1M", "--depth", "0"], "--depth 0"),
                         (["blk,name=x,null=1M", "--depth", "1000"], "256"),
+                        (["blk,name=x,null=1M", "--queues", "2"], "1 queue, not 2"),
+                        (["blk,name=x,null=1M", "--suspends", "1", "--suspend-every", "1"],
+                         "--suspend-every"),
                         (["blk,name=x,null=1M,readonly=on", "--rw", "write"], "read-only"),
                         (["blk,name=x,null=512"], "only 512 bytes"),
                         (["blk,name=x,null=1M,suspend=off", "--suspends", "1"], "SUSPEND"),
@@ -94,8 +104,8 @@ def refusals():
 
 def with_files():
     with tempfile.TemporaryDirectory(prefix="uvdpa-test-") as folder:
-        command = [UVDPA, "serve", "--dir", folder, "--device", "blk,name=a,null=1G", "--device",
-                   "blk,name=b,null=1G"]
+        command = [UVDPA, "serve", "--dir", folder, "--device", "blk,name=a,null=1G,queues=2",
+                   "--device", "blk,name=b,null=1G,queues=2"]
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         end = time.monotonic() + PATIENCE
         while not os.path.exists(folder + "/control") and server.poll() is None \
@@ -109,6 +119,9 @@ def with_files():
         try:
             plain(folder + "/vdpa/a", "files", counted)
             suspends(folder + "/vdpa/a", "suspends of files")
+            suspends_now_and_then(folder + "/a.sock", "suspends of sockets")
+            demand("the socket tells the process", bench(
+                folder + "/a.sock", "--seconds", "1", "--poll")["server_cpu_us"] > 0)
             moves(folder + "/vdpa/a", folder + "/vdpa/b", "moves of files")
         finally:
             server.terminate()
@@ -123,6 +136,7 @@ if DOOR == "files":
 else:
     plain("blk,name=a,null=1G", "in-process", None)
     suspends("blk,name=a,null=1G", "suspends in-process")
-    moves("blk,name=a,null=1G", "blk,name=b,null=1G", "moves in-process")
+    suspends_now_and_then("blk,name=a,null=1G,queues=2", "suspends in-process, two queues")
+    moves("blk,name=a,null=1G,queues=2", "blk,name=b,null=1G,queues=2", "moves in-process")
     refusals()
 sys.exit(1 if wrong else 0)

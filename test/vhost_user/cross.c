@@ -194,7 +194,7 @@ int main(int argc, char **argv)
 	if ((served ? open_served(argv[1], &ferry) : open_here(disks, &ferry)) < 0)
 		goto out;
 	if (ferry_start(&ferry, &options, &f) < 0 ||
-	    workload_new(&load, ferry.memory, ferry.queue, &w, &f) < 0)
+	    workload_new(&load, ferry.memory, ferry.queues[0], &w, &f) < 0)
 		fprintf(stderr, "%s\n", f.text);
 	else
 		r = judge(w, moves, move(&ferry, w, moves), served ? "served" : "in-process");

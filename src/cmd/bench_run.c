@@ -1,0 +1,386 @@
+/*
+ * What `uvdpa bench` measures.
+ *
+ * A thread per queue keeps the requests in flight (traffic.h); the first thread suspends, resumes
+ * and moves meanwhile, and takes the times as a client sees them: around the whole call.
+ */
+#include "cmd/bench.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd/embed.h"
+#include "cmd/ferry.h"
+#include "cmd/traffic.h"
+
+#define PATIENCE_MS 15000
+
+struct bench;
+
+/* One queue's requests, and their thread. */
+struct load {
+	struct bench *bench;
+	struct traffic *traffic;
+	pthread_t thread;
+	bool running;
+	struct fault fault;
+};
+
+struct bench {
+	struct bench_options o;
+	struct bench_result *result;
+	struct embed *embedded[2];
+	struct ferry ferry;
+	struct load loads[FERRY_QUEUES];
+	atomic_bool stop, ended;
+};
+
+static double now(clockid_t clock)
+{
+	struct timespec t = {0};
+
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* --- Targets ---------------------------------------------------------------------------------- */
+
+static int open_target(struct bench *b, unsigned i, struct fault *f)
+{
+	const char *target = b->o.targets[i];
+	struct uvdpa_error error;
+	int r;
+
+	if (strncmp(target, "blk,", 4) == 0) {
+		r = embed_open(target, &b->embedded[i], &b->ferry.devices[i], f);
+		if (r < 0)
+			fault_prefix(f, "%s", target);
+	} else {
+		r = uvdpa_driver_open(target, 0, &b->ferry.devices[i], &error);
+		if (r < 0)
+			fault(f, r, "%s", error.text);
+	}
+	if (r == 0)
+		b->ferry.count = i + 1;
+	return r;
+}
+
+/* The process id in DIR/lock, for a target DIR/vdpa/NAME; 0 if there is none. */
+static uint64_t find_lock(const char *target)
+{
+	const char *name = strrchr(target, '/');
+	char path[4200], text[24] = "";
+	FILE *file;
+
+	if (!name || strlen(target) > 4096)
+		return 0;
+	snprintf(path, sizeof(path), "%.*s/../lock", (int)(name - target), target);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	fclose(file);
+	return strtoull(text, NULL, 10);
+}
+
+/* The process that serves: the socket's other end, or the holder of the directory's lock. */
+static uint64_t find_server(const struct bench *b)
+{
+	pid_t peer = uvdpa_driver_peer(b->ferry.devices[0]);
+
+	if (b->embedded[0])
+		return 0;
+	return peer > 0 ? (uint64_t)peer : find_lock(b->o.targets[0]);
+}
+
+/* CPU time of the server so far; negative: unknown. */
+static double server_cpu(const struct bench *b)
+{
+	clockid_t clock;
+	struct timespec t;
+
+	if (b->o.pid == 0 || clock_getcpuclockid((pid_t)b->o.pid, &clock) != 0 ||
+	    clock_gettime(clock, &t) < 0)
+		return -1;
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* --- The load's thread ------------------------------------------------------------------------ */
+
+static void *run_load(void *arg)
+{
+	struct load *load = arg;
+
+	traffic_run(load->traffic, &load->bench->stop, &load->fault);
+	atomic_store(&load->bench->ended, true);
+	return NULL;
+}
+
+static uint64_t done(const struct bench *b)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < b->o.queues; i++)
+		sum += traffic_done(b->loads[i].traffic);
+	return sum;
+}
+
+/* The longest of all queues. */
+static uint64_t take_gap(struct bench *b)
+{
+	uint64_t longest = 0;
+
+	for (unsigned i = 0; i < b->o.queues; i++) {
+		uint64_t gap = traffic_take_gap(b->loads[i].traffic);
+
+		longest = gap > longest ? gap : longest;
+	}
+	return longest;
+}
+
+static int make_load(struct bench *b, struct fault *f)
+{
+	struct traffic_options load = {
+		.block_size = b->o.block_size,
+		.depth = b->o.depth,
+		.write_percent = b->o.write_percent,
+		.sequential = b->o.sequential,
+		.poll = b->o.poll,
+	};
+	const struct ferry_options ferry = {.depth = load.depth,
+					    .queues = b->o.queues,
+					    .data_size = traffic_memory_size(&load),
+					    .indirect = true};
+	int r = ferry_start(&b->ferry, &ferry, f);
+
+	if (r < 0)
+		return r;
+	load.blocks = b->ferry.config.capacity * 512 / load.block_size;
+	load.chain_flags = ferry_chain_flags(&b->ferry, &ferry);
+	if (load.blocks == 0)
+		return fault(f, -EINVAL, "%s has only %" PRIu64 " bytes", b->o.targets[0],
+			     b->ferry.config.capacity * 512);
+	if (load.write_percent && b->ferry.config.read_only)
+		return fault(f, -EROFS, "%s is read-only", b->o.targets[0]);
+	for (unsigned i = 0; i < b->o.queues && r == 0; i++) {
+		load.seed = i + 1;
+		b->loads[i].bench = b;
+		r = traffic_new(&load, &b->ferry, i, &b->loads[i].traffic, f);
+	}
+	return r;
+}
+
+/* Until so many more requests are done. */
+static int more_done(struct bench *b, uint64_t count, struct fault *f)
+{
+	uint64_t end = done(b) + count;
+
+	for (unsigned i = 0; i < PATIENCE_MS * 10; i++) {
+		if (done(b) >= end)
+			return 0;
+		if (atomic_load(&b->ended))
+			return fault(f, -EIO, "the load ended");
+		usleep(100);
+	}
+	return fault(f, -ETIMEDOUT, "no request was done for %d s", PATIENCE_MS / 1000);
+}
+
+/* --- Suspensions and moves -------------------------------------------------------------------- */
+
+static int suspend_once(struct bench *b, struct fault *f)
+{
+	struct uvdpa_driver *drv = b->ferry.devices[0];
+	uint64_t begin = now_ns(), suspended, end;
+	int r = uvdpa_driver_suspend(drv);
+
+	suspended = now_ns();
+	if (r < 0)
+		return fault(f, r, "%s: SUSPEND: %s", b->o.targets[0], strerror(-r));
+	r = uvdpa_driver_resume(drv);
+	end = now_ns();
+	if (r < 0)
+		return fault(f, r, "%s: RESUME: %s", b->o.targets[0], strerror(-r));
+	histogram_add(&b->result->suspend, suspended - begin);
+	histogram_add(&b->result->resume, end - suspended);
+	return 0;
+}
+
+static int move_once(struct bench *b, struct fault *f)
+{
+	struct uvdpa_handover_times times;
+	int r;
+
+	take_gap(b);
+	r = ferry_move(&b->ferry, &times, f);
+	/* more than were in flight: at least one of these was begun by the new device */
+	if (r == 0)
+		r = more_done(b, b->o.depth * b->o.queues + 1, f);
+	if (r < 0)
+		return r;
+	moves_add(&b->result->moves, &times, take_gap(b));
+	b->result->moved++;
+	return 0;
+}
+
+static void show_progress(const struct bench *b, double left)
+{
+	static double last;
+	double t = now(CLOCK_MONOTONIC);
+
+	if (t - last < 0.5 || !isatty(STDERR_FILENO))
+		return;
+	last = t;
+	fprintf(stderr, "\r  %" PRIu64 " requests", done(b));
+	if (b->o.suspends || b->o.suspend_every || b->o.targets[1])
+		fprintf(stderr, ", %" PRIu64 " suspends, %" PRIu64 " moves   ",
+			b->result->suspend.count, b->result->moved);
+	else
+		fprintf(stderr, ", %.0f s to go   ", left);
+}
+
+static int disturb(struct bench *b, struct fault *f)
+{
+	uint64_t todo = b->o.targets[1] ? b->o.moves : b->o.suspends;
+	int r = more_done(b, b->o.depth, f);
+
+	for (uint64_t i = 0; i < todo && r == 0; i++) {
+		usleep(b->o.every_ms * 1000);
+		r = more_done(b, 1, f);
+		if (r == 0)
+			r = b->o.targets[1] ? move_once(b, f) : suspend_once(b, f);
+		show_progress(b, 0);
+	}
+	return r;
+}
+
+/* For as long as it was asked, suspending now and then where that was asked, too. */
+static int just_wait(struct bench *b, struct fault *f)
+{
+	double end = now(CLOCK_MONOTONIC) + b->o.seconds, left;
+	double pause = b->o.suspend_every ? b->o.suspend_every / 1000.0 : 0.1;
+	int r = 0;
+
+	while (r == 0 && (left = end - now(CLOCK_MONOTONIC)) > 0) {
+		if (atomic_load(&b->ended))
+			return fault(f, -EIO, "the load ended");
+		usleep((useconds_t)((left > pause ? pause : left) * 1e6));
+		if (b->o.suspend_every)
+			r = more_done(b, 1, f);
+		if (r == 0 && b->o.suspend_every)
+			r = suspend_once(b, f);
+		show_progress(b, left);
+	}
+	return r;
+}
+
+/* --- All of it -------------------------------------------------------------------------------- */
+
+static int start_loads(struct bench *b, struct fault *f)
+{
+	for (unsigned i = 0; i < b->o.queues; i++) {
+		struct load *load = &b->loads[i];
+		int r = pthread_create(&load->thread, NULL, run_load, load);
+
+		if (r)
+			return fault(f, -r, "cannot start a thread: %s", strerror(r));
+		load->running = true;
+	}
+	return 0;
+}
+
+/* Ends the threads and adds up what they found. 0, or the first fault of them. */
+static int stop_loads(struct bench *b, struct fault *f)
+{
+	struct bench_result *result = b->result;
+	int r = 0;
+
+	atomic_store(&b->stop, true);
+	for (unsigned i = 0; i < b->o.queues; i++) {
+		struct load *load = &b->loads[i];
+
+		if (!load->running)
+			continue;
+		pthread_join(load->thread, NULL);
+		result->requests += traffic_done(load->traffic);
+		result->errors += traffic_errors(load->traffic);
+		histogram_merge(&result->latency, traffic_latency(load->traffic));
+		if (load->fault.code && r == 0) {
+			*f = load->fault;
+			r = f->code;
+		}
+	}
+	return r;
+}
+
+static int measure(struct bench *b, struct fault *f)
+{
+	struct bench_result *result = b->result;
+	double begin = now(CLOCK_MONOTONIC), server = server_cpu(b);
+	double client = now(CLOCK_PROCESS_CPUTIME_ID);
+	struct fault late = {0};
+	int r = start_loads(b, f);
+
+	if (r == 0 && (b->o.suspends || b->o.targets[1]))
+		r = disturb(b, f);
+	else if (r == 0)
+		r = just_wait(b, f);
+	if (stop_loads(b, &late) < 0) {
+		*f = late;
+		r = f->code;
+	}
+	result->seconds = now(CLOCK_MONOTONIC) - begin;
+	result->client_cpu = now(CLOCK_PROCESS_CPUTIME_ID) - client;
+	result->server_cpu = server < 0 ? -1 : server_cpu(b) - server;
+	if (isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+	return r;
+}
+
+static int measure_target(struct bench *b, struct fault *f)
+{
+	int r = open_target(b, 0, f);
+
+	if (r == 0 && b->o.targets[1])
+		r = open_target(b, 1, f);
+	if (r == 0)
+		r = make_load(b, f);
+	if (r == 0 && b->o.pid == 0)
+		b->o.pid = find_server(b);
+	if (r == 0)
+		r = measure(b, f);
+	ferry_stop(&b->ferry);
+	for (unsigned i = 0; i < b->o.queues; i++)
+		traffic_free(b->loads[i].traffic);
+	embed_free(b->embedded[0]);
+	embed_free(b->embedded[1]);
+	return r;
+}
+
+int bench_measure(const struct bench_options *options, struct bench_result *result, struct fault *f)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return fault(f, -ENOMEM, "out of memory");
+	b->o = *options;
+	b->result = result;
+	r = measure_target(b, f);
+	free(b);
+	return r;
+}
