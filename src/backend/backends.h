@@ -52,4 +52,20 @@ struct packet_tap_options {
 int packet_tap_open(const struct packet_tap_options *options, struct packet **packet,
 		    struct fault *fault);
 
+/* A unix stream socket, a size before each frame: passt's, and QEMU's -netdev stream. */
+struct packet_stream_options {
+	const char *path;
+	bool server;	       /* listen there; otherwise connect, again when the peer goes */
+	uint32_t reconnect_ms; /* time between attempts; 0: 1000 */
+};
+int packet_stream_open(const struct packet_stream_options *options, struct packet **packet,
+		       struct fault *fault);
+
+/* Datagrams: paths of unix sockets, or HOST:PORT; QEMU's -netdev dgram. */
+struct packet_dgram_options {
+	const char *local, *remote;
+};
+int packet_dgram_open(const struct packet_dgram_options *options, struct packet **packet,
+		      struct fault *fault);
+
 #endif

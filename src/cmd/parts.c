@@ -153,9 +153,17 @@ static int open_packet(struct server *server, unsigned index, struct packet **pa
 	unsigned pairs = (unsigned)spec->queues;
 	const struct packet_tap_options tap = {
 		.name = spec->tap, .pairs = pairs, .create = spec->create, .uso = spec->uso};
+	const struct packet_stream_options stream = {.path = spec->stream,
+						     .server = spec->server,
+						     .reconnect_ms = (uint32_t)spec->reconnect};
+	const struct packet_dgram_options dgram = {spec->dgram, spec->remote};
 
 	if (spec->tap)
 		return packet_tap_open(&tap, packet, f);
+	if (spec->stream)
+		return packet_stream_open(&stream, packet, f);
+	if (spec->dgram)
+		return packet_dgram_open(&dgram, packet, f);
 	if (spec->pair)
 		return open_pair(server, index, packet, f);
 	return spec->loopback ? packet_loopback_open(pairs, packet, f)

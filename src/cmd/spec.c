@@ -72,12 +72,19 @@ static const struct key keys[] = {
 	{"connect", TEXT, AT(connect), 0, 0, 0, "PATH",
 	 "connect to a vhost-user front end that listens there instead"},
 	{"reconnect", NUMBER, AT(reconnect), 1, 3600000, 1000, "MS",
-	 "connect: time between attempts (1000)"},
+	 "connect, stream: time between attempts (1000)"},
 	{"tap", TEXT, AT(tap), 0, 0, 0, "NAME", "the card's cable is this TAP interface"},
 	{"create", SWITCH, AT(create), 0, 1, 0, "on|off",
 	 "tap: make it if there is none; it goes with the server (off)"},
 	{"pair", TEXT, AT(pair), 0, 0, 0, "NAME",
 	 "a cable to card NAME of this server, which says pair= likewise"},
+	{"stream", TEXT, AT(stream), 0, 0, 0, "PATH",
+	 "a unix socket of passt or of QEMU's -netdev stream; reconnect= holds for it, too"},
+	{"server", SWITCH, AT(server), 0, 1, 0, "on|off",
+	 "stream: listen there instead, for one peer at a time (off)"},
+	{"dgram", TEXT, AT(dgram), 0, 0, 0, "PATH|HOST:PORT",
+	 "frames as datagrams, as QEMU's -netdev dgram; this is our end"},
+	{"remote", TEXT, AT(remote), 0, 0, 0, "PATH|HOST:PORT", "dgram: the other end"},
 	{"loopback", SWITCH, AT(loopback), 0, 1, 0, "on|off", "frames come back (off)"},
 	{"mac", TEXT, AT(mac_text), 0, 0, 0, "ADDRESS", "the card's (made from its name)"},
 	{"mtu", NUMBER, AT(mtu), 68, 65535, 0, "BYTES", "told to the driver (the tap's)"},
@@ -217,14 +224,20 @@ static int check_name(const char *name, struct fault *f)
 	return 0;
 }
 
+/* How many cables a card has, besides null=on. */
+static unsigned cables(const struct device_spec *spec)
+{
+	return !!spec->tap + !!spec->pair + !!spec->stream + !!spec->dgram + spec->loopback;
+}
+
 static int check_disk(const struct device_spec *spec, struct fault *f)
 {
 	unsigned homes = !!spec->file + !!spec->memory + !!spec->null;
 
-	if (spec->tap || spec->pair || spec->loopback || spec->mac_text || spec->mtu || spec->speed)
+	if (cables(spec) || spec->mac_text || spec->mtu || spec->speed)
 		return fault(f, -EINVAL,
-			     "tap, pair, loopback, mac, mtu and speed are for network cards: "
-			     "begin with 'net,'");
+			     "cables (tap, pair, stream, dgram, loopback), mac, mtu and speed are "
+			     "for network cards: begin with 'net,'");
 	if (spec->null == 1)
 		return fault(f, -EINVAL, "null=on: a disk has a size: null=SIZE");
 	if (homes != 1)
@@ -269,13 +282,35 @@ static int parse_mac(struct device_spec *spec, struct fault *f)
 	return 0;
 }
 
+/* Keys that go with one kind of cable. */
+static int check_cable(const struct device_spec *spec, struct fault *f)
+{
+	if ((spec->create || spec->uso) && !spec->tap)
+		return fault(f, -EINVAL, "%s=on: only with tap=NAME",
+			     spec->create ? "create" : "uso");
+	if (spec->server && !spec->stream)
+		return fault(f, -EINVAL, "server=on: only with stream=PATH");
+	if (!spec->dgram != !spec->remote)
+		return fault(f, -EINVAL,
+			     "dgram=OURS and remote=THEIRS go together: the two ends of the cable");
+	if ((spec->stream || spec->dgram) && spec->queues > 1)
+		return fault(f, -EINVAL, "queues=%" PRIu64 ": a %s has one queue pair",
+			     spec->queues, spec->stream ? "stream" : "dgram");
+	if (spec->pair && !strcmp(spec->pair, spec->name))
+		return fault(f, -EINVAL, "pair=%s: that is the card itself; say loopback=on",
+			     spec->pair);
+	return 0;
+}
+
 static int check_card(struct device_spec *spec, struct fault *f)
 {
-	unsigned homes = !!spec->tap + !!spec->pair + !!spec->null + spec->loopback;
+	unsigned homes = cables(spec) + !!spec->null;
+	int ret;
 
 	if (homes != 1)
 		return fault(f, -EINVAL,
-			     "%s: give one of tap=NAME, pair=NAME, loopback=on and null=on",
+			     "%s: give one of tap=NAME, pair=NAME, stream=PATH, dgram=PATH, "
+			     "loopback=on and null=on",
 			     homes ? "the card has several cables" : "the card has no cable");
 	if (spec->null > 1)
 		return fault(f, -EINVAL, "null: of a network card it is 'on'");
@@ -291,13 +326,8 @@ static int check_card(struct device_spec *spec, struct fault *f)
 			     spec->queues, PACKET_PAIRS);
 	if (spec->groups)
 		return fault(f, -EINVAL, "groups: a card's are its own: data and control");
-	if ((spec->create || spec->uso) && !spec->tap)
-		return fault(f, -EINVAL, "%s=on: only with tap=NAME",
-			     spec->create ? "create" : "uso");
-	if (spec->pair && !strcmp(spec->pair, spec->name))
-		return fault(f, -EINVAL, "pair=%s: that is the card itself; say loopback=on",
-			     spec->pair);
-	return parse_mac(spec, f);
+	ret = check_cable(spec, f);
+	return ret ? ret : parse_mac(spec, f);
 }
 
 static bool is_given(const struct device_spec *spec, const char *key)

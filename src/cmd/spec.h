@@ -32,8 +32,9 @@ struct device_spec {
 	uint64_t memory, null; /* bytes; 0: not given */
 
 	/* Network cards. `queues` are pairs, `null` is 1. */
-	bool loopback, create, uso, announce, vlan_filter;
-	const char *tap, *pair; /* exactly one of these, loopback and null */
+	bool loopback, create, uso, announce, vlan_filter, server;
+	const char *tap, *pair, *stream, *dgram; /* exactly one of these, loopback and null */
+	const char *remote;			 /* with dgram */
 	const char *mac_text;	/* NULL: made from the name */
 	uint8_t mac[6];
 	uint64_t mtu, speed;
