@@ -19,30 +19,12 @@
 	 VU_BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) | VU_BIT(VHOST_USER_PROTOCOL_F_CONFIG) | \
 	 VU_BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |                                \
 	 VU_BIT(VHOST_USER_PROTOCOL_F_STATUS) | VU_BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
-#define PROTOCOL_NEEDED                                                               \
-	(VU_BIT(VHOST_USER_PROTOCOL_F_MQ) | VU_BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
-	 VU_BIT(VHOST_USER_PROTOCOL_F_CONFIG) |                                       \
-	 VU_BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | VU_BIT(VHOST_USER_PROTOCOL_F_STATUS))
+/* Without acknowledgements nobody knows when a request has taken effect. */
+#define PROTOCOL_NEEDED (VU_BIT(VHOST_USER_PROTOCOL_F_MQ) | VU_BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK))
 
 #define BACKEND_FEATURES                                                              \
 	(VU_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | VU_BIT(VHOST_BACKEND_F_IOTLB_BATCH) | \
 	 VU_BIT(VHOST_BACKEND_F_SUSPEND) | VU_BIT(VHOST_BACKEND_F_RESUME))
-
-static int get_u64(struct vu_front *front, uint32_t request, uint64_t *value)
-{
-	union vhost_user_payload p;
-	int r = vu_request(front, request, &p, 0, NULL, 0, true);
-
-	*value = p.u64;
-	return r;
-}
-
-static int set_u64(struct vu_front *front, uint32_t request, uint64_t value)
-{
-	union vhost_user_payload p = {.u64 = value};
-
-	return vu_request(front, request, &p, sizeof(p.u64), NULL, 0, false);
-}
 
 /* No message tells the device type; a network card offers a control queue or mergeable buffers. */
 static uint32_t guess_device_id(const struct vu_front *front)
@@ -56,19 +38,10 @@ static int set_features(struct vu_front *front, uint64_t features)
 {
 	uint64_t word = (features & ~VU_BIT(VIRTIO_F_ACCESS_PLATFORM)) |
 			VU_BIT(VHOST_USER_F_PROTOCOL_FEATURES);
-	int r = set_u64(front, VHOST_USER_SET_FEATURES, word);
+	int r = vu_set_u64(front, VHOST_USER_SET_FEATURES, word);
 
 	if (r == 0)
 		front->acked = features;
-	return r;
-}
-
-static int set_status(struct vu_front *front, uint8_t status)
-{
-	int r = set_u64(front, VHOST_USER_SET_STATUS, status);
-
-	if (r == 0 && !status)
-		vu_front_rings_reset(front);
 	return r;
 }
 
@@ -78,6 +51,8 @@ static int config(struct vu_front *front, uint32_t request, struct vhost_vdpa_co
 	bool get = request == VHOST_USER_GET_CONFIG;
 	int r;
 
+	if (!vu_has(front, VHOST_USER_PROTOCOL_F_CONFIG))
+		return -EOPNOTSUPP;
 	if (!c->len || c->len > VHOST_USER_CONFIG_MAX)
 		return -EINVAL;
 	if (!get)
@@ -86,6 +61,14 @@ static int config(struct vu_front *front, uint32_t request, struct vhost_vdpa_co
 	if (r == 0 && get)
 		memcpy(c->buf, p.config.bytes, c->len);
 	return r;
+}
+
+static uint32_t config_size(const struct vu_front *front)
+{
+	if (!vu_has(front, VHOST_USER_PROTOCOL_F_CONFIG))
+		return 0;
+	return guess_device_id(front) == VIRTIO_ID_NET ? sizeof(struct virtio_net_config)
+						       : sizeof(struct virtio_blk_config);
 }
 
 static int set_config_call(struct vu_front *front, int fd)
@@ -120,9 +103,7 @@ static int answer_here(struct vu_front *front, unsigned long cmd, void *arg)
 		*(uint32_t *)arg = 1;
 		return 0;
 	case VHOST_VDPA_GET_CONFIG_SIZE:
-		*(uint32_t *)arg = guess_device_id(front) == VIRTIO_ID_NET
-					   ? sizeof(struct virtio_net_config)
-					   : sizeof(struct virtio_blk_config);
+		*(uint32_t *)arg = config_size(front);
 		return 0;
 	case VHOST_VDPA_GET_IOVA_RANGE:
 		*(struct vhost_vdpa_iova_range *)arg =
@@ -143,9 +124,6 @@ static int answer_here(struct vu_front *front, unsigned long cmd, void *arg)
 
 static int device_ioctl(struct vu_front *front, unsigned long cmd, void *arg)
 {
-	uint64_t value = 0;
-	int r;
-
 	switch (cmd) {
 	case VHOST_SET_OWNER:
 		return vu_request(front, VHOST_USER_SET_OWNER, NULL, 0, NULL, 0, false);
@@ -157,11 +135,9 @@ static int device_ioctl(struct vu_front *front, unsigned long cmd, void *arg)
 	case VHOST_SET_FEATURES:
 		return set_features(front, *(const uint64_t *)arg);
 	case VHOST_VDPA_GET_STATUS:
-		r = get_u64(front, VHOST_USER_GET_STATUS, &value);
-		*(uint8_t *)arg = (uint8_t)value;
-		return r;
+		return vu_front_get_status(front, arg);
 	case VHOST_VDPA_SET_STATUS:
-		return set_status(front, *(const uint8_t *)arg);
+		return vu_front_set_status(front, *(const uint8_t *)arg);
 	case VHOST_VDPA_GET_CONFIG:
 		return config(front, VHOST_USER_GET_CONFIG, arg);
 	case VHOST_VDPA_SET_CONFIG:
@@ -280,11 +256,20 @@ static int connect_to(const char *path)
 	return r;
 }
 
+/* A network card's back end that has no config space (DPDK's) counts pairs of rings. */
+static void count_rings(struct vu_front *front, uint64_t count)
+{
+	if (!vu_has(front, VHOST_USER_PROTOCOL_F_CONFIG) &&
+	    guess_device_id(front) == VIRTIO_ID_NET && count <= VU_MAX_RINGS)
+		count *= 2;
+	front->ring_count = count < VU_MAX_RINGS ? (unsigned)count : VU_MAX_RINGS;
+}
+
 /* Features, protocol features, how many rings, and the device's own channel. */
 static int greet(struct vu_front *front, const char *path, struct uvdpa_error *error)
 {
 	uint64_t offered = 0, rings = 0;
-	int r = get_u64(front, VHOST_USER_GET_FEATURES, &front->offered);
+	int r = vu_get_u64(front, VHOST_USER_GET_FEATURES, &front->offered);
 
 	if (r < 0)
 		return drv_error(
@@ -293,18 +278,18 @@ static int greet(struct vu_front *front, const char *path, struct uvdpa_error *e
 			"no vhost-user back end",
 			path);
 	if (front->offered & VU_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
-		r = get_u64(front, VHOST_USER_GET_PROTOCOL_FEATURES, &offered);
+		r = vu_get_u64(front, VHOST_USER_GET_PROTOCOL_FEATURES, &offered);
 	if (r == 0 && (offered & PROTOCOL_NEEDED) != PROTOCOL_NEEDED)
 		return drv_error(error, -ENOTSUP,
 				 "%s: offers protocol features 0x%llx, 0x%llx are needed", path,
 				 (unsigned long long)offered, (unsigned long long)PROTOCOL_NEEDED);
 	if (r == 0)
-		r = set_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES, offered & PROTOCOL_WANTED);
+		r = vu_set_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES, offered & PROTOCOL_WANTED);
 	if (r == 0)
-		r = get_u64(front, VHOST_USER_GET_QUEUE_NUM, &rings);
+		r = vu_get_u64(front, VHOST_USER_GET_QUEUE_NUM, &rings);
 	front->protocol = offered & PROTOCOL_WANTED;
-	front->ring_count = rings < VU_MAX_RINGS ? (unsigned)rings : VU_MAX_RINGS;
-	if (r == 0 && front->protocol & VU_BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ))
+	count_rings(front, rings);
+	if (r == 0 && vu_has(front, VHOST_USER_PROTOCOL_F_BACKEND_REQ))
 		r = vu_front_listen(front);
 	return r < 0 ? drv_error(error, r, "%s: vhost-user negotiation: %s", path, strerror(-r))
 		     : 0;

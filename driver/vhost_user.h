@@ -5,6 +5,9 @@
  * the largest ring (256), one group and one address space. A ring's settings are kept and sent when
  * it is enabled, since that is when a vhost-user ring starts. SUSPEND is GET_VRING_BASE of every
  * ring, RESUME starts them again where they stood. Memory has to be shared (UVDPA_MEMORY_SHARED).
+ *
+ * A back end may have little: the status is then kept here, memory goes over as a whole table of at
+ * most 8 regions, and there is no config space. MQ and REPLY_ACK it must have.
  */
 #ifndef UVDPA_DRIVER_VHOST_USER_H
 #define UVDPA_DRIVER_VHOST_USER_H

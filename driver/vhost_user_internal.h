@@ -31,6 +31,7 @@ struct vu_front {
 	int fd;
 	pthread_mutex_t lock; /* one request at a time */
 	uint64_t offered, acked, protocol, backend_features;
+	uint8_t status; /* where the back end keeps none */
 	bool suspended;
 	struct vu_map maps[VU_MAX_MAPS];
 	struct vu_front_ring rings[VU_MAX_RINGS];
@@ -50,11 +51,26 @@ struct vu_front {
 int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payload *payload,
 	       uint32_t size, const int *fds, unsigned fd_count, bool answers);
 
+/* Requests whose payload, or whose answer, is one number. */
+int vu_get_u64(struct vu_front *front, uint32_t request, uint64_t *value);
+int vu_set_u64(struct vu_front *front, uint32_t request, uint64_t value);
+
+/* Whether a protocol feature (a bit number) is in use. */
+static inline bool vu_has(const struct vu_front *front, unsigned feature)
+{
+	return front->protocol & VU_BIT(feature);
+}
+
+int vu_front_get_status(struct vu_front *front, uint8_t *status);
+int vu_front_set_status(struct vu_front *front, uint8_t status);
+
 int vu_front_map(struct vu_front *front, uint64_t iova, uint64_t size, uint64_t uaddr);
 int vu_front_unmap(struct vu_front *front, uint64_t iova, uint64_t size);
 
 /* The ring ioctls; `index` is below ring_count. */
 int vu_front_ring_ioctl(struct vu_front *front, unsigned long cmd, void *arg);
+/* Stops every ring that runs. */
+int vu_front_stop_rings(struct vu_front *front);
 int vu_front_suspend(struct vu_front *front);
 int vu_front_resume(struct vu_front *front);
 void vu_front_rings_reset(struct vu_front *front);

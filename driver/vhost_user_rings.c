@@ -96,10 +96,20 @@ static int stop(struct vu_front *front, unsigned index)
 /* Without DRIVER_OK it succeeds and does nothing (S1). */
 static int is_running(struct vu_front *front, bool *running)
 {
-	union vhost_user_payload p;
-	int r = vu_request(front, VHOST_USER_GET_STATUS, &p, 0, NULL, 0, true);
+	uint8_t status = 0;
+	int r = vu_front_get_status(front, &status);
 
-	*running = r == 0 && p.u64 & VIRTIO_CONFIG_S_DRIVER_OK;
+	*running = r == 0 && status & VIRTIO_CONFIG_S_DRIVER_OK;
+	return r;
+}
+
+int vu_front_stop_rings(struct vu_front *front)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < front->ring_count && r == 0; i++)
+		if (front->rings[i].running)
+			r = stop(front, i);
 	return r;
 }
 
@@ -110,9 +120,7 @@ int vu_front_suspend(struct vu_front *front)
 
 	if (r < 0 || !running)
 		return r;
-	for (unsigned i = 0; i < front->ring_count && r == 0; i++)
-		if (front->rings[i].running)
-			r = stop(front, i);
+	r = vu_front_stop_rings(front);
 	front->suspended = r == 0;
 	return r;
 }

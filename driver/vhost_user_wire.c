@@ -74,7 +74,7 @@ int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payloa
 {
 	struct vhost_user_header head = {
 		.request = request, .flags = VHOST_USER_VERSION, .size = size};
-	bool ack = !answers && front->protocol & VU_BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK);
+	bool ack = !answers && vu_has(front, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 	union vhost_user_payload none, reply;
 	uint32_t got = 0;
 	int r;
@@ -93,6 +93,22 @@ int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payloa
 		return -ECONNRESET;
 	/* The protocol says "not zero"; uvdpa's own back end says which error. */
 	return !reply.u64 ? 0 : reply.u64 < 4096 ? -(int)reply.u64 : -EIO;
+}
+
+int vu_get_u64(struct vu_front *front, uint32_t request, uint64_t *value)
+{
+	union vhost_user_payload p;
+	int r = vu_request(front, request, &p, 0, NULL, 0, true);
+
+	*value = p.u64;
+	return r;
+}
+
+int vu_set_u64(struct vu_front *front, uint32_t request, uint64_t value)
+{
+	union vhost_user_payload p = {.u64 = value};
+
+	return vu_request(front, request, &p, sizeof(p.u64), NULL, 0, false);
 }
 
 /* --- The device's own channel -------------------------------------------------------------------
