@@ -38,9 +38,9 @@ static void print_rates(const struct bench_options *o, const struct bench_result
 		"%s: %s of %u bytes, %u queue%s, depth %u, %.1f s\n"
 		"  requests %" PRIu64 ", failed %" PRIu64 "; %.0f per second, %.1f MiB/s\n"
 		"  CPU per request: driver %.2f us",
-		o->targets[0], o->rw, o->block_size, o->queues, o->queues > 1 ? "s" : "",
-		o->depth, r->seconds, r->requests, r->errors,
-		rate, rate * o->block_size / 1048576, per_request(r->client_cpu, r));
+		o->targets[0], o->rw, o->block_size, o->queues, o->queues > 1 ? "s" : "", o->depth,
+		r->seconds, r->requests, r->errors, rate, rate * o->block_size / 1048576,
+		per_request(r->client_cpu, r));
 	if (r->server_cpu >= 0)
 		fprintf(to, ", server %.2f us", per_request(r->server_cpu, r));
 	fputs("\n\n", to);

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """bench.py: `uvdpa bench` runs, and its numbers add up with what the server counted.
 
-    bench.py UVDPA files|inprocess
+    bench.py UVDPA files|inprocess|others
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,33 @@ def with_files():
         demand("the server ends well", server.returncode == 0, said)
 
 
+def with_others():
+    """QEMU's storage daemon: a back end without STATUS, whose queues are counted by MQ."""
+    with tempfile.TemporaryDirectory(prefix="uvdpa-test-") as folder:
+        path = folder + "/q.sock"
+        server = subprocess.Popen([
+            OTHER, "--blockdev", "null-co,node-name=n,size=%d,read-zeroes=off" % 2**40, "--export",
+            "vhost-user-blk,id=e,node-name=n,addr.type=unix,addr.path=%s,num-queues=2" % path])
+        end = time.monotonic() + PATIENCE
+        while not os.path.exists(path) and server.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+        try:
+            for words in ([], ["--queues", "2"]):
+                found = bench(path, "--seconds", "1", "--depth", "16", *words)
+                adds_up("storage daemon", found)
+                demand("storage daemon: CPU", found["server_cpu_us"] > 0, found)
+        finally:
+            server.terminate()
+            server.wait(timeout=PATIENCE)
+
+
+OTHER = shutil.which("qemu-storage-daemon")
+if DOOR == "others" and not OTHER:
+    print("there is no qemu-storage-daemon here")
+    sys.exit(77)
+if DOOR == "others":
+    with_others()
+    sys.exit(1 if wrong else 0)
 if DOOR == "files" and not usable():
     sys.exit(77)
 if DOOR == "files":
