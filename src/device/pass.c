@@ -100,17 +100,6 @@ static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
 	return r;
 }
 
-/* Takes one chain and hands it to the model. */
-static enum ring_pop_result take_one(struct queue *queue)
-{
-	struct request *request;
-	enum ring_pop_result r = pop_one(queue, &request);
-
-	if (r == RING_CHAIN)
-		queue->device->model->ops->handle(queue->device->model, request);
-	return r;
-}
-
 /*
  * The ring is not mapped (yet): look again at the next mapping or kick (S8: nobody has to kick
  * for what resume was to look at), and say so, once, if it was kicked.
@@ -137,26 +126,53 @@ static bool may_take(const struct queue *queue)
 	       (!queue->discard && !queue->device->parking && ring_resubmits(&queue->ring));
 }
 
+/* So many chains are taken before the first of them goes to the model. */
+#define BATCH 16
+
+/*
+ * Takes up to `max` chains. What each begins with is on its way from the driver's processor while
+ * the next ones are taken. Returns why it stopped (RING_CHAIN: there are `max`).
+ */
+static enum ring_pop_result pop_batch(struct queue *queue, struct request **batch, unsigned max,
+				      unsigned *count)
+{
+	enum ring_pop_result r = RING_CHAIN;
+
+	for (*count = 0; *count < max && may_take(queue); ++*count) {
+		r = pop_one(queue, &batch[*count]);
+		if (r != RING_CHAIN)
+			break;
+		__builtin_prefetch(batch[*count]->chain.segments[0].host);
+	}
+	return r;
+}
+
 /* Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up). */
 static enum ring_pop_result take(struct queue *queue, unsigned budget)
 {
-	const struct model_ops *ops = queue->device->model->ops;
+	struct model *model = queue->device->model;
 	enum ring_pop_result r = RING_CHAIN;
+	struct request *batch[BATCH];
 	bool kicked = queue->kicked;
-	unsigned taken = 0;
+	unsigned taken = 0, n = 1;
 
 	queue->kicked = false;
-	while (taken < budget && may_take(queue)) {
-		r = take_one(queue);
-		if (r != RING_CHAIN)
-			break;
-		if (!taken++)
+	while (r == RING_CHAIN && n && taken < budget) {
+		r = pop_batch(queue, batch, budget - taken < BATCH ? budget - taken : BATCH, &n);
+		if (n && !taken)
 			ring_disarm(&queue->ring);
+		for (unsigned i = 0; i < n; i++) {
+			if (queue->discard) /* since one of these was refused */
+				give_back(queue, batch[i]);
+			else
+				model->ops->handle(model, batch[i]);
+		}
+		taken += n;
 	}
-	if (taken && ops->batch_end)
-		ops->batch_end(queue->device->model, queue->index);
-	if (taken && ops->poll)
-		ops->poll(queue->device->model, queue->index);
+	if (taken && model->ops->batch_end)
+		model->ops->batch_end(model, queue->index);
+	if (taken && model->ops->poll)
+		model->ops->poll(model, queue->index);
 	if (r == RING_UNMAPPED)
 		note_unmapped(queue, kicked);
 	else

@@ -43,13 +43,12 @@ struct retired {
 };
 
 struct space {
+	struct space_facts facts; /* the first member */
 	struct client_memory *memory;
 	struct table now;    /* what translations see */
 	struct table staged; /* what add and remove work on within a batch */
 	bool staging;
 	_Atomic unsigned hint; /* index of the last hit in `now`: a guess, always checked */
-	uint64_t generation;
-	struct retired *retired;
 };
 
 /* A place in the client's memory. */
@@ -87,14 +86,14 @@ static void retire(struct space *space, struct entry *entry)
 	if (!retired)
 		return; /* out of memory: leaking a mapping is the lesser evil */
 	retired->pieces = pieces;
-	retired->generation = space->generation;
-	retired->next = space->retired;
-	space->retired = retired;
+	retired->generation = space->facts.generation;
+	retired->next = space->facts.retired;
+	space->facts.retired = retired;
 }
 
 void space_reap(struct space *space, uint64_t oldest)
 {
-	struct retired **link = &space->retired;
+	struct retired **link = &space->facts.retired;
 
 	while (*link) {
 		struct retired *retired = *link;
@@ -180,7 +179,7 @@ void space_commit(struct space *space)
 	if (!space->staging)
 		return;
 	space->staging = false;
-	space->generation++;
+	space->facts.generation++;
 	for (unsigned i = 0; i < old.count; i++) {
 		struct entry *entry = &old.entries[i];
 
@@ -226,7 +225,7 @@ int space_add(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr,
 	entry->perm = perm;
 	entry->fresh = space->staging;
 	table->count++;
-	space->generation++;
+	space->facts.generation++;
 	return 0;
 }
 
@@ -236,7 +235,7 @@ unsigned space_remove(struct space *space, uint64_t iova, uint64_t size)
 	uint64_t last = iova + size - 1; /* wraps as in vhost_iotlb_del_range: 0, 0 is everything */
 	unsigned from = lower_bound(table, iova), to;
 
-	space->generation++;
+	space->facts.generation++;
 	for (to = from; to < table->count && table->entries[to].start <= last; to++)
 		if (!space->staging) /* else at commit */
 			retire(space, &table->entries[to]);
@@ -247,19 +246,9 @@ unsigned space_remove(struct space *space, uint64_t iova, uint64_t size)
 	return to - from;
 }
 
-uint64_t space_generation(const struct space *space)
-{
-	return space->generation;
-}
-
 unsigned space_entries(const struct space *space)
 {
 	return (space->staging ? &space->staged : &space->now)->count;
-}
-
-bool space_has_retired(const struct space *space)
-{
-	return space->retired != NULL;
 }
 
 bool space_lost(const struct space *space)
@@ -414,6 +403,24 @@ int space_translate(struct space *space, uint64_t iova, uint64_t size, enum spac
 		size -= place.segment.size;
 	}
 	return (int)count;
+}
+
+void space_keep(struct space *space, struct space_cache *cache, uint64_t iova)
+{
+	struct entry *entry = find(space, iova);
+	const struct pieces *pieces = entry ? entry_pieces(space, entry) : NULL;
+	const struct piece *piece;
+
+	if (!pieces)
+		return;
+	piece = find_piece(pieces, iova - entry->start);
+	if (!piece->window.host)
+		return;
+	cache->hits[1] = cache->hits[0];
+	cache->hits[0] = (struct space_hit){.iova = entry->start + piece->offset,
+					    .size = piece->window.size,
+					    .host = piece->window.host,
+					    .access = entry->perm};
 }
 
 /* Copies one stretch: into `to`, or, where that is NULL, from `from`. */

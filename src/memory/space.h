@@ -34,6 +34,14 @@
 #include <stdint.h>
 
 struct client_memory;
+struct retired;
+
+/* What workers look at for every request; the first member of a space. */
+struct space_facts {
+	uint64_t generation;
+	struct retired *retired;
+};
+
 struct space;
 
 /* Access wanted, and granted by an entry's perm: VHOST_ACCESS_RO and VHOST_ACCESS_WO. */
@@ -73,11 +81,18 @@ int space_begin(struct space *space);
 void space_commit(struct space *space);
 
 /* Grows with every change of the table. */
-uint64_t space_generation(const struct space *space);
-unsigned space_entries(const struct space *space);
+static inline uint64_t space_generation(const struct space *space)
+{
+	return ((const struct space_facts *)space)->generation;
+}
 
 /* Whether removed windows wait to be unmapped. */
-bool space_has_retired(const struct space *space);
+static inline bool space_has_retired(const struct space *space)
+{
+	return ((const struct space_facts *)space)->retired != NULL;
+}
+
+unsigned space_entries(const struct space *space);
 
 /*
  * Unmaps what was removed before generation `oldest`, the generation in which the oldest request
@@ -92,6 +107,36 @@ void space_reap(struct space *space, uint64_t oldest);
  */
 int space_translate(struct space *space, uint64_t iova, uint64_t size, enum space_access access,
 		    struct segment *segments, unsigned max);
+
+/*
+ * Where the last translations of one user (a ring) hit: mapped stretches, whole. Requests of one
+ * guest lie in one or two of them, so that most translations need no search. What is kept is good
+ * for one generation of the space; its user begins anew ({0}) with the next.
+ */
+struct space_cache {
+	struct space_hit {
+		uint64_t iova, size; /* size 0: nothing is kept */
+		uint8_t *host;
+		unsigned access; /* granted */
+	} hits[2];
+};
+
+/* The host address of all of [iova, iova + size), size not 0; NULL: nothing kept has it. */
+static inline uint8_t *space_cached(const struct space_cache *cache, uint64_t iova, uint64_t size,
+				    enum space_access access)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct space_hit *hit = &cache->hits[i];
+		uint64_t offset = iova - hit->iova;
+
+		if (offset < hit->size && size <= hit->size - offset && hit->access & access)
+			return hit->host + offset;
+	}
+	return NULL;
+}
+
+/* Keeps the stretch that `iova` is in, if that is mapped. */
+void space_keep(struct space *space, struct space_cache *cache, uint64_t iova);
 
 /* Copies between the driver's memory and here. Return 0 or the errors of space_translate. */
 int space_read(struct space *space, uint64_t iova, void *to, size_t size);

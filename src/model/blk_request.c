@@ -37,9 +37,11 @@ struct blk_type {
 	int feature; /* that must have been negotiated; -1: none */
 	/* Returns a status, WORK, or -EFAULT. */
 	int (*begin)(struct blk_request *r, uint64_t sector);
-	/* Fills r->block for the next step. Returns 1; 0: all is done; or a negative errno. */
+	/* Fills r->block for the next step; there is at least one. Returns 0 or a negative errno.
+	 */
 	int (*next)(struct blk_request *r);
-	/* The step has succeeded. Returns 0 or -EFAULT. */
+	/* The step has succeeded. Returns 1: there is another; 0: that was all (NULL); or -EFAULT.
+	 */
 	int (*step_done)(struct blk_request *r);
 	void (*end)(struct blk_request *r); /* after WORK, however it went */
 	void (*count)(struct blk_request *r, struct blk_counters *counters);
@@ -103,13 +105,16 @@ static int next_piece(struct blk_request *r)
 	r->block.length = r->transfer.size;
 	r->block.iov = r->transfer.iov;
 	r->block.iov_count = r->transfer.size ? r->transfer.iov_count : 0;
-	return r->transfer.size || !r->steps;
+	return 0;
 }
 
 static int piece_done(struct blk_request *r)
 {
+	int error;
+
 	r->block.offset += r->transfer.size;
-	return transfer_done(&r->transfer);
+	error = transfer_done(&r->transfer);
+	return error ? error : r->transfer.left > 0;
 }
 
 static void end_transfer(struct blk_request *r)
@@ -139,7 +144,7 @@ static int begin_flush(struct blk_request *r, uint64_t sector)
 
 static int next_flush(struct blk_request *r)
 {
-	return !r->steps;
+	return 0;
 }
 
 static void count_flush(struct blk_request *r, struct blk_counters *counters)
@@ -198,12 +203,15 @@ static int next_range(struct blk_request *r)
 {
 	const struct blk_range *range = &r->ranges[r->steps];
 
-	if (r->steps == r->range_count)
-		return 0;
 	r->block.offset = range->offset;
 	r->block.length = range->length;
 	r->block.unmap = range->unmap;
-	return 1;
+	return 0;
+}
+
+static int range_done(struct blk_request *r)
+{
+	return r->steps < r->range_count;
 }
 
 static void count_discard(struct blk_request *r, struct blk_counters *counters)
@@ -237,10 +245,10 @@ static const struct blk_type types[] = {
 	{VIRTIO_BLK_T_OUT, -1, begin_out, next_piece, piece_done, end_transfer, count_out},
 	{VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_F_FLUSH, begin_flush, next_flush, .count = count_flush},
 	{VIRTIO_BLK_T_GET_ID, -1, begin_get_id},
-	{VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_F_DISCARD, begin_discard, next_range,
+	{VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_F_DISCARD, begin_discard, next_range, range_done,
 	 .count = count_discard},
 	{VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_F_WRITE_ZEROES, begin_write_zeroes, next_range,
-	 .count = count_write_zeroes},
+	 range_done, .count = count_write_zeroes},
 };
 
 /* The type as this driver may use it. virtio 1.3, 5.2.6.2: what is not known is UNSUPP. */
@@ -284,9 +292,8 @@ static void refuse(struct blk_request *r, const char *why)
 static void answer(struct blk_request *r, int status)
 {
 	struct request *request = request_of(r);
-	uint8_t byte = (uint8_t)status;
 
-	if (chain_write(&request->chain, request->chain.writable - 1, &byte, 1)) {
+	if (chain_write_last(&request->chain, (uint8_t)status)) {
 		refuse(r, "the status of a block request cannot be written: client memory is gone");
 		return;
 	}
@@ -319,21 +326,20 @@ static void finish(struct blk_request *r, int error)
 		answer(r, error ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
 }
 
+/* The backend's step has ended. Returns as step_done does, or the error. */
 static int step_result(struct blk_request *r, int error)
 {
-	if (!error && r->type->step_done)
-		error = r->type->step_done(r);
-	return error;
+	return error || !r->type->step_done ? error : r->type->step_done(r);
 }
 
 /* Takes steps until one of them has to be waited for, or there are no more. */
 static void run(struct blk_request *r)
 {
-	int more, error = 0;
+	int more;
 
-	for (;;) {
+	do {
 		more = r->queue->cancelling && r->steps ? -ECANCELED : r->type->next(r);
-		if (more <= 0)
+		if (more < 0)
 			break;
 		r->steps++;
 		r->submitting = true;
@@ -342,11 +348,9 @@ static void run(struct blk_request *r)
 		r->submitting = false;
 		if (!r->finished)
 			return;
-		error = step_result(r, r->result);
-		if (error)
-			break;
-	}
-	finish(r, error ? error : more);
+		more = step_result(r, r->result);
+	} while (more > 0);
+	finish(r, more);
 }
 
 static void step_done(struct block_request *block, int error)
@@ -359,10 +363,10 @@ static void step_done(struct block_request *block, int error)
 		return;
 	}
 	error = step_result(r, error);
-	if (error)
-		finish(r, error);
-	else
+	if (error > 0)
 		run(r);
+	else
+		finish(r, error);
 }
 
 static void begin(struct blk_request *r)
@@ -370,7 +374,7 @@ static void begin(struct blk_request *r)
 	uint8_t header[HEADER_SIZE];
 	int status;
 
-	if (chain_read(&request_of(r)->chain, 0, header, sizeof(header))) {
+	if (chain_read_head(&request_of(r)->chain, header, sizeof(header))) {
 		refuse(r, "the header of a block request cannot be read: client memory is gone");
 		return;
 	}

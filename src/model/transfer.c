@@ -92,43 +92,38 @@ static unsigned add(struct iovec *iov, unsigned n, uint8_t *host, uint64_t size)
 	return n + 1;
 }
 
-/* The range as the segments themselves. Returns false if one of them has no host address. */
+/*
+ * The range as the segments themselves. Returns false if one of them has no host address, or is not
+ * aligned as the backend wants it.
+ */
 static bool list_segments(struct transfer *transfer, struct iovec *iov)
 {
 	const struct chain *chain = transfer->chain;
 	const struct segment *s = chain->segments;
-	unsigned count = chain->readable_count;
-	uint64_t skip = transfer->offset, left = transfer->left;
+	unsigned count = chain->readable_count, n = 0;
+	uint64_t skip = transfer->offset, left = transfer->left, bits = 0;
 
 	if (transfer->to_chain) {
 		s += count;
 		count = chain->writable_count;
 	}
-	transfer->iov_count = 0;
 	for (; count && left; count--, s++) {
-		uint64_t n = s->size;
+		uint64_t size = s->size;
 
-		if (skip >= n) {
-			skip -= n;
+		if (skip >= size) {
+			skip -= size;
 			continue;
 		}
 		if (!s->host)
 			return false;
-		n = n - skip < left ? n - skip : left;
-		transfer->iov_count = add(iov, transfer->iov_count, s->host + skip, n);
-		left -= n;
+		size = size - skip < left ? size - skip : left;
+		bits |= (uintptr_t)(s->host + skip) | size;
+		n = add(iov, n, s->host + skip, size);
+		left -= size;
 		skip = 0;
 	}
 	assert(!left); /* the part is as long as its segments */
-	return true;
-}
-
-static bool aligned(const struct transfer *transfer, const struct iovec *iov)
-{
-	uint64_t bits = 0;
-
-	for (unsigned i = 0; i < transfer->iov_count; i++)
-		bits |= (uintptr_t)iov[i].iov_base | iov[i].iov_len;
+	transfer->iov_count = n;
 	return !(bits & (transfer->pool->alignment - 1));
 }
 
@@ -155,7 +150,7 @@ int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const 
 	if (!iov)
 		return -ENOMEM;
 	transfer->iov = iov;
-	if (list_segments(transfer, iov) && aligned(transfer, iov))
+	if (list_segments(transfer, iov))
 		return 0;
 	give_back(transfer);
 	return take_bounce(transfer);

@@ -6,9 +6,6 @@
 
 #include "ring/ring_internal.h"
 
-/* virtio 1.3, 2.7.5 and 2.8.10: the total length stays within 32 bits, as the used length does. */
-#define CHAIN_MAX_BYTES UINT32_MAX
-
 /* Walks [offset, offset + size) of `count` segments; one of `to` and `from` is given. */
 static int copy(const struct chain *chain, const struct segment *segments, unsigned count,
 		uint64_t offset, uint8_t *to, const uint8_t *from, size_t size)
@@ -54,18 +51,6 @@ int chain_write(const struct chain *chain, uint64_t offset, const void *from, si
 		return -ERANGE;
 	return copy(chain, chain->segments + chain->readable_count, chain->writable_count, offset,
 		    NULL, from, size);
-}
-
-void ring_begin_chain(struct ring *ring, struct chain *chain)
-{
-	chain->space = ring->space;
-	chain->entries = 0;
-	chain->in_order = false;
-	chain->at = ring->last_avail;
-	chain->at_wrap = ring->avail_wrap;
-	chain->again = false;
-	chain->readable_count = chain->writable_count = 0;
-	chain->readable = chain->writable = 0;
 }
 
 static const char *why_not(int error)
@@ -114,6 +99,8 @@ enum ring_pop_result ring_add_buffer(struct ring *ring, struct chain *chain, uns
 	if (n < 0)
 		return ring_break(ring, "chain %u: buffer 0x%llx+%u %s", chain->head,
 				  (unsigned long long)buffer->addr, buffer->len, why_not(n));
+	if (n == 1 && chain->segments[*segments].host)
+		space_keep(ring->space, &ring->cache, buffer->addr);
 	*segments += (unsigned)n;
 	if (buffer->writable) {
 		chain->writable_count += (uint16_t)n;
@@ -129,12 +116,19 @@ enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chai
 				     uint32_t len, struct ring_area *table)
 {
 	struct segment segment;
-	int n = space_translate(ring->space, addr, len, SPACE_READ, &segment, 1);
+	int n;
 
+	*table = (struct ring_area){.iova = addr, .size = len};
+	table->host = space_cached(&ring->cache, addr, len, SPACE_READ);
+	if (table->host)
+		return RING_CHAIN;
+	n = space_translate(ring->space, addr, len, SPACE_READ, &segment, 1);
 	if (n < 0 && n != -E2BIG)
 		return ring_break(ring, "chain %u: indirect table 0x%llx+%u %s", chain->head,
 				  (unsigned long long)addr, len, why_not(n));
-	*table =
-		(struct ring_area){.host = n == 1 ? segment.host : NULL, .iova = addr, .size = len};
+	if (n == 1 && segment.host) {
+		table->host = segment.host;
+		space_keep(ring->space, &ring->cache, addr);
+	}
 	return RING_CHAIN;
 }

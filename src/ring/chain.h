@@ -8,11 +8,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "memory/space.h"
 
 /* Segments of one chain after translation; a driver that needs more gets its device broken. */
 #define CHAIN_MAX_SEGMENTS 1024
+/* virtio 1.3, 2.7.5 and 2.8.10: the total length stays within 32 bits, as the used length does. */
+#define CHAIN_MAX_BYTES UINT32_MAX
 /* What most chains get by with: tables of this size lie close together in the cache. */
 #define CHAIN_FEW_SEGMENTS 8
 
@@ -42,5 +45,28 @@ struct chain {
  */
 int chain_read(const struct chain *chain, uint64_t offset, void *to, size_t size);
 int chain_write(const struct chain *chain, uint64_t offset, const void *from, size_t size);
+
+/* The first bytes of the readable part, and the last byte of the writable part: in most chains they
+ * lie in a mapped segment, in one piece. As chain_read and chain_write. */
+static inline int chain_read_head(const struct chain *chain, void *to, size_t size)
+{
+	const struct segment *first = &chain->segments[0];
+
+	if (!chain->readable_count || size > first->size || !first->host)
+		return chain_read(chain, 0, to, size);
+	memcpy(to, first->host, size);
+	return 0;
+}
+
+static inline int chain_write_last(const struct chain *chain, uint8_t byte)
+{
+	const struct segment *last =
+		&chain->segments[chain->readable_count + chain->writable_count - 1];
+
+	if (!chain->writable_count || !last->host)
+		return chain_write(chain, chain->writable - 1, &byte, 1);
+	last->host[last->size - 1] = byte;
+	return 0;
+}
 
 #endif

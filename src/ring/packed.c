@@ -96,22 +96,22 @@ enum ring_pop_result packed_look(struct ring *ring)
 static int load_desc(const struct ring *ring, const struct ring_area *table, uint32_t index,
 		     struct desc *desc)
 {
-	uint8_t raw[DESC_SIZE];
-	int r = area_read(ring, table, index * DESC_SIZE, raw, sizeof(raw));
+	struct ring_raw raw;
+	int r = area_load_raw(ring, table, index, &raw);
 
-	desc->addr = load_le64(raw);
-	desc->len = load_le32(raw + 8);
-	desc->id = load_le16(raw + 12);
-	desc->flags = load_le16(raw + 14);
+	*desc = (struct desc){.addr = raw.addr,
+			      .len = (uint32_t)raw.rest,
+			      .id = (uint16_t)(raw.rest >> 32),
+			      .flags = (uint16_t)(raw.rest >> 48)};
 	return r;
 }
 
 static enum ring_pop_result add(struct ring *ring, struct chain *chain, unsigned *segments,
 				const struct desc *desc)
 {
-	struct ring_buffer buffer = {desc->addr, desc->len, desc->flags & VRING_DESC_F_WRITE};
-
-	return ring_add_buffer(ring, chain, segments, &buffer);
+	return ring_add(
+		ring, chain, segments,
+		(struct ring_buffer){desc->addr, desc->len, desc->flags & VRING_DESC_F_WRITE});
 }
 
 /* All entries of an indirect table are the chain, in order (virtio 1.3, 2.8.19). */

@@ -132,13 +132,12 @@ static bool resolve_area(struct ring *ring, struct ring_area *area, enum space_a
 }
 
 /* Brings the areas up to date with the address space. */
-static bool resolve(struct ring *ring)
+static bool resolve_again(struct ring *ring)
 {
 	uint64_t generation = space_generation(ring->space);
 
-	if (ring->resolved && ring->generation == generation)
-		return true;
 	ring->generation = generation;
+	ring->cache = (struct space_cache){0};
 	ring->armed = false; /* said in the old memory, perhaps */
 	ring->resolved = resolve_area(ring, &ring->desc, SPACE_READ, 1) &&
 			 resolve_area(ring, &ring->driver, SPACE_READ, 2) &&
@@ -147,6 +146,13 @@ static bool resolve(struct ring *ring)
 	if (ring->resolved && ring->packed)
 		ring->resolved = resolve_area(ring, &ring->desc, SPACE_WRITE, 2);
 	return ring->resolved;
+}
+
+static inline bool resolve(struct ring *ring)
+{
+	if (ring->resolved && ring->generation == space_generation(ring->space))
+		return true;
+	return resolve_again(ring);
 }
 
 enum ring_pop_result ring_look(struct ring *ring)

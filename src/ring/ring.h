@@ -53,6 +53,7 @@ struct ring {
 	struct space *space;
 	uint64_t generation; /* of the space, when the areas were resolved */
 	struct ring_area desc, driver, device;
+	struct space_cache cache; /* of the same generation: where buffers and tables were found */
 	uint16_t last_avail; /* next available entry to take (packed: descriptor) */
 	uint16_t seen_avail; /* the driver's available index when last looked at */
 	uint16_t used;	     /* next used entry (packed: descriptor) to write */

@@ -117,6 +117,30 @@ static inline int area_write(const struct ring *ring, const struct ring_area *ar
 	return 0;
 }
 
+/* A descriptor as it lies in memory, whichever the layout. */
+struct ring_raw {
+	uint64_t addr, rest;
+};
+
+/*
+ * The driver can change a descriptor at any time: what is judged has to be what is used. A mapped
+ * one is loaded with two loads that the compiler may neither repeat nor split.
+ */
+static inline int area_load_raw(const struct ring *ring, const struct ring_area *area,
+				uint32_t index, struct ring_raw *raw)
+{
+	typedef volatile uint64_t __attribute__((aligned(1), may_alias)) once;
+
+	if (area->host) {
+		const once *from = (const once *)(area->host + (size_t)index * sizeof(*raw));
+
+		*raw = (struct ring_raw){from[0], from[1]};
+		return 0;
+	}
+	return space_read(ring->space, area->iova + (uint64_t)index * sizeof(*raw), raw,
+			  sizeof(*raw));
+}
+
 /* One descriptor's worth of a chain, whatever table it came from. */
 struct ring_buffer {
 	uint64_t addr;
@@ -130,8 +154,42 @@ struct ring_buffer {
  */
 enum ring_pop_result ring_add_buffer(struct ring *ring, struct chain *chain, unsigned *segments,
 				     const struct ring_buffer *buffer);
+
+/* The same, quickly if it lies where others did. */
+static inline enum ring_pop_result ring_add(struct ring *ring, struct chain *chain,
+					    unsigned *segments, struct ring_buffer buffer)
+{
+	enum space_access access = buffer.writable ? SPACE_WRITE : SPACE_READ;
+	uint8_t *host = space_cached(&ring->cache, buffer.addr, buffer.len, access);
+
+	if (!host || !buffer.len || *segments >= chain->max_segments ||
+	    (!buffer.writable && chain->writable_count) ||
+	    chain->readable + chain->writable + buffer.len > CHAIN_MAX_BYTES)
+		return ring_add_buffer(ring, chain, segments, &buffer);
+	chain->segments[(*segments)++] = (struct segment){host, buffer.addr, buffer.len};
+	if (buffer.writable) {
+		chain->writable_count++;
+		chain->writable += buffer.len;
+	} else {
+		chain->readable_count++;
+		chain->readable += buffer.len;
+	}
+	return RING_CHAIN;
+}
+
 /* Before the first buffer of a chain. */
-void ring_begin_chain(struct ring *ring, struct chain *chain);
+static inline void ring_begin_chain(const struct ring *ring, struct chain *chain)
+{
+	chain->space = ring->space;
+	chain->entries = 0;
+	chain->in_order = false;
+	chain->at = ring->last_avail;
+	chain->at_wrap = ring->avail_wrap;
+	chain->again = false;
+	chain->readable_count = chain->writable_count = 0;
+	chain->readable = chain->writable = 0;
+}
+
 /* Finds an indirect table of `len` bytes. Returns RING_CHAIN or RING_BROKEN. */
 enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chain, uint64_t addr,
 				     uint32_t len, struct ring_area *table);

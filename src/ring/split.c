@@ -30,6 +30,9 @@
 #define USED_RING      4u
 #define USED_ELEM_SIZE 8u
 
+/* How many chains ahead of the one being taken descriptors are fetched; tables, half as many. */
+#define AHEAD 4
+
 /* While walking one chain. */
 struct walk {
 	struct chain *chain;
@@ -56,7 +59,8 @@ int split_start(struct ring *ring)
 	if (ring->setup.base > UINT16_MAX || ring->setup.again_count > num)
 		return -EINVAL;
 	ring->last_avail = ring->seen_avail = (uint16_t)ring->setup.base;
-	/* As in the kernel (vringh), used is where avail is, but for what is in flight at a start. */
+	/* As in the kernel (vringh), used is where avail is, but for what is in flight at a start.
+	 */
 	ring->used = ring->published = ring->signalled =
 		(uint16_t)(ring->last_avail - ring->setup.again_count);
 	ring->resubmit = ring->setup.again_count;
@@ -79,16 +83,16 @@ static uint32_t avail_event_offset(const struct ring *ring)
 	return USED_RING + USED_ELEM_SIZE * ring->setup.num;
 }
 
-static int load_desc(const struct ring *ring, const struct walk *walk, uint32_t index,
+static int load_desc(const struct ring *ring, const struct ring_area *table, uint32_t index,
 		     struct desc *desc)
 {
-	uint8_t raw[DESC_SIZE];
-	int r = area_read(ring, &walk->table, index * DESC_SIZE, raw, sizeof(raw));
+	struct ring_raw raw;
+	int r = area_load_raw(ring, table, index, &raw);
 
-	desc->addr = load_le64(raw);
-	desc->len = load_le32(raw + 8);
-	desc->flags = load_le16(raw + 12);
-	desc->next = load_le16(raw + 14);
+	*desc = (struct desc){.addr = raw.addr,
+			      .len = (uint32_t)raw.rest,
+			      .flags = (uint16_t)(raw.rest >> 32),
+			      .next = (uint16_t)(raw.rest >> 48)};
 	return r;
 }
 
@@ -119,7 +123,6 @@ static enum ring_pop_result enter_indirect(struct ring *ring, struct walk *walk,
 static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_t index)
 {
 	for (;;) {
-		struct ring_buffer buffer;
 		struct desc desc;
 
 		if (index >= walk->table_entries)
@@ -128,7 +131,7 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 		if (!walk->left--)
 			return ring_break(ring, "chain %u: loops, or is too long",
 					  walk->chain->head);
-		if (load_desc(ring, walk, index, &desc) < 0)
+		if (load_desc(ring, &walk->table, index, &desc) < 0)
 			return ring_break(ring, "chain %u: descriptor %u cannot be read",
 					  walk->chain->head, index);
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
@@ -137,8 +140,9 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 			index = 0;
 			continue;
 		}
-		buffer = (struct ring_buffer){desc.addr, desc.len, desc.flags & VRING_DESC_F_WRITE};
-		if (ring_add_buffer(ring, walk->chain, &walk->segments, &buffer) != RING_CHAIN)
+		if (ring_add(ring, walk->chain, &walk->segments,
+			     (struct ring_buffer){desc.addr, desc.len,
+						  desc.flags & VRING_DESC_F_WRITE}) != RING_CHAIN)
 			return RING_BROKEN;
 		if (!(desc.flags & VRING_DESC_F_NEXT))
 			return RING_CHAIN;
@@ -178,9 +182,9 @@ static enum ring_pop_result check_again(struct ring *ring)
 	if (area_load16(ring, &ring->device, USED_IDX, &used) < 0)
 		return RING_UNMAPPED;
 	if (used != ring->used)
-		return ring_break(ring,
-				  "%u requests are to be done again from %u, but the used index is %u",
-				  ring->resubmit, ring->last_avail, used);
+		return ring_break(
+			ring, "%u requests are to be done again from %u, but the used index is %u",
+			ring->resubmit, ring->last_avail, used);
 	ring->checked = true;
 	return RING_CHAIN;
 }
@@ -237,16 +241,42 @@ static enum ring_pop_result find_head(struct ring *ring, struct chain *chain, bo
 	return RING_CHAIN;
 }
 
+/*
+ * Has what the next chains need on its way while this one is dealt with: it comes from the driver's
+ * processor. What is read here is a hint; it is read again, and judged, when its turn comes.
+ */
+static inline void look_ahead(const struct ring *ring)
+{
+	uint16_t left = (uint16_t)(ring->seen_avail - ring->last_avail);
+	uint32_t mask = ring->setup.num - 1u;
+	struct ring_raw raw;
+	uint16_t head;
+
+	if (left <= AHEAD || !ring->driver.host || !ring->desc.host)
+		return;
+	area_load16(ring, &ring->driver, AVAIL_RING + 2 * ((ring->last_avail + AHEAD) & mask),
+		    &head);
+	__builtin_prefetch(ring->desc.host + (size_t)(head & mask) * DESC_SIZE);
+	if (!ring->indirect)
+		return;
+	area_load16(ring, &ring->driver, AVAIL_RING + 2 * ((ring->last_avail + AHEAD / 2) & mask),
+		    &head);
+	area_load_raw(ring, &ring->desc, head & mask, &raw);
+	__builtin_prefetch(space_cached(&ring->cache, raw.addr, DESC_SIZE, SPACE_READ));
+}
+
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 {
 	struct walk walk = {.chain = chain,
 			    .left = ring->setup.num,
 			    .table = ring->desc,
 			    .table_entries = ring->setup.num};
-	enum ring_pop_result r = split_look(ring);
 	struct inflight_cursor before = ring->cursor;
-	bool again;
+	enum ring_pop_result r = RING_CHAIN;
+	bool again = false;
 
+	if (ring->last_avail == ring->seen_avail || ring->resubmit)
+		r = split_look(ring);
 	if (r == RING_CHAIN)
 		r = find_head(ring, chain, &again);
 	if (r != RING_CHAIN)
@@ -265,6 +295,7 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 		ring->last_avail++;
 	if (ring->setup.record)
 		inflight_take(ring->setup.record, chain->head, ++ring->counter);
+	look_ahead(ring);
 	return r;
 }
 

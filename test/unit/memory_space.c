@@ -346,6 +346,48 @@ static void freed_within_a_batch(void **state)
 	bench_free(b); /* counts the windows */
 }
 
+/* What is kept answers as a search would, within the stretch that was found and nowhere else. */
+static void kept_stretches(void **state)
+{
+	struct bench *b = bench_new(RAM_MAPPED);
+	struct space_cache cache = {0};
+	struct segment segment;
+
+	assert_int_equal(add(b, BASE, 0x2000, 0x1000, SPACE_READ), 0);
+	assert_int_equal(add(b, BASE + 0x2000, 0x1000, 0x8000, RW), 0);
+	assert_int_equal(add(b, 0, 0x1000, 0, RW), 0);
+	assert_null(space_cached(&cache, 0, 1, SPACE_READ)); /* nothing is kept yet */
+	space_keep(b->space, &cache, BASE + 0x1234);
+	assert_int_equal(space_translate(b->space, BASE + 8, 16, SPACE_READ, &segment, 1), 1);
+	assert_ptr_equal(space_cached(&cache, BASE + 8, 16, SPACE_READ), segment.host);
+	assert_non_null(space_cached(&cache, BASE, 0x2000, SPACE_READ));
+	assert_null(space_cached(&cache, BASE, 0x2001, SPACE_READ));
+	assert_null(space_cached(&cache, BASE - 1, 2, SPACE_READ));
+	assert_null(space_cached(&cache, BASE + 0x2000, 1, SPACE_READ));
+	assert_null(space_cached(&cache, BASE + 1, UINT64_MAX, SPACE_READ));
+	assert_null(space_cached(&cache, BASE, 1, SPACE_WRITE)); /* may only be read */
+	space_keep(b->space, &cache, BASE + 0x2000);
+	assert_non_null(space_cached(&cache, BASE + 0x2fff, 1, SPACE_WRITE));
+	assert_non_null(space_cached(&cache, BASE, 1, SPACE_READ)); /* two are kept ... */
+	space_keep(b->space, &cache, 0);
+	assert_non_null(space_cached(&cache, 0, 0x1000, SPACE_WRITE));
+	assert_null(space_cached(&cache, BASE, 1, SPACE_READ)); /* ... not three */
+	space_keep(b->space, &cache, 0x5000);			/* not mapped: nothing changes */
+	assert_non_null(space_cached(&cache, 0, 0x1000, SPACE_WRITE));
+	bench_free(b);
+}
+
+static void copied_memory_is_not_kept(void **state)
+{
+	struct bench *b = bench_new(RAM_COPIED);
+	struct space_cache cache = {0};
+
+	assert_int_equal(add(b, BASE, 0x1000, 0, RW), 0);
+	space_keep(b->space, &cache, BASE);
+	assert_null(space_cached(&cache, BASE, 1, SPACE_READ));
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +407,8 @@ int main(void)
 		cmocka_unit_test(batches_show_at_once),
 		cmocka_unit_test(windows_made_within_a_batch),
 		cmocka_unit_test(freed_within_a_batch),
+		cmocka_unit_test(kept_stretches),
+		cmocka_unit_test(copied_memory_is_not_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

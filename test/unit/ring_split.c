@@ -1,5 +1,6 @@
 /* Split rings on raw memory: taking, completing, publishing, arming, and memory that moves. */
 #include "ring_bench.h"
+#include "util/bytes.h"
 
 static void one_empty(struct bench *b)
 {
@@ -282,9 +283,16 @@ static void one_moved(struct bench *b)
 	uint64_t half = RAM_SIZE / 2;
 	struct vq there = b->vq;
 	struct vq_used used;
+	uint32_t found = 0;
 
+	offer_one(b, 3);
+	assert_int_equal(pop(b), RING_CHAIN);
+	ring_complete(&b->ring, &b->chain, 0);
+	ring_publish(&b->ring);
+	assert_true(vq_take_used(&b->vq, &used));
 	assert_int_equal(pop(b), RING_EMPTY);
 	assert_false(ring_arm(&b->ring));
+	there = b->vq;
 	memcpy(b->ram.bytes + half, b->ram.bytes, half);
 	space_remove(b->space, 0, 0);
 	assert_int_equal(space_add(b->space, b->ram.iova, half, b->ram.uaddr + half, 3), 0);
@@ -297,8 +305,11 @@ static void one_moved(struct bench *b)
 	assert_int_equal(vq_used_flags(&there), 0);
 	vq_desc(&there, 5, b->buffer, 16, 0, 0);
 	vq_offer(&there, 5);
-	memset(b->ram.bytes, 0xee, 0x8000); /* the old place: poison */
+	store_le32(b->ram.bytes + half + (b->buffer - b->ram.iova), 0x12345678);
+	memset(b->ram.bytes, 0xee, half); /* the old place: poison */
 	assert_int_equal(pop(b), RING_CHAIN);
+	assert_int_equal(chain_read(&b->chain, 0, &found, sizeof(found)), 0);
+	assert_int_equal(found, 0x12345678);
 	assert_int_equal(b->chain.head, 5);
 	ring_complete(&b->ring, &b->chain, 3);
 	assert_true(ring_publish(&b->ring));
