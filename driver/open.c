@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver/error.h"
 #include "driver/vhost_user.h"
@@ -101,6 +102,27 @@ int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **dr
 		ops->close(ctx);
 	else if (is_socket)
 		(*drv)->peer = drv_vhost_user_peer(ctx);
+	return r;
+}
+
+int uvdpa_driver_open_socket(int fd, const char *name, unsigned flags, struct uvdpa_driver **drv,
+			     struct uvdpa_error *error)
+{
+	const struct uvdpa_transport *ops;
+	void *ctx;
+	int r;
+
+	if (flags & ~UVDPA_OPEN_UNOWNED) {
+		close(fd);
+		return drv_error(error, -EINVAL, "%s: open flags 0x%x mean nothing here", name,
+				 flags);
+	}
+	r = drv_vhost_user_take(fd, name, &ops, &ctx, error);
+	if (r < 0)
+		return r;
+	r = connect_to(ops, ctx, name, flags, drv, error);
+	if (r < 0)
+		ops->close(ctx);
 	return r;
 }
 

@@ -295,26 +295,32 @@ static int greet(struct vu_front *front, const char *path, struct uvdpa_error *e
 		     : 0;
 }
 
-int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, void **ctx,
-			struct uvdpa_error *error)
+static struct vu_front *front_new(int fd)
 {
 	struct vu_front *front = calloc(1, sizeof(*front));
-	int r;
 
 	if (!front)
-		return drv_error(error, -ENOMEM, "%s: no memory for a connection", path);
+		return NULL;
 	pthread_mutex_init(&front->lock, NULL);
 	pthread_mutex_init(&front->call_lock, NULL);
 	front->notices = front->config_call = -1;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
 		front->rings[i].kick = front->rings[i].call = -1;
-	front->fd = connect_to(path);
-	if (front->fd < 0) {
-		r = front->fd;
-		free(front);
-		return drv_error(error, r, "%s: cannot connect: %s", path, strerror(-r));
+	front->fd = fd;
+	return front;
+}
+
+int drv_vhost_user_take(int fd, const char *name, const struct uvdpa_transport **ops, void **ctx,
+			struct uvdpa_error *error)
+{
+	struct vu_front *front = front_new(fd);
+	int r;
+
+	if (!front) {
+		close(fd);
+		return drv_error(error, -ENOMEM, "%s: no memory for a connection", name);
 	}
-	r = greet(front, path, error);
+	r = greet(front, name, error);
 	if (r < 0) {
 		front_close(front);
 		return r;
@@ -322,4 +328,14 @@ int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, vo
 	*ops = &front_transport;
 	*ctx = front;
 	return 0;
+}
+
+int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, void **ctx,
+			struct uvdpa_error *error)
+{
+	int fd = connect_to(path);
+
+	if (fd < 0)
+		return drv_error(error, fd, "%s: cannot connect: %s", path, strerror(-fd));
+	return drv_vhost_user_take(fd, path, ops, ctx, error);
 }

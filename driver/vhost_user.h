@@ -18,6 +18,9 @@
 
 /* Whether the path is a socket. */
 bool drv_vhost_user_is(const char *path);
+/* Over a socket that is connected already. `fd` is taken over, also on failure. */
+int drv_vhost_user_take(int fd, const char *name, const struct uvdpa_transport **ops, void **ctx,
+			struct uvdpa_error *error);
 int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, void **ctx,
 			struct uvdpa_error *error);
 /* The process at the other end; 0: the socket does not tell. */

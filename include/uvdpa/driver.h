@@ -81,16 +81,25 @@ const char *uvdpa_driver_version(void);
 #define UVDPA_OPEN_READ_ONLY 2u
 
 /*
- * Opens a vhost-vdpa file or a vhost-user socket. A file: linux: vhost_vdpa_open(), which resets the
- * device. Over a socket the same calls become messages of that protocol; it wants shared memory, has
- * no groups, and a ring that is asked for its base while it runs is stopped for a moment. Asks for the device
- * id to see that it is one, and takes ownership (VHOST_SET_OWNER) unless told not to.
+ * Opens a vhost-vdpa file or a vhost-user socket. A file: linux: vhost_vdpa_open(), which resets
+ * the device. Over a socket the same calls become messages of that protocol; it wants shared
+ * memory, has no groups, and a ring that is asked for its base while it runs is stopped for a
+ * moment. Asks for the device id to see that it is one, and takes ownership (VHOST_SET_OWNER)
+ * unless told not to.
  *
  * -ENOENT, -EACCES  from open(2)          -EBUSY   somebody else has the device open
  * -ENOTTY           not a vhost-vdpa file -EINVAL  unknown flag
  */
 int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **drv,
 		      struct uvdpa_error *error);
+
+/*
+ * The same over a socket that a vhost-user device is connected to: for a driver that listens itself
+ * and has accepted a server in client mode (`connect=`). `name` is used in error texts and copied.
+ * The driver owns `fd` from here on, also when this fails.
+ */
+int uvdpa_driver_open_socket(int fd, const char *name, unsigned flags, struct uvdpa_driver **drv,
+			     struct uvdpa_error *error);
 
 /*
  * The same over a transport of the caller's. `name` is used in error texts and copied. On success
@@ -229,9 +238,9 @@ struct uvdpa_handover_times {
 
 /*
  * Gives `to` the features, the mappings and (NUM, ADDR, CALL) the queues of `from` ahead of a
- * hand-over, so that this does not lengthen the standstill. -ENOTSUP: `to` lacks a feature that is in
- * use; -ENOBUFS: a queue. uvdpa_handover() does it by itself, before the suspend, where it has not
- * been done.
+ * hand-over, so that this does not lengthen the standstill. -ENOTSUP: `to` lacks a feature that is
+ * in use; -ENOBUFS: a queue. uvdpa_handover() does it by itself, before the suspend, where it has
+ * not been done.
  */
 int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 			   struct uvdpa_error *error);
@@ -239,8 +248,9 @@ int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 /*
  * Moves every queue of `from`, with what is in flight, to `to`: SUSPEND, GET_VRING_BASE, reset of
  * the source, SET_VRING_BASE and the rest of the set-up in the target, DRIVER_OK, one kick per
- * queue (clause S12); the source is unmapped after that. `from` and `to` may be the same driver: the ring state is then carried over a
- * reset of it. `times` may be NULL. UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
+ * queue (clause S12); the source is unmapped after that. `from` and `to` may be the same driver:
+ * the ring state is then carried over a reset of it. `times` may be NULL.
+ * UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
  *
  * -EPROTO  a base differs from the used index: something that was taken is not finished (S3)
  *

@@ -47,13 +47,41 @@ static void accept_client(struct vhost_user *door)
 	door->current = vu_client_new(door, fd);
 }
 
-/* Client mode: one attempt; the next comes after a while. */
-static void try_connect(struct vhost_user *door)
+/* Once per reason, not per attempt. */
+static void say_not_connected(struct vhost_user *door, int error)
 {
-	int fd = vu_connect(door->path);
+	if (error == door->said_error)
+		return;
+	door->said_error = error;
+	log_info(device_name(door->device), "no front end at %s yet (%s): trying every %u ms",
+		 door->path, strerror(-error), door->reconnect_ms);
+}
 
-	if (fd >= 0)
-		door->current = vu_client_new(door, fd);
+/*
+ * Client mode: an attempt, if one is due; returns how long to wait for the next, as poll() wants
+ * it. Attempts are reconnect_ms apart also where a front end takes the connection only to close it.
+ * None is made while somebody has the device by another door: a connection would end at once.
+ */
+static int try_connect(struct vhost_user *door)
+{
+	uint64_t now = runner_now_ms();
+	char who[sizeof(door->current->name)];
+	int fd;
+
+	if (now < door->next_attempt_ms)
+		return (int)(door->next_attempt_ms - now);
+	door->next_attempt_ms = now + door->reconnect_ms;
+	runner_claimant(door->runner, who, sizeof(who));
+	if (who[0])
+		return (int)door->reconnect_ms;
+	fd = vu_connect(door->path);
+	if (fd < 0) {
+		say_not_connected(door, fd);
+		return (int)door->reconnect_ms;
+	}
+	door->said_error = 0;
+	door->current = vu_client_new(door, fd);
+	return door->current ? -1 : (int)door->reconnect_ms;
 }
 
 /* The device has something to say: its config space changed, or it broke. */
@@ -156,14 +184,14 @@ static void serve_once(struct vhost_user *door)
 	};
 	unsigned rings[DEVICE_MAX_QUEUES], calls = 0;
 	struct vu_client *client = door->current;
-	bool connecting = door->client_mode && !client && !door->leaving;
+	int patience = -1;
 
-	if (connecting)
-		try_connect(door);
+	if (door->client_mode && !client && !door->leaving)
+		patience = try_connect(door);
 	client = door->current;
 	if (client)
 		calls = prepare_client(client, fds, rings);
-	poll(fds, FIXED_FDS + calls, connecting && !client ? (int)door->reconnect_ms : -1);
+	poll(fds, FIXED_FDS + calls, patience);
 	if (client && calls)
 		collect_calls(client, fds + FIXED_FDS, rings, calls);
 	if (client && fds[POLL_BACKEND].revents & (POLLHUP | POLLERR))
@@ -257,8 +285,8 @@ int vhost_user_open(const struct vhost_user_options *options, struct runner *run
 	door->config_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!door->path || door->wake < 0 || door->config_fd < 0)
 		r = fault(f, -ENOMEM, "%s: no memory or no descriptors", options->path);
-	if (r == 0 && !door->client_mode)
-		r = vu_listen(door, f);
+	if (r == 0)
+		r = door->client_mode ? vu_check_path(door->path, f) : vu_listen(door, f);
 	if (r == 0)
 		r = start(door, f);
 	if (r < 0) {

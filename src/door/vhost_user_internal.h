@@ -103,6 +103,8 @@ struct vhost_user {
 	char *path;
 	bool client_mode;
 	uint32_t reconnect_ms;
+	uint64_t next_attempt_ms; /* client mode */
+	int said_error;		  /* client mode: why there was no connection, as last said */
 	mode_t mode;
 	gid_t gid;
 	int listen_fd;
@@ -209,6 +211,8 @@ bool vu_client_write(struct vu_client *client, struct fault *why);
 /* --- vhost_user_socket.c ---------------------------------------------------------------------- */
 int vu_listen(struct vhost_user *door, struct fault *fault);
 void vu_unlisten(struct vhost_user *door);
+/* Whether a socket can have this name at all. */
+int vu_check_path(const char *path, struct fault *fault);
 /* Connects to a front end that listens. Returns an fd or a negative errno. */
 int vu_connect(const char *path);
 

@@ -20,6 +20,16 @@ static int address(const char *path, struct sockaddr_un *to)
 	return 0;
 }
 
+int vu_check_path(const char *path, struct fault *f)
+{
+	struct sockaddr_un at;
+	int r = address(path, &at);
+
+	return r < 0 ? fault(f, r, "%s: a socket's path has at most %zu bytes", path,
+			     sizeof(at.sun_path) - 1)
+		     : 0;
+}
+
 int vu_connect(const char *path)
 {
 	struct sockaddr_un at;
@@ -106,11 +116,11 @@ static int bind_and_listen(struct vhost_user *door, const struct sockaddr_un *at
 int vu_listen(struct vhost_user *door, struct fault *f)
 {
 	struct sockaddr_un at;
-	int r = address(door->path, &at);
+	int r = vu_check_path(door->path, f);
 
 	if (r < 0)
-		return fault(f, r, "%s: a socket's path has at most %zu bytes", door->path,
-			     sizeof(at.sun_path) - 1);
+		return r;
+	address(door->path, &at);
 	r = bind_and_listen(door, &at);
 	if (r == -EADDRINUSE) {
 		r = replace(door->path, f);

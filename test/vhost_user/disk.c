@@ -59,6 +59,8 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 	if (r == 0)
 		r = runner_new(&options, model, &disk->runner, &f);
 	door.path = disk->path;
+	door.client = o->reconnect_ms != 0;
+	door.reconnect_ms = o->reconnect_ms;
 	if (r == 0)
 		r = vhost_user_open(&door, disk->runner, &disk->door, &f);
 	if (r < 0)

@@ -13,6 +13,7 @@ struct disk_options {
 	unsigned queues;			   /* 0: 1 */
 	const char *file;			   /* NULL: in memory */
 	const char *path;			   /* of the socket; NULL: in a folder of its own */
+	uint32_t reconnect_ms;			   /* not 0: connect to `path`, so often */
 	uint32_t timeout_ms;			   /* of suspensions; 0: 5000 */
 	const struct block_fault_options *trouble; /* NULL: none */
 };
