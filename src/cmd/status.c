@@ -122,6 +122,8 @@ static void print_card(const json_t *card)
 {
 	if (!card)
 		return;
+	printf("link       %s, %" PRId64 " queue pairs in use\n", text(card, "link"),
+	       number(card, "queue_pairs"));
 	print_frames("received", json_object_get(card, "received"));
 	print_frames("sent", json_object_get(card, "sent"));
 	printf("commands   %" PRId64 " (and %" PRId64 " refused)\n", number(card, "commands"),

@@ -85,6 +85,46 @@ int device_resize(struct device *device, uint64_t bytes, struct fault *f)
 	return r;
 }
 
+int device_set_link(struct device *device, bool up, struct fault *f)
+{
+	if (!device->model->ops->set_link)
+		return fault(f, -EOPNOTSUPP, "%s: a %s device has no link", device->name,
+			     device->model->ops->name);
+	exclude_begin(device);
+	if (device->model->ops->set_link(device->model, up))
+		changed(device);
+	exclude_end(device);
+	return 0;
+}
+
+int device_announce(struct device *device, struct fault *f)
+{
+	int r;
+
+	if (!device->model->ops->announce)
+		return fault(f, -EOPNOTSUPP, "%s: a %s device has nothing to announce",
+			     device->name, device->model->ops->name);
+	exclude_begin(device);
+	r = device->model->ops->announce(device->model, f);
+	if (r == 0)
+		changed(device);
+	else
+		fault_prefix(f, "%s", device->name);
+	exclude_end(device);
+	return r;
+}
+
+void config_load(struct device *device, const uint8_t *state, size_t size)
+{
+	uint8_t before[DEVICE_MAX_CONFIG], after[DEVICE_MAX_CONFIG];
+
+	read_now(device, before);
+	device->model->ops->state_load(device->model, state, size);
+	read_now(device, after);
+	if (memcmp(before, after, device->config_size) != 0)
+		changed(device);
+}
+
 void config_freeze(struct device *device)
 {
 	read_now(device, device->shown);

@@ -143,6 +143,9 @@ int device_set_config(struct device *device, size_t offset, const void *from, si
 uint32_t device_get_generation(const struct device *device);
 /* The operator's resize: model changes now, shown and announced now or after resume (S5). */
 int device_resize(struct device *device, uint64_t bytes, struct fault *fault);
+/* Likewise: a network card's cable, and that its driver announce itself to the network. */
+int device_set_link(struct device *device, bool up, struct fault *fault);
+int device_announce(struct device *device, struct fault *fault);
 
 /* --- Virtqueues. `queue` is below device_get_vqs_count ------------------------------------- */
 /* Callers have checked form (alignment, power of two); these say whether it is allowed now. */

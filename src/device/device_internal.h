@@ -207,6 +207,8 @@ const char *queue_trouble(const struct queue *queue);
 /* config.c */
 void config_freeze(struct device *device);
 void config_thaw(struct device *device);
+/* Has the model load saved state, and tells the driver if its config space is another then. */
+void config_load(struct device *device, const uint8_t *state, size_t size);
 void config_drop_written(struct device *device);
 /* Whether writes of the driver are held. */
 bool config_has_written(const struct device *device);

@@ -192,7 +192,7 @@ void state_continue(struct device *device)
 				    "restored state is not used");
 		state_forget(device);
 	} else if (device->model->ops->state_load) {
-		device->model->ops->state_load(device->model, s->model, s->model_size);
+		config_load(device, s->model, s->model_size);
 	}
 }
 

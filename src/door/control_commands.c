@@ -314,6 +314,40 @@ static json_t *do_resize(struct request_line *line)
 	return ret ? NULL : json_pack("{s:s, s:I}", "name", name, "bytes", bytes);
 }
 
+static json_t *do_link(struct request_line *line)
+{
+	const char *name;
+	struct runner *runner;
+	json_error_t error;
+	int up, ret;
+
+	if (!unpacked(line,
+		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s:s, s:b}", "name",
+				     &name, "up", &up),
+		      &error))
+		return NULL;
+	runner = find_runner(line, name);
+	if (!runner)
+		return NULL;
+	ret = device_set_link(runner_lock(runner), up, &line->fault);
+	runner_unlock(runner);
+	line->class = class_of(ret);
+	return ret ? NULL : json_pack("{s:s, s:b}", "name", name, "up", up);
+}
+
+static json_t *do_announce(struct request_line *line)
+{
+	struct runner *runner = named_runner(line);
+	int ret;
+
+	if (!runner)
+		return NULL;
+	ret = device_announce(runner_lock(runner), &line->fault);
+	runner_unlock(runner);
+	line->class = class_of(ret);
+	return ret ? NULL : state_answer(runner);
+}
+
 static json_t *do_save(struct request_line *line)
 {
 	struct runner *runner = named_runner(line);
@@ -354,7 +388,8 @@ static const struct command {
 } commands[] = {
 	{"status", do_status}, {"suspend", do_suspend}, {"resume", do_resume},
 	{"resize", do_resize}, {"reset", do_reset},	{"version", do_version},
-	{"save", do_save},	{"restore", do_restore},
+	{"save", do_save},	{"restore", do_restore}, {"link", do_link},
+	{"announce", do_announce},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

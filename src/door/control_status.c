@@ -136,10 +136,12 @@ static void add_card(struct device *device, json_t *status)
 			return;
 		add_stats(&sums[i % 2], &one);
 	}
-	card = json_pack("{s:o, s:o, s:I, s:I}", "received", frames(&sums[0]), "sent",
+	card = json_pack("{s:o, s:o, s:I, s:I, s:s, s:i}", "received", frames(&sums[0]), "sent",
 			 frames(&sums[1]), "commands",
 			 (json_int_t)(sums[0].commands + sums[1].commands), "refused",
-			 (json_int_t)(sums[0].refused + sums[1].refused));
+			 (json_int_t)(sums[0].refused + sums[1].refused), "link",
+			 net_link_is_up(device_model(device)) ? "up" : "down", "queue_pairs",
+			 (int)net_active_pairs(device_model(device)));
 	json_object_set_new(status, "card", card);
 }
 

@@ -74,6 +74,13 @@ struct model_ops {
 	/* The operator wants another size. Returns 0 or a negative errno with the fault filled. */
 	int (*resize)(struct model *model, uint64_t bytes, struct fault *fault);
 	/*
+	 * The operator plugs the cable in or pulls it. Returns 1: the driver is to hear of it; 0:
+	 * it was so before.
+	 */
+	int (*set_link)(struct model *model, bool up);
+	/* The operator wants the driver to make itself known. As resize. */
+	int (*announce)(struct model *model, struct fault *fault);
+	/*
 	 * What a device saves besides its queues (uvdpa-state(5)), all three or none: writes at most
 	 * MODEL_STATE_MAX bytes and returns how many; says whether bytes from anywhere could be
 	 * loaded; loads bytes that it said so of, when their driver goes on here.

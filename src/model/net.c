@@ -155,6 +155,28 @@ static void net_reset(struct model *model)
 	}
 }
 
+static int net_set_link(struct model *model, bool up)
+{
+	struct net *net = net_of(model);
+	bool same = net->link_down == !up;
+
+	net->link_down = !up;
+	return !same;
+}
+
+/* 5.1.6.5.4: the driver sends what makes the network learn where it is, and acknowledges. */
+static int net_announce(struct model *model, struct fault *f)
+{
+	struct net *net = net_of(model);
+
+	if (!net_has(net, VIRTIO_NET_F_GUEST_ANNOUNCE))
+		return fault(f, -EOPNOTSUPP,
+			     "its driver has not negotiated GUEST_ANNOUNCE; serve the card with "
+			     "announce=on");
+	atomic_store(&net->announce, true);
+	return 0;
+}
+
 static void net_destroy(struct model *model)
 {
 	struct net *net = net_of(model);
@@ -182,6 +204,8 @@ static const struct model_ops net_ops = {
 	.pump = net_pump,
 	.poll_edge = true,
 	.reset = net_reset,
+	.set_link = net_set_link,
+	.announce = net_announce,
 	.state_save = net_state_save,
 	.state_check = net_state_check,
 	.state_load = net_state_load,
@@ -240,4 +264,14 @@ bool net_get_stats(const struct model *model, unsigned index, struct net_stats *
 	};
 #undef LOAD
 	return true;
+}
+
+bool net_link_is_up(const struct model *model)
+{
+	return !net_of(model)->link_down;
+}
+
+unsigned net_active_pairs(const struct model *model)
+{
+	return atomic_load(&net_of(model)->active);
 }

@@ -19,5 +19,9 @@ struct net_stats {
 /* Fills the counters of one queue. Returns false if the model is no virtio-net device. Any thread.
  */
 bool net_get_stats(const struct model *model, unsigned queue, struct net_stats *stats);
+/* Of a virtio-net device. Control. */
+bool net_link_is_up(const struct model *model);
+/* Queue pairs that its driver uses. */
+unsigned net_active_pairs(const struct model *model);
 
 #endif

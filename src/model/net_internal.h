@@ -82,7 +82,7 @@ struct net {
 	uint64_t features;		   /* negotiated; 0: not yet */
 	_Atomic unsigned active;	   /* pairs in use, as the driver set them */
 	_Atomic unsigned receive_offloads; /* what the driver can take */
-	bool link_down;
+	bool link_down; /* the operator's: survives resets and is not saved */
 	_Atomic bool announce; /* asked of the driver */
 	struct net_filter filter;
 	struct net_pair pair[PACKET_MAX_PAIRS];

@@ -90,7 +90,9 @@ void net_state_load(struct model *model, const uint8_t *bytes, size_t size)
 	for (unsigned i = 0; i < NET_VLANS / 64; i++)
 		STORE(filter->vlans[i], load_le64(bytes + VLANS + i * 8));
 	filter_end(filter);
-	STORE(net->announce, load_le16(bytes + ANNOUNCE));
+	/* the card is at another place now: the network has to hear of it */
+	STORE(net->announce,
+	      load_le16(bytes + ANNOUNCE) || net_has(net, VIRTIO_NET_F_GUEST_ANNOUNCE));
 	STORE(net->active, load_le16(bytes + ACTIVE));
 	STORE(net->receive_offloads, load_le32(bytes + OFFLOADS));
 	packet_set_pairs(net->packet, load_le16(bytes + ACTIVE));

@@ -39,7 +39,8 @@ def start(d):
     notify.bind(d + ".notify")
     notify.settimeout(0.1)
     log = open(d + ".log", "w+")
-    server = subprocess.Popen([UVDPA, "serve", "--dir", d, "--device", "blk,name=disk0,memory=1M"],
+    server = subprocess.Popen([UVDPA, "serve", "--dir", d, "--device", "blk,name=disk0,memory=1M",
+                               "--device", "net,name=card0,loopback=on,announce=on"],
                               stderr=log, env=dict(os.environ, NOTIFY_SOCKET=d + ".notify"))
     try:
         while server.poll() is None:
@@ -64,6 +65,14 @@ def operators(d):
     expect("resume", run("resume", "disk0", "--dir", d).returncode == 0)
     expect("resize", run("resize", "disk0", "2M", "--dir", d).returncode == 0)
     expect("resized", "2M" in run("status", "--dir", d).stdout)
+    expect("link down", run("link", "card0", "down", "--dir", d).returncode == 0)
+    expect("is down", "link       down" in run("status", "card0", "--dir", d).stdout)
+    expect("link up", run("link", "card0", "up", "--dir", d).returncode == 0)
+    expect("is up", "link       up" in run("status", "card0", "--dir", d).stdout)
+    one_line(run("link", "disk0", "down", "--dir", d), 1, "a blk device has no link")
+    one_line(run("announce", "disk0", "--dir", d), 1, "nothing to announce")
+    one_line(run("announce", "card0", "--dir", d), 1, "has not negotiated GUEST_ANNOUNCE")
+    one_line(run("resize", "card0", "1M", "--dir", d), 1, "has no size")
     done = run("status", "--json", "--dir", d)
     expect("status --json", done.stdout.startswith("{"), done.stdout)
 
