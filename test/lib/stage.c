@@ -258,7 +258,7 @@ void stage_init(struct stage *stage, struct theatre *theatre, const struct stage
 	script_model_init(&stage->model, options->queues);
 	stage->model.say = model_says;
 	stage->model.say_arg = stage;
-	r = device_new(&wanted, &stage->model.model, &stage->host, &stage->device, NULL);
+	r = device_new(&wanted, options->model ? options->model : &stage->model.model, &stage->host, &stage->device, NULL);
 	assert(r == 0);
 	r = device_set_client(stage->device, &theatre->ram.memory);
 	assert(r == 0);
@@ -275,7 +275,8 @@ void stage_destroy(struct stage *stage)
 	stage_end(stage);
 	assert(device_state(stage->device) == STATE_RESET);
 	device_free(stage->device);
-	assert(stage->model.destroyed == 1 && stage->model.starts == stage->model.stops);
+	assert(stage->options.model ||
+	       (stage->model.destroyed == 1 && stage->model.starts == stage->model.stops));
 }
 
 /* --- The driver ------------------------------------------------------------------------------- */

@@ -40,6 +40,7 @@ struct stage_options {
 	bool no_suspend, no_resume;
 	uint32_t timeout_ms;
 	uint16_t num; /* entries per ring */
+	struct model *model; /* instead of the scripted one */
 };
 
 struct stage_asked {

@@ -9,6 +9,8 @@
  *     suspend driver                  | [0] RUNNING -> SUSPENDING (HOLD)
  *                                     | [0] deadline 100
  *
+ * `device net` makes network cards; story_net.c has the verbs for them.
+ *
  * story FILE plays it and shows where the log differs; story --copied FILE does
  * so with memory that can only be copied; story --print FILE writes the file as
  * it would have to be.
@@ -19,54 +21,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/stage.h"
+#include "story.h"
 #include "util/log.h"
 #include "wire/vhost.h"
 
 #define LINES_MAX 600
-#define WORDS_MAX 8
 
-struct play {
-	const char *path;
-	struct theatre theatre;
-	struct stage_options options;
-	struct stage stages[2];
-	unsigned stage_count;
-	struct stage *on; /* whose verb it is */
-	char *word[WORDS_MAX];
-	unsigned words;
-	unsigned line; /* in the file */
-	bool print, copied, failed;
-};
-
-static void die(const struct play *play, const char *what)
+void story_die(const struct play *play, const char *what)
 {
 	fprintf(stderr, "%s:%u: %s\n", play->path, play->line, what);
 	exit(1);
 }
 
-static const char *arg(const struct play *play, unsigned i)
+const char *story_arg(const struct play *play, unsigned i)
 {
 	if (i >= play->words)
-		die(play, "a word is missing");
+		story_die(play, "a word is missing");
 	return play->word[i];
 }
 
-static unsigned number(const struct play *play, unsigned i)
+unsigned story_number(const struct play *play, unsigned i)
 {
-	return (unsigned)strtoul(arg(play, i), NULL, 0);
+	return (unsigned)strtoul(story_arg(play, i), NULL, 0);
 }
 
 static unsigned queue_arg(const struct play *play, unsigned i)
 {
-	unsigned queue = number(play, i);
+	unsigned queue = story_number(play, i);
 
 	if (queue >= play->options.queues)
-		die(play, "no such queue");
+		story_die(play, "no such queue");
 	return queue;
 }
 
-static void tell(struct play *play, const char *what, int result)
+void story_tell(struct play *play, const char *what, int result)
 {
 	const char *text = result < 0 ? strerrorname_np(-result) : "success";
 
@@ -78,7 +66,7 @@ static void tell(struct play *play, const char *what, int result)
 
 static enum device_holder holder(const struct play *play)
 {
-	const char *who = arg(play, 1);
+	const char *who = story_arg(play, 1);
 
 	return !strcmp(who, "driver")	  ? HOLDER_DRIVER
 	       : !strcmp(who, "operator") ? HOLDER_OPERATOR
@@ -104,14 +92,14 @@ static void do_map(struct play *play)
 static void do_unmap(struct play *play)
 {
 	stage_begin(play->on);
-	tell(play, "unmap", device_dma_unmap(play->on->device, 0, 0, 0));
+	story_tell(play, "unmap", device_dma_unmap(play->on->device, 0, 0, 0));
 	stage_end(play->on);
 }
 
 static void do_batch(struct play *play)
 {
 	stage_begin(play->on);
-	device_dma_batch(play->on->device, !strcmp(arg(play, 1), "begin"));
+	device_dma_batch(play->on->device, !strcmp(story_arg(play, 1), "begin"));
 	stage_end(play->on);
 }
 
@@ -123,20 +111,20 @@ static void do_windows(struct play *play)
 
 static void do_status(struct play *play)
 {
-	tell(play, "status", stage_status(play->on, (uint8_t)number(play, 1)));
+	story_tell(play, "status", stage_status(play->on, (uint8_t)story_number(play, 1)));
 }
 
 static void do_features(struct play *play)
 {
 	uint64_t required = (1ull << VIRTIO_F_VERSION_1) | (1ull << VIRTIO_F_ACCESS_PLATFORM);
 
-	tell(play, "features",
+	story_tell(play, "features",
 	     device_set_driver_features(play->on->device, required | play->options.features));
 }
 
 static void do_queue(struct play *play)
 {
-	stage_queue(play->on, queue_arg(play, 1), number(play, 2), true);
+	stage_queue(play->on, queue_arg(play, 1), story_number(play, 2), true);
 }
 
 /* The driver makes its ring anew, as after a reset. */
@@ -149,7 +137,7 @@ static void do_fresh(struct play *play)
 
 static void do_post(struct play *play)
 {
-	stage_post(&play->theatre, queue_arg(play, 1), number(play, 2), 16);
+	stage_post(&play->theatre, queue_arg(play, 1), story_number(play, 2), 16);
 }
 
 static void do_kick(struct play *play)
@@ -171,22 +159,22 @@ static void do_nonsense(struct play *play)
 
 static void do_finish(struct play *play)
 {
-	stage_finish(play->on, number(play, 1), NULL);
+	stage_finish(play->on, story_number(play, 1), NULL);
 }
 
 static void do_refuse(struct play *play)
 {
-	stage_finish(play->on, number(play, 1), "no answer is possible");
+	stage_finish(play->on, story_number(play, 1), "no answer is possible");
 }
 
 static void do_suspend(struct play *play)
 {
 	char words[40];
 
-	snprintf(words, sizeof(words), "suspend %s", arg(play, 1));
+	snprintf(words, sizeof(words), "suspend %s", story_arg(play, 1));
 	stage_begin(play->on);
 	device_suspend(play->on->device, holder(play), play->theatre.book.now,
-		       play->words > 2 ? number(play, 2) : 0, stage_done,
+		       play->words > 2 ? story_number(play, 2) : 0, stage_done,
 		       stage_done_arg(play->on, words));
 	stage_end(play->on);
 }
@@ -198,12 +186,12 @@ static void do_resume(struct play *play)
 	stage_begin(play->on);
 	r = device_resume(play->on->device, holder(play));
 	stage_end(play->on);
-	tell(play, "resume", r);
+	story_tell(play, "resume", r);
 }
 
 static void do_reset(struct play *play)
 {
-	const char *who = arg(play, 1);
+	const char *who = story_arg(play, 1);
 	enum device_event event = !strcmp(who, "driver") ? EV_DRIVER_RESET
 				  : !strcmp(who, "gone") ? EV_DRIVER_GONE
 							 : EV_OPERATOR_RESET;
@@ -216,7 +204,7 @@ static void do_reset(struct play *play)
 
 static void do_ready(struct play *play)
 {
-	bool ready = !strcmp(arg(play, 2), "on");
+	bool ready = !strcmp(story_arg(play, 2), "on");
 
 	stage_begin(play->on);
 	device_set_vq_ready(play->on->device, queue_arg(play, 1), ready, play->theatre.book.now,
@@ -240,9 +228,9 @@ static void do_set_base(struct play *play)
 	int r;
 
 	stage_begin(play->on);
-	r = device_set_vq_state(play->on->device, queue_arg(play, 1), number(play, 2));
+	r = device_set_vq_state(play->on->device, queue_arg(play, 1), story_number(play, 2));
 	stage_end(play->on);
-	tell(play, "set-base", r);
+	story_tell(play, "set-base", r);
 }
 
 static void do_resize(struct play *play)
@@ -250,9 +238,9 @@ static void do_resize(struct play *play)
 	int r;
 
 	stage_begin(play->on);
-	r = device_resize(play->on->device, number(play, 1), NULL);
+	r = device_resize(play->on->device, story_number(play, 1), NULL);
 	stage_end(play->on);
-	tell(play, "resize", r);
+	story_tell(play, "resize", r);
 }
 
 static void do_config(struct play *play)
@@ -270,13 +258,13 @@ static void do_config(struct play *play)
 
 static void do_write(struct play *play)
 {
-	uint8_t value = (uint8_t)number(play, 2);
+	uint8_t value = (uint8_t)story_number(play, 2);
 	int r;
 
 	stage_begin(play->on);
-	r = device_set_config(play->on->device, number(play, 1), &value, 1);
+	r = device_set_config(play->on->device, story_number(play, 1), &value, 1);
 	stage_end(play->on);
-	tell(play, "write", r);
+	story_tell(play, "write", r);
 }
 
 static void do_state(struct play *play)
@@ -294,12 +282,12 @@ static void do_state(struct play *play)
 
 static void do_wait(struct play *play)
 {
-	stage_time(play->on, play->theatre.book.now + number(play, 1));
+	stage_time(play->on, play->theatre.book.now + story_number(play, 1));
 }
 
 static void do_workers(struct play *play)
 {
-	play->on->workers_off = !strcmp(arg(play, 1), "off");
+	play->on->workers_off = !strcmp(story_arg(play, 1), "off");
 	stage_run(play->on);
 }
 
@@ -309,7 +297,7 @@ static void do_pass(struct play *play)
 	unsigned queue = queue_arg(play, 1);
 
 	stage_begin(play->on);
-	play->on->wake[queue] |= device_run_queue(play->on->device, queue, number(play, 2));
+	play->on->wake[queue] |= device_run_queue(play->on->device, queue, story_number(play, 2));
 	stage_end(play->on);
 }
 
@@ -323,10 +311,7 @@ static void do_lost(struct play *play)
 	play->theatre.ram.memory.lost = true;
 }
 
-static const struct verb {
-	const char *name;
-	void (*run)(struct play *play);
-} verbs[] = {
+static const struct story_verb verbs[] = {
 	{"up", do_up},
 	{"map", do_map},
 	{"unmap", do_unmap},
@@ -357,6 +342,7 @@ static const struct verb {
 	{"cannot-start", do_cannot_start},
 	{"lost", do_lost},
 	{"fresh", do_fresh},
+	{NULL, NULL},
 };
 
 /* --- The play --------------------------------------------------------------------------------- */
@@ -389,10 +375,14 @@ static void option(struct play *play, const char *word)
 		o->no_suspend = true;
 	else if (!strcmp(word, "resume=off"))
 		o->no_resume = true;
+	else if (!strcmp(word, "net"))
+		play->net = true, o->queues = 3;
+	else if (!strncmp(word, "features=", 9))
+		o->features |= strtoull(word + 9, NULL, 0);
 	else if (!strcmp(word, "pair"))
 		play->stage_count = 2;
 	else
-		die(play, "no such option");
+		story_die(play, "no such option");
 }
 
 static void raise_curtain(struct play *play)
@@ -409,26 +399,39 @@ static void raise_curtain(struct play *play)
 	play->theatre.book.named = play->stage_count > 1;
 	for (unsigned i = 0; i < play->stage_count; i++) {
 		play->options.name = names[i];
+		if (play->net)
+			play->options.model = story_net_model(play, i);
 		stage_init(&play->stages[i], &play->theatre, &play->options);
 	}
 	log_set_level(LOG_LEVEL_TRACE);
 	log_set_sink(device_says, play);
 }
 
+static const struct story_verb *find_verb(const struct story_verb *table, const char *name)
+{
+	for (; table->name; table++)
+		if (!strcmp(table->name, name))
+			return table;
+	return NULL;
+}
+
 static void run_verb(struct play *play)
 {
+	const struct story_verb *verb = NULL;
+
 	play->on = &play->stages[0];
 	if (!strcmp(play->word[0], "B:") && play->stage_count > 1) {
 		play->on = &play->stages[1];
 		memmove(play->word, play->word + 1, --play->words * sizeof(play->word[0]));
 	}
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (!strcmp(verbs[i].name, arg(play, 0))) {
-			verbs[i].run(play);
-			return;
-		}
-	}
-	die(play, "no such verb");
+	if (play->net)
+		verb = find_verb(story_net_verbs, story_arg(play, 0));
+	if (!verb)
+		verb = find_verb(verbs, story_arg(play, 0));
+	if (!verb)
+		story_die(play, "no such verb");
+	else
+		verb->run(play);
 }
 
 static void split_words(struct play *play, char *text)
@@ -503,8 +506,8 @@ static void play_rows(struct play *play, const struct row *rows, unsigned count)
 		play->theatre.book.size = from = 0;
 		play->theatre.book.text[0] = '\0';
 		if (!play->stage_count) {
-			if (strcmp(arg(play, 0), "device"))
-				die(play, "a story begins with `device`");
+			if (strcmp(story_arg(play, 0), "device"))
+				story_die(play, "a story begins with `device`");
 			raise_curtain(play);
 		} else {
 			run_verb(play);
