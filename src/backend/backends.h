@@ -24,6 +24,7 @@ int block_file_open(const struct block_file_options *options, struct block **blo
  * Every n-th means of one channel, that is of one queue since it was started.
  */
 struct block_fault_options {
+	uint32_t hold_us;     /* every request is begun this much later; a cancel gives it back */
 	uint32_t delay_us;    /* every request completes this much later */
 	uint32_t delay_every; /* delay only every n-th request; 0 or 1: all */
 	uint32_t fail_every;  /* every n-th request fails with fail_error; 0: none */

@@ -12,8 +12,11 @@
  *     failed      nothing                fail_error
  *     never       nothing                nothing; after a cancel -ECANCELED
  *
- * A result may be held in `late`, in order of time (every delay is as long as
- * any other), until the timer says it is due. The channel's fd is an epoll
+ * A request may be held before it meets its fate, in `held`, as a slow disk does that has not come to
+ * it yet: a cancel then gives it back undone.
+ *
+ * A result may wait in `late`. Both lists are in order of time (each delay is as long as
+ * any other), and the timer says when the first of them is due. The channel's fd is an epoll
  * file descriptor over the timer and the inner channel's fd.
  */
 #include "backend/backends.h"
@@ -53,7 +56,7 @@ struct trouble_list {
 struct fault_channel {
 	struct block_channel channel;
 	struct block_channel *inner;
-	struct trouble_list late, never;
+	struct trouble_list held, late, never;
 	struct trouble *free;
 	uint64_t count, writes;
 	unsigned finished; /* counts up */
@@ -97,13 +100,15 @@ static struct trouble *list_take(struct trouble_list *list)
 	return t;
 }
 
-/* The timer fires when the first late request is due: at once if that is in the past. */
+/* The timer fires when the first request that waits is due: at once if that is in the past. */
 static void set_timer(struct fault_channel *ch)
 {
-	uint64_t due = ch->late.first ? ch->late.first->due : 0;
+	const struct trouble *late = ch->late.first, *held = ch->held.first;
+	const struct trouble *first = !late || (held && held->due < late->due) ? held : late;
+	uint64_t due = first ? first->due : 0;
 	struct itimerspec at = {0};
 
-	if (ch->late.first) {
+	if (first) {
 		at.it_value.tv_sec = (time_t)(due / 1000000000u);
 		at.it_value.tv_nsec = due ? (long)(due % 1000000000u) : 1;
 	}
@@ -176,29 +181,49 @@ static void tear(struct fault_channel *ch, struct trouble *t)
 	block_submit(ch->inner, &t->inner);
 }
 
-static void fault_submit(struct block_channel *channel, struct block_request *request)
+/* A request meets its fate. */
+static void begin(struct fault_channel *ch, struct trouble *t)
 {
-	struct fault_channel *ch = (struct fault_channel *)channel;
-	const struct block_fault_options *options = &of(channel)->options;
-	struct trouble *t = ch->free;
+	const struct block_fault_options *options = &of(&ch->channel)->options;
 	uint64_t n = ++ch->count;
 
-	assert(t); /* as many as the channel is deep */
-	ch->free = t->next;
-	t->inner = *request;
-	t->inner.done = inner_done;
-	t->outer = request;
-	t->torn = false;
 	t->delayed =
 		options->delay_us && (options->delay_every <= 1 || hits(n, options->delay_every));
 	if (hits(n, options->never_every))
 		list_add(&ch->never, t);
 	else if (hits(n, options->fail_every))
 		settle(ch, t, fail_error(options));
-	else if (request->op == BLOCK_WRITE && hits(++ch->writes, options->tear_every))
+	else if (t->outer->op == BLOCK_WRITE && hits(++ch->writes, options->tear_every))
 		tear(ch, t);
 	else
 		block_submit(ch->inner, &t->inner);
+}
+
+static void hold(struct fault_channel *ch, struct trouble *t)
+{
+	bool first = !ch->held.first;
+
+	t->due = now() + of(&ch->channel)->options.hold_us * 1000ull;
+	list_add(&ch->held, t);
+	if (first)
+		set_timer(ch);
+}
+
+static void fault_submit(struct block_channel *channel, struct block_request *request)
+{
+	struct fault_channel *ch = (struct fault_channel *)channel;
+	struct trouble *t = ch->free;
+
+	assert(t); /* as many as the channel is deep */
+	ch->free = t->next;
+	t->inner = *request;
+	t->inner.done = inner_done;
+	t->outer = request;
+	t->torn = t->delayed = false;
+	if (of(channel)->options.hold_us)
+		hold(ch, t);
+	else
+		begin(ch, t);
 }
 
 static void fault_kick(struct block_channel *channel)
@@ -210,14 +235,19 @@ static unsigned fault_poll(struct block_channel *channel)
 {
 	struct fault_channel *ch = (struct fault_channel *)channel;
 	unsigned before = ch->finished;
+	bool begun = false;
 	uint64_t fired, until;
 
 	block_poll(ch->inner);
-	if (ch->late.first) {
+	if (ch->late.first || ch->held.first) {
 		/* Whether it has fired does not matter: the clock decides. */
 		if (read(ch->timer, &fired, sizeof(fired)) < 0)
 			fired = 0;
 		until = now();
+		for (; ch->held.first && ch->held.first->due <= until; begun = true)
+			begin(ch, list_take(&ch->held));
+		if (begun)
+			block_kick(ch->inner);
 		while (ch->late.first && ch->late.first->due <= until)
 			give_back(ch, list_take(&ch->late));
 		set_timer(ch);
@@ -230,20 +260,28 @@ static int fault_fd(struct block_channel *channel)
 	return ((struct fault_channel *)channel)->epoll;
 }
 
-/* What is late is due now, and what never came comes as cancelled. */
+/* Those of a list come back as cancelled. */
+static void cancel_list(struct fault_channel *ch, struct trouble_list *list)
+{
+	while (list->first) {
+		struct trouble *t = list_take(list);
+
+		t->error = -ECANCELED;
+		t->due = 0;
+		list_add(&ch->late, t);
+	}
+}
+
+/* What is late is due now; what never came, and what was not begun, comes as cancelled. */
 static void fault_cancel(struct block_channel *channel)
 {
 	struct fault_channel *ch = (struct fault_channel *)channel;
 
 	for (struct trouble *t = ch->late.first; t; t = t->next)
 		t->due = 0;
-	while (ch->never.first && !of(channel)->options.stubborn) {
-		struct trouble *t = list_take(&ch->never);
-
-		t->error = -ECANCELED;
-		t->due = 0;
-		list_add(&ch->late, t);
-	}
+	cancel_list(ch, &ch->held);
+	if (!of(channel)->options.stubborn)
+		cancel_list(ch, &ch->never);
 	set_timer(ch);
 	block_cancel(ch->inner);
 }
@@ -286,6 +324,7 @@ static int fault_channel_open(struct block *block, unsigned depth, struct block_
 	if (!ch)
 		return fault(f, -ENOMEM, "no memory for a channel of the fault wrapper");
 	ch->timer = ch->epoll = -1;
+	list_init(&ch->held);
 	list_init(&ch->late);
 	list_init(&ch->never);
 	for (unsigned i = 0; i < depth; i++) {

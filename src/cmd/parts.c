@@ -79,6 +79,7 @@ int parts_check_faults(const struct device_spec *spec, struct fault *f)
 static int open_block(const struct device_spec *spec, struct block **block, struct fault *f)
 {
 	struct block_fault_options trouble = {
+		.hold_us = (uint32_t)spec->hold_us,
 		.delay_us = (uint32_t)spec->delay_us,
 		.delay_every = (uint32_t)spec->delay_every,
 		.fail_every = (uint32_t)spec->fail_every,

@@ -95,6 +95,8 @@ static const struct key keys[] = {
 	 "offer VIRTIO_NET_F_CTRL_VLAN; QEMU replays 4096 commands for it per start (off)"},
 	{"uso", SWITCH, AT(uso), 0, 1, 0, "on|off",
 	 "tap: offer UDP segmentation; QEMU's shadow queues refuse it (off)"},
+	{"fault.hold-us", NUMBER, AT(hold_us), 0, ANY, 0, "US",
+	 "begin this much later; a cancel gives it back undone"},
 	{"fault.delay-us", NUMBER, AT(delay_us), 0, ANY, 0, "US", "complete this much later"},
 	{"fault.delay-every", NUMBER, AT(delay_every), 0, ANY, 0, "N", "only every Nth request"},
 	{"fault.fail-every", NUMBER, AT(fail_every), 0, ANY, 0, "N", "every Nth request fails"},

@@ -41,7 +41,7 @@ struct device_spec {
 
 	/* The fault backend. */
 	bool has_faults;
-	uint64_t delay_us, delay_every, fail_every, never_every, tear_every;
+	uint64_t hold_us, delay_us, delay_every, fail_every, never_every, tear_every;
 	const char *fail_error;
 	bool stubborn;
 };

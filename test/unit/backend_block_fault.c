@@ -132,6 +132,42 @@ static void never_until_cancelled(void **state)
 	unwrap();
 }
 
+/* Nothing is done before its time; then it meets its fate. */
+static void held_and_done(void **state)
+{
+	struct job jobs[2] = {0};
+
+	wrap(&(struct block_fault_options){.hold_us = 2000, .fail_every = 2});
+	pattern(bytes, 4096, 1);
+	for (unsigned i = 0; i < 2; i++)
+		job_submit(channel, &jobs[i], BLOCK_WRITE, i * 4096, bytes, 4096);
+	assert_int_equal(jobs[0].result, PENDING);
+	assert_int_equal(job_wait(channel, &jobs[0], 10000), 0);
+	assert_int_equal(job_wait(channel, &jobs[1], 10000), -EIO);
+	assert_false(readable());
+	block_cancel(channel);
+	assert_int_equal(block_poll(channel), 0);
+	unwrap();
+}
+
+/* Cancelled before its time a request comes back undone. */
+static void held_and_cancelled(void **state)
+{
+	struct job job = {0};
+
+	wrap(&(struct block_fault_options){.hold_us = 1000000000});
+	pattern(bytes, 4096, 1);
+	job_submit(channel, &job, BLOCK_WRITE, 0, bytes, 4096);
+	assert_int_equal(block_poll(channel), 0);
+	assert_false(readable());
+	block_cancel(channel);
+	assert_int_equal(job.result, PENDING); /* arrives by poll, as everything */
+	assert_true(readable());
+	assert_int_equal(block_poll(channel), 1);
+	assert_int_equal(job.result, -ECANCELED);
+	unwrap();
+}
+
 static void stubborn(void **state)
 {
 	struct job job = {0};
@@ -216,6 +252,8 @@ int main(void)
 		cmocka_unit_test(tears_writes),
 		cmocka_unit_test(a_sector_cannot_be_torn),
 		cmocka_unit_test(never_until_cancelled),
+		cmocka_unit_test(held_and_done),
+		cmocka_unit_test(held_and_cancelled),
 		cmocka_unit_test(stubborn),
 		cmocka_unit_test(stacked),
 		cmocka_unit_test(around_a_file),

@@ -67,12 +67,13 @@ static void everything(void **state)
 static void trouble(void **state)
 {
 	struct device_spec spec =
-		parse("blk,name=d,null=1T,fault.delay-us=50,fault.delay-every=3,"
+		parse("blk,name=d,null=1T,fault.hold-us=20,fault.delay-us=50,fault.delay-every=3,"
 		      "fault.fail-every=7,fault.fail-error=ENOSPC,"
 		      "fault.never-every=9,fault.tear-every=11,fault.stubborn=on");
 
 	assert_true(spec.has_faults && spec.stubborn);
 	assert_true(spec.null == UINT64_C(1) << 40);
+	assert_int_equal(spec.hold_us, 20);
 	assert_int_equal(spec.delay_us, 50);
 	assert_int_equal(spec.delay_every, 3);
 	assert_int_equal(spec.fail_every, 7);
