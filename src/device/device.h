@@ -102,8 +102,13 @@ int device_set_client(struct device *device, struct client_memory *memory);
  * IMPLIES_PLATFORM      its drivers do not know ACCESS_PLATFORM (to a vhost-user front end it means a
  *                       vIOMMU), although their addresses go through a space: as if negotiated
  * SETS_QUEUES_ANY_TIME  a queue that is not ready may be set up while the device runs
+ * MOVES_RECORDS         whoever moves the device takes the records of requests in flight along
  */
-enum device_door_rules { DOOR_IMPLIES_PLATFORM = 1, DOOR_SETS_QUEUES_ANY_TIME = 2 };
+enum device_door_rules {
+	DOOR_IMPLIES_PLATFORM = 1,
+	DOOR_SETS_QUEUES_ANY_TIME = 2,
+	DOOR_MOVES_RECORDS = 4
+};
 void device_set_door_rules(struct device *device, unsigned rules);
 
 /* --- Facts ------------------------------------------------------------------------------- */
@@ -160,6 +165,14 @@ int device_get_vq_state(struct device *device, unsigned queue, uint32_t *base);
 /* done(0) always: a void op in the kernel. Off waits until nothing of the queue is in flight. */
 void device_set_vq_ready(struct device *device, unsigned queue, bool ready, uint64_t now_ms,
 			 device_done done, void *arg);
+/*
+ * The same as off, for somebody who can be told that it did not come about (S10). done: 0, nothing of
+ * the queue is in flight; or, with DOOR_MOVES_RECORDS and a record, what was in flight at half of the
+ * device's time was given back by the backend, and is in the record. -ETIMEDOUT: the queue is ready
+ * and runs on. -EBUSY: likewise; an operator has requests of it parked that the driver does not know.
+ */
+void device_stop_vq(struct device *device, unsigned queue, uint64_t now_ms, device_done done,
+		    void *arg);
 bool device_get_vq_ready(const struct device *device, unsigned queue);
 unsigned device_get_vq_group(const struct device *device, unsigned queue);
 /* -EINVAL out of range, -EBUSY after DRIVER_OK (kernel 7.x). */

@@ -65,7 +65,10 @@ struct queue {
 	uint64_t used_log_at;
 	device_done disable_done; /* somebody waits for this queue to drain */
 	void *disable_arg;
-	uint64_t disable_at; /* ms: deadline of that */
+	uint64_t disable_at;	  /* ms: deadline of that */
+	uint64_t disable_park_at; /* ms: when requests may stay in the record; 0: never */
+	bool disable_undo;	  /* at the deadline the queue runs on; else the device is broken */
+	bool handing;		  /* that time came: what comes back undone stays so */
 
 	/* The worker's. */
 	struct ring ring;
@@ -164,10 +167,22 @@ static inline struct request *queue_slot(const struct queue *queue, unsigned i)
 	return (struct request *)(void *)(queue->slots + i * queue_slot_size(queue->device));
 }
 
+/* What comes back undone is not taken again: the device is being parked, or this queue is. */
+static inline bool queue_stays(const struct queue *queue)
+{
+	return queue->device->parking || queue->handing;
+}
+
+/* Requests that are left in flight come with whoever moves the device. */
+static inline bool queue_moves_along(const struct queue *queue)
+{
+	return queue->record && queue->device->door_rules & DOOR_MOVES_RECORDS;
+}
+
 /* Chains of a queue that are taken and not back, also those that a process before us took. */
 static inline unsigned queue_in_flight(const struct queue *queue)
 {
-	bool stay = queue->discard || queue->device->parking;
+	bool stay = queue->discard || queue_stays(queue);
 
 	return queue->in_flight + (stay ? 0 : ring_resubmits(&queue->ring) + queue->parked_count);
 }
@@ -220,11 +235,16 @@ void queue_close(struct queue *queue, bool discard);
 void queue_freeze(struct queue *queue);
 void queue_clear(struct queue *queue);
 void queue_forget(struct queue *queue);
-void queue_settle_disable(struct queue *queue);
 /* Where a ring that is not started stands. */
 uint32_t queue_base(const struct queue *queue);
 /* Makes room for `again`. Returns 0 or -ENOMEM. */
 int queue_make_again(struct queue *queue);
+
+/* stop.c: a queue that is being disabled. Workers excluded. */
+void queue_settle_disable(struct queue *queue);
+void queue_expire_disable(struct queue *queue, uint64_t now_ms);
+/* When it is next to be looked at; 0: it is not being disabled. */
+uint64_t queue_disable_deadline(const struct queue *queue);
 
 /* park.c */
 /* FX_PARK: has the backend give back what it can. Workers excluded. */

@@ -123,7 +123,7 @@ static void note_unmapped(struct queue *queue, bool kicked)
 static bool may_take(const struct queue *queue)
 {
 	return queue->open ||
-	       (!queue->discard && !queue->device->parking && ring_resubmits(&queue->ring));
+	       (!queue->discard && !queue_stays(queue) && ring_resubmits(&queue->ring));
 }
 
 /* So many chains are taken before the first of them goes to the model. */
@@ -290,7 +290,7 @@ bool device_run_queue(struct device *device, unsigned index, unsigned budget)
 	queue->stats.passes++;
 	if (queue->slots && device->model->ops->poll)
 		device->model->ops->poll(device->model, index);
-	if (queue->parking && !queue->discard && !device->parking)
+	if (queue->parking && !queue->discard && !queue_stays(queue))
 		queue_retake(queue);
 	if (may_take(queue) && device->model->ops->pump)
 		more = pump(queue, budget);

@@ -222,6 +222,8 @@ void queue_open(struct queue *queue)
 	struct ring_setup setup;
 	struct fault f = {0};
 
+	if (queue->record && !queue->ring.started)
+		queue->again_count = 0; /* the record has them, and whether they are still wanted */
 	state_continue_queue(queue);
 	setup = ring_setup_of(queue);
 
@@ -279,7 +281,7 @@ void queue_clear(struct queue *queue)
 	queue->base = 0;
 	queue->has_base = false;
 	queue->again_count = queue->parked_count = 0;
-	queue->parking = false;
+	queue->parking = queue->handing = false;
 	queue->ready = queue->open = queue->kicked = queue->unmapped = false;
 	queue->refusal[0] = '\0';
 	ring_init(&queue->ring);
@@ -303,15 +305,6 @@ void queue_forget(struct queue *queue)
 	free_slots(queue);
 	queue->free = NULL;
 	queue->slot_count = 0;
-}
-
-void queue_settle_disable(struct queue *queue)
-{
-	if (!queue->disable_done || queue_in_flight(queue))
-		return;
-	queue_freeze(queue);
-	device_answer(queue->device, queue->disable_done, queue->disable_arg, 0);
-	queue->disable_done = NULL;
 }
 
 int device_set_vq_record(struct device *device, unsigned index, struct inflight_record *record)
@@ -355,61 +348,6 @@ void device_set_vq_log(struct device *device, unsigned index, struct dirty_log *
 	queue->used_log_at = used_at;
 	update_log(queue);
 	exclude_end(device);
-}
-
-/* Whoever still waits for the queue to drain is told now; what is in flight stays in flight. */
-static void stop_disabling(struct queue *queue)
-{
-	if (queue->disable_done)
-		device_answer(queue->device, queue->disable_done, queue->disable_arg, 0);
-	queue->disable_done = NULL;
-	deadline_update(queue->device);
-}
-
-static void disable(struct queue *queue, device_done done, void *arg, uint64_t now_ms)
-{
-	struct device *device = queue->device;
-	const char *trouble = queue_trouble(queue);
-
-	/* With the ring it would be forgotten, and with it what was taken and cannot be answered.
-	 */
-	if (trouble)
-		device_break(device, queue, trouble);
-	queue_close(queue, false);
-	if (!queue_in_flight(queue) || queue->disable_done) {
-		if (!queue_in_flight(queue))
-			queue_freeze(queue);
-		device_answer(device, done, arg, 0);
-		return;
-	}
-	queue->disable_done = done;
-	queue->disable_arg = arg;
-	queue->disable_at = now_ms + device->options.suspend_timeout_ms;
-	deadline_update(device);
-}
-
-void device_set_vq_ready(struct device *device, unsigned index, bool ready, uint64_t now_ms,
-			 device_done done, void *arg)
-{
-	struct queue *queue = &device->queues[index];
-
-	assert(index < device->queue_count);
-	if (ready == queue->ready) {
-		device_answer(device, done, arg, 0);
-	} else {
-		exclude_begin(device);
-		queue->ready = ready;
-		if (!ready) {
-			disable(queue, done, arg, now_ms);
-		} else {
-			stop_disabling(queue);
-			if (device->state == STATE_RUNNING)
-				queue_open(queue); /* else when the device starts (S8) */
-			device_answer(device, done, arg, 0);
-		}
-		exclude_end(device);
-	}
-	device_give_answers(device);
 }
 
 /* Workers excluded. */

@@ -58,11 +58,19 @@ static bool is_waiting(const struct device *device, enum device_holder holder)
 	return false;
 }
 
-/* Not while the driver waits, too: it would go on elsewhere without what is parked (S12). */
+/* Whether the driver waits, too, and would go on elsewhere without what is parked (S12). */
+static bool driver_waits(const struct device *device)
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].disable_done && !queue_moves_along(&device->queues[i]))
+			return true;
+	return device->holders & HOLDER_DRIVER;
+}
+
 static bool may_park(const struct device *device, const struct waiter *waiter)
 {
 	return waiter->park_at && device->state == STATE_SUSPENDING && !device->parking &&
-	       !(device->holders & HOLDER_DRIVER);
+	       !driver_waits(device);
 }
 
 /* Tells the host the nearest deadline. */
@@ -79,10 +87,10 @@ void deadline_update(struct device *device)
 			at = waiter->park_at;
 	}
 	for (unsigned i = 0; i < device->queue_count; i++) {
-		const struct queue *queue = &device->queues[i];
+		uint64_t due = queue_disable_deadline(&device->queues[i]);
 
-		if (queue->disable_done && (!at || queue->disable_at < at))
-			at = queue->disable_at;
+		if (due && (!at || due < at))
+			at = due;
 	}
 	device->host->ops->set_deadline(device->host, at);
 }
@@ -127,7 +135,7 @@ static int hold(struct device *device, enum device_holder holder, uint64_t at, u
 static bool has_parked(const struct device *device)
 {
 	for (unsigned i = 0; i < device->queue_count; i++)
-		if (device->queues[i].again_count && !device->queues[i].record)
+		if (device->queues[i].again_count && !queue_moves_along(&device->queues[i]))
 			return true;
 	return false;
 }
@@ -214,20 +222,6 @@ static void expire_waiters(struct device *device, uint64_t now_ms)
 	}
 }
 
-/* A queue that was to be disabled and does not drain. */
-static void expire_disables(struct device *device, uint64_t now_ms)
-{
-	for (unsigned i = 0; i < device->queue_count; i++) {
-		struct queue *queue = &device->queues[i];
-
-		if (!queue->disable_done || queue->disable_at > now_ms)
-			continue;
-		device_answer(device, queue->disable_done, queue->disable_arg, 0);
-		queue->disable_done = NULL;
-		device_break(device, queue, "the backend kept requests after it was disabled");
-	}
-}
-
 /* Half of the time of somebody who would rather have requests handed over than fail. */
 static void park_if_due(struct device *device, uint64_t now_ms)
 {
@@ -247,7 +241,8 @@ void device_deadline(struct device *device, uint64_t now_ms)
 	exclude_begin(device);
 	park_if_due(device, now_ms);
 	expire_waiters(device, now_ms);
-	expire_disables(device, now_ms);
+	for (unsigned i = 0; i < device->queue_count; i++)
+		queue_expire_disable(&device->queues[i], now_ms);
 	deadline_update(device);
 	exclude_end(device);
 	device_give_answers(device);

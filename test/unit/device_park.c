@@ -6,6 +6,7 @@
 
 #include "device/state.h"
 #include "lib/bench.h"
+#include "ring/inflight.h"
 
 static const struct stage_options first = {
 	.name = "dev", .queues = 2, .kind = RAM_MAPPED, .timeout_ms = 1000, .num = 32};
@@ -239,6 +240,219 @@ static void reset_while_parked(void **state)
 	bench_free(b);
 }
 
+/* --- One queue is stopped for somebody who can be told that it does not (device_stop_vq) ------- */
+
+static struct inflight_record *records[2];
+
+/* As a vhost-user front end has it that takes the records along, or does not. */
+static struct bench *start_recorded(unsigned rules)
+{
+	struct bench *b = bench_new(&first);
+
+	stage_up(&b->stage);
+	for (unsigned q = 0; q < 2; q++) {
+		bench_ready(b, q, false);
+		records[q] = calloc(1, inflight_size(32));
+		assert_non_null(records[q]);
+		inflight_clear(records[q], 32);
+		assert_int_equal(device_set_vq_record(b->stage.device, q, records[q]), 0);
+		bench_ready(b, q, true);
+	}
+	device_set_door_rules(b->stage.device, DOOR_SETS_QUEUES_ANY_TIME | rules);
+	for (unsigned tag = 1; tag <= 4; tag++)
+		bench_submit(b, 0, tag);
+	bench_submit(b, 1, 5);
+	stage_finish(&b->stage, 2, NULL); /* out of order */
+	return b;
+}
+
+static void end_recorded(struct bench *b)
+{
+	bench_free(b);
+	free(records[0]);
+	free(records[1]);
+}
+
+static void stop(struct bench *b, unsigned queue)
+{
+	stage_begin(&b->stage);
+	device_stop_vq(b->stage.device, queue, b->theatre.book.now, stage_done,
+		       stage_done_arg(&b->stage, "stop"));
+	stage_end(&b->stage);
+}
+
+static unsigned recorded(unsigned queue)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 32; i++)
+		n += records[queue]->desc[i].inflight;
+	return n;
+}
+
+/* The other queue runs on; what was parked is in the record, and whoever has it does it again. */
+static void stops_parked(void **state)
+{
+	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+	struct stage next;
+
+	b->stage.model.gives_back = true;
+	stop(b, 0);
+	stage_time(&b->stage, 499);
+	assert_int_equal(b->stage.model.cancels, 0);
+	stage_time(&b->stage, 500);
+	assert_int_equal(b->stage.answer, 0);
+	assert_int_equal(b->stage.model.cancels, 1);
+	assert_false(device_get_vq_ready(b->stage.device, 0));
+	assert_int_equal(base_of(&b->stage, 0), 4);
+	assert_int_equal(vq_used_index(&b->theatre.vqs[0]), 1);
+	assert_int_equal(recorded(0), 3);
+	held(&b->stage, 1, (const uint64_t[]){5});
+	stop(b, 1);
+	stage_time(&b->stage, 1000);
+	assert_int_equal(recorded(1), 1);
+	/* and now the whole device, as when the last ring of a front end has stopped */
+	suspend(b, HOLDER_DRIVER, false);
+	assert_int_equal(b->stage.answer, 0);
+
+	stage_init(&next, &b->theatre, &second);
+	stage_map(&next);
+	stage_status(&next, 3);
+	assert_int_equal(device_set_driver_features(next.device, 1ull << 32 | 1ull << 33), 0);
+	stage_status(&next, 0xb);
+	for (unsigned q = 0; q < 2; q++)
+		assert_int_equal(device_set_vq_record(next.device, q, records[q]), 0);
+	stage_queue(&next, 0, 4, true);
+	stage_queue(&next, 1, 1, true);
+	stage_status(&next, 0xf);
+	held(&next, 4, (const uint64_t[]){1, 3, 4, 5});
+	finish_all(&next);
+	assert_int_equal(vq_used_index(&b->theatre.vqs[0]), 4);
+	assert_int_equal(recorded(0) + recorded(1), 0);
+	stage_destroy(&next);
+	end_recorded(b);
+}
+
+/* The same device goes on: from the record, not from what it remembers itself. */
+static void stops_and_starts(void **state)
+{
+	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+
+	b->stage.model.gives_back = true;
+	stop(b, 0);
+	stage_time(&b->stage, 500);
+	assert_int_equal(b->stage.answer, 0);
+	bench_ready(b, 0, true);
+	held(&b->stage, 4, (const uint64_t[]){5, 1, 3, 4});
+	stop(b, 0);
+	stage_time(&b->stage, 1000);
+	assert_int_equal(recorded(0), 3);
+	/* the driver has reset its side, and the front end its record: nothing comes of itself */
+	inflight_clear(records[0], 32);
+	records[0]->used_idx = 1;
+	bench_ready(b, 0, true);
+	held(&b->stage, 1, (const uint64_t[]){5});
+	end_recorded(b);
+}
+
+/* S10: some do not come back. The queue runs on as before and does again what did. */
+static void stop_fails(void **state)
+{
+	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+
+	stop(b, 0);
+	b->stage.model.held[0].cancelled = true; /* 1 alone can be given back */
+	b->stage.model.held[0].finished = true;
+	stage_time(&b->stage, 999);
+	held(&b->stage, 3, (const uint64_t[]){3, 4, 5});
+	stage_time(&b->stage, 1000);
+	assert_int_equal(b->stage.answer, -ETIMEDOUT);
+	assert_int_equal(device_state(b->stage.device), STATE_RUNNING);
+	assert_true(device_get_vq_ready(b->stage.device, 0));
+	held(&b->stage, 4, (const uint64_t[]){3, 4, 5, 1});
+	bench_submit(b, 0, 6);
+	finish_all(&b->stage);
+	assert_int_equal(vq_used_index(&b->theatre.vqs[0]), 5);
+	assert_int_equal(recorded(0), 0);
+	stop(b, 0);
+	assert_int_equal(b->stage.answer, 0);
+	end_recorded(b);
+}
+
+/* Nobody takes the record along: the requests are waited for, and at the deadline it runs on. */
+static void stop_without_record(void **state)
+{
+	struct bench *b = start_recorded(0);
+
+	b->stage.model.gives_back = true;
+	stop(b, 0);
+	suspend(b, HOLDER_OPERATOR, true); /* who may not park now, either */
+	stage_time(&b->stage, 99);
+	assert_int_equal(b->stage.model.cancels, 0);
+	stage_time(&b->stage, 1000);
+	assert_int_equal(b->stage.answer, -ETIMEDOUT);
+	assert_int_equal(b->stage.model.cancels, 0);
+	assert_int_equal(device_state(b->stage.device), STATE_RUNNING);
+	held(&b->stage, 4, (const uint64_t[]){1, 3, 4, 5});
+	/* parked for an operator, they are not the driver's to go on without */
+	suspend(b, HOLDER_OPERATOR, true);
+	stage_time(&b->stage, 1100);
+	assert_int_equal(device_state(b->stage.device), STATE_SUSPENDED);
+	stop(b, 0);
+	assert_int_equal(b->stage.answer, -EBUSY);
+	assert_true(device_get_vq_ready(b->stage.device, 0));
+	bench_resume(b, HOLDER_OPERATOR);
+	held(&b->stage, 4, (const uint64_t[]){1, 3, 4, 5});
+	end_recorded(b);
+}
+
+/* An operator suspends while a queue is being stopped, and the other way round. */
+static void stop_and_suspend(void **state)
+{
+	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+
+	stop(b, 0);
+	suspend(b, HOLDER_OPERATOR, false);
+	stage_time(&b->stage, 99);
+	assert_int_equal(device_state(b->stage.device), STATE_SUSPENDING);
+	stage_time(&b->stage, 100);
+	assert_int_equal(b->stage.answer, -ETIMEDOUT);
+	stage_finish(&b->stage, 3, NULL);
+	suspend(b, HOLDER_OPERATOR, true);
+	b->stage.model.gives_back = true;
+	stage_time(&b->stage, 150);
+	assert_int_equal(device_state(b->stage.device), STATE_SUSPENDED);
+	assert_int_equal(b->stage.answer, 0);
+	assert_int_equal(base_of(&b->stage, 0), 4);
+	stop(b, 1); /* its requests are parked already, and recorded */
+	assert_int_equal(b->stage.answer, 0);
+	assert_int_equal(recorded(0) + recorded(1), 3);
+	end_recorded(b);
+}
+
+/* The device breaks, or is reset, while a queue is being stopped. */
+static void stop_and_trouble(void **state)
+{
+	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+
+	stop(b, 0);
+	vq_announce(&b->theatre.vqs[1], 100);
+	stage_kick(&b->stage, 1);
+	assert_int_equal(device_state(b->stage.device), STATE_BROKEN);
+	stage_time(&b->stage, 1000);
+	assert_int_equal(b->stage.answer, -EIO);
+	finish_all(&b->stage);
+	bench_reset(b, EV_DRIVER_RESET);
+	assert_int_equal(device_state(b->stage.device), STATE_RESET);
+	end_recorded(b);
+	b = start_recorded(DOOR_MOVES_RECORDS);
+	stop(b, 0);
+	bench_reset(b, EV_DRIVER_RESET);
+	finish_all(&b->stage);
+	assert_int_equal(device_state(b->stage.device), STATE_RESET);
+	end_recorded(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +463,12 @@ int main(void)
 		cmocka_unit_test(late),
 		cmocka_unit_test(not_for_everybody),
 		cmocka_unit_test(reset_while_parked),
+		cmocka_unit_test(stops_parked),
+		cmocka_unit_test(stops_and_starts),
+		cmocka_unit_test(stop_fails),
+		cmocka_unit_test(stop_without_record),
+		cmocka_unit_test(stop_and_suspend),
+		cmocka_unit_test(stop_and_trouble),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
