@@ -85,6 +85,9 @@ static int stop(struct vu_front *front, unsigned index)
 	struct vu_front_ring *ring = &front->rings[index];
 	int r = vu_request(front, VHOST_USER_GET_VRING_BASE, &p, sizeof(p.state), NULL, 0, true);
 
+	/* no payload: the ring could not be stopped in time and runs on (S10) */
+	if (r == -EINVAL)
+		return -ETIMEDOUT;
 	if (r < 0)
 		return r;
 	ring->running = false;
@@ -113,6 +116,17 @@ int vu_front_stop_rings(struct vu_front *front)
 	return r;
 }
 
+/* Starts all that is wanted and does not run. */
+static int start_wanted(struct vu_front *front)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < front->ring_count && r == 0; i++)
+		if (front->rings[i].wanted && !front->rings[i].running)
+			r = start(front, i);
+	return r;
+}
+
 int vu_front_suspend(struct vu_front *front)
 {
 	bool running;
@@ -122,20 +136,18 @@ int vu_front_suspend(struct vu_front *front)
 		return r;
 	r = vu_front_stop_rings(front);
 	front->suspended = r == 0;
+	/* one that cannot be stopped: all run on (S10) */
+	if (r < 0 && start_wanted(front) < 0)
+		return -ECONNRESET;
 	return r;
 }
 
 int vu_front_resume(struct vu_front *front)
 {
-	int r = 0;
-
 	if (!front->suspended)
 		return 0;
 	front->suspended = false;
-	for (unsigned i = 0; i < front->ring_count && r == 0; i++)
-		if (front->rings[i].wanted)
-			r = start(front, i);
-	return r;
+	return start_wanted(front);
 }
 
 void vu_front_rings_reset(struct vu_front *front)
