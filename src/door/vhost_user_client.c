@@ -67,7 +67,7 @@ static int enter(struct vhost_user *door, struct vu_client *client, struct fault
 	device = runner_lock(door->runner);
 	r = device_set_client(device, vu_memory_client(client->memory));
 	if (r == 0) {
-		device_set_door_rules(device, DOOR_IMPLIES_PLATFORM | DOOR_SETS_QUEUES_ANY_TIME);
+		vu_set_door_rules(client);
 		runner_bind_config_call(door->runner, config);
 	}
 	runner_unlock(door->runner);

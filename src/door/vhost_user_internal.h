@@ -57,6 +57,7 @@ struct vu_ring {
 	uint32_t base;
 	int kick, call, err; /* ours; -1: none */
 	bool has_addr, has_base, started, enabled;
+	bool kept;		       /* it could not be stopped: set up again, it goes on */
 	bool call_set;		       /* SET_VRING_CALL came, be it to say that there is none */
 	bool inband_kick, inband_call; /* `kick` and `call` are eventfds that we made */
 };
@@ -128,6 +129,8 @@ uint64_t vu_protocol_features(const struct vu_client *client);
 int vu_handle(struct vu_client *client);
 /* The pending verb was answered: makes its reply. As vu_handle. */
 int vu_finish(struct vu_client *client);
+/* Tells the device how this front end's protocol differs from vhost-vdpa's. */
+void vu_set_door_rules(struct vu_client *client);
 static inline bool vu_has(const struct vu_client *client, unsigned protocol_feature)
 {
 	return client->protocol & BIT(protocol_feature);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "host/eventfd.h"
+#include "util/log.h"
 
 static void set_fd(int *slot, int fd)
 {
@@ -54,7 +55,7 @@ void vu_rings_reset(struct vu_client *client)
 	for (unsigned i = 0; i < client->ring_count; i++) {
 		struct vu_ring *ring = &client->rings[i];
 
-		ring->started = false;
+		ring->started = ring->kept = false;
 		ring->enabled = enabled;
 		ring->has_base = false;
 		ring->inband_kick = false;
@@ -208,9 +209,14 @@ static int take_base(struct vu_client *client)
 	return 0;
 }
 
+/* The answer of SET_VRING_ENABLE 0. */
 static int disabled(struct vu_client *client, int result)
 {
-	return result < 0 ? result : take_base(client);
+	if (result == 0)
+		return take_base(client);
+	client->rings[client->later_ring].enabled = true;
+	return fault(&client->fault, result, "ring %u cannot be disabled and runs on: %s",
+		     client->later_ring, strerror(-result));
 }
 
 /* The answer of GET_VRING_BASE, once everything stands still. */
@@ -228,15 +234,34 @@ static int stopped(struct vu_client *client, int result)
 	return 0;
 }
 
+/*
+ * S10: the ring runs on. An answer without payload is one that no front end takes for a base, and the
+ * connection stays, so that the front end can carry on (QEMU gives up the migration): it may set the
+ * ring up again as if it had been stopped.
+ */
+static int not_stopped(struct vu_client *client, int result)
+{
+	log_warning(device_name(client->door->device),
+		    "%s: ring %u cannot be stopped and runs on: %s", client->name,
+		    client->later_ring,
+		    result == -EBUSY ? "an operator has requests of it parked"
+				     : "the backend does not give requests back in time");
+	client->rings[client->later_ring].kept = true;
+	client->frame.message.head.size = 0;
+	return 0;
+}
+
 /* The last ring that stops takes the driver's hold: "suspended device state". */
 static int ring_stopped(struct vu_client *client, int result)
 {
 	struct vu_ring *ring = &client->rings[client->later_ring];
 	int r = result < 0 ? result : take_base(client);
 
+	if (result == -ETIMEDOUT || result == -EBUSY)
+		return not_stopped(client, result);
 	if (r < 0)
 		return r;
-	ring->started = false;
+	ring->started = ring->kept = false;
 	ring->inband_kick = false;
 	set_fd(&ring->kick, -1);
 	runner_bind_kick(client->door->runner, client->later_ring, -1);
@@ -254,8 +279,8 @@ static int make_unready(struct vu_client *client, unsigned index,
 	client->later_ring = index;
 	vu_later_begin(client, finish);
 	if (is_ready(client, index))
-		device_set_vq_ready(client->door->device, index, false, runner_now_ms(),
-				    vu_later_done, &client->later);
+		device_stop_vq(client->door->device, index, runner_now_ms(), vu_later_done,
+			       &client->later);
 	else
 		vu_later_done(&client->later, 0);
 	return VU_LATER;
@@ -270,6 +295,8 @@ int vu_set_vring_num(struct vu_client *client, struct vu_message *message)
 
 	if (state->index >= client->ring_count)
 		return no_ring(client, state->index);
+	if (client->rings[state->index].kept && state->num == client->rings[state->index].num)
+		return 0;
 	if (is_ready(client, state->index))
 		return busy(client, state->index, "SET_VRING_NUM");
 	if (!state->num || state->num & (state->num - 1) ||
@@ -313,6 +340,9 @@ int vu_set_vring_base(struct vu_client *client, struct vu_message *message)
 
 	if (state->index >= client->ring_count)
 		return no_ring(client, state->index);
+	/* the front end's guess (QEMU: the used index); the ring, which never stopped, knows */
+	if (client->rings[state->index].kept)
+		return 0;
 	if (is_ready(client, state->index))
 		return busy(client, state->index, "SET_VRING_BASE");
 	/* Which of the bits may be set depends on the layout: the device judges when it starts. */
@@ -403,6 +433,7 @@ int vu_set_vring_kick(struct vu_client *client, struct vu_message *message)
 		ring->inband_kick = false;
 	}
 	ring->started = true;
+	ring->kept = false;
 	if (is_ready(client, index))
 		return bind_events(client, index);
 	return start_if_due(client, index);

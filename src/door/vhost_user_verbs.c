@@ -39,6 +39,8 @@ uint64_t vu_protocol_features(const struct vu_client *client)
 	/* A packed ring's record has another layout, which is not kept here. */
 	if (device_get_device_features(client->door->device) & BIT(VIRTIO_F_RING_PACKED))
 		some = 0;
+	if (some)
+		some |= NEEDS(GET_VRING_BASE_INFLIGHT);
 	if (device_can_suspend(client->door->device))
 		some |= NEEDS(DEVICE_STATE);
 	return some | NEEDS(MQ) | NEEDS(LOG_SHMFD) | NEEDS(REPLY_ACK) | NEEDS(BACKEND_REQ) |
@@ -52,6 +54,15 @@ static int get_protocol_features(struct vu_client *client, struct vu_message *me
 	return 0;
 }
 
+void vu_set_door_rules(struct vu_client *client)
+{
+	unsigned rules = DOOR_IMPLIES_PLATFORM | DOOR_SETS_QUEUES_ANY_TIME;
+
+	if (vu_has(client, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT))
+		rules |= DOOR_MOVES_RECORDS;
+	device_set_door_rules(client->door->device, rules);
+}
+
 static int set_protocol_features(struct vu_client *client, struct vu_message *message)
 {
 	uint64_t unknown = message->payload.u64 & ~vu_protocol_features(client);
@@ -59,7 +70,12 @@ static int set_protocol_features(struct vu_client *client, struct vu_message *me
 	if (unknown)
 		return fault(&client->fault, -EINVAL, "protocol features 0x%llx were not offered",
 			     (unsigned long long)unknown);
+	if (message->payload.u64 & NEEDS(GET_VRING_BASE_INFLIGHT) &&
+	    !(message->payload.u64 & NEEDS(INFLIGHT_SHMFD)))
+		return fault(&client->fault, -EINVAL,
+			     "GET_VRING_BASE_INFLIGHT needs INFLIGHT_SHMFD as well");
 	client->protocol = message->payload.u64;
+	vu_set_door_rules(client);
 	return 0;
 }
 

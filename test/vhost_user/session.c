@@ -104,7 +104,7 @@ static void greet(struct session *s)
 	assert(r == 0);
 	r = front_ask(s->fd, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0, &m);
 	assert(r == 0);
-	protocol = m.payload.u64 & ~(1ull << VHOST_USER_PROTOCOL_F_STATUS);
+	protocol = m.payload.u64 & ~(1ull << VHOST_USER_PROTOCOL_F_STATUS | s->protocol_off);
 	m = (struct front_message){.request = VHOST_USER_SET_PROTOCOL_FEATURES,
 				   .flags = VHOST_USER_VERSION,
 				   .size = 8,

@@ -16,6 +16,7 @@ struct session {
 	int inflight_fd; /* -1: not asked for yet */
 	struct vhost_user_inflight inflight;
 	bool without_record; /* no SET_INFLIGHT_FD */
+	uint64_t protocol_off; /* protocol features that it does not take */
 	bool ring_logged;    /* SET_VRING_ADDR with the log flag */
 };
 
