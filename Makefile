@@ -5,6 +5,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 CHECK ?=
+BENCH ?=
 
 FUZZ_SECONDS ?= 60
 
@@ -26,8 +27,9 @@ build: $(BUILD)/build.ninja ## compile
 demo: ## a disk that moves under load, then a guest whose disk is suspended; two minutes at most
 	@BUILD=$(BUILD) tools/demo
 
-bench: build ## how long a disk stands still here, as in docs/measurements.md
-	@BUILD=$(BUILD) tools/bench
+bench: build ## beside its peers, into docs/performance.md; five minutes, BENCH=--full for more
+	@tools/deps bench
+	@BUILD=$(BUILD) tools/bench $(BENCH)
 
 migrate-demo: build ## a guest whose network card is migrated there and back, 20 times (root)
 	test/guest/run_net --rounds 20 --uvdpa $(BUILD)/src/cmd/uvdpa \
