@@ -17,6 +17,12 @@ struct uvdpa_memory {
 struct uvdpa_memory *drv_memory_get(struct uvdpa_memory *memory);
 void drv_memory_put(struct uvdpa_memory *memory);
 
+/* uvdpa_memory_iova(), inlined. */
+static inline uint64_t drv_iova(const struct uvdpa_memory *memory, const void *ptr)
+{
+	return memory->iova + (uint64_t)((const unsigned char *)ptr - memory->base);
+}
+
 /*
  * The file behind [address, address + size) and where in it that is. -EFAULT: no shared arena. The
  * descriptor stays the arena's.

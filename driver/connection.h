@@ -43,7 +43,7 @@ void drv_detach_all(struct uvdpa_driver *drv);
 int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue,
 		 struct uvdpa_error *error);
 /* uvdpa_driver_attach(), without what is announced already. */
-int drv_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue, uint16_t base,
+int drv_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue, uint32_t base,
 	       struct uvdpa_error *error);
 /* Status 0: as uvdpa_driver_reset(), but what is mapped stays mapped. */
 int drv_stop(struct uvdpa_driver *drv);

@@ -16,8 +16,9 @@
  *what was announced before the suspension was announced to the other device.
  *
  * A split base carries the available position only and the target takes the used position to be
- * the same (linux: vdpasim_set_vq_ready()). So a difference at step 3 would lose exactly the
- * requests in between, and step 3 stops while the source can still be resumed.
+ * the same (linux: vdpasim_set_vq_ready()); a packed one carries both, but nobody takes up what
+ *lies between. So a difference at step 3 would lose exactly the requests in between, and step 3
+ *stops while the source can still be resumed.
  *
  * Between 2 and 6 nothing is done that can be done before or after: every call here is time without
  * a disk. With one device as source and target, steps 8 and 1 come after step 4.
@@ -145,11 +146,15 @@ static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_hando
 		struct uvdpa_queue *q = l->queues[i];
 
 		if (q && l->bases[i] != uvdpa_queue_position(q))
-			return drv_error(
-				error, -EPROTO,
-				"%s: queue %u: base %u but used index %u: what lies between "
-				"would be lost (the device broke clause S3)",
-				from->name, i, l->bases[i], uvdpa_queue_position(q));
+			return drv_error(error, -EPROTO,
+					 uvdpa_queue_is_packed(q)
+						 ? "%s: queue %u: base 0x%x but used 0x%x: "
+						   "what lies between would be lost (the "
+						   "device broke clause S3)"
+						 : "%s: queue %u: base %u but used index "
+						   "%u: what lies between would be lost "
+						   "(the device broke clause S3)",
+					 from->name, i, l->bases[i], uvdpa_queue_position(q));
 	}
 	return 0;
 }
@@ -182,7 +187,7 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 
 	for (unsigned i = 0; i < DRV_MAX_QUEUES && r == 0; i++)
 		if (l->queues[i])
-			r = drv_attach(to, i, l->queues[i], (uint16_t)l->bases[i], error);
+			r = drv_attach(to, i, l->queues[i], l->bases[i], error);
 	if (r < 0)
 		return r;
 	times->attached = now_ns();

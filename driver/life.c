@@ -213,7 +213,7 @@ int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q
 	return 0;
 }
 
-static int set_up(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q, uint16_t base,
+static int set_up(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q, uint32_t base,
 		  struct uvdpa_error *error)
 {
 	int r = drv_announce(drv, index, q, error);
@@ -233,14 +233,14 @@ static int set_up(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *
 }
 
 int uvdpa_driver_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q,
-			uint16_t base, struct uvdpa_error *error)
+			uint32_t base, struct uvdpa_error *error)
 {
 	if (index < drv->queue_count)
 		drv->announced[index] = 0;
 	return drv_attach(drv, index, q, base, error);
 }
 
-int drv_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q, uint16_t base,
+int drv_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q, uint32_t base,
 	       struct uvdpa_error *error)
 {
 	int r;

@@ -1,4 +1,4 @@
-/* Looking at a queue: its private counts, and its split ring as it lies in memory, for checkers. */
+/* Looking at a queue: its private counts, and its ring as it lies in memory, for checkers. */
 #include "driver/queue.h"
 
 #include "driver/arena.h"
@@ -38,22 +38,14 @@ unsigned uvdpa_queue_free_descriptors(const struct uvdpa_queue *q)
 	return q->free_count;
 }
 
-uint16_t uvdpa_queue_position(const struct uvdpa_queue *q)
+uint32_t uvdpa_queue_position(const struct uvdpa_queue *q)
 {
-	return __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE);
+	return q->ring->position(q);
 }
 
 void uvdpa_queue_peek(const struct uvdpa_queue *q, struct uvdpa_queue_view *view)
 {
-	view->used_idx = __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE);
-	view->used_flags = __atomic_load_n(&q->used->flags, __ATOMIC_RELAXED);
-	view->avail_event =
-		__atomic_load_n((const uint16_t *)&q->used->ring[q->size], __ATOMIC_RELAXED);
-	view->avail_idx = __atomic_load_n(&q->avail->idx, __ATOMIC_RELAXED);
-	view->avail_flags = __atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED);
-	view->used_event = __atomic_load_n(&q->avail->ring[q->size], __ATOMIC_RELAXED);
-	view->last_used = q->taken;
-	view->unpublished = (uint16_t)(q->added - q->published);
+	q->ring->peek(q, view);
 }
 
 void uvdpa_queue_areas(const struct uvdpa_queue *q, struct uvdpa_queue_areas *areas)
@@ -72,16 +64,18 @@ void uvdpa_queue_areas(const struct uvdpa_queue *q, struct uvdpa_queue_areas *ar
 void uvdpa_queue_descriptor(const struct uvdpa_queue *q, uint16_t index,
 			    struct uvdpa_descriptor *descriptor)
 {
-	const struct vring_desc *d = &q->desc[index & (q->size - 1)];
+	q->ring->descriptor(q, index & (q->size - 1), descriptor);
+}
 
-	descriptor->addr = __atomic_load_n(&d->addr, __ATOMIC_RELAXED);
-	descriptor->len = __atomic_load_n(&d->len, __ATOMIC_RELAXED);
-	descriptor->flags = __atomic_load_n(&d->flags, __ATOMIC_RELAXED);
-	descriptor->next = __atomic_load_n(&d->next, __ATOMIC_RELAXED);
+int uvdpa_queue_is_packed(const struct uvdpa_queue *q)
+{
+	return q->ring == &drv_ring_packed;
 }
 
 uint16_t uvdpa_queue_avail_entry(const struct uvdpa_queue *q, uint16_t index)
 {
+	if (uvdpa_queue_is_packed(q))
+		return 0;
 	return __atomic_load_n(&q->avail->ring[index & (q->size - 1)], __ATOMIC_RELAXED);
 }
 
@@ -90,6 +84,9 @@ void uvdpa_queue_used_entry(const struct uvdpa_queue *q, uint16_t index, uint32_
 {
 	const struct vring_used_elem *e = &q->used->ring[index & (q->size - 1)];
 
+	*id = *len = 0;
+	if (uvdpa_queue_is_packed(q))
+		return;
 	*id = __atomic_load_n(&e->id, __ATOMIC_RELAXED);
 	*len = __atomic_load_n(&e->len, __ATOMIC_RELAXED);
 }

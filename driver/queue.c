@@ -24,11 +24,11 @@
 #include <unistd.h>
 
 #include "driver/arena.h"
+#include "driver/chains.h"
 #include "driver/error.h"
 
 /* Areas on cache lines of their own, so that each side's writes stay out of the other's way. */
 #define AREA_ALIGN 64
-#define SIZE_LIMIT 32768
 
 static bool has(uint64_t features, unsigned bit)
 {
@@ -37,14 +37,10 @@ static bool has(uint64_t features, unsigned bit)
 
 static int check_options(const struct uvdpa_queue_options *o, struct uvdpa_error *error)
 {
-	if (o->size == 0 || (o->size & (o->size - 1)) || o->size > SIZE_LIMIT)
+	if (o->size == 0 || (o->size & (o->size - 1)) || o->size > DRV_QUEUE_LIMIT)
 		return drv_error(error, -EINVAL,
 				 "queue: size %u is not a power of two from 1 to %d", o->size,
-				 SIZE_LIMIT);
-	if (has(o->features, VIRTIO_F_RING_PACKED))
-		return drv_error(error, -ENOTSUP,
-				 "queue: packed rings are not there yet: do not "
-				 "negotiate VIRTIO_F_RING_PACKED");
+				 DRV_QUEUE_LIMIT);
 	if (o->indirect && !has(o->features, VIRTIO_RING_F_INDIRECT_DESC))
 		return drv_error(error, -EINVAL,
 				 "queue: indirect tables need "
@@ -59,7 +55,7 @@ static int place(struct uvdpa_queue *q, struct uvdpa_error *error)
 	size_t desc, avail, used, tables;
 
 	q->ring->lengths(q->size, &desc, &avail, &used);
-	tables = (size_t)q->size * q->indirect * sizeof(struct vring_desc);
+	tables = (size_t)q->size * q->indirect * sizeof(struct vring_desc); /* of either kind */
 	q->desc = uvdpa_memory_alloc(q->memory, desc, AREA_ALIGN);
 	q->avail = uvdpa_memory_alloc(q->memory, avail, AREA_ALIGN);
 	q->used = uvdpa_memory_alloc(q->memory, used, AREA_ALIGN);
@@ -76,12 +72,13 @@ static int allocate(struct uvdpa_queue *q, struct uvdpa_error *error)
 {
 	q->chains = calloc(q->size, sizeof(*q->chains));
 	q->next = calloc(q->size, sizeof(*q->next));
+	q->order = calloc(q->in_order ? q->size : 1, sizeof(*q->order));
 	q->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	q->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->kick_fd < 0 || q->call_fd < 0)
 		return drv_error(error, -errno, "queue: cannot get an eventfd: %s",
 				 strerror(errno));
-	if (!q->chains || !q->next)
+	if (!q->chains || !q->next || !q->order)
 		return drv_error(error, -ENOMEM, "queue: no memory for a queue of %u", q->size);
 	return 0;
 }
@@ -91,21 +88,27 @@ static atomic_uint_fast64_t serials;
 int uvdpa_queue_new(struct uvdpa_memory *memory, const struct uvdpa_queue_options *options,
 		    struct uvdpa_queue **out, struct uvdpa_error *error)
 {
+	bool packed = has(options->features, VIRTIO_F_RING_PACKED);
+	const struct drv_ring *ring = packed ? &drv_ring_packed : &drv_ring_split;
 	struct uvdpa_queue *q;
 	int r = check_options(options, error);
 
+	if (r == 0 && !ring->can_start(options->size, options->base))
+		r = drv_error(error, -EINVAL, "queue: a %s ring of %u cannot begin at base 0x%x",
+			      packed ? "packed" : "split", options->size, options->base);
 	if (r < 0)
 		return r;
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return drv_error(error, -ENOMEM, "queue: no memory for a queue");
 	q->kick_fd = q->call_fd = -1;
-	q->ring = &drv_ring_split;
+	q->ring = ring;
 	q->memory = drv_memory_get(memory);
 	q->serial = atomic_fetch_add(&serials, 1) + 1;
 	q->size = options->size;
 	q->indirect = options->indirect;
 	q->event_idx = has(options->features, VIRTIO_RING_F_EVENT_IDX);
+	q->in_order = has(options->features, VIRTIO_F_IN_ORDER);
 	q->calls = true;
 	r = allocate(q, error);
 	if (r == 0)
@@ -114,7 +117,7 @@ int uvdpa_queue_new(struct uvdpa_memory *memory, const struct uvdpa_queue_option
 		uvdpa_queue_free(q);
 		return r;
 	}
-	uvdpa_queue_restart(q, options->base);
+	uvdpa_queue_restart(q, options->base ? options->base : ring->first_base);
 	*out = q;
 	return 0;
 }
@@ -130,20 +133,24 @@ void uvdpa_queue_free(struct uvdpa_queue *q)
 		close(q->call_fd);
 	free(q->chains);
 	free(q->next);
+	free(q->order);
 	drv_memory_put(q->memory);
 	free(q);
 }
 
-int uvdpa_queue_restart(struct uvdpa_queue *q, uint16_t base)
+int uvdpa_queue_restart(struct uvdpa_queue *q, uint32_t base)
 {
 	if (q->attached)
 		return -EBUSY;
+	if (!q->ring->can_start(q->size, base))
+		return -EINVAL;
 	memset(q->chains, 0, q->size * sizeof(*q->chains));
 	for (unsigned i = 0; i < q->size; i++)
-		q->next[i] = (uint16_t)(i + 1);
+		q->next[i] = (uint16_t)((i + 1) & (q->size - 1));
 	q->free_head = 0;
 	q->free_count = q->size;
 	q->in_flight = 0;
+	q->in_batch = false;
 	q->fault[0] = 0;
 	q->broken = UVDPA_QUEUE_SOUND;
 	q->ring->start(q, base);
@@ -151,9 +158,7 @@ int uvdpa_queue_restart(struct uvdpa_queue *q, uint16_t base)
 	return 0;
 }
 
-/* Sticks: the first reason is the one that matters. */
-static int __attribute__((format(printf, 3, 4)))
-break_queue(struct uvdpa_queue *q, enum uvdpa_queue_break how, const char *format, ...)
+int drv_break_queue(struct uvdpa_queue *q, enum uvdpa_queue_break how, const char *format, ...)
 {
 	va_list args;
 
@@ -166,33 +171,22 @@ break_queue(struct uvdpa_queue *q, enum uvdpa_queue_break how, const char *forma
 	return -EPROTO;
 }
 
-/* Takes `count` descriptors off the free list, as the chain that starts at the list's head. */
-static void draw(struct uvdpa_queue *q, struct drv_chain *chain, uint16_t count)
+int drv_refuse(struct uvdpa_queue *q, uint32_t id, uint32_t len)
 {
-	uint16_t at = q->free_head;
+	const struct drv_chain *chain;
 
-	assert(count > 0 && count <= q->free_count);
-	for (uint16_t i = 1; i < count; i++)
-		at = q->next[at];
-	q->free_head = q->next[at];
-	q->free_count -= count;
-	chain->count = count;
-	q->in_flight++;
-}
-
-static void put_back(struct uvdpa_queue *q, uint16_t head)
-{
-	struct drv_chain *chain = &q->chains[head];
-	uint16_t last = head;
-
-	assert(chain->count > 0 && q->in_flight > 0);
-	for (uint16_t i = 1; i < chain->count; i++)
-		last = q->next[last];
-	q->next[last] = q->free_head;
-	q->free_head = head;
-	q->free_count += chain->count;
-	q->in_flight--;
-	chain->count = 0;
+	if (id >= q->size)
+		return drv_break_queue(q, UVDPA_QUEUE_HEAD_RANGE,
+				       "used entry %u names head %u of a queue of %u", q->taken, id,
+				       q->size);
+	chain = &q->chains[id];
+	if (chain->count == 0 || !drv_is_published(q, chain))
+		return drv_break_queue(q, UVDPA_QUEUE_NOT_IN_FLIGHT,
+				       "used entry %u names head %u, which is not in flight",
+				       q->taken, id);
+	return drv_break_queue(q, UVDPA_QUEUE_LENGTH,
+			       "used entry %u: %u bytes written where %llu fit", q->taken, len,
+			       (unsigned long long)chain->room);
 }
 
 static int check_chain(const struct uvdpa_queue *q, unsigned count, unsigned flags)
@@ -213,22 +207,9 @@ static int check_chain(const struct uvdpa_queue *q, unsigned count, unsigned fla
 int uvdpa_queue_add(struct uvdpa_queue *q, const struct uvdpa_segment *segments, unsigned count,
 		    unsigned flags, uint64_t cookie)
 {
-	bool indirect = flags & UVDPA_CHAIN_INDIRECT;
-	struct drv_chain *chain;
-	uint16_t head, serial = q->added;
 	int r = check_chain(q, count, flags);
 
-	if (r < 0)
-		return r;
-	head = q->ring->append(q, segments, count, indirect);
-	chain = &q->chains[head];
-	draw(q, chain, indirect ? 1 : (uint16_t)count);
-	chain->cookie = cookie;
-	chain->serial = serial;
-	chain->room = 0;
-	for (unsigned i = 0; i < count; i++)
-		chain->room += segments[i].writable ? segments[i].len : 0;
-	return head;
+	return r < 0 ? r : q->ring->add(q, segments, count, flags & UVDPA_CHAIN_INDIRECT, cookie);
 }
 
 unsigned uvdpa_queue_publish(struct uvdpa_queue *q)
@@ -262,70 +243,15 @@ int uvdpa_queue_submit(struct uvdpa_queue *q)
 	return uvdpa_queue_kick(q);
 }
 
-/* Whether the device was ever shown this chain: at most 32768 lie between. */
-static bool is_published(const struct uvdpa_queue *q, const struct drv_chain *chain)
-{
-	return (uint16_t)(q->published - chain->serial - 1) < SIZE_LIMIT;
-}
-
-/* Judges what the device says about a chain (a hostile peer: virtio 2.7.8 says what it ought to
- * be). */
-static int judge(struct uvdpa_queue *q, struct drv_used used)
-{
-	const struct drv_chain *chain;
-
-	if (used.id >= q->size)
-		return break_queue(q, UVDPA_QUEUE_HEAD_RANGE,
-				   "used entry %u names head %u of a queue of %u",
-				   (uint16_t)(q->taken - 1), used.id, q->size);
-	chain = &q->chains[used.id];
-	if (chain->count == 0 || !is_published(q, chain))
-		return break_queue(q, UVDPA_QUEUE_NOT_IN_FLIGHT,
-				   "used entry %u names head %u, which is not in flight",
-				   (uint16_t)(q->taken - 1), used.id);
-	if (used.len > chain->room)
-		return break_queue(
-			q, UVDPA_QUEUE_LENGTH, "used entry %u: %u bytes written where %llu fit",
-			(uint16_t)(q->taken - 1), used.len, (unsigned long long)chain->room);
-	return 0;
-}
-
-/* The number of completions that may be believed, or -EPROTO. */
-static int believable(struct uvdpa_queue *q)
-{
-	unsigned pending = q->ring->pending(q);
-	unsigned shown = (uint16_t)(q->in_flight - (uint16_t)(q->added - q->published));
-
-	if (q->broken)
-		return -EPROTO;
-	if (pending > shown)
-		return break_queue(q, UVDPA_QUEUE_USED_INDEX,
-				   "the used index went from %u to %u with %u chains in flight",
-				   q->taken, (uint16_t)(q->taken + pending), shown);
-	return (int)pending;
-}
-
 int uvdpa_queue_poll(struct uvdpa_queue *q, struct uvdpa_completion *completions, unsigned max)
 {
-	int pending = believable(q);
-	unsigned n;
+	return q->broken ? -EPROTO : q->ring->poll(q, completions, max);
+}
 
-	if (pending <= 0)
-		return pending;
-	for (n = 0; n < max && n < (unsigned)pending; n++) {
-		struct drv_used used = q->ring->take(q);
-
-		if (judge(q, used) < 0)
-			break;
-		completions[n].cookie = q->chains[used.id].cookie;
-		completions[n].written = used.len;
-		completions[n].head = (uint16_t)used.id;
-		put_back(q, (uint16_t)used.id);
-	}
-	if (n == 0 && q->broken)
-		return -EPROTO;
-	q->ring->arm(q, q->calls);
-	return (int)n;
+/* Whether there is something to poll, or -EPROTO. */
+static int look(struct uvdpa_queue *q)
+{
+	return q->broken ? -EPROTO : q->ring->pending(q);
 }
 
 uint64_t uvdpa_queue_drain_calls(struct uvdpa_queue *q)
@@ -367,12 +293,12 @@ int uvdpa_queue_wait(struct uvdpa_queue *q, int timeout)
 	int r = 1, pending;
 
 	for (;;) {
-		pending = believable(q);
+		pending = look(q);
 		if (pending != 0)
 			break;
 		/* armed first, then looked once more: virtio 2.7.10 */
 		q->ring->arm(q, true);
-		pending = believable(q);
+		pending = look(q);
 		if (pending != 0 || r <= 0)
 			break;
 		r = sleep_for_call(q, timeout, end);

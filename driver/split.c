@@ -17,10 +17,11 @@
  */
 #include "driver/ring.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "driver/arena.h"
-#include "driver/queue.h"
+#include "driver/chains.h"
 
 static uint16_t slot(const struct uvdpa_queue *q, uint16_t index)
 {
@@ -47,7 +48,12 @@ static void split_lengths(uint16_t size, size_t *desc, size_t *avail, size_t *us
 	*used = sizeof(uint16_t) * 3 + sizeof(struct vring_used_elem) * (size_t)size;
 }
 
-static void split_start(struct uvdpa_queue *q, uint16_t base)
+static bool split_can_start(uint16_t size, uint32_t base)
+{
+	return base <= UINT16_MAX;
+}
+
+static void split_start(struct uvdpa_queue *q, uint32_t base)
 {
 	size_t desc, avail, used;
 
@@ -55,68 +61,71 @@ static void split_start(struct uvdpa_queue *q, uint16_t base)
 	memset(q->desc, 0, desc);
 	memset(q->avail, 0, avail);
 	memset(q->used, 0, used);
-	q->avail->idx = base;
-	q->used->idx = base;
-	q->added = q->published = q->asked = q->taken = base;
-	*used_event(q) = base;
+	q->avail->idx = (uint16_t)base;
+	q->used->idx = (uint16_t)base;
+	q->added = q->published = q->asked = q->taken = q->event_told = (uint16_t)base;
+	*used_event(q) = (uint16_t)base;
 }
 
-/* One descriptor without its chaining. */
-static void fill(struct vring_desc *d, const struct uvdpa_segment *s)
+/* One descriptor. Returns the bytes that the device may write there. */
+static inline uint64_t fill(struct vring_desc *d, const struct uvdpa_segment *s, uint16_t flags,
+			    uint16_t next)
 {
 	d->addr = s->iova;
 	d->len = s->len;
-	d->flags = s->writable ? VRING_DESC_F_WRITE : 0;
-	d->next = 0;
+	d->flags = s->writable ? flags | VRING_DESC_F_WRITE : flags;
+	d->next = next;
+	return s->writable ? s->len : 0;
 }
 
 /* virtio 2.7.5.3: one descriptor that names a table in which the chain lies. */
-static void fill_indirect(struct uvdpa_queue *q, uint16_t head,
-			  const struct uvdpa_segment *segments, unsigned count)
+static inline uint64_t fill_indirect(struct uvdpa_queue *q, uint16_t head,
+				     const struct uvdpa_segment *segments, unsigned count)
 {
-	struct vring_desc *table = q->tables + (size_t)head * q->indirect;
+	struct vring_desc *table = (struct vring_desc *)q->tables + (size_t)head * q->indirect;
+	uint64_t room = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		fill(&table[i], &segments[i]);
-		if (i + 1 < count) {
-			table[i].flags |= VRING_DESC_F_NEXT;
-			table[i].next = (uint16_t)(i + 1);
-		}
-	}
-	q->desc[head].addr = uvdpa_memory_iova(q->memory, table);
+	for (unsigned i = 0; i + 1 < count; i++)
+		room += fill(&table[i], &segments[i], VRING_DESC_F_NEXT, (uint16_t)(i + 1));
+	room += fill(&table[count - 1], &segments[count - 1], 0, 0);
+	q->desc[head].addr = drv_iova(q->memory, table);
 	q->desc[head].len = (uint32_t)(count * sizeof(*table));
 	q->desc[head].flags = VRING_DESC_F_INDIRECT;
 	q->desc[head].next = 0;
+	return room;
 }
 
-static void fill_direct(struct uvdpa_queue *q, uint16_t head, const struct uvdpa_segment *segments,
-			unsigned count)
+/* Follows the free list; leaves in `last` where the chain ends. */
+static inline uint64_t fill_direct(struct uvdpa_queue *q, uint16_t head,
+				   const struct uvdpa_segment *segments, unsigned count,
+				   uint16_t *last)
 {
 	uint16_t at = head;
+	uint64_t room = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct vring_desc *d = &q->desc[at];
+	for (unsigned i = 0; i + 1 < count; i++) {
+		uint16_t next = q->next[at];
 
-		fill(d, &segments[i]);
-		if (i + 1 < count) {
-			d->flags |= VRING_DESC_F_NEXT;
-			d->next = q->next[at];
-		}
-		at = q->next[at];
+		room += fill(&q->desc[at], &segments[i], VRING_DESC_F_NEXT, next);
+		at = next;
 	}
+	*last = at;
+	return room + fill(&q->desc[at], &segments[count - 1], 0, 0);
 }
 
-static uint16_t split_append(struct uvdpa_queue *q, const struct uvdpa_segment *segments,
-			     unsigned count, bool indirect)
+static uint16_t split_add(struct uvdpa_queue *q, const struct uvdpa_segment *segments,
+			  unsigned count, bool indirect, uint64_t cookie)
 {
-	uint16_t head = q->free_head;
+	uint16_t head = q->free_head, last = head;
+	uint64_t room;
 
 	if (indirect)
-		fill_indirect(q, head, segments, count);
+		room = fill_indirect(q, head, segments, count);
 	else
-		fill_direct(q, head, segments, count);
+		room = fill_direct(q, head, segments, count, &last);
+	q->free_head = q->next[last];
 	q->avail->ring[slot(q, q->added)] = head;
-	q->added++;
+	drv_chain_begin(q, head, indirect ? 1 : (uint16_t)count, room, cookie);
 	return head;
 }
 
@@ -146,21 +155,16 @@ static bool split_kick_wanted(struct uvdpa_queue *q)
 	       (uint16_t)(now - old);
 }
 
-static unsigned split_pending(const struct uvdpa_queue *q)
+/* How many chains the device says it has finished, beyond those taken. -EPROTO: too many. */
+static int split_pending(struct uvdpa_queue *q)
 {
-	return (uint16_t)(__atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE) - q->taken);
-}
+	unsigned pending = (uint16_t)(__atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE) - q->taken);
 
-static struct drv_used split_take(struct uvdpa_queue *q)
-{
-	const struct vring_used_elem *e = &q->used->ring[slot(q, q->taken)];
-	struct drv_used used;
-
-	/* once each: the device may change them under us */
-	used.id = __atomic_load_n(&e->id, __ATOMIC_RELAXED);
-	used.len = __atomic_load_n(&e->len, __ATOMIC_RELAXED);
-	q->taken++;
-	return used;
+	if (pending > drv_shown(q))
+		return drv_break_queue(q, UVDPA_QUEUE_USED_INDEX,
+				       "the used index went from %u to %u with %u chains in flight",
+				       q->taken, (uint16_t)(q->taken + pending), drv_shown(q));
+	return (int)pending;
 }
 
 static void split_arm(struct uvdpa_queue *q, bool calls)
@@ -168,20 +172,122 @@ static void split_arm(struct uvdpa_queue *q, bool calls)
 	uint16_t flags = calls || q->event_idx ? 0 : VRING_AVAIL_F_NO_INTERRUPT;
 
 	/* without calls: an event just passed, which takes 65536 completions to come again */
-	if (q->event_idx)
-		__atomic_store_n(used_event(q), (uint16_t)(q->taken - (calls ? 0 : 1)),
-				 __ATOMIC_RELAXED);
+	if (q->event_idx) {
+		q->event_told = (uint16_t)(q->taken - (calls ? 0 : 1));
+		__atomic_store_n(used_event(q), q->event_told, __ATOMIC_RELAXED);
+	}
 	__atomic_store_n(&q->avail->flags, flags, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* After collecting. Without calls the event is only kept from coming round. */
+static inline void arm_again(struct uvdpa_queue *q)
+{
+	if (q->calls)
+		split_arm(q, true);
+	else if (q->event_idx && (uint16_t)(q->taken - q->event_told) > 1 << 14)
+		split_arm(q, false);
+}
+
+/* The next completion, as the device has it. 0, or -EPROTO with the queue broken. */
+static inline int take(struct uvdpa_queue *q, uint32_t *id, uint32_t *len)
+{
+	const struct vring_used_elem *e = &q->used->ring[slot(q, q->taken)];
+
+	if (q->in_batch) {
+		*id = q->batch_id;
+		*len = q->batch_len;
+	} else {
+		/* once each: the device may change them under us */
+		*id = __atomic_load_n(&e->id, __ATOMIC_RELAXED);
+		*len = __atomic_load_n(&e->len, __ATOMIC_RELAXED);
+	}
+	if (drv_judge(q, *id, *len) < 0)
+		return -EPROTO;
+	if (q->in_order)
+		drv_unfold(q, id, len);
+	return 0;
+}
+
+/* In order the free descriptors are those behind the last one drawn, round and round (2.7.9). */
+static inline void put_back(struct uvdpa_queue *q, uint16_t head)
+{
+	struct drv_chain *chain = &q->chains[head];
+
+	if (!q->in_order) {
+		uint16_t last = head;
+
+		for (uint16_t i = 1; i < chain->count; i++)
+			last = q->next[last];
+		q->next[last] = q->free_head;
+		q->free_head = head;
+	}
+	drv_chain_end(q, chain);
+}
+
+static int split_poll(struct uvdpa_queue *q, struct uvdpa_completion *completions, unsigned max)
+{
+	int pending = split_pending(q);
+	unsigned n;
+
+	if (pending <= 0)
+		return pending;
+	for (n = 0; n < max && n < (unsigned)pending; n++) {
+		uint32_t id, len;
+
+		if (take(q, &id, &len) < 0)
+			break;
+		completions[n].cookie = q->chains[id].cookie;
+		completions[n].written = len;
+		completions[n].head = (uint16_t)id;
+		put_back(q, (uint16_t)id);
+		q->taken++;
+	}
+	if (n == 0 && q->broken)
+		return -EPROTO;
+	arm_again(q);
+	return (int)n;
+}
+
+static uint32_t split_position(const struct uvdpa_queue *q)
+{
+	return __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE);
+}
+
+static void split_peek(const struct uvdpa_queue *q, struct uvdpa_queue_view *view)
+{
+	view->used_idx = __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE);
+	view->used_flags = __atomic_load_n(&q->used->flags, __ATOMIC_RELAXED);
+	view->avail_event = __atomic_load_n(avail_event(q), __ATOMIC_RELAXED);
+	view->avail_idx = __atomic_load_n(&q->avail->idx, __ATOMIC_RELAXED);
+	view->avail_flags = __atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED);
+	view->used_event = __atomic_load_n(used_event(q), __ATOMIC_RELAXED);
+	view->last_used = q->taken;
+	view->unpublished = (uint16_t)(q->added - q->published);
+}
+
+static void split_descriptor(const struct uvdpa_queue *q, uint16_t index,
+			     struct uvdpa_descriptor *descriptor)
+{
+	const struct vring_desc *d = &q->desc[index];
+
+	descriptor->addr = __atomic_load_n(&d->addr, __ATOMIC_RELAXED);
+	descriptor->len = __atomic_load_n(&d->len, __ATOMIC_RELAXED);
+	descriptor->flags = __atomic_load_n(&d->flags, __ATOMIC_RELAXED);
+	descriptor->next = __atomic_load_n(&d->next, __ATOMIC_RELAXED);
+}
+
 const struct drv_ring drv_ring_split = {
 	.lengths = split_lengths,
+	.can_start = split_can_start,
 	.start = split_start,
-	.append = split_append,
+	.add = split_add,
 	.publish = split_publish,
 	.kick_wanted = split_kick_wanted,
 	.pending = split_pending,
-	.take = split_take,
+	.poll = split_poll,
 	.arm = split_arm,
+	.position = split_position,
+	.peek = split_peek,
+	.descriptor = split_descriptor,
 };

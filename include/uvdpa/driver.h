@@ -174,16 +174,21 @@ int uvdpa_driver_map(struct uvdpa_driver *drv, struct uvdpa_memory *memory, uint
 int uvdpa_driver_unmap(struct uvdpa_driver *drv, struct uvdpa_memory *memory, uint32_t asid);
 
 /*
- * Makes `queue` the device's queue `index`, starting at available index `base` (the queue's own
+ * Makes `queue` the device's queue `index`, starting at `base` (the queue's own
  * uvdpa_queue_position(), or what GET_VRING_BASE answered elsewhere): NUM, ADDR, CALL, BASE, KICK,
  * ENABLE. Before DRIVER_OK. The queue stays the caller's and is attached to one device at a time.
+ *
+ * A base is SET_VRING_BASE's number (linux: vhost_vring_ioctl()). Split: the available index. Packed:
+ * bits 0 to 14 the next available descriptor, 15 the driver's wrap counter, 16 to 30 and 31 the same
+ * for the next used one. Where nothing is in flight the halves are equal; a virgin packed queue
+ * begins at 0x80008000.
  *
  * -EBUSY   the queue is attached already, or the index is taken
  * -ENOBUFS no such index
  * else     what an ioctl answered; the queue is then not attached
  */
 int uvdpa_driver_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue,
-			uint16_t base, struct uvdpa_error *error);
+			uint32_t base, struct uvdpa_error *error);
 
 /* The queue attached at `index`, or NULL. */
 struct uvdpa_queue *uvdpa_driver_queue(const struct uvdpa_driver *drv, unsigned index);
@@ -252,7 +257,7 @@ int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
  * the ring state is then carried over a reset of it. `times` may be NULL.
  * UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
  *
- * -EPROTO  a base differs from the used index: something that was taken is not finished (S3)
+ * -EPROTO  a base differs from uvdpa_queue_position(): something that was taken is not finished (S3)
  *
  * A failure up to and including that check leaves all queues with `from`, which is suspended if
  * times->suspended is set: uvdpa_driver_resume() continues there. A later failure leaves

@@ -70,9 +70,13 @@ void *uvdpa_memory_ptr(const struct uvdpa_memory *memory, uint64_t iova, size_t 
 
 struct uvdpa_queue_options {
 	uint16_t size;	   /* a power of two, 1 to 32768 */
-	uint16_t base;	   /* where the indexes start, 0 on a virgin device */
+	uint32_t base;	   /* where it starts: see uvdpa_driver_attach(); 0: as on a virgin device */
 	uint16_t indirect; /* room for this many segments in an indirect table; 0: none */
-	uint64_t features; /* the negotiated ones: EVENT_IDX and INDIRECT_DESC matter here */
+	/*
+	 * The negotiated ones. RING_PACKED makes it a packed ring (virtio 2.8), else it is a split one
+	 * (2.7); EVENT_IDX, INDIRECT_DESC and IN_ORDER matter, too.
+	 */
+	uint64_t features;
 };
 
 /*
@@ -84,8 +88,7 @@ struct uvdpa_queue;
 /*
  * Nothing is allocated after this. The queue keeps a reference to the arena.
  *
- * -EINVAL   bad size, or .indirect without VIRTIO_F_INDIRECT_DESC in .features
- * -ENOTSUP  VIRTIO_F_RING_PACKED is among the features
+ * -EINVAL   bad size or base, or .indirect without VIRTIO_F_INDIRECT_DESC in .features
  * -ENOSPC   the arena is too small
  */
 int uvdpa_queue_new(struct uvdpa_memory *memory, const struct uvdpa_queue_options *options,
@@ -109,7 +112,7 @@ struct uvdpa_segment {
  * and the order of readable and writable ones are not judged: a test may send nonsense. `cookie`
  * comes back with the completion.
  *
- * >= 0     the head descriptor's number
+ * >= 0     the chain's head: the first descriptor's number; packed: its id
  * -EINVAL  no segments, an unknown flag, or UVDPA_CHAIN_INDIRECT on a queue without .indirect
  * -E2BIG   more segments than the queue (or its indirect tables) can ever hold
  * -ENOSPC  not enough free descriptors at present: collect completions first
@@ -118,12 +121,16 @@ struct uvdpa_segment {
 int uvdpa_queue_add(struct uvdpa_queue *queue, const struct uvdpa_segment *segments, unsigned count,
 		    unsigned flags, uint64_t cookie);
 
-/* Shows all added chains to the device with one store to the available index. Returns how many. */
+/*
+ * Shows all added chains to the device with one store: to the available index; packed: to the flags
+ * of the first descriptor (virtio 2.8.21). Returns how many.
+ */
 unsigned uvdpa_queue_publish(struct uvdpa_queue *queue);
 
 /*
  * Kicks if the device asked for it with respect to what was published since the last call
- * (VRING_USED_F_NO_NOTIFY, or the available event: virtio 2.7.10). 1: kicked, 0: not wanted.
+ * (VRING_USED_F_NO_NOTIFY, or the available event: virtio 2.7.10; packed: the device event
+ * suppression area, 2.8.10). 1: kicked, 0: not wanted.
  */
 int uvdpa_queue_kick(struct uvdpa_queue *queue);
 
@@ -140,8 +147,9 @@ struct uvdpa_completion {
 };
 
 /*
- * Collects up to `max` completions and frees their descriptors. Returns their number, 0 if there
- * are none, -EPROTO if the ring holds nonsense: a used index that is ahead of what was published, a
+ * Collects up to `max` completions and frees their descriptors. With IN_ORDER, chains for which the
+ * device wrote no used entry count as used in full (virtio 2.7.9). Returns their number, 0 if there
+ * are none, -EPROTO if the ring holds nonsense: more used than was published, a
  * head that is out of range or not in flight, more bytes written than there was room for.
  * Completions before the nonsense are returned first. A broken queue stays so until
  * uvdpa_queue_restart().
@@ -156,7 +164,7 @@ int uvdpa_queue_wait(struct uvdpa_queue *queue, int timeout);
 
 /*
  * Asks the device to send calls (the default) or not to (VRING_AVAIL_F_NO_INTERRUPT, or a far
- * used event). A hint to the device only; uvdpa_queue_wait() asks for them while it waits.
+ * used event; packed: the driver event suppression area). A hint to the device only; uvdpa_queue_wait() asks for them while it waits.
  */
 void uvdpa_queue_want_calls(struct uvdpa_queue *queue, int wanted);
 
@@ -170,7 +178,7 @@ int uvdpa_queue_call_fd(const struct uvdpa_queue *queue);
 /* What broke a queue. */
 enum uvdpa_queue_break {
 	UVDPA_QUEUE_SOUND,
-	UVDPA_QUEUE_USED_INDEX,	   /* the used index is ahead of what was published, or went back */
+	UVDPA_QUEUE_USED_INDEX,	   /* more is used than was published, or the used index went back */
 	UVDPA_QUEUE_HEAD_RANGE,	   /* a used entry names a descriptor that does not exist */
 	UVDPA_QUEUE_NOT_IN_FLIGHT, /* a used entry names no chain in flight: done twice, perhaps */
 	UVDPA_QUEUE_LENGTH,	   /* a used entry claims more bytes than the chain has room for */
@@ -181,25 +189,33 @@ enum uvdpa_queue_break uvdpa_queue_broken(const struct uvdpa_queue *queue);
 const char *uvdpa_queue_fault(const struct uvdpa_queue *queue);
 
 uint16_t uvdpa_queue_size(const struct uvdpa_queue *queue);
+/* 1: a packed ring, 0: a split one. */
+int uvdpa_queue_is_packed(const struct uvdpa_queue *queue);
 /* Chains added and not collected yet. */
 unsigned uvdpa_queue_in_flight(const struct uvdpa_queue *queue);
 /* Free descriptors. */
 unsigned uvdpa_queue_free_descriptors(const struct uvdpa_queue *queue);
 
 /*
- * Where a device has to continue, by the ring: the used index. A device that keeps clause S3
- * answers GET_VRING_BASE with it while suspended.
+ * Where a device has to continue, by the ring: the used index; packed: the position behind the last
+ * used chain, in both halves. A base: see uvdpa_driver_attach(). A device that keeps clause S3
+ * answers GET_VRING_BASE with it while suspended. From any thread, if the device is suspended.
  */
-uint16_t uvdpa_queue_position(const struct uvdpa_queue *queue);
+uint32_t uvdpa_queue_position(const struct uvdpa_queue *queue);
 
 /*
- * Forgets what is in flight and starts anew at `base`, with empty rings. -EBUSY while attached.
+ * Forgets what is in flight and starts anew at exactly `base`, with empty rings. -EBUSY while
+ * attached, -EINVAL if this ring cannot start there with nothing in flight.
  */
-int uvdpa_queue_restart(struct uvdpa_queue *queue, uint16_t base);
+int uvdpa_queue_restart(struct uvdpa_queue *queue, uint32_t base);
 
 /* For checkers: the ring as it is in memory at this moment --------------------------------------
  */
 
+/*
+ * Of a packed ring an index is a position: the descriptor and, in bit 15, its wrap counter. Its flags
+ * are VRING_PACKED_EVENT_FLAG_*, its events positions that hold with VRING_PACKED_EVENT_FLAG_DESC.
+ */
 struct uvdpa_queue_view {
 	uint16_t avail_idx;   /* in memory: what the device may take */
 	uint16_t avail_flags; /* VRING_AVAIL_F_* */
@@ -213,7 +229,10 @@ struct uvdpa_queue_view {
 
 void uvdpa_queue_peek(const struct uvdpa_queue *queue, struct uvdpa_queue_view *view);
 
-/* The three areas (virtio 2.7) for both sides, to compare, watch or spoil. */
+/*
+ * The three areas (virtio 2.7; 2.8: descriptor ring, driver and device event suppression) for both
+ * sides, to compare, watch or spoil.
+ */
 struct uvdpa_queue_areas {
 	void *desc, *avail, *used;
 	uint64_t desc_iova, avail_iova, used_iova;
@@ -228,15 +247,15 @@ void uvdpa_queue_areas(const struct uvdpa_queue *queue, struct uvdpa_queue_areas
 struct uvdpa_descriptor {
 	uint64_t addr;
 	uint32_t len;
-	uint16_t flags, next; /* VRING_DESC_F_* */
+	uint16_t flags, next; /* VRING_DESC_F_*, packed: with AVAIL and USED; packed: next is the id */
 };
 
 /* Descriptor `index` modulo the queue's size. */
 void uvdpa_queue_descriptor(const struct uvdpa_queue *queue, uint16_t index,
 			    struct uvdpa_descriptor *descriptor);
-/* Entry of the available ring at `index` (not yet reduced modulo the size). */
+/* Entry of the available ring at `index` (not yet reduced modulo the size). Packed: 0. */
 uint16_t uvdpa_queue_avail_entry(const struct uvdpa_queue *queue, uint16_t index);
-/* Entry of the used ring at `index`, likewise. */
+/* Entry of the used ring at `index`, likewise. Packed: 0, 0. */
 void uvdpa_queue_used_entry(const struct uvdpa_queue *queue, uint16_t index, uint32_t *id,
 			    uint32_t *len);
 

@@ -100,7 +100,7 @@ int uvdpa_set_vring_num(struct uvdpa_driver *drv, unsigned index, uint32_t num);
  */
 int uvdpa_set_vring_addr(struct uvdpa_driver *drv, unsigned index, uint32_t flags, uint64_t desc,
 			 uint64_t avail, uint64_t used, uint64_t log);
-/* VHOST_SET_VRING_BASE: split: the available index. -EINVAL: over 65535, or running. */
+/* VHOST_SET_VRING_BASE: see uvdpa_driver_attach(). -EINVAL: split and over 65535, or running. */
 int uvdpa_set_vring_base(struct uvdpa_driver *drv, unsigned index, uint32_t base);
 /* VHOST_GET_VRING_BASE: where the device stands; a snapshot unless suspended (clause S6). */
 int uvdpa_get_vring_base(struct uvdpa_driver *drv, unsigned index, uint32_t *base);

@@ -21,7 +21,8 @@ static void help(FILE *to)
 	      "stands still when it is suspended, or moves to another device, under this load.\n"
 	      "\n"
 	      "Usage: uvdpa bench TARGET [--rw WHAT] [--bs SIZE] [--depth N] [--queues N]\n"
-	      "                   [--poll] [--seconds S] [--suspends N | --suspend-every MS]\n"
+	      "                   [--packed] [--poll] [--seconds S] [--suspends N | "
+	      "--suspend-every MS]\n"
 	      "                   [--handover TARGET [--moves N]] [--every MS] [--pid PID] "
 	      "[--json]\n"
 	      "\n"
@@ -35,6 +36,7 @@ static void help(FILE *to)
 	      "  --bs SIZE          bytes of a request (4096)\n"
 	      "  --depth N          requests in flight in each queue (128)\n"
 	      "  --queues N         queues, each with a thread of its own (1)\n"
+	      "  --packed           packed virtqueues: refused where the device offers none\n"
 	      "  --poll             the threads never sleep: they look for completions all the "
 	      "time\n"
 	      "  --seconds S        how long (5); with --suspends or --moves: until these are "
@@ -149,6 +151,7 @@ static int parse(int argc, char **argv, struct bench_options *o, struct fault *f
 		{"depth", 0, ARG_TEXT, &t.depth},
 		{"queues", 0, ARG_TEXT, &t.queues},
 		{"poll", 0, ARG_FLAG, &o->poll},
+		{"packed", 0, ARG_FLAG, &o->packed},
 		{"seconds", 0, ARG_TEXT, &t.seconds},
 		{"suspend-every", 0, ARG_TEXT, &t.suspend_every},
 		{"suspends", 0, ARG_TEXT, &t.suspends},

@@ -19,7 +19,7 @@ struct bench_options {
 	uint32_t block_size;
 	unsigned depth; /* in each queue */
 	unsigned queues;
-	bool poll;
+	bool poll, packed;
 	double seconds;
 	unsigned every_ms; /* between suspensions, or moves */
 	unsigned suspend_every; /* ms, for as long as it lasts; 0: not */

@@ -35,12 +35,12 @@ static void print_rates(const struct bench_options *o, const struct bench_result
 	double rate = (double)r->requests / r->seconds;
 
 	fprintf(to,
-		"%s: %s of %u bytes, %u queue%s, depth %u, %.1f s\n"
+		"%s: %s of %u bytes, %u %squeue%s, depth %u, %.1f s\n"
 		"  requests %" PRIu64 ", failed %" PRIu64 "; %.0f per second, %.1f MiB/s\n"
 		"  CPU per request: driver %.2f us",
-		o->targets[0], o->rw, o->block_size, o->queues, o->queues > 1 ? "s" : "", o->depth,
-		r->seconds, r->requests, r->errors, rate, rate * o->block_size / 1048576,
-		per_request(r->client_cpu, r));
+		o->targets[0], o->rw, o->block_size, o->queues, o->packed ? "packed " : "",
+		o->queues > 1 ? "s" : "", o->depth, r->seconds, r->requests, r->errors, rate,
+		rate * o->block_size / 1048576, per_request(r->client_cpu, r));
 	if (r->server_cpu >= 0)
 		fprintf(to, ", server %.2f us", per_request(r->server_cpu, r));
 	fputs("\n\n", to);
@@ -85,12 +85,12 @@ static json_t *steps(const struct moves *moves)
 void bench_print_json(const struct bench_options *o, const struct bench_result *r, FILE *to)
 {
 	json_t *root = json_pack(
-		"{s:s, s:s, s:i, s:i, s:i, s:b, s:f, s:I, s:I, s:f, s:f, s:o, s:o}", "target",
+		"{s:s, s:s, s:i, s:i, s:i, s:b, s:b, s:f, s:I, s:I, s:f, s:f, s:o, s:o}", "target",
 		o->targets[0], "rw", o->rw, "block_size", (int)o->block_size, "depth",
-		(int)o->depth, "queues", (int)o->queues, "poll", (int)o->poll, "seconds",
-		r->seconds, "requests", (json_int_t)r->requests, "errors", (json_int_t)r->errors,
-		"iops", (double)r->requests / r->seconds, "driver_cpu_us",
-		per_request(r->client_cpu, r), "server_cpu_us",
+		(int)o->depth, "queues", (int)o->queues, "poll", (int)o->poll, "packed",
+		(int)o->packed, "seconds", r->seconds, "requests", (json_int_t)r->requests,
+		"errors", (json_int_t)r->errors, "iops", (double)r->requests / r->seconds,
+		"driver_cpu_us", per_request(r->client_cpu, r), "server_cpu_us",
 		r->server_cpu < 0 ? json_null() : json_real(per_request(r->server_cpu, r)),
 		"request_us", percentiles(&r->latency));
 

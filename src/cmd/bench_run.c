@@ -164,6 +164,7 @@ static int make_load(struct bench *b, struct fault *f)
 	};
 	const struct ferry_options ferry = {.depth = load.depth,
 					    .queues = b->o.queues,
+					    .packed = b->o.packed,
 					    .data_size = traffic_memory_size(&load),
 					    .indirect = true};
 	int r = ferry_start(&b->ferry, &ferry, f);

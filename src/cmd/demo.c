@@ -41,12 +41,14 @@ static void help(FILE *to)
 	      "says\n"
 	      "which one it is and how new it is, so anything lost, done twice or damaged shows.\n"
 	      "\n"
-	      "Usage: uvdpa demo [--moves N] [--door files|inprocess] [--keys KEY=VALUE,...]\n"
+	      "Usage: uvdpa demo [--moves N] [--door files|inprocess] [--packed]\n"
+	      "                  [--keys KEY=VALUE,...]\n"
 	      "\n"
 	      "  --moves N         how often to move (100)\n"
 	      "  --door files      serve files, in two processes; fails where that cannot be\n"
 	      "  --door inprocess  two devices inside this process\n"
 	      "                    default: files and, where they cannot be served, inprocess\n"
+	      "  --packed          over packed virtqueues\n"
 	      "  --keys KEYS       more keys of 'uvdpa serve --device' for both devices, such as\n"
 	      "                    fault.delay-us=500\n"
 	      "\n"
@@ -114,11 +116,13 @@ static int start_load(struct demo *demo, struct fault *f)
 		.blank = true,
 	};
 	const struct ferry_options ferry = {.depth = DEPTH,
+					    .packed = demo->stage.packed,
 					    .data_size = workload_memory_size(&options)};
 	int r = ferry_start(&demo->ferry, &ferry, f);
 
 	if (r == 0)
-		r = workload_new(&options, demo->ferry.memory, demo->ferry.queues[0], &demo->load, f);
+		r = workload_new(&options, demo->ferry.memory, demo->ferry.queues[0], &demo->load,
+				 f);
 	if (r < 0)
 		return r;
 	demo->began = now_ns();
@@ -356,6 +360,7 @@ static int run(int argc, char **argv)
 	const struct arg table[] = {
 		{"moves", 0, ARG_TEXT, &moves},
 		{"door", 0, ARG_TEXT, demo ? &demo->door : NULL},
+		{"packed", 0, ARG_FLAG, demo ? &demo->stage.packed : NULL},
 		{"keys", 0, ARG_TEXT, demo ? &demo->stage.keys : NULL},
 		{NULL},
 	};

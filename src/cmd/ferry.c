@@ -99,7 +99,8 @@ static int start_device(struct ferry *ferry, struct fault *f)
 
 int ferry_start(struct ferry *ferry, const struct ferry_options *options, struct fault *f)
 {
-	uint64_t wants = wanted | (options->queues > 1 ? BIT(VIRTIO_BLK_F_MQ) : 0);
+	uint64_t wants = wanted | (options->queues > 1 ? BIT(VIRTIO_BLK_F_MQ) : 0) |
+			 (options->packed ? BIT(VIRTIO_F_RING_PACKED) : 0);
 	struct uvdpa_error error;
 	int r;
 
@@ -113,6 +114,10 @@ int ferry_start(struct ferry *ferry, const struct ferry_options *options, struct
 		r = uvdpa_blk_read_config(ferry->devices[0], &ferry->config, &error);
 	if (r < 0)
 		return fault(f, r, "%s", error.text);
+	if (options->packed && !(ferry->features & BIT(VIRTIO_F_RING_PACKED)))
+		return fault(f, -ENOTSUP,
+			     "%s: offers no packed rings (a device of uvdpa does with packed=on)",
+			     uvdpa_driver_name(ferry->devices[0]));
 	r = make_queues(ferry, options, f);
 	return r < 0 ? r : start_device(ferry, f);
 }

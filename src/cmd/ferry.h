@@ -19,6 +19,7 @@ struct ferry_options {
 	unsigned depth;	    /* requests in flight, in each queue */
 	unsigned queues;    /* 1 to FERRY_QUEUES; 0: 1 */
 	uint64_t data_size; /* bytes of memory for the requests of one queue */
+	bool packed;   /* packed rings, or it does not start */
 	bool indirect; /* one descriptor for each, if the device can: see ferry_chain_flags() */
 };
 

@@ -19,6 +19,7 @@ struct stage {
 	char dir[80]; /* "": none */
 	char image[112];
 	bool in_process;  /* set by the caller, as is */
+	bool packed;	  /* offer packed rings; set by the caller */
 	const char *keys; /* more of --device for both, or NULL */
 	struct child servers[2];
 	struct embed *embedded[2];

@@ -66,8 +66,8 @@ def suspends(target, name):
            found["resume_us"]["count"] == 20, found)
 
 
-def suspends_now_and_then(target, name):
-    found = bench(target, "--seconds", "1", "--suspend-every", "20", "--queues", "2")
+def suspends_now_and_then(target, name, *words):
+    found = bench(target, "--seconds", "1", "--suspend-every", "20", "--queues", "2", *words)
     adds_up(name, found)
     demand(name + ": count", found["suspend_us"]["count"] == found["resume_us"]["count"] > 0, found)
     demand(name + ": time", found["seconds"] >= 1 and found["queues"] == 2, found)
@@ -90,6 +90,7 @@ def refusals():
                         (["blk,name=x,null=1M", "--depth", "0"], "--depth 0"),
                         (["blk,name=x,null=1M", "--depth", "1000"], "256"),
                         (["blk,name=x,null=1M", "--queues", "2"], "1 queue, not 2"),
+                        (["blk,name=x,null=1M", "--packed"], "packed=on"),
                         (["blk,name=x,null=1M", "--suspends", "1", "--suspend-every", "1"],
                          "--suspend-every"),
                         (["blk,name=x,null=1M,readonly=on", "--rw", "write"], "read-only"),
@@ -165,6 +166,7 @@ else:
     plain("blk,name=a,null=1G", "in-process", None)
     suspends("blk,name=a,null=1G", "suspends in-process")
     suspends_now_and_then("blk,name=a,null=1G,queues=2", "suspends in-process, two queues")
+    suspends_now_and_then("blk,name=a,null=1G,queues=2,packed=on", "packed", "--packed")
     moves("blk,name=a,null=1G,queues=2", "blk,name=b,null=1G,queues=2", "moves in-process")
     refusals()
 sys.exit(1 if wrong else 0)

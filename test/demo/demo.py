@@ -56,18 +56,19 @@ def play(name, *words, after=None):
     return process.returncode, first + output, errors
 
 
-def passes():
-    code, output, errors = play("ten moves", "--moves", "10")
-    fields = verdict("ten moves", output)
+def passes(*words):
+    name = " ".join(("ten moves",) + words)
+    code, output, errors = play(name, "--moves", "10", *words)
+    fields = verdict(name, output)
     if not fields:
         return
     if code != 0 or errors or fields[:2] != ["PASS", 10] or fields[3:6] != [0, 0, 0]:
-        complain("ten moves: exit code %d" % code, output + errors)
+        complain("%s: exit code %d" % (name, code), output + errors)
     # ten times as many as have to be done between two moves, then every block once
     if fields[2] < 10 * 2000 + 65536:
-        complain("ten moves: only %d requests" % fields[2], output)
+        complain("%s: only %d requests" % (name, fields[2]), output)
     if not 0 < fields[6] <= fields[7] <= fields[8]:
-        complain("ten moves: a strange blackout", output)
+        complain("%s: a strange blackout" % name, output)
 
 
 def fails():
@@ -111,6 +112,7 @@ def survives_a_dead_server():
 if DOOR == "files" and not usable():
     sys.exit(77)
 passes()
+passes("--packed")
 fails()
 stops()
 if DOOR == "files":

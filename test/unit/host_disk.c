@@ -43,12 +43,15 @@ static const struct uvdpa_transport transport = {
 	.close = inprocess_close,
 };
 
+static bool packed; /* rings, of the tests from here on */
+
 static struct runner *make_disk(const struct block_fault_options *trouble, uint32_t timeout_ms)
 {
 	const struct runner_options options = {
 		.device = {.name = "d",
 			   .queue_size = 128,
 			   .asids = 1,
+			   .packed = packed,
 			   .suspend_timeout_ms = timeout_ms},
 		.workers = QUEUES,
 	};
@@ -96,14 +99,15 @@ static void connect_driver(struct world *w)
 
 	assert_int_equal(inprocess_open(w->runner, &inprocess, &door, &f), 0);
 	assert_int_equal(uvdpa_driver_open_transport(&transport, door, "d", 0, &w->drv, &e), 0);
-	assert_int_equal(uvdpa_driver_negotiate(w->drv, UINT64_MAX & ~(UINT64_C(1) << 34),
-						&queue.features, &e),
-			 0);
+	assert_int_equal(uvdpa_driver_negotiate(w->drv, UINT64_MAX, &queue.features, &e), 0);
+	assert_int_equal(queue.features >> 34 & 1, packed);
 	assert_int_equal(uvdpa_memory_new(&memory, &w->memory, &e), 0);
 	assert_int_equal(uvdpa_driver_map(w->drv, w->memory, 0, &e), 0);
 	for (unsigned i = 0; i < QUEUES; i++) {
 		assert_int_equal(uvdpa_queue_new(w->memory, &queue, &w->lanes[i].queue, &e), 0);
-		assert_int_equal(uvdpa_driver_attach(w->drv, i, w->lanes[i].queue, 0, &e), 0);
+		assert_int_equal(uvdpa_driver_attach(w->drv, i, w->lanes[i].queue,
+						     uvdpa_queue_position(w->lanes[i].queue), &e),
+				 0);
 		w->lanes[i].workload = make_workload(w, i);
 	}
 	assert_int_equal(uvdpa_driver_driver_ok(w->drv, &e), 0);
@@ -206,15 +210,6 @@ static unsigned in_flight(struct world *w)
 	return count;
 }
 
-/* As it is in memory; uvdpa_queue_peek() is for the thread that uses the queue. */
-static uint16_t used_index(const struct uvdpa_queue *queue)
-{
-	struct uvdpa_queue_areas areas;
-
-	uvdpa_queue_areas(queue, &areas);
-	return __atomic_load_n((uint16_t *)areas.used + 1, __ATOMIC_ACQUIRE);
-}
-
 static const struct block_fault_options slow = {.delay_us = 100, .delay_every = 3};
 
 /* Clauses S2, S3, S6 as far as they are seen from here, 100 times under load. */
@@ -233,7 +228,7 @@ static void suspended_means_still(void **state)
 		assert_int_equal(uvdpa_driver_get_bases(w->drv, bases, QUEUES), 0);
 		for (unsigned q = 0; q < QUEUES; q++) {
 			uvdpa_queue_kick_always(w->lanes[q].queue);
-			assert_int_equal(used_index(w->lanes[q].queue), bases[q]);
+			assert_int_equal(uvdpa_queue_position(w->lanes[q].queue), bases[q]);
 		}
 		sched_yield();
 		assert_true(requests(w) == before);
@@ -334,13 +329,42 @@ static void client_that_goes(void **state)
 	teardown(w);
 }
 
+/* Clause S12, with one device as both: everything is handed over a reset, 100 times under load. */
+static void carried_over_a_reset(void **state)
+{
+	struct world *w = setup(&slow, 10000);
+	struct uvdpa_error e = {0};
+
+	start_load(w);
+	for (unsigned i = 0; i < 100; i++) {
+		wait_for_progress(w, 10);
+		if (uvdpa_handover(w->drv, w->drv, 0, NULL, &e) < 0)
+			fail_msg("move %u: %s", i, e.text);
+	}
+	wait_for_progress(w, 10);
+	stop_load(w);
+	expect_clean(w);
+	teardown(w);
+}
+
+static int with_packed_rings(void **state)
+{
+	packed = true;
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(suspended_means_still),
 		cmocka_unit_test(two_holders),
+		cmocka_unit_test(carried_over_a_reset),
 		cmocka_unit_test(backend_that_keeps_a_request),
 		cmocka_unit_test(client_that_goes),
+		cmocka_unit_test_setup(suspended_means_still, with_packed_rings),
+		cmocka_unit_test_setup(two_holders, with_packed_rings),
+		cmocka_unit_test_setup(carried_over_a_reset, with_packed_rings),
+		cmocka_unit_test_setup(client_that_goes, with_packed_rings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

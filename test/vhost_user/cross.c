@@ -2,7 +2,7 @@
  * S12 over doors: a driver that works on the vhost-vdpa file of one server goes on over the
  *vhost-user socket of another, and back, under a verified load.
  *
- *	cross UVDPA [MOVES]		100 moves otherwise
+ *	cross UVDPA|- [MOVES [packed]]		100 moves otherwise, over split rings
  *
  * Without a usable /dev/fuse the vhost-vdpa end is a device in this process.
  */
@@ -31,6 +31,7 @@
 static char dir[] = "/tmp/uvdpa-vu-cross-XXXXXX";
 static char image[64], places[2][64], paths[2][96];
 static pid_t servers[2];
+static bool packed;
 static atomic_bool stop;
 
 static pid_t start_server(const char *program, const char *place, const char *extra)
@@ -76,7 +77,7 @@ static int open_served(const char *program, struct ferry *ferry)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		snprintf(places[i], sizeof(places[i]), "%s/%u", dir, i);
-		servers[i] = start_server(program, places[i], "");
+		servers[i] = start_server(program, places[i], packed ? ",packed=on" : "");
 	}
 	snprintf(paths[0], sizeof(paths[0]), "%s/vdpa/disk0", places[0]);
 	snprintf(paths[1], sizeof(paths[1]), "%s/disk0.sock", places[1]);
@@ -97,7 +98,7 @@ static int open_here(struct disk disks[2], struct ferry *ferry)
 	struct fault f = {0};
 
 	for (unsigned i = 0; i < 2; i++)
-		disk_open(&disks[i], &(struct disk_options){.file = image});
+		disk_open(&disks[i], &(struct disk_options){.file = image, .packed = packed});
 	if (inprocess_open(disks[0].runner, &options, &door, &f) < 0 ||
 	    uvdpa_driver_open_transport(&in_process, door, "in this process", 0, &ferry->devices[0],
 					&error) < 0)
@@ -173,16 +174,17 @@ int main(int argc, char **argv)
 {
 	const struct workload_options load = {
 		.blocks = 2048, .depth = DEPTH, .write_percent = 50, .flush_every = 100, .seed = 3};
-	const struct ferry_options options = {.depth = DEPTH,
-					      .data_size = workload_memory_size(&load)};
+	const struct ferry_options options = {
+		.depth = DEPTH, .packed = argc > 3, .data_size = workload_memory_size(&load)};
 	unsigned moves = argc > 2 ? (unsigned)atoi(argv[2]) : 100;
 	struct disk disks[2] = {0};
 	struct ferry ferry = {.count = 2};
 	struct workload *w = NULL;
 	struct fault f = {0};
-	bool served = argc > 1 && has_fuse();
+	bool served = argc > 1 && argv[1][0] != '-' && has_fuse();
 	int r = 1, fd;
 
+	packed = options.packed;
 	log_set_level(LOG_LEVEL_WARNING);
 	if (!mkdtemp(dir))
 		return 1;

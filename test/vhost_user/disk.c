@@ -35,6 +35,7 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 		.device = {.name = "disk0",
 			   .queue_size = 256,
 			   .asids = 1,
+			   .packed = o->packed,
 			   .suspend_timeout_ms = o->timeout_ms ? o->timeout_ms : 5000}};
 	struct blk_options blk = {.queues = o->queues ? o->queues : 1,
 				  .queue_size = 256,

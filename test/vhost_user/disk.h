@@ -12,6 +12,7 @@ struct disk_options {
 	uint64_t size;				   /* bytes; 0: 16 MiB */
 	unsigned queues;			   /* 0: 1 */
 	const char *file;			   /* NULL: in memory */
+	bool packed;				   /* offer packed rings */
 	const char *path;			   /* of the socket; NULL: in a folder of its own */
 	uint32_t reconnect_ms;			   /* not 0: connect to `path`, so often */
 	uint32_t timeout_ms;			   /* of suspensions; 0: 5000 */
