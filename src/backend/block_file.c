@@ -9,7 +9,9 @@
  *
  * Nothing here blocks the worker, which has to stay ready for a suspend (S10):
  * a buffered write that may have to wait goes to the kernel's own threads, even
- * if a plain pwrite would mostly be quicker.
+ * if a plain pwrite would mostly be quicker. A file on a tmpfs has no device to wait
+ * for, but no way to say so either (FMODE_NOWAIT), and every request would go to
+ * those threads: there, what is small is done in submit(), by a plain call.
  *
  * A request takes one or more steps; its state is in request->backend[]:
  *
@@ -49,6 +51,7 @@ enum { STEP_TRANSFER, STEP_PUNCH, STEP_RANGE, STEP_ZEROES, STEP_SYNC };
 #define RETRY_ONE  0x100ull
 #define RETRY_MAX  0x10000ull /* 256 */
 #define SQ_ENTRIES 128
+#define NOW_MAX	   (64 * 1024) /* some microseconds of copying */
 /* What one write of zeroes covers: ZERO_COUNT times the same zero bytes. */
 #define ZERO_SIZE  (64 * 1024)
 #define ZERO_COUNT 16
@@ -322,6 +325,25 @@ static unsigned first_step(const struct file_channel *ch, const struct block_req
 	}
 }
 
+/* Whether the request was done at once. What comes off in part, or not, is tried the long way. */
+static bool transfer_now(struct file_channel *ch, struct block_request *request)
+{
+	const struct file_block *file = file_of(ch);
+	ssize_t done;
+
+	if (!file->in_memory || request->length > NOW_MAX || request->durable)
+		return false;
+	if (request->op == BLOCK_READ)
+		done = preadv(file->fd, request->iov, (int)request->iov_count,
+			      (off_t)request->offset);
+	else if (request->op == BLOCK_WRITE)
+		done = pwritev(file->fd, request->iov, (int)request->iov_count,
+			       (off_t)request->offset);
+	else
+		return false;
+	return done >= 0 && (uint64_t)done == request->length;
+}
+
 static void file_submit(struct block_channel *channel, struct block_request *request)
 {
 	struct file_channel *ch = (struct file_channel *)channel;
@@ -330,7 +352,10 @@ static void file_submit(struct block_channel *channel, struct block_request *req
 	request->backend[PROGRESS] = 0;
 	request->backend[SLICE] = 0;
 	request->backend[STATE] = first_step(ch, request);
-	prepare(ch, request);
+	if (transfer_now(ch, request))
+		finish(ch, request, 0);
+	else
+		prepare(ch, request);
 }
 
 static void finish(struct file_channel *ch, struct block_request *request, int error)

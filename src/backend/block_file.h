@@ -10,7 +10,8 @@ struct file_block {
 	int fd;
 	bool regular; /* not a block device */
 	bool direct;
-	char path[]; /* for messages */
+	bool in_memory; /* its file system has nothing to wait for */
+	char path[];	/* for messages */
 };
 
 extern const struct block_ops file_ops;

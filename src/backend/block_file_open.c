@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "backend/backends.h"
@@ -77,6 +79,14 @@ static int open_path(struct file_block *file, const struct block_file_options *o
 		return no_access(options, errno, f);
 	file->regular = S_ISREG(st.st_mode);
 	return wrong_kind(options->path, &st, f);
+}
+
+static bool is_in_memory(const struct file_block *file)
+{
+	struct statfs fs;
+
+	return file->regular && !file->direct && fstatfs(file->fd, &fs) == 0 &&
+	       fs.f_type == TMPFS_MAGIC;
 }
 
 static int size_now(const struct file_block *file, uint64_t *size)
@@ -206,6 +216,7 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 		error = find_limits(file, options, f);
 	if (!error)
 		error = file_probe_ring(f);
+	file->in_memory = !error && is_in_memory(file);
 	if (error)
 		file_close(&file->block);
 	else

@@ -2,12 +2,14 @@
  */
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "backend_support.h"
@@ -64,6 +66,44 @@ static void buffered(void **state)
 	open_disk(path, false);
 	write_and_read(path);
 	close_disk();
+}
+
+static bool is_tmpfs(const char *where)
+{
+	struct statfs fs;
+
+	return statfs(where, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
+/* Small requests are done when submit returns, what is wrong with one is found out all the same. */
+static void in_memory(void **state)
+{
+	void *gone = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct job job = {0};
+
+	if (!is_tmpfs(shm_path)) {
+		print_message("a file in memory not tried: /dev/shm is no tmpfs\n");
+		return;
+	}
+	open_disk(shm_path, false);
+	write_and_read(shm_path);
+	job_submit(channel, &job, BLOCK_WRITE, 8192, bytes, 4096);
+	assert_int_equal(job.result, 0);
+	job_submit(channel, &job, BLOCK_READ, 8192, other, 4096);
+	assert_int_equal(job.result, 0);
+	assert_int_equal(job.calls, 1);
+	assert_memory_equal(other, bytes, 4096);
+	assert_int_equal(job_run(channel, BLOCK_READ, 0, gone, 8192), -EFAULT);
+	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, gone, 8192), -EFAULT);
+	/* beyond the end of a file that was cut off */
+	assert_int_equal(truncate(shm_path, 10000), 0);
+	memset(other, 0xee, 8192);
+	assert_int_equal(job_run(channel, BLOCK_READ, 8192, other, 4096), 0);
+	assert_memory_equal(other, bytes, 10000 - 8192);
+	assert_true(all_zero(other + 10000 - 8192, 4096 - (10000 - 8192)));
+	assert_int_equal(channel->outstanding, 0);
+	close_disk();
+	munmap(gone, 8192);
 }
 
 static void direct(void **state)
@@ -146,7 +186,8 @@ static void batches(void **state)
 
 	open_disk(path, false);
 	pfd = (struct pollfd){.fd = block_fd(channel), .events = POLLIN};
-	job_submit(channel, &job, BLOCK_READ, 0, bytes, 4096);
+	/* large: a file in memory has the small ones done at once */
+	job_submit(channel, &job, BLOCK_READ, 0, bytes, SIZE);
 	assert_int_equal(poll(&pfd, 1, 0), 0);
 	block_kick(channel);
 	assert_int_equal(poll(&pfd, 1, 10000), 1);
@@ -490,6 +531,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buffered),
+		cmocka_unit_test(in_memory),
 		cmocka_unit_test(direct),
 		cmocka_unit_test(deep),
 		cmocka_unit_test(several_buffers),
