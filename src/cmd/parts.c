@@ -281,7 +281,6 @@ static int open_files(const struct server *server, void **door, struct fault *f)
 {
 	const struct fuse_door_options options = {
 		.mode = server->mode,
-		.uid = (uid_t)-1,
 		.gid = server->group,
 	};
 	struct fuse_door *files;

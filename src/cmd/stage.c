@@ -34,7 +34,7 @@ int stage_make(struct stage *stage, struct fault *f)
 
 int stage_can_serve(const struct stage *stage, struct fault *f)
 {
-	const struct fuse_door_options options = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+	const struct fuse_door_options options = {0};
 	struct fuse_door *door;
 	char path[96];
 	int r;

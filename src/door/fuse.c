@@ -107,8 +107,8 @@ int fuse_door_add(struct fuse_door *door, const char *name, struct runner *runne
 	node->runner = runner;
 	node->options = *options;
 	node->mode = o->mode ? o->mode : 0600;
-	node->uid = o->uid == (uid_t)-1 ? geteuid() : o->uid;
-	node->gid = o->gid == (gid_t)-1 ? getegid() : o->gid;
+	node->uid = geteuid();
+	node->gid = !o->gid || o->gid == (gid_t)-1 ? getegid() : o->gid;
 	lane_init(&node->lane);
 	door->nodes[door->node_count++] = node;
 	return 0;

@@ -16,9 +16,8 @@ struct fuse_door;
 struct runner;
 
 struct fuse_door_options {
-	mode_t mode; /* of the device files; 0: 0600 */
-	uid_t uid;   /* their owner, (uid_t)-1 and (gid_t)-1: who runs this process */
-	gid_t gid;
+	mode_t mode; /* of the device files, which belong to who runs this process; 0: 0600 */
+	gid_t gid;   /* their group; 0 or (gid_t)-1: this process's */
 };
 
 /*

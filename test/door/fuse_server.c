@@ -20,7 +20,7 @@
 /* The server process: ready is told 'r', or why not; stop says when. */
 static int serve(const char *mount, int ready, int stop)
 {
-	const struct fuse_door_options options = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+	const struct fuse_door_options options = {0};
 	struct runner *runners[16];
 	struct fuse_door *door;
 	struct fault fault;

@@ -21,30 +21,29 @@
 
 static char dir[] = "/tmp/uvdpa-smallest-XXXXXX";
 static char path[64];
+static pid_t server;
 
 static void must(int result, const struct uvdpa_error *error, const char *what)
 {
 	if (result >= 0)
 		return;
 	fprintf(stderr, "%s: %s\n", what, error->code ? error->text : strerror(-result));
+	kill(server, SIGTERM);
 	exit(1);
 }
 
-static pid_t start(const char *program)
+static void start(const char *program)
 {
-	pid_t pid;
-
 	assert(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/rng", dir);
-	pid = fork();
-	assert(pid >= 0);
-	if (pid == 0) {
+	server = fork();
+	assert(server >= 0);
+	if (server == 0) {
 		execl(program, program, dir, NULL);
 		_exit(127);
 	}
 	for (int i = 0; i < 500 && access(path, F_OK) < 0; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-	return pid;
 }
 
 /* One request for entropy. Returns how many of the bytes are not zero. */
@@ -96,17 +95,16 @@ static void drive(void)
 int main(int argc, char **argv)
 {
 	int status = 0;
-	pid_t pid;
 
 	assert(argc == 2);
 	if (access("/dev/fuse", R_OK | W_OK) < 0) {
 		printf("skipped: /dev/fuse cannot be used here (%s)\n", strerror(errno));
 		return 77;
 	}
-	pid = start(argv[1]);
+	start(argv[1]);
 	drive();
-	kill(pid, SIGTERM);
-	assert(waitpid(pid, &status, 0) == pid);
+	kill(server, SIGTERM);
+	assert(waitpid(server, &status, 0) == server);
 	rmdir(dir);
 	return status == 0 ? 0 : 1;
 }
