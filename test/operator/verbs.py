@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """operator: what operators do to disks in use, through real files and the real socket.
 
-    operator.py UVDPA LOAD
+    verbs.py UVDPA LOAD
 
 LOAD keeps a disk busy and tells at the end whether all it saw was right.
 """
