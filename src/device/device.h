@@ -26,19 +26,20 @@
 
 #include "device/lifecycle.h"
 #include "device/limits.h"
+#include "device/moment.h"
 #include "util/fault.h"
 
 struct device;
 struct model;
 struct client_memory;
 
-/* What a device needs from whoever runs it. All required. */
+/* What a device needs from whoever runs it. All but `note` required. */
 struct device_host;
 struct device_host_ops {
 	/*
 	 * Control: from the return of exclude_begin to exclude_end, no worker of this device is in
 	 * a [worker] function. Not nested. In between, the device calls none of these ops but
-	 * wake_queue, notify_queue, notify_config, set_deadline, queue_changed and forget.
+	 * wake_queue, notify_queue, notify_config, set_deadline, queue_changed, forget and note.
 	 */
 	void (*exclude_begin)(struct device_host *host);
 	void (*exclude_end)(struct device_host *host);
@@ -57,6 +58,9 @@ struct device_host_ops {
 	/* The driver's eventfds and the like are to be dropped: DRIVER_RESET drops the queue
 	 * calls only (kernel-contract 4.3), DRIVER_GONE everything. */
 	void (*forget)(struct device_host *host, bool everything);
+	/* Control, and [worker] for MOMENT_FIRST_CHAIN. NULL: nobody keeps a trace. */
+	void (*note)(struct device_host *host, enum device_moment moment, unsigned queue,
+		     uint64_t value);
 };
 struct device_host {
 	const struct device_host_ops *ops;
@@ -162,6 +166,8 @@ int device_set_vq_address(struct device *device, unsigned queue, uint64_t desc, 
 /* base: split 0..65535; packed as linux's vhost_vring_ioctl encodes it. -EINVAL: out of range, too. */
 int device_set_vq_state(struct device *device, unsigned queue, uint32_t base);
 int device_get_vq_state(struct device *device, unsigned queue, uint32_t *base);
+/* The same for the curious: it is not the driver who asks, and the trace says nothing. */
+uint32_t device_peek_vq_state(struct device *device, unsigned queue);
 /* done(0) always: a void op in the kernel. Off waits until nothing of the queue is in flight. */
 void device_set_vq_ready(struct device *device, unsigned queue, bool ready, uint64_t now_ms,
 			 device_done done, void *arg);
@@ -245,5 +251,14 @@ struct device_queue_stats {
 	unsigned in_flight;
 };
 void device_get_vq_stats(struct device *device, unsigned queue, struct device_queue_stats *stats);
+
+/*
+ * [worker] What went through a queue so far, to the driver (packets received, disk reads) and from
+ * it (packets sent, everything else that disks do). Never goes back.
+ */
+struct device_flow {
+	uint64_t in, out;
+};
+struct device_flow device_get_vq_flow(const struct device *device, unsigned queue);
 
 #endif

@@ -73,6 +73,7 @@ struct queue {
 	/* The worker's. */
 	struct ring ring;
 	bool open;    /* chains may be taken */
+	bool fresh;   /* ... and none has been, since */
 	bool discard; /* chains that come back are not shown to the driver any more */
 	bool kicked;
 	bool unmapped;	    /* the ring's memory was not there when last looked at */
@@ -195,6 +196,13 @@ static inline void exclude_begin(struct device *device)
 static inline void exclude_end(struct device *device)
 {
 	device->host->ops->exclude_end(device->host);
+}
+
+static inline void device_note(struct device *device, enum device_moment moment, unsigned queue,
+			       uint64_t value)
+{
+	if (device->host->ops->note)
+		device->host->ops->note(device->host, moment, queue, value);
 }
 
 /* life.c: takes an event with workers excluded. Returns 0 or the table's refusal. */

@@ -147,17 +147,20 @@ static void apply(struct device *device, enum device_event event, struct lifecyc
 static int take_one(struct device *device, enum device_event event)
 {
 	struct lifecycle_step step = lifecycle_step(device->state, event);
+	bool moves = step.next != device->state;
 
 	if (step.refusal) {
 		log_trace(device->name, "%s: %s refused: %s", lifecycle_state_name(device->state),
 			  lifecycle_event_name(event), strerror(-step.refusal));
 		return step.refusal;
 	}
-	if (step.next != device->state || step.effects)
+	if (moves || step.effects)
 		log_trace(device->name, "%s -> %s (%s)", lifecycle_state_name(device->state),
 			  lifecycle_state_name(step.next), lifecycle_event_name(event));
 	device->state = step.next;
 	apply(device, event, step);
+	if (moves && device->state == step.next) /* it may have broken on the way */
+		device_note(device, MOMENT_STATE, 0, step.next);
 	return 0;
 }
 

@@ -96,6 +96,10 @@ static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
 	queue->in_flight++;
 	request->sequence = ++queue->next_sequence;
 	request->generation = space_generation(request->chain.space);
+	if (queue->fresh) {
+		queue->fresh = false;
+		device_note(queue->device, MOMENT_FIRST_CHAIN, queue->index, request->chain.head);
+	}
 	*out = request;
 	return r;
 }

@@ -74,6 +74,7 @@ int device_set_vq_state(struct device *device, unsigned index, uint32_t base)
 		return -EINVAL;
 	device->queues[index].base = base;
 	device->queues[index].has_base = true;
+	device_note(device, MOMENT_BASE_SET, index, base);
 	return 0;
 }
 
@@ -83,18 +84,24 @@ uint32_t queue_base(const struct queue *queue)
 	return queue->has_base ? queue->base : ring_first_base(queue->device->features);
 }
 
-int device_get_vq_state(struct device *device, unsigned index, uint32_t *base)
+uint32_t device_peek_vq_state(struct device *device, unsigned index)
 {
 	struct queue *queue = &device->queues[index];
+	uint32_t base;
 
 	assert(index < device->queue_count);
-	if (device->state == STATE_SUSPENDED || device->state == STATE_RESET) {
-		*base = queue_base(queue); /* S6 */
-		return 0;
-	}
+	if (device->state == STATE_SUSPENDED || device->state == STATE_RESET)
+		return queue_base(queue); /* S6 */
 	exclude_begin(device);
-	*base = queue->ring.started ? ring_base(&queue->ring) : queue_base(queue);
+	base = queue->ring.started ? ring_base(&queue->ring) : queue_base(queue);
 	exclude_end(device);
+	return base;
+}
+
+int device_get_vq_state(struct device *device, unsigned index, uint32_t *base)
+{
+	*base = device_peek_vq_state(device, index);
+	device_note(device, MOMENT_BASE_READ, index, *base);
 	return 0;
 }
 
@@ -237,10 +244,11 @@ void queue_open(struct queue *queue)
 		return;
 	}
 	ring_set_log(&queue->ring, data_log(queue), queue->used_log, queue->used_log_at);
-	queue->open = true;
+	queue->open = queue->fresh = true;
 	queue->discard = false;
 	queue->unmapped = queue->unmapped_told = false;
 	queue->again_count = 0; /* they are the ring's now */
+	device_note(device, MOMENT_QUEUE_OPEN, queue->index, 0);
 	/* Also a look at the ring without any kick (S8). */
 	device->host->ops->wake_queue(device->host, queue->index);
 }
@@ -377,4 +385,15 @@ void device_get_vq_stats(struct device *device, unsigned index, struct device_qu
 	*stats = device->queues[index].stats;
 	stats->in_flight = queue_in_flight(&device->queues[index]);
 	exclude_end(device);
+}
+
+struct device_flow device_get_vq_flow(const struct device *device, unsigned index)
+{
+	const struct model *model = device->model;
+	struct device_flow flow = {0, device->queues[index].stats.requests};
+
+	assert(index < device->queue_count);
+	if (model->ops->flow)
+		model->ops->flow(model, index, &flow.in, &flow.out);
+	return flow;
 }

@@ -105,6 +105,13 @@ static void blk_destroy(struct model *model)
 	free(blk);
 }
 
+static void blk_flow(const struct model *model, unsigned index, uint64_t *in, uint64_t *out)
+{
+	*in = atomic_load_explicit(&blk_of(model)->queues[index].counters.reads,
+				   memory_order_relaxed);
+	*out -= *in;
+}
+
 static const struct model_ops blk_ops = {
 	.name = "blk",
 	.device_id = VIRTIO_ID_BLOCK,
@@ -123,6 +130,7 @@ static const struct model_ops blk_ops = {
 	.poll = blk_poll,
 	.poll_fd = blk_poll_fd,
 	.cancel = blk_cancel,
+	.flow = blk_flow,
 	.reset = blk_reset,
 	.resize = blk_resize,
 	.state_save = blk_state_save,

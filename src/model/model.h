@@ -71,6 +71,11 @@ struct model_ops {
 	bool poll_edge;
 	/* The driver reset the device or left: back to the state of a new device. */
 	void (*reset)(struct model *model);
+	/*
+	 * On the queue's worker: what a queue has done so far for its driver, in (packets received,
+	 * disk reads) and out (all else). They come in as 0 and the chains that were given back.
+	 */
+	void (*flow)(const struct model *model, unsigned queue, uint64_t *in, uint64_t *out);
 	/* The operator wants another size. Returns 0 or a negative errno with the fault filled. */
 	int (*resize)(struct model *model, uint64_t bytes, struct fault *fault);
 	/*

@@ -128,6 +128,17 @@ static bool net_pump(struct model *model, unsigned index, struct chain_source *s
 	return net_pump_receive(queue, net->pair[index / 2].channel, source, budget);
 }
 
+static void net_flow(const struct model *model, unsigned index, uint64_t *in, uint64_t *out)
+{
+	const struct net *net = net_of(model);
+	bool commands = index == net_control_queue(net);
+	uint64_t packets = atomic_load_explicit(&net->queues[index].counters.packets,
+						memory_order_relaxed);
+
+	*in = commands || index % 2 ? 0 : packets;
+	*out = !commands && index % 2 ? packets : 0;
+}
+
 static int net_poll_fd(struct model *model, unsigned index)
 {
 	struct net *net = net_of(model);
@@ -203,6 +214,7 @@ static const struct model_ops net_ops = {
 	.poll_fd = net_poll_fd,
 	.pump = net_pump,
 	.poll_edge = true,
+	.flow = net_flow,
 	.reset = net_reset,
 	.set_link = net_set_link,
 	.announce = net_announce,
