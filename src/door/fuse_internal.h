@@ -64,6 +64,7 @@ struct job {
 	size_t out_max;
 	size_t size; /* of the message as written; `in` has as much of it as matters */
 	size_t in_size;
+	uint64_t came_ns; /* for the trace */
 	uint8_t in[72];
 };
 

@@ -6,6 +6,7 @@
 
 #include "door/fuse_internal.h"
 #include "door/process.h"
+#include "host/runner.h"
 #include "util/log.h"
 
 static struct process_caller caller_of(struct job *job)
@@ -42,6 +43,7 @@ static void ioctl_reply(void *arg, int result, const void *out, size_t out_size)
 	size_t size = out_size < job->out_max ? out_size : job->out_max;
 	bool nobody = nobody_waits(job);
 
+	runner_count_call(job->node->runner, job->came_ns);
 	finish(job);
 	if (nobody)
 		return;
@@ -72,6 +74,7 @@ static void serve_write(struct job *job)
 	size_t size = job->size;
 	bool nobody = nobody_waits(job);
 
+	runner_count_call(job->node->runner, job->came_ns);
 	finish(job);
 	if (nobody)
 		return;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "door/fuse_internal.h"
+#include "host/runner.h"
 
 /* How long the kernel may remember names and attributes, in seconds. */
 #define REMEMBER 1.0
@@ -157,6 +158,7 @@ static struct job *make_job(fuse_req_t req, fuse_ino_t ino, enum job_kind kind,
 	*job = (struct job){.kind = kind,
 			    .node = node,
 			    .req = req,
+			    .came_ns = runner_now_ns(),
 			    .tid = fuse_req_ctx(req)->pid,
 			    .uid = fuse_req_ctx(req)->uid,
 			    .opened = (struct opened *)(uintptr_t)info->fh};

@@ -68,9 +68,14 @@ static bool lane_pass(void *arg)
 		device_kick_vq(device, (unsigned)__builtin_ctzll(todo));
 	lane->active |= lane->kicked | atomic_exchange(&lane->wanted, 0);
 	lane->kicked = 0;
-	for (todo = lane->active; todo; todo &= todo - 1)
-		if (!device_run_queue(device, (unsigned)__builtin_ctzll(todo), BUDGET))
+	for (todo = lane->active; todo; todo &= todo - 1) {
+		unsigned queue = (unsigned)__builtin_ctzll(todo);
+
+		if (!device_run_queue(device, queue, BUDGET))
 			lane->active &= ~(todo & -todo);
+		if (lane->record)
+			recorder_look(lane->runner, lane->record, queue);
+	}
 	return lane->active != 0;
 }
 

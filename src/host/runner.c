@@ -70,6 +70,13 @@ static void host_forget(struct device_host *host, bool everything)
 	binding_forget(runner_of(host), everything);
 }
 
+static void host_note(struct device_host *host, enum device_moment moment, unsigned queue,
+		      uint64_t value)
+{
+	if (runner_of(host)->recorder)
+		recorder_note(runner_of(host), moment, queue, value);
+}
+
 static const struct device_host_ops host_ops = {
 	.exclude_begin = host_exclude_begin,
 	.exclude_end = host_exclude_end,
@@ -80,6 +87,7 @@ static const struct device_host_ops host_ops = {
 	.set_deadline = host_set_deadline,
 	.queue_changed = host_queue_changed,
 	.forget = host_forget,
+	.note = host_note,
 };
 
 /* Starts the worker threads. On failure those that run are left to stop_lanes. */
@@ -99,10 +107,14 @@ static int start_lanes(struct runner *runner, unsigned wanted, struct fault *fau
 		struct lane *lane = &runner->lanes[i];
 
 		lane->runner = runner;
+		if (runner->recorder && !(lane->record = calloc(1, sizeof(*lane->record))))
+			return fault(fault_out, -ENOMEM, "no memory for a trace");
 		snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
 		ret = worker_new(name, &lane_ops, lane, &lane->worker, fault_out);
-		if (ret)
+		if (ret) {
+			free(lane->record);
 			return ret;
+		}
 		runner->lane_count++;
 	}
 	ret = worker_watch(runner->lanes[0].worker, runner->timer, WORKER_LEVEL, LANE_TOKEN_TIMER);
@@ -113,6 +125,8 @@ static void stop_lanes(struct runner *runner)
 {
 	for (unsigned i = 0; i < runner->lane_count; i++)
 		worker_free(runner->lanes[i].worker);
+	for (unsigned i = 0; i < runner->lane_count; i++)
+		free(runner->lanes[i].record);
 	runner->lane_count = 0;
 }
 
@@ -123,14 +137,19 @@ static void dispose(struct runner *runner)
 	pthread_mutex_destroy(&runner->lock);
 	pthread_mutex_destroy(&runner->claim_lock);
 	pthread_cond_destroy(&runner->reset_over);
+	recorder_free(runner->recorder);
 	free(runner->lanes);
 	free(runner);
 }
 
-static struct runner *allocate(void)
+static struct runner *allocate(const struct runner_options *options)
 {
 	struct runner *runner = calloc(1, sizeof(*runner));
 
+	if (runner && options->trace && !(runner->recorder = recorder_new())) {
+		free(runner);
+		return NULL;
+	}
 	if (!runner)
 		return NULL;
 	runner->host.ops = &host_ops;
@@ -145,7 +164,7 @@ static struct runner *allocate(void)
 int runner_new(const struct runner_options *options, struct model *model, struct runner **out,
 	       struct fault *fault_out)
 {
-	struct runner *runner = allocate();
+	struct runner *runner = allocate(options);
 	int ret;
 
 	if (!runner || runner->timer < 0) {

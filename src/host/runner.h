@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "device/device.h"
+#include "host/trace.h"
 #include "util/fault.h"
 
 struct runner;
@@ -20,6 +21,7 @@ struct runner;
 struct runner_options {
 	struct device_options device;
 	unsigned workers; /* worker threads; queue q belongs to worker q % workers. 0: one */
+	bool trace;	  /* keep one */
 };
 
 /* Takes the model over. Returns 0 or a negative errno with the fault filled. */
@@ -36,6 +38,8 @@ const struct device *runner_device(const struct runner *runner);
 
 /* Milliseconds of the monotonic clock, as device verbs want them. */
 uint64_t runner_now_ms(void);
+/* Nanoseconds of the same clock, as traces have them. */
+uint64_t runner_now_ns(void);
 
 /*
  * One client at a time, over all doors. `who` ("vhost-vdpa file, pid 123") is told to whom comes
@@ -54,5 +58,20 @@ void runner_claimant(struct runner *runner, char *buffer, size_t size);
 int runner_bind_kick(struct runner *runner, unsigned queue, int fd);
 void runner_bind_call(struct runner *runner, unsigned queue, int fd);
 void runner_bind_config_call(struct runner *runner, int fd);
+
+/* What the device did lately: see host/trace.h. Sorted by time. */
+struct runner_trace {
+	struct trace_event *events;
+	struct trace_slot *slots;
+	unsigned event_count, slot_count;
+	uint64_t events_lost, slots_lost; /* overwritten */
+	uint64_t begun_ns, taken_ns;
+};
+
+/* Without the lock. 0, -ENOMEM, or -EOPNOTSUPP: it keeps none. The caller frees it. */
+int runner_get_trace(struct runner *runner, struct runner_trace *trace);
+void runner_trace_free(struct runner_trace *trace);
+/* A call of the client was answered that came at this time. Any thread. */
+void runner_count_call(struct runner *runner, uint64_t begun_ns);
 
 #endif

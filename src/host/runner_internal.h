@@ -1,4 +1,4 @@
-/* What runner.c, lane.c and binding.c share. */
+/* What runner.c, lane.c, recorder.c and binding.c share. */
 #ifndef UVDPA_HOST_RUNNER_INTERNAL_H
 #define UVDPA_HOST_RUNNER_INTERNAL_H
 
@@ -8,6 +8,7 @@
 
 #include "device/device.h"
 #include "device/limits.h"
+#include "host/recorder.h"
 #include "host/runner.h"
 #include "loop/worker.h"
 
@@ -18,6 +19,7 @@ struct lane {
 	_Atomic uint64_t wanted; /* passes asked for by others; any thread */
 	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
 	uint64_t active;	 /* queues with work to do; likewise */
+	struct lane_record *record; /* what it has seen, for the trace; NULL: none is kept */
 };
 
 /*
@@ -30,6 +32,7 @@ struct runner {
 	struct device *device;
 	struct lane *lanes;
 	unsigned lane_count;
+	struct recorder *recorder;  /* NULL: no trace is kept */
 	unsigned excluded;	    /* depth of exclude: all gates are ours [lock] */
 	_Atomic bool settle_wanted; /* device_settle is due */
 	_Atomic bool deadline_due;  /* device_deadline is due */

@@ -44,6 +44,7 @@ static void make_card(struct world *w, unsigned workers)
 	const struct runner_options options = {
 		.device = {.name = "n", .queue_size = 64, .asids = 2, .suspend_timeout_ms = 1000},
 		.workers = workers,
+		.trace = true,
 	};
 	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}};
 	struct packet *packet;
@@ -222,12 +223,70 @@ static void command(void **state)
 	tear_down(&w);
 }
 
+/* How many events of a kind there are; *at: when the first was. */
+static unsigned count_events(const struct runner_trace *trace, enum device_moment moment,
+			     uint64_t *at)
+{
+	unsigned count = 0;
+
+	for (unsigned i = trace->event_count; i-- > 0;) {
+		assert_true(!i || trace->events[i - 1].at_ns <= trace->events[i].at_ns);
+		if (trace->events[i].moment != moment)
+			continue;
+		*at = trace->events[i].at_ns;
+		count++;
+	}
+	return count;
+}
+
+/* The trace: as many packets as there were, and the steps in their order. */
+static void traced(void **state)
+{
+	for (unsigned workers = 1; workers <= 2; workers++) {
+		uint64_t in = 0, out = 0, ok, first, last, asked, bases;
+		struct runner_trace trace;
+		uint32_t base[3];
+		struct world w;
+
+		set_up(&w, workers);
+		post_buffers(&w, 0, 30);
+		for (unsigned i = 0; i < 10; i++) {
+			send_frame(&w, (uint8_t)i);
+			expect_frame(&w, 3 * i, (uint8_t)i);
+		}
+		send_frame(&w, 10); /* sent, and waits to be received */
+		assert_int_equal(uvdpa_driver_suspend(w.drv), 0);
+		assert_int_equal(uvdpa_driver_get_bases(w.drv, base, 3), 0);
+		assert_int_equal(runner_get_trace(w.runner, &trace), 0);
+		for (unsigned i = 0; i < trace.slot_count; i++) {
+			in += trace.slots[i].in;
+			out += trace.slots[i].out;
+		}
+		assert_int_equal(in, 10);
+		assert_int_equal(out, 11);
+		assert_int_equal(trace.events_lost + trace.slots_lost, 0);
+		assert_int_equal(count_events(&trace, MOMENT_DRIVER_OK, &ok), 1);
+		assert_int_equal(count_events(&trace, MOMENT_FIRST_OUT, &first), 1);
+		assert_int_equal(count_events(&trace, MOMENT_LAST_OUT, &last), 1);
+		assert_int_equal(count_events(&trace, MOMENT_SUSPEND, &asked), 1);
+		assert_int_equal(count_events(&trace, MOMENT_BASE_READ, &bases), 3);
+		assert_true(trace.begun_ns <= ok && ok <= first && first <= last);
+		assert_true(last <= bases && asked <= bases && bases <= trace.taken_ns);
+		assert_int_equal(count_events(&trace, MOMENT_FIRST_IN, &first), 1);
+		assert_int_equal(count_events(&trace, MOMENT_LAST_IN, &last), 1);
+		assert_int_equal(count_events(&trace, MOMENT_FIRST_CHAIN, &first), 2);
+		runner_trace_free(&trace);
+		tear_down(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_and_starvation),
 		cmocka_unit_test(suspended),
 		cmocka_unit_test(command),
+		cmocka_unit_test(traced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,11 @@ bool device_run_queue(struct device *d, unsigned queue, unsigned budget)
 	return --d->work[queue] > 0;
 }
 
+struct device_flow device_get_vq_flow(const struct device *d, unsigned queue)
+{
+	return (struct device_flow){0, d->passes[queue]};
+}
+
 void device_settle(struct device *d)
 {
 	d->settles++;
