@@ -10,6 +10,7 @@ static const struct verb *const verbs[] = {
 	&verb_serve, &verb_status, &verb_suspend, &verb_resume, &verb_resize, &verb_reset,
 	&verb_save,  &verb_restore, &verb_state,  &verb_check,  &verb_demo,   &verb_bench,
 	&verb_link,  &verb_announce,
+	&verb_trace, &verb_plot,
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -242,6 +242,7 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 				.park = !strcmp(spec->on_timeout, "park"),
 			},
 		.workers = (unsigned)spec->workers,
+		.trace = spec->trace,
 	};
 	struct model *model;
 	int ret = find_model(spec->type)->make(server, index, &model, f);

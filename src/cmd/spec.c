@@ -65,6 +65,7 @@ static const struct key keys[] = {
 	 "offer VIRTIO_F_RING_PACKED; QEMU's shadow queues refuse it (off)"},
 	{"log", SWITCH, AT(log), 0, 1, 0, "on|off",
 	 "dirty logging over vhost-vdpa (VHOST_F_LOG_ALL), which Linux has not (off)"},
+	{"trace", SWITCH, AT(trace), 0, 1, 1, "on|off", "keep a trace, for 'uvdpa trace' (on)"},
 	{"uapi", TEXT, AT(uapi), 0, 0, 0, "uvdpa|kernel",
 	 "kernel: answer unusual calls as Linux does (uvdpa)"},
 	{"socket", TEXT, AT(socket), 0, 0, 0, "PATH|off",

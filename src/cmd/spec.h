@@ -19,7 +19,7 @@ struct device_spec {
 	/* The device. */
 	uint64_t queue_size, workers, asids, groups, suspend_timeout;
 	const char *on_timeout; /* "fail" or "park" */
-	bool suspend, resume, event_idx, indirect, packed, log;
+	bool suspend, resume, event_idx, indirect, packed, log, trace;
 	const char *uapi;	      /* "uvdpa" or "kernel" */
 	const char *socket, *connect; /* vhost-user: at most one; NULL, NULL: DIR/NAME.sock */
 	uint64_t reconnect;

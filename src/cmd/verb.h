@@ -24,7 +24,7 @@ struct verb {
 
 extern const struct verb verb_serve, verb_status, verb_suspend, verb_resume, verb_resize,
 	verb_reset, verb_save, verb_restore, verb_state, verb_check, verb_demo, verb_bench,
-	verb_link, verb_announce;
+	verb_link, verb_announce, verb_trace, verb_plot;
 
 /* Prints the one line of a fault to stderr. Returns EXIT_REFUSED. */
 int complain(const struct fault *fault);

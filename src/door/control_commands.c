@@ -361,6 +361,19 @@ static json_t *do_save(struct request_line *line)
 	return result;
 }
 
+static json_t *do_trace(struct request_line *line)
+{
+	struct runner *runner = named_runner(line);
+	json_t *result;
+
+	if (!runner)
+		return NULL;
+	result = control_trace(runner, &line->fault);
+	if (!result)
+		line->class = class_of(line->fault.code);
+	return result;
+}
+
 static json_t *do_restore(struct request_line *line)
 {
 	const char *name, *state;
@@ -389,7 +402,7 @@ static const struct command {
 	{"status", do_status}, {"suspend", do_suspend}, {"resume", do_resume},
 	{"resize", do_resize}, {"reset", do_reset},	{"version", do_version},
 	{"save", do_save},	{"restore", do_restore}, {"link", do_link},
-	{"announce", do_announce},
+	{"announce", do_announce}, {"trace", do_trace},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

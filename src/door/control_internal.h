@@ -92,6 +92,9 @@ json_t *control_error(json_t *id, const char *class, const char *message);
 json_t *control_save(struct runner *runner, struct fault *fault);
 int control_restore(struct runner *runner, const char *text, struct fault *fault);
 
+/* control_trace.c: what a device did lately. NULL with the fault filled. */
+json_t *control_trace(struct runner *runner, struct fault *fault);
+
 /* control_status.c: all there is to know of a device. */
 json_t *control_device_status(struct runner *runner);
 

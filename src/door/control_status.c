@@ -42,13 +42,11 @@ static json_t *holders(unsigned set)
 static json_t *queue_status(struct device *device, unsigned queue)
 {
 	struct device_queue_stats stats;
-	uint32_t base = 0;
 
 	device_get_vq_stats(device, queue, &stats);
-	device_get_vq_state(device, queue, &base);
 	return json_pack("{s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "index", (int)queue, "size",
 			 (int)device_get_vq_size(device, queue), "ready",
-			 device_get_vq_ready(device, queue), "base", (json_int_t)base, "in_flight",
+			 device_get_vq_ready(device, queue), "base", (json_int_t)device_peek_vq_state(device, queue), "in_flight",
 			 (json_int_t)stats.in_flight, "requests", (json_int_t)stats.requests,
 			 "kicks", (json_int_t)stats.kicks, "notifications",
 			 (json_int_t)stats.notifications);

@@ -5,6 +5,7 @@
 
 Each case is a command line; the line on stderr has to name what is wrong.
 """
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,22 @@ def cases(t):
         (["state", t], "Is a directory"),
         (["state", img], "too large"),
         (["state", "/dev/null"], "not a saved state"),
+        (["trace"], "usage: uvdpa trace NAME"),
+        (["trace", "a", "b"], "unexpected word 'b'"),
+        (["trace", "a", "--outptu", "b"], "did you mean --output?"),
+        (["plot"], "usage: uvdpa plot FILE.json"),
+        (["plot", t + "/good.json"], "usage: uvdpa plot FILE.json"),
+        (["plot", "a", "b", "c", "--output", "d"], "unexpected word 'c'"),
+        (["plot", t + "/no.json", "--output", t + "/x.svg"], "no.json': cannot read it"),
+        (["plot", t, "--output", t + "/x.svg"], "Is a directory"),
+        (["plot", img, "--output", t + "/x.svg"], "not JSON"),
+        (["plot", t + "/bad.conf", "--output", t + "/x.svg"], "(line 1)"),
+        (["plot", t + "/idle.json", "--output", t + "/x.svg"], "nothing ever happened"),
+        (["plot", t + "/new.json", "--output", t + "/x.svg"], "version 1"),
+        (["plot", t + "/good.json", t + "/other.json", "--output", t + "/x.svg"], "two machines"),
+        (["plot", t + "/good.json", t + "/disk.json", "--output", t + "/x.svg"],
+         "counts requests"),
+        (["plot", t + "/good.json", "--output", t + "/no/x.svg"], "no/x.svg"),
         # keys
         (device("blk"), "name=NAME is missing"),
         (device("blk,name=a"), "the disk is nowhere"),
@@ -89,6 +106,7 @@ def cases(t):
         (device("blk,name=a,memory=1M,queue-size=1"), "2 to 1024"),
         (device("blk,name=a,memory=1M,asids=5"), "1 to 4"),
         (device("blk,name=a,memory=1M,serial=123456789012345678901"), "at most 20 bytes"),
+        (device("blk,name=a,memory=1M,trace=yes"), "'on' or 'off'"),
         (device("blk,name=a,memory=1M,uapi=linux"), "'uvdpa' or 'kernel'"),
         (device("blk,name=a,memory=1M,socket=/tmp/x,connect=/tmp/y"), "give one of them"),
         (device("blk,name=a,memory=1M,reconnect=0"), "1 to 3600000"),
@@ -171,7 +189,18 @@ def write(path, text, size=None):
             f.truncate(size)
 
 
+def trace(path, slots=((10, 1, 2),), **other):
+    write(path, json.dumps(dict({
+        "format": "uvdpa-trace", "version": 1, "name": "a", "unit": "packets", "in": "received",
+        "out": "sent", "slot_ms": 10, "boot": "x", "events": [], "slots": slots}, **other)))
+
+
 def prepare(t):
+    trace(t + "/good.json")
+    trace(t + "/idle.json", slots=[])
+    trace(t + "/new.json", version=2)
+    trace(t + "/other.json", boot="y")
+    trace(t + "/disk.json", unit="requests")
     write(t + "/good.img", "", 1 << 20)
     write(t + "/empty.img", "")
     write(t + "/small.img", "x" * 100)

@@ -6,6 +6,7 @@
 Needs a usable /dev/fuse only for the parts with a running server: without one, the refusal is
 checked instead.
 """
+import json
 import os
 import signal
 import socket
@@ -40,7 +41,8 @@ def start(d):
     notify.settimeout(0.1)
     log = open(d + ".log", "w+")
     server = subprocess.Popen([UVDPA, "serve", "--dir", d, "--device", "blk,name=disk0,memory=1M",
-                               "--device", "net,name=card0,loopback=on,announce=on"],
+                               "--device", "net,name=card0,loopback=on,announce=on", "--device",
+                               "blk,name=quiet,memory=1M,trace=off"],
                               stderr=log, env=dict(os.environ, NOTIFY_SOCKET=d + ".notify"))
     try:
         while server.poll() is None:
@@ -73,8 +75,27 @@ def operators(d):
     one_line(run("announce", "disk0", "--dir", d), 1, "nothing to announce")
     one_line(run("announce", "card0", "--dir", d), 1, "has not negotiated GUEST_ANNOUNCE")
     one_line(run("resize", "card0", "1M", "--dir", d), 1, "has no size")
+    traced(d)
     done = run("status", "--json", "--dir", d)
     expect("status --json", done.stdout.startswith("{"), done.stdout)
+
+
+def traced(d):
+    """What was done to the disk is in its trace, and the trace can be drawn."""
+    done = run("trace", "disk0", "--output", d + ".json", "--dir", d)
+    expect("trace", done.returncode == 0 and "events" in done.stdout, done.stderr)
+    with open(d + ".json") as f:
+        trace = json.load(f)
+    seen = [event["event"] for event in trace["events"]]
+    expect("trace", seen[:2] == ["suspend", "resume"], seen)
+    expect("trace", trace["format"] == "uvdpa-trace" and trace["unit"] == "requests", trace)
+    done = run("trace", "disk0", "--dir", d)
+    expect("trace", json.loads(done.stdout)["events"] == trace["events"], done.stdout)
+    done = run("plot", d + ".json", "--output", d + ".svg")
+    with open(d + ".svg") as f:
+        expect("plot", f.read().endswith("</svg>\n"), done.stderr)
+    one_line(run("trace", "disk1", "--dir", d), 1, "did you mean 'disk0'?")
+    one_line(run("trace", "quiet", "--dir", d), 1, "trace=off")
 
 
 def tidy(d):

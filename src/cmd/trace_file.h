@@ -1,0 +1,40 @@
+/* Trace files (uvdpa-trace(5)), as read from anywhere: checked, and with the words resolved. */
+#ifndef UVDPA_CMD_TRACE_FILE_H
+#define UVDPA_CMD_TRACE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/device.h"
+#include "util/fault.h"
+
+struct file_event {
+	uint64_t at_ns;
+	enum device_moment moment;
+	enum device_state state; /* MOMENT_STATE */
+	bool gone;		 /* MOMENT_RESET: because the driver left */
+	unsigned queue;
+	uint64_t calls, call_ns;
+};
+
+struct file_slot {
+	uint64_t at_ms, in, out;
+};
+
+struct trace_file {
+	char name[DEVICE_NAME_MAX + 1], boot[64], unit[16], in[16], out[16];
+	uint64_t slot_ms;
+	struct file_event *events;
+	struct file_slot *slots;
+	size_t event_count, slot_count;
+};
+
+/* 0 or a negative errno with the fault filled. The caller frees it. */
+int trace_file_read(const char *path, struct trace_file *trace, struct fault *fault);
+void trace_file_free(struct trace_file *trace);
+
+/* Writes a text to a file; what was there is gone. */
+int text_file_write(const char *path, const char *text, size_t size, struct fault *fault);
+
+#endif
