@@ -4,6 +4,8 @@
  *	datagrams HOST PORT LOCAL	sends a number to HOST:PORT every 5 ms, and counts the different
  *					numbers that come to port LOCAL, until the file "end" exists;
  *					then writes "heard N" to the file "heard"
+ *
+ * What it sends is "NUMBER MISSING": how many below the highest number that came have not.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -17,6 +19,7 @@
 #define MOST (1u << 20) /* numbers that are told apart */
 
 static uint8_t seen[MOST];
+static unsigned highest; /* number that came, plus 1 */
 
 /* In network order, byte by byte. */
 static in_port_t port(const char *text)
@@ -42,6 +45,8 @@ static unsigned hear(int fd)
 		number = strtoul(text, NULL, 10) % MOST;
 		fresh += !seen[number];
 		seen[number] = 1;
+		if (number >= highest)
+			highest = (unsigned)number + 1;
 	}
 	return fresh;
 }
@@ -63,7 +68,7 @@ int main(int argc, char **argv)
 		return 1;
 	for (unsigned number = 0; access("end", F_OK) != 0; number++) {
 		struct pollfd in = {.fd = fd, .events = POLLIN};
-		int size = snprintf(text, sizeof(text), "%u\n", number);
+		int size = snprintf(text, sizeof(text), "%u %u\n", number, highest - heard);
 
 		sendto(fd, text, (size_t)size, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to));
 		poll(&in, 1, 5);
