@@ -1,6 +1,6 @@
 /*
- * uvdpa bench: how fast a disk is, and how long it stands still when it is suspended or moved
- * under load. The words are here; bench_run.c measures, bench_report.c tells.
+ * uvdpa bench: how fast a disk or a network card is, and how long it stands still when it is
+ * suspended or moved under load. The words are here; bench_run.c measures, bench_report.c tells.
  */
 #include "cmd/bench.h"
 
@@ -17,8 +17,11 @@
 
 static void help(FILE *to)
 {
-	fputs("Measures a disk: requests as fast as it takes them and, on demand, how long it\n"
-	      "stands still when it is suspended, or moves to another device, under this load.\n"
+	fputs("Measures a disk or a network card: requests as fast as it takes them and, on "
+	      "demand,\n"
+	      "how long it stands still when it is suspended, or moves to another device, under "
+	      "this\n"
+	      "load.\n"
 	      "\n"
 	      "Usage: uvdpa bench TARGET [--rw WHAT] [--bs SIZE] [--depth N] [--queues N]\n"
 	      "                   [--packed] [--poll] [--seconds S] [--suspends N | "
@@ -27,15 +30,15 @@ static void help(FILE *to)
 	      "[--json]\n"
 	      "\n"
 	      "TARGET is a vhost-vdpa file (DIR/vdpa/NAME of 'uvdpa serve', /dev/vhost-vdpa-N), a\n"
-	      "vhost-user socket, or the keys of a device (blk,name=n,null=1T), which is then in\n"
-	      "this process.\n"
+	      "vhost-user socket, or the keys of a device (blk,name=n,null=1T or\n"
+	      "net,name=n,null=on), which is then in this process.\n"
 	      "\n"
 	      "  --rw WHAT          randread (default), randwrite, mix, read, write: WRITES "
 	      "DESTROY\n"
-	      "                     what is on the disk\n"
-	      "  --bs SIZE          bytes of a request (4096)\n"
+	      "                     what is on the disk. Network cards: tx (default), rx, txrx\n"
+	      "  --bs SIZE          bytes of a request (4096), or of a frame (64)\n"
 	      "  --depth N          requests in flight in each queue (128)\n"
-	      "  --queues N         queues, each with a thread of its own (1)\n"
+	      "  --queues N         queues, or pairs of them, each with a thread of its own (1)\n"
 	      "  --packed           packed virtqueues: refused where the device offers none\n"
 	      "  --poll             the threads never sleep: they look for completions all the "
 	      "time\n"
@@ -58,25 +61,15 @@ static void help(FILE *to)
 
 static int set_rw(struct bench_options *o, const char *rw, struct fault *f)
 {
-	static const struct {
-		const char *name;
-		unsigned write_percent;
-		bool sequential;
-	} kinds[] = {{"randread", 0, false},
-		     {"randwrite", 100, false},
-		     {"mix", 50, false},
-		     {"read", 0, true},
-		     {"write", 100, true}};
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strcmp(rw, kinds[i].name) != 0)
-			continue;
-		o->rw = kinds[i].name;
-		o->write_percent = kinds[i].write_percent;
-		o->sequential = kinds[i].sequential;
-		return 0;
-	}
-	return fault(f, -EINVAL, "--rw %s: it is randread, randwrite, mix, read or write", rw);
+	for (const struct bench_rw *kind = bench_kinds; rw && kind->name; kind++)
+		if (strcmp(rw, kind->name) == 0)
+			o->rw = kind;
+	if (rw && !o->rw)
+		return fault(f, -EINVAL,
+			     "--rw %s: it is randread, randwrite, mix, read or write; for network "
+			     "cards tx, rx or txrx",
+			     rw);
+	return 0;
 }
 
 struct texts {
@@ -119,16 +112,15 @@ static int set_numbers(struct bench_options *o, const struct texts *t, struct fa
 static int check_options(struct bench_options *o, const struct texts *t, struct fault *f)
 {
 	uint64_t size;
-	int r = set_rw(o, t->rw ? t->rw : "randread", f);
+	int r = set_rw(o, t->rw, f);
 
 	if (r == 0)
 		r = set_numbers(o, t, f);
 	if (r < 0)
 		return r;
-	if (size_parse(t->bs ? t->bs : "4096", &size) < 0 || size % 512 || size < 512 ||
-	    size > 1 << 20)
-		return fault(f, -EINVAL, "--bs %s: it is a multiple of 512, up to 1M", t->bs);
-	o->block_size = (uint32_t)size;
+	if (t->bs && (size_parse(t->bs, &size) < 0 || size == 0 || size > 1 << 20))
+		return fault(f, -EINVAL, "--bs %s: it is a number of bytes, up to 1M", t->bs);
+	o->block_size = t->bs ? (uint32_t)size : 0;
 	if (t->moves && !o->targets[1])
 		return fault(f, -EINVAL, "--moves: where to? Give --handover TARGET, too");
 	if (o->targets[1] && (o->suspends || o->suspend_every))
@@ -193,7 +185,7 @@ static int run(int argc, char **argv)
 
 const struct verb verb_bench = {
 	.name = "bench",
-	.summary = "measure a disk, and how long it stands still",
+	.summary = "measure a device, and how long it stands still",
 	.help = help,
 	.run = run,
 };

@@ -11,17 +11,26 @@
 #include "cmd/moves.h"
 #include "util/fault.h"
 
-struct bench_options {
-	const char *targets[2]; /* [1] NULL: no hand-over */
-	const char *rw;
+/* What is done with the target. */
+struct bench_rw {
+	const char *name;
+	bool net; /* with a network card, else with a disk */
 	unsigned write_percent;
 	bool sequential;
-	uint32_t block_size;
-	unsigned depth; /* in each queue */
+	bool send, receive;
+};
+
+extern const struct bench_rw bench_kinds[]; /* ends with one that has no name */
+
+struct bench_options {
+	const char *targets[2];	   /* [1] NULL: no hand-over */
+	const struct bench_rw *rw; /* NULL: as suits the target */
+	uint32_t block_size;	   /* or of a frame; 0: as suits the target */
+	unsigned depth;		   /* in each queue */
 	unsigned queues;
 	bool poll, packed;
 	double seconds;
-	unsigned every_ms; /* between suspensions, or moves */
+	unsigned every_ms;	/* between suspensions, or moves */
 	unsigned suspend_every; /* ms, for as long as it lasts; 0: not */
 	uint64_t suspends, moves;
 	uint64_t pid; /* of the server; 0: found out or unknown */
@@ -31,6 +40,7 @@ struct bench_options {
 struct bench_result {
 	double seconds;
 	uint64_t requests, errors;
+	uint64_t received; /* of a network card: of the requests, the frames that came in */
 	struct histogram latency, suspend, resume;
 	struct moves moves;
 	uint64_t moved;
@@ -38,9 +48,9 @@ struct bench_result {
 	double server_cpu; /* negative: unknown */
 };
 
-/* Measures, and adds to a blank result. 0, or a negative errno with the fault filled. */
-int bench_measure(const struct bench_options *options, struct bench_result *result,
-		  struct fault *fault);
+/* Measures, fills what was left to the target, and adds to a blank result. 0, or a negative errno
+ * with the fault filled. */
+int bench_measure(struct bench_options *options, struct bench_result *result, struct fault *fault);
 
 void bench_print(const struct bench_options *options, const struct bench_result *result, FILE *to);
 void bench_print_json(const struct bench_options *options, const struct bench_result *result,

@@ -30,19 +30,42 @@ static void print_row(FILE *to, const char *name, const struct histogram *h)
 	fprintf(to, " %8.1f\n", us(h->max));
 }
 
-static void print_rates(const struct bench_options *o, const struct bench_result *r, FILE *to)
+static void print_requests(const struct bench_options *o, const struct bench_result *r, FILE *to)
 {
 	double rate = (double)r->requests / r->seconds;
 
+	fprintf(to, "  requests %" PRIu64 ", failed %" PRIu64 "; %.0f per second, %.1f MiB/s\n",
+		r->requests, r->errors, rate, rate * o->block_size / 1048576);
+}
+
+static double mpps(uint64_t frames, const struct bench_result *r)
+{
+	return (double)frames / r->seconds / 1e6;
+}
+
+static void print_frames(const struct bench_result *r, FILE *to)
+{
+	uint64_t sent = r->requests - r->received;
+
 	fprintf(to,
-		"%s: %s of %u bytes, %u %squeue%s, depth %u, %.1f s\n"
-		"  requests %" PRIu64 ", failed %" PRIu64 "; %.0f per second, %.1f MiB/s\n"
-		"  CPU per request: driver %.2f us",
-		o->targets[0], o->rw, o->block_size, o->queues, o->packed ? "packed " : "",
-		o->queues > 1 ? "s" : "", o->depth, r->seconds, r->requests, r->errors, rate,
-		rate * o->block_size / 1048576, per_request(r->client_cpu, r));
+		"  frames sent %" PRIu64 ", %.3f Mpps; received %" PRIu64
+		", %.3f Mpps; bad %" PRIu64 "\n",
+		sent, mpps(sent, r), r->received, mpps(r->received, r), r->errors);
+}
+
+static void print_rates(const struct bench_options *o, const struct bench_result *r, FILE *to)
+{
+	fprintf(to, "%s: %s of %u bytes, %u %squeue%s%s, depth %u, %.1f s\n", o->targets[0],
+		o->rw->name, o->block_size, o->queues, o->packed ? "packed " : "",
+		o->rw->net ? " pair" : "", o->queues > 1 ? "s" : "", o->depth, r->seconds);
+	if (o->rw->net)
+		print_frames(r, to);
+	else
+		print_requests(o, r, to);
+	fprintf(to, "  CPU per %s: driver %.3f us", o->rw->net ? "frame" : "request",
+		per_request(r->client_cpu, r));
 	if (r->server_cpu >= 0)
-		fprintf(to, ", server %.2f us", per_request(r->server_cpu, r));
+		fprintf(to, ", server %.3f us", per_request(r->server_cpu, r));
 	fputs("\n\n", to);
 }
 
@@ -53,7 +76,7 @@ void bench_print(const struct bench_options *o, const struct bench_result *r, FI
 	for (size_t i = 0; i < COLUMNS; i++)
 		fprintf(to, " %8s", columns[i].name);
 	fprintf(to, " %8s\n", "max");
-	print_row(to, "request", &r->latency);
+	print_row(to, o->rw->net ? "frame sent" : "request", &r->latency);
 	if (r->suspend.count) {
 		print_row(to, "SUSPEND", &r->suspend);
 		print_row(to, "RESUME", &r->resume);
@@ -86,7 +109,7 @@ void bench_print_json(const struct bench_options *o, const struct bench_result *
 {
 	json_t *root = json_pack(
 		"{s:s, s:s, s:i, s:i, s:i, s:b, s:b, s:f, s:I, s:I, s:f, s:f, s:o, s:o}", "target",
-		o->targets[0], "rw", o->rw, "block_size", (int)o->block_size, "depth",
+		o->targets[0], "rw", o->rw->name, "block_size", (int)o->block_size, "depth",
 		(int)o->depth, "queues", (int)o->queues, "poll", (int)o->poll, "packed",
 		(int)o->packed, "seconds", r->seconds, "requests", (json_int_t)r->requests,
 		"errors", (json_int_t)r->errors, "iops", (double)r->requests / r->seconds,
@@ -94,6 +117,10 @@ void bench_print_json(const struct bench_options *o, const struct bench_result *
 		r->server_cpu < 0 ? json_null() : json_real(per_request(r->server_cpu, r)),
 		"request_us", percentiles(&r->latency));
 
+	if (o->rw->net) {
+		json_object_set_new(root, "tx_mpps", json_real(mpps(r->requests - r->received, r)));
+		json_object_set_new(root, "rx_mpps", json_real(mpps(r->received, r)));
+	}
 	if (r->suspend.count) {
 		json_object_set_new(root, "suspend_us", percentiles(&r->suspend));
 		json_object_set_new(root, "resume_us", percentiles(&r->resume));

@@ -65,7 +65,7 @@ static int open_target(struct bench *b, unsigned i, struct fault *f)
 	struct uvdpa_error error;
 	int r;
 
-	if (strncmp(target, "blk,", 4) == 0) {
+	if (strncmp(target, "blk,", 4) == 0 || strncmp(target, "net,", 4) == 0) {
 		r = embed_open(target, &b->embedded[i], &b->ferry.devices[i], f);
 		if (r < 0)
 			fault_prefix(f, "%s", target);
@@ -153,13 +153,46 @@ static uint64_t take_gap(struct bench *b)
 	return longest;
 }
 
-static int make_load(struct bench *b, struct fault *f)
+const struct bench_rw bench_kinds[] = {
+	{.name = "randread"},
+	{.name = "randwrite", .write_percent = 100},
+	{.name = "mix", .write_percent = 50},
+	{.name = "read", .sequential = true},
+	{.name = "write", .write_percent = 100, .sequential = true},
+	{.name = "tx", .net = true, .send = true},
+	{.name = "rx", .net = true, .receive = true},
+	{.name = "txrx", .net = true, .send = true, .receive = true},
+	{NULL},
+};
+
+/* What was not said depends on what the target is. */
+static int choose_rw(struct bench_options *o, bool net, struct fault *f)
+{
+	const struct bench_rw *fits = bench_kinds;
+
+	while (fits->net != net)
+		fits++;
+	o->rw = o->rw ? o->rw : fits;
+	o->block_size = o->block_size ? o->block_size : net ? 64 : 4096;
+	if (o->rw->net != net)
+		return fault(f, -EINVAL, "--rw %s: that is for %s, and %s is a %s", o->rw->name,
+			     net ? "disks" : "network cards", o->targets[0],
+			     net ? "network card" : "disk");
+	if (net && (o->block_size < 60 || o->block_size > 9014))
+		return fault(f, -EINVAL, "--bs %u: a frame has 60 to 9014 bytes", o->block_size);
+	if (!net && (o->block_size % 512 || o->block_size > 1 << 20))
+		return fault(f, -EINVAL, "--bs %u: it is a multiple of 512, up to 1M",
+			     o->block_size);
+	return 0;
+}
+
+static int make_disk_load(struct bench *b, struct fault *f)
 {
 	struct traffic_options load = {
 		.block_size = b->o.block_size,
 		.depth = b->o.depth,
-		.write_percent = b->o.write_percent,
-		.sequential = b->o.sequential,
+		.write_percent = b->o.rw->write_percent,
+		.sequential = b->o.rw->sequential,
 		.poll = b->o.poll,
 	};
 	const struct ferry_options ferry = {.depth = load.depth,
@@ -180,10 +213,39 @@ static int make_load(struct bench *b, struct fault *f)
 		return fault(f, -EROFS, "%s is read-only", b->o.targets[0]);
 	for (unsigned i = 0; i < b->o.queues && r == 0; i++) {
 		load.seed = i + 1;
-		b->loads[i].bench = b;
 		r = traffic_new(&load, &b->ferry, i, &b->loads[i].traffic, f);
 	}
 	return r;
+}
+
+static int make_net_load(struct bench *b, struct fault *f)
+{
+	const struct net_traffic_options load = {.frame_size = b->o.block_size,
+						 .depth = b->o.depth,
+						 .send = b->o.rw->send,
+						 .receive = b->o.rw->receive,
+						 .poll = b->o.poll};
+	const struct ferry_options ferry = {.depth = load.depth,
+					    .queues = b->o.queues,
+					    .packed = b->o.packed,
+					    .data_size = traffic_net_memory_size(&load)};
+	int r = ferry_start(&b->ferry, &ferry, f);
+
+	for (unsigned i = 0; i < b->o.queues && r == 0; i++)
+		r = traffic_net_new(&load, &b->ferry, i, &b->loads[i].traffic, f);
+	return r;
+}
+
+static int make_load(struct bench *b, struct fault *f)
+{
+	bool net = ferry_is_net(&b->ferry);
+	int r = choose_rw(&b->o, net, f);
+
+	for (unsigned i = 0; i < b->o.queues; i++)
+		b->loads[i].bench = b;
+	if (r < 0)
+		return r;
+	return net ? make_net_load(b, f) : make_disk_load(b, f);
 }
 
 /* Until so many more requests are done. */
@@ -319,6 +381,7 @@ static int stop_loads(struct bench *b, struct fault *f)
 		pthread_join(load->thread, NULL);
 		result->requests += traffic_done(load->traffic);
 		result->errors += traffic_errors(load->traffic);
+		result->received += traffic_received(load->traffic);
 		histogram_merge(&result->latency, traffic_latency(load->traffic));
 		if (load->fault.code && r == 0) {
 			*f = load->fault;
@@ -372,7 +435,7 @@ static int measure_target(struct bench *b, struct fault *f)
 	return r;
 }
 
-int bench_measure(const struct bench_options *options, struct bench_result *result, struct fault *f)
+int bench_measure(struct bench_options *options, struct bench_result *result, struct fault *f)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	int r;
@@ -382,6 +445,7 @@ int bench_measure(const struct bench_options *options, struct bench_result *resu
 	b->o = *options;
 	b->result = result;
 	r = measure_target(b, f);
+	*options = b->o;
 	free(b);
 	return r;
 }

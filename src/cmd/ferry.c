@@ -5,6 +5,7 @@
 #include <linux/virtio_blk.h>
 #include <string.h>
 
+#include "cmd/ferry_internal.h"
 #include "wire/vhost.h"
 
 /* What is not the requests' data: rings, indirect tables, and the slack of alignments. */
@@ -13,10 +14,14 @@
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* What a driver of plain requests has a use for. */
-static const uint64_t wanted = BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |
-			       BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_RO) |
-			       BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_SIZE_MAX) |
-			       BIT(VIRTIO_BLK_F_SEG_MAX);
+static const uint64_t disk_wanted = BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_BLK_F_FLUSH) |
+				    BIT(VIRTIO_BLK_F_RO) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
+				    BIT(VIRTIO_BLK_F_SIZE_MAX) | BIT(VIRTIO_BLK_F_SEG_MAX);
+
+bool ferry_is_net(const struct ferry *ferry)
+{
+	return uvdpa_driver_device_id(ferry->devices[0]) == VIRTIO_ID_NET;
+}
 
 uint32_t ferry_chain_flags(const struct ferry *ferry, const struct ferry_options *options)
 {
@@ -29,7 +34,7 @@ uint32_t ferry_chain_flags(const struct ferry *ferry, const struct ferry_options
 static int choose_size(const struct ferry *ferry, const struct ferry_options *o, uint16_t *size,
 		       struct fault *f)
 {
-	unsigned each = ferry_chain_flags(ferry, o) ? 1 : FERRY_CHAIN;
+	unsigned each = ferry_is_net(ferry) || ferry_chain_flags(ferry, o) ? 1 : FERRY_CHAIN;
 	struct uvdpa_driver *drv = ferry->devices[0];
 	uint16_t most;
 	int r = uvdpa_get_vring_num(drv, &most);
@@ -51,6 +56,8 @@ static int check_count(const struct ferry *ferry, unsigned queues, struct fault 
 {
 	const char *name = uvdpa_driver_name(ferry->devices[0]);
 
+	if (ferry_is_net(ferry))
+		return ferry_net_check(ferry, queues, f);
 	if (queues > FERRY_QUEUES)
 		return fault(f, -EINVAL, "%u queues: at most %d can be had", queues, FERRY_QUEUES);
 	if (queues > ferry->config.num_queues)
@@ -72,10 +79,11 @@ static int make_queues(struct ferry *ferry, const struct ferry_options *o, struc
 		r = choose_size(ferry, o, &ring.size, f);
 	if (r < 0)
 		return r;
-	if (ferry_chain_flags(ferry, o))
+	if (!ferry_is_net(ferry) && ferry_chain_flags(ferry, o))
 		ring.indirect = FERRY_CHAIN;
 	size = count * (o->data_size + RINGS_SIZE + (uint64_t)ring.size * 128);
 	r = uvdpa_memory_new(&(struct uvdpa_memory_options){.size = size}, &ferry->memory, &error);
+	count *= ferry_is_net(ferry) ? 2 : 1;
 	for (unsigned i = 0; i < count && r == 0; i++) {
 		r = uvdpa_queue_new(ferry->memory, &ring, &ferry->queues[i], &error);
 		ferry->queue_count = r == 0 ? i + 1 : i;
@@ -92,25 +100,57 @@ static int start_device(struct ferry *ferry, struct fault *f)
 	for (unsigned i = 0; i < ferry->queue_count && r == 0; i++)
 		r = uvdpa_driver_attach(drv, i, ferry->queues[i],
 					uvdpa_queue_position(ferry->queues[i]), &error);
-	if (r == 0)
-		r = uvdpa_driver_driver_ok(drv, &error);
-	return r < 0 ? fault(f, r, "%s", error.text) : 0;
+	if (r < 0)
+		return fault(f, r, "%s", error.text);
+	if (ferry_is_net(ferry))
+		r = ferry_net_add_control(ferry, f);
+	if (r < 0)
+		return r;
+	r = uvdpa_driver_driver_ok(drv, &error);
+	if (r < 0)
+		return fault(f, r, "%s", error.text);
+	return ferry_net_set_pairs(ferry, f);
+}
+
+/* Both of one kind, and of one that is known. */
+static int check_kinds(const struct ferry *ferry, struct fault *f)
+{
+	uint32_t kind = uvdpa_driver_device_id(ferry->devices[0]);
+
+	for (unsigned i = 0; i < ferry->count; i++) {
+		const char *name = uvdpa_driver_name(ferry->devices[i]);
+		uint32_t id = uvdpa_driver_device_id(ferry->devices[i]);
+
+		if (id != VIRTIO_ID_BLOCK && id != VIRTIO_ID_NET)
+			return fault(f, -ENODEV, "%s is no disk (it is virtio device type %u)",
+				     name, id);
+		if (id != kind)
+			return fault(f, -ENODEV, "%s is a %s: what runs on a %s cannot go there",
+				     name, id == VIRTIO_ID_NET ? "network card" : "disk",
+				     kind == VIRTIO_ID_NET ? "network card" : "disk");
+	}
+	return 0;
+}
+
+static uint64_t wanted(const struct ferry *ferry, const struct ferry_options *o)
+{
+	uint64_t wants = BIT(VIRTIO_RING_F_EVENT_IDX) | (o->packed ? BIT(VIRTIO_F_RING_PACKED) : 0);
+
+	if (ferry_is_net(ferry))
+		return wants | ferry_net_wanted(ferry, o->queues);
+	return wants | disk_wanted | (o->queues > 1 ? BIT(VIRTIO_BLK_F_MQ) : 0);
 }
 
 int ferry_start(struct ferry *ferry, const struct ferry_options *options, struct fault *f)
 {
-	uint64_t wants = wanted | (options->queues > 1 ? BIT(VIRTIO_BLK_F_MQ) : 0) |
-			 (options->packed ? BIT(VIRTIO_F_RING_PACKED) : 0);
 	struct uvdpa_error error;
-	int r;
+	int r = check_kinds(ferry, f);
 
-	for (unsigned i = 0; i < ferry->count; i++)
-		if (uvdpa_driver_device_id(ferry->devices[i]) != VIRTIO_ID_BLOCK)
-			return fault(f, -ENODEV, "%s is no disk (it is virtio device type %u)",
-				     uvdpa_driver_name(ferry->devices[i]),
-				     uvdpa_driver_device_id(ferry->devices[i]));
-	r = uvdpa_driver_negotiate(ferry->devices[0], wants, &ferry->features, &error);
-	if (r == 0)
+	if (r < 0)
+		return r;
+	r = uvdpa_driver_negotiate(ferry->devices[0], wanted(ferry, options), &ferry->features,
+				   &error);
+	if (r == 0 && !ferry_is_net(ferry))
 		r = uvdpa_blk_read_config(ferry->devices[0], &ferry->config, &error);
 	if (r < 0)
 		return fault(f, r, "%s", error.text);
@@ -134,7 +174,7 @@ int ferry_move(struct ferry *ferry, struct uvdpa_handover_times *times, struct f
 	if (r < 0)
 		return fault(f, r, "%s", error.text);
 	ferry->current = 1 - ferry->current;
-	return 0;
+	return ferry_net_set_pairs(ferry, f);
 }
 
 void ferry_stop(struct ferry *ferry)
@@ -143,6 +183,7 @@ void ferry_stop(struct ferry *ferry)
 		uvdpa_driver_close(ferry->devices[i]);
 	for (unsigned i = 0; i < ferry->queue_count; i++)
 		uvdpa_queue_free(ferry->queues[i]);
+	uvdpa_queue_free(ferry->control);
 	uvdpa_memory_free(ferry->memory);
 	memset(ferry, 0, sizeof(*ferry));
 }

@@ -17,9 +17,9 @@
 
 struct ferry_options {
 	unsigned depth;	    /* requests in flight, in each queue */
-	unsigned queues;    /* 1 to FERRY_QUEUES; 0: 1 */
-	uint64_t data_size; /* bytes of memory for the requests of one queue */
-	bool packed;   /* packed rings, or it does not start */
+	unsigned queues;    /* 1 to FERRY_QUEUES; 0: 1; of a network card: pairs */
+	uint64_t data_size; /* bytes of memory for the requests of one queue (pair) */
+	bool packed;	    /* packed rings, or it does not start */
 	bool indirect; /* one descriptor for each, if the device can: see ferry_chain_flags() */
 };
 
@@ -30,9 +30,14 @@ struct ferry {
 	struct uvdpa_memory *memory;
 	struct uvdpa_queue *queues[FERRY_QUEUES];
 	unsigned queue_count;
-	struct uvdpa_blk_config config; /* of devices[0] */
+	struct uvdpa_blk_config config; /* of devices[0], if it is a disk */
+	struct uvdpa_queue *control;	/* of a card with more than one pair */
+	void *command;			/* its, in the arena */
 	uint64_t features;
 };
+
+/* Whether the devices are network cards, not disks. */
+bool ferry_is_net(const struct ferry *ferry);
 
 /*
  * Brings devices[0] to DRIVER_OK with the queues attached. 0 or a negative errno with the fault

@@ -83,6 +83,19 @@ def moves(first, second, name):
            steps)
 
 
+def cards():
+    found = bench("net,name=a,null=on,queues=2", "--seconds", "1", "--queues", "2")
+    adds_up("a card", found)
+    demand("a card: words", (found["rw"], found["block_size"], found["queues"]) == ("tx", 64, 2),
+           found)
+    demand("a card sends", found["tx_mpps"] > 0 and found["rx_mpps"] == 0, found)
+    for words in (["--poll"], ["--packed", "--bs", "1500", "--handover",
+                               "net,name=b,loopback=on,packed=on", "--moves", "5"]):
+        found = bench("net,name=a,loopback=on,packed=on", "--seconds", "1", "--rw", "txrx", *words)
+        demand("frames come back", 0 < found["rx_mpps"] <= found["tx_mpps"] and
+               found["errors"] == 0, found)
+
+
 def refusals():
     for words, says in ((["blk,name=x,null=1M", "--rw", "up"], "--rw up"),
                         (["blk,name=x,null=1M", "--bs", "100"], "--bs 100"),
@@ -91,6 +104,12 @@ def refusals():
                         (["blk,name=x,null=1M", "--depth", "1000"], "256"),
                         (["blk,name=x,null=1M", "--queues", "2"], "1 queue, not 2"),
                         (["blk,name=x,null=1M", "--packed"], "packed=on"),
+                        (["blk,name=x,null=1M", "--rw", "rx"], "for network cards"),
+                        (["net,name=x,null=on", "--rw", "mix"], "for disks"),
+                        (["net,name=x,null=on", "--bs", "59"], "60 to 9014"),
+                        (["net,name=x,null=on", "--queues", "2"], "1 queue pair, not 2"),
+                        (["net,name=x,null=on", "--handover", "blk,name=y,null=1M"],
+                         "what runs on a network card"),
                         (["blk,name=x,null=1M", "--suspends", "1", "--suspend-every", "1"],
                          "--suspend-every"),
                         (["blk,name=x,null=1M,readonly=on", "--rw", "write"], "read-only"),
@@ -168,5 +187,6 @@ else:
     suspends_now_and_then("blk,name=a,null=1G,queues=2", "suspends in-process, two queues")
     suspends_now_and_then("blk,name=a,null=1G,queues=2,packed=on", "packed", "--packed")
     moves("blk,name=a,null=1G,queues=2", "blk,name=b,null=1G,queues=2", "moves in-process")
+    cards()
     refusals()
 sys.exit(1 if wrong else 0)
