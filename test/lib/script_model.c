@@ -164,8 +164,8 @@ static void cancel(struct model *model, unsigned queue)
 
 	m->cancels++;
 	say(m, "cancel queue %u", queue);
-	for (unsigned i = 0; m->gives_back && i < m->held_count; i++)
-		if (m->held[i].request->queue == queue)
+	for (unsigned i = 0; i < m->held_count; i++)
+		if (m->held[i].request->queue == queue && (m->gives_back || m->held[i].yields))
 			m->held[i].finished = m->held[i].cancelled = true;
 }
 

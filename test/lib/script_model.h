@@ -24,6 +24,7 @@ struct script_held {
 	bool finished;
 	const char *refusal; /* finished: with this, instead of success */
 	bool cancelled;	     /* finished: given back undone */
+	bool yields;	     /* it will be, when it is cancelled */
 };
 
 struct script_model {

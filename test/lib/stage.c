@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ring/inflight.h"
 #include "wire/vhost.h"
 
 #define RAM_SIZE UINT64_C(0x40000)
@@ -236,6 +237,8 @@ void theatre_init(struct theatre *theatre, const struct stage_options *options)
 void theatre_destroy(struct theatre *theatre)
 {
 	ram_destroy(&theatre->ram);
+	for (unsigned q = 0; q < STAGE_QUEUES; q++)
+		free(theatre->records[q]);
 }
 
 void stage_init(struct stage *stage, struct theatre *theatre, const struct stage_options *options)
@@ -351,6 +354,21 @@ void stage_up(struct stage *stage)
 	for (unsigned q = 0; q < stage->options.queues; q++)
 		stage_queue(stage, q, stage->theatre->vqs[q].next_used, true);
 	stage_status(stage, 0xf);
+}
+
+void stage_record(struct stage *stage, unsigned queue)
+{
+	struct inflight_record **record = &stage->theatre->records[queue];
+	int r;
+
+	if (!*record) {
+		*record = calloc(1, inflight_size(stage->options.num));
+		assert(*record);
+		inflight_clear(*record, stage->options.num);
+	}
+	r = device_set_vq_record(stage->device, queue, *record);
+	assert(r == 0);
+	device_set_door_rules(stage->device, DOOR_SETS_QUEUES_ANY_TIME | DOOR_MOVES_RECORDS);
 }
 
 void stage_post(struct theatre *theatre, unsigned queue, uint64_t tag, uint32_t writable)

@@ -79,6 +79,7 @@ struct theatre {
 	uint64_t buffers; /* IOVA of room for buffers */
 	unsigned next_buffer;
 	uint64_t tags[STAGE_QUEUES][64]; /* by head */
+	struct inflight_record *records[STAGE_QUEUES]; /* NULL: not asked for */
 };
 
 void theatre_init(struct theatre *theatre, const struct stage_options *options);
@@ -101,6 +102,8 @@ void stage_end(struct stage *stage);
 void stage_map(struct stage *stage);
 void stage_queue(struct stage *stage, unsigned queue, uint32_t base, bool ready);
 void stage_up(struct stage *stage);
+/* Before the queue is ready: it keeps its record in the theatre's, and a move takes it along. */
+void stage_record(struct stage *stage, unsigned queue);
 int stage_status(struct stage *stage, uint8_t status);
 
 /* A request of 8 readable and `writable` writable bytes; two descriptors of the ring. */

@@ -173,9 +173,10 @@ static void do_suspend(struct play *play)
 
 	snprintf(words, sizeof(words), "suspend %s", story_arg(play, 1));
 	stage_begin(play->on);
-	device_suspend(play->on->device, holder(play), play->theatre.book.now,
-		       play->words > 2 ? story_number(play, 2) : 0, stage_done,
-		       stage_done_arg(play->on, words));
+	device_suspend_or_park(play->on->device, holder(play), play->theatre.book.now,
+			       play->words > 2 ? story_number(play, 2) : 0,
+			       play->words > 3 && !strcmp(story_arg(play, 3), "park"), stage_done,
+			       stage_done_arg(play->on, words));
 	stage_end(play->on);
 }
 
@@ -428,6 +429,8 @@ static void run_verb(struct play *play)
 		verb = find_verb(story_net_verbs, story_arg(play, 0));
 	if (!verb)
 		verb = find_verb(verbs, story_arg(play, 0));
+	if (!verb)
+		verb = find_verb(story_park_verbs, story_arg(play, 0));
 	if (!verb)
 		story_die(play, "no such verb");
 	else

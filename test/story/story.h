@@ -36,4 +36,7 @@ void story_tell(struct play *play, const char *what, int result);
 extern const struct story_verb story_net_verbs[];
 struct model *story_net_model(struct play *play, unsigned index);
 
+/* story_park.c: requests that are handed over in flight. */
+extern const struct story_verb story_park_verbs[];
+
 #endif

@@ -242,7 +242,7 @@ static void reset_while_parked(void **state)
 
 /* --- One queue is stopped for somebody who can be told that it does not (device_stop_vq) ------- */
 
-static struct inflight_record *records[2];
+static struct inflight_record **records; /* the theatre's */
 
 /* As a vhost-user front end has it that takes the records along, or does not. */
 static struct bench *start_recorded(unsigned rules)
@@ -250,12 +250,10 @@ static struct bench *start_recorded(unsigned rules)
 	struct bench *b = bench_new(&first);
 
 	stage_up(&b->stage);
+	records = b->theatre.records;
 	for (unsigned q = 0; q < 2; q++) {
 		bench_ready(b, q, false);
-		records[q] = calloc(1, inflight_size(32));
-		assert_non_null(records[q]);
-		inflight_clear(records[q], 32);
-		assert_int_equal(device_set_vq_record(b->stage.device, q, records[q]), 0);
+		stage_record(&b->stage, q);
 		bench_ready(b, q, true);
 	}
 	device_set_door_rules(b->stage.device, DOOR_SETS_QUEUES_ANY_TIME | rules);
@@ -264,13 +262,6 @@ static struct bench *start_recorded(unsigned rules)
 	bench_submit(b, 1, 5);
 	stage_finish(&b->stage, 2, NULL); /* out of order */
 	return b;
-}
-
-static void end_recorded(struct bench *b)
-{
-	bench_free(b);
-	free(records[0]);
-	free(records[1]);
 }
 
 static void stop(struct bench *b, unsigned queue)
@@ -330,7 +321,7 @@ static void stops_parked(void **state)
 	assert_int_equal(vq_used_index(&b->theatre.vqs[0]), 4);
 	assert_int_equal(recorded(0) + recorded(1), 0);
 	stage_destroy(&next);
-	end_recorded(b);
+	bench_free(b);
 }
 
 /* The same device goes on: from the record, not from what it remembers itself. */
@@ -352,7 +343,7 @@ static void stops_and_starts(void **state)
 	records[0]->used_idx = 1;
 	bench_ready(b, 0, true);
 	held(&b->stage, 1, (const uint64_t[]){5});
-	end_recorded(b);
+	bench_free(b);
 }
 
 /* S10: some do not come back. The queue runs on as before and does again what did. */
@@ -376,7 +367,7 @@ static void stop_fails(void **state)
 	assert_int_equal(recorded(0), 0);
 	stop(b, 0);
 	assert_int_equal(b->stage.answer, 0);
-	end_recorded(b);
+	bench_free(b);
 }
 
 /* Nobody takes the record along: the requests are waited for, and at the deadline it runs on. */
@@ -403,7 +394,7 @@ static void stop_without_record(void **state)
 	assert_true(device_get_vq_ready(b->stage.device, 0));
 	bench_resume(b, HOLDER_OPERATOR);
 	held(&b->stage, 4, (const uint64_t[]){1, 3, 4, 5});
-	end_recorded(b);
+	bench_free(b);
 }
 
 /* An operator suspends while a queue is being stopped, and the other way round. */
@@ -427,7 +418,7 @@ static void stop_and_suspend(void **state)
 	stop(b, 1); /* its requests are parked already, and recorded */
 	assert_int_equal(b->stage.answer, 0);
 	assert_int_equal(recorded(0) + recorded(1), 3);
-	end_recorded(b);
+	bench_free(b);
 }
 
 /* The device breaks, or is reset, while a queue is being stopped. */
@@ -444,13 +435,13 @@ static void stop_and_trouble(void **state)
 	finish_all(&b->stage);
 	bench_reset(b, EV_DRIVER_RESET);
 	assert_int_equal(device_state(b->stage.device), STATE_RESET);
-	end_recorded(b);
+	bench_free(b);
 	b = start_recorded(DOOR_MOVES_RECORDS);
 	stop(b, 0);
 	bench_reset(b, EV_DRIVER_RESET);
 	finish_all(&b->stage);
 	assert_int_equal(device_state(b->stage.device), STATE_RESET);
-	end_recorded(b);
+	bench_free(b);
 }
 
 int main(void)
