@@ -49,7 +49,8 @@ struct queue {
 	uint64_t desc, driver, used;
 	uint32_t base; /* of a ring that is not started; see has_base */
 	bool has_base; /* false: nobody set one, the layout's first */
-	/* Heads to take again, in this order, before any other chain: the ring's when it started. */
+	/* Heads to take again, in this order, before any other chain: the ring's when it started.
+	 */
 	uint16_t *again;
 	unsigned again_count;
 	/*
@@ -98,7 +99,7 @@ struct waiter {
 	enum device_holder holder;
 	device_done done; /* NULL: the entry is free */
 	void *arg;
-	uint64_t at; /* ms: deadline */
+	uint64_t at;	  /* ms: deadline */
 	uint64_t park_at; /* ms: when requests may be handed over in flight; 0: never */
 };
 
@@ -130,7 +131,7 @@ struct device {
 	unsigned door_rules; /* enum device_door_rules */
 	struct dirty_log *data_log;
 	bool parking; /* SUSPENDING, and PARK was taken: what came back undone stays so */
-	bool gone; /* a reset under way is for a driver that left */
+	bool gone;    /* a reset under way is for a driver that left */
 	struct fault broken;
 
 	uint32_t generation;
@@ -171,7 +172,7 @@ static inline struct request *queue_slot(const struct queue *queue, unsigned i)
 /* What comes back undone is not taken again: the device is being parked, or this queue is. */
 static inline bool queue_stays(const struct queue *queue)
 {
-	return queue->device->parking || queue->handing;
+	return queue->parking && (queue->device->parking || queue->handing);
 }
 
 /* Requests that are left in flight come with whoever moves the device. */

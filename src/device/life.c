@@ -9,11 +9,12 @@
 #include "device/device_internal.h"
 
 /* What those who wait for suspension hear when it does not come about. */
-static int failure(enum device_event event)
+static int failure(const struct device *device, enum device_event event)
 {
 	switch (event) {
 	case EV_DEADLINE:
-		return -ETIMEDOUT;
+		/* perhaps that of a reset, and not theirs */
+		return device->state == STATE_BROKEN ? -EIO : -ETIMEDOUT;
 	case EV_BREAK:
 	case EV_OPERATOR_RESET:
 		return -EIO;
@@ -28,7 +29,7 @@ static void fail_waiters(struct device *device, enum device_event event)
 	bool reset = event == EV_DRIVER_RESET || event == EV_DRIVER_GONE;
 	unsigned holders = reset ? HOLDER_DRIVER : ~0u;
 
-	waiters_answer(device, holders, failure(event));
+	waiters_answer(device, holders, failure(device, event));
 	if (event == EV_DEADLINE || event == EV_BREAK || event == EV_OPERATOR_RESET)
 		device->holders = 0;
 }
@@ -96,6 +97,8 @@ static void open_if_ready(struct queue *queue)
 	/* One that cannot start breaks the device, and then the others are not to start. */
 	if (queue->ready && queue->device->state == STATE_RUNNING)
 		queue_open(queue);
+	else if (queue->parking) /* being stopped: what came back undone is taken again */
+		queue->device->host->ops->wake_queue(queue->device->host, queue->index);
 }
 
 static void stop(struct device *device, enum device_state next)
@@ -190,9 +193,13 @@ int device_take(struct device *device, enum device_event event)
 
 	if (r < 0)
 		return r;
-	/* Somebody held the device before it ran (S14): it never gets to take a chain. */
-	if (device->state == STATE_RUNNING && device->holders)
+	/* Somebody held the device before it ran (S14): it never gets to take a chain, nor to do
+	 * again what it was restored with. */
+	if (device->state == STATE_RUNNING && device->holders) {
 		take_one(device, EV_HOLD);
+		if (device_count_in_flight(device))
+			take_one(device, EV_PARK);
+	}
 	device_settle_drained(device);
 	deadline_update(device);
 	return 0;

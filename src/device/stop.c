@@ -1,13 +1,13 @@
 /*
- * Queues that are disabled one by one, and what happens when the backend does not give their requests
- * back in time.
+ * Queues that are disabled one by one, and what happens when the backend does not give their
+ * requests back in time.
  *
  * set_vq_ready cannot fail (a void op in the kernel), so its caller goes on as if the queue stood
- * still: if it does not at the deadline, the device is broken, since memory that a backend may still
- * write to is never handed out for something else. device_stop_vq can fail, and then the queue runs on
- * (S10). Whose front end takes the record of requests in flight along (vhost-user's
- * GET_VRING_BASE_INFLIGHT) need not wait for them to be done: at half of the time the backend is asked
- * to give back what it has not done, as when the device is parked (see park.c).
+ * still: if it does not at the deadline, the device is broken, since memory that a backend may
+ * still write to is never handed out for something else. device_stop_vq can fail, and then the
+ * queue runs on (S10). Whose front end takes the record of requests in flight along (vhost-user's
+ * GET_VRING_BASE_INFLIGHT) need not wait for them to be done: at half of the time the backend is
+ * asked to give back what it has not done, as when the device is parked (see park.c).
  */
 #include <assert.h>
 #include <errno.h>
@@ -95,7 +95,8 @@ static void disable(struct queue *queue, device_done done, void *arg, uint64_t n
 	uint32_t ms = device->options.suspend_timeout_ms;
 	const char *trouble = queue_trouble(queue);
 
-	/* With the ring it would be forgotten, and with it what was taken and cannot be answered. */
+	/* With the ring it would be forgotten, and with it what was taken and cannot be answered.
+	 */
 	if (trouble)
 		device_break(device, queue, trouble);
 	queue_close(queue, false);

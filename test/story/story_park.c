@@ -54,6 +54,6 @@ static void do_restore(struct play *play)
 }
 
 const struct story_verb story_park_verbs[] = {
-	{"gives-back", do_gives_back}, {"record", do_record},	{"stop", do_stop},
-	{"save", do_save},	       {"restore", do_restore}, {NULL, NULL},
+	{"gives-back", do_gives_back}, {"record", do_record}, {"stop", do_stop}, {"save", do_save},
+	{"restore", do_restore},       {NULL, NULL},
 };

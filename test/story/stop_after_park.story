@@ -1,0 +1,32 @@
+# An operator parks while a ring is being stopped, thinks better of it before all is back, and the ring
+# drains: what came back is done again without anybody's kick.
+device queues=1 timeout=1000
+up
+ready 0 off             | [0] not ready: success
+record 0
+ready 0 on              | [0] ready: success
+submit 0 1              | [0] take 1 of queue 0
+submit 0 2              | [0] take 2 of queue 0
+gives-back 1
+stop 0                  | [0] deadline 500
+suspend operator 100 park | [0] RUNNING -> SUSPENDING (HOLD)
+                        | [0] deadline 50
+wait 50                 | [50] parking: 2 requests did not come back so far
+                        | [50] SUSPENDING -> SUSPENDING (PARK)
+                        | [50] cancel queue 0
+                        | [50] deadline 100
+                        | [50] gave 1 back
+resume operator         | [50] SUSPENDING -> RUNNING (RELEASE)
+                        | [50] deadline 500
+                        | [50] suspend operator: ECANCELED
+                        | [50] take 1 of queue 0
+                        | [50] resume: success
+state                   | [50] RUNNING, status 0xf, held by nobody, 2 in flight
+finish 2                | [50] notify queue 0
+                        | [50] used queue 0: 2, 16 bytes
+finish 1                | [50] notify queue 0
+                        | [50] settle
+                        | [50] no deadline
+                        | [50] stop: success
+                        | [50] used queue 0: 1, 16 bytes
+state                   | [50] RUNNING, status 0xf, held by nobody, 0 in flight
