@@ -12,8 +12,8 @@
  *     failed      nothing                fail_error
  *     never       nothing                nothing; after a cancel -ECANCELED
  *
- * A request may be held before it meets its fate, in `held`, as a slow disk does that has not come to
- * it yet: a cancel then gives it back undone.
+ * A request may be held before it meets its fate, in `held`, as a slow disk does that has not come
+ * to it yet: a cancel then gives it back undone.
  *
  * A result may wait in `late`. Both lists are in order of time (each delay is as long as
  * any other), and the timer says when the first of them is due. The channel's fd is an epoll

@@ -149,7 +149,7 @@ static void finish(struct disk *disk, struct op *op, int error)
 		write_image(sim, request, length);
 	else if (request->op == BLOCK_READ && !error)
 		read_image(sim, request);
-	if (error)
+	if (error && error != -ECANCELED)
 		oracle_failed(sim, (unsigned)(request->offset / SECTOR),
 			      (unsigned)(request->length / SECTOR));
 	op->finished = true;
@@ -165,7 +165,7 @@ void disk_step(struct disk *disk)
 	unsigned at = sim_random(sim, MAX_OPS);
 
 	do_again(sim);
-	if (disk->stubborn)
+	if (disk->stubborn || (disk->lazy && !sim_chance(sim, 20)))
 		return;
 	for (unsigned n = 0; n < MAX_OPS; n++) {
 		struct op *op = &disk->ops[(at + n) % MAX_OPS];
@@ -205,6 +205,7 @@ static void cancel(struct block_channel *channel)
 {
 	struct disk *disk = disk_of(channel->block);
 
+	oracle_cancelled(disk->sim);
 	for (unsigned i = 0; !disk->stubborn && i < MAX_OPS; i++) {
 		struct op *op = &disk->ops[i];
 

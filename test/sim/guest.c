@@ -259,6 +259,8 @@ void guest_abandon(struct sim *sim)
 			sim->guest.abandoned++;
 		}
 		queue->irq = queue->kick_due = queue->enabled = false;
+		if (sim->recorded)
+			inflight_clear(sim_record(sim, q), RING);
 	}
 	sim->guest.state = GUEST_DOWN;
 	sim->guest.nonsense = false;
@@ -401,12 +403,18 @@ static void setup_queue(struct sim *sim, unsigned q, const uint32_t *bases)
 
 	if (!bases)
 		fresh_ring(sim, queue);
+	if (!bases && sim->recorded)
+		inflight_clear(sim_record(sim, q), RING);
 	base = bases ? bases[q] : sim->packed ? pq_base(pq) : vq->next_avail;
 	r = device_set_vq_num(device, q, RING);
 	if (!r && sim->packed)
 		r = device_set_vq_address(device, q, pq->desc, pq->driver, pq->device);
 	else if (!r)
 		r = device_set_vq_address(device, q, vq->desc, vq->avail, vq->used);
+	if (!r && sim->recorded)
+		r = device_set_vq_record(device, q, sim_record(sim, q));
+	if (sim->recorded)
+		device_set_door_rules(device, DOOR_MOVES_RECORDS);
 	r = r ? r : device_set_vq_state(device, q, base);
 	if (r)
 		sim_fail(sim, "queue %u cannot be set up: %d", q, r);

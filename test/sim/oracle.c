@@ -155,12 +155,22 @@ void oracle_abandon(struct sim *sim, struct guest_queue *queue, unsigned index)
 	memset(slot_bytes(sim, queue, index), CANARY, SLOT_SIZE);
 }
 
+void oracle_cancelled(struct sim *sim)
+{
+	for (unsigned q = 0; q < sim->queues; q++)
+		for (unsigned i = 0; i < SLOTS; i++)
+			if (sim->guest.queues[q].slots[i].in_flight)
+				sim->again_ok[sim->guest.queues[q].slots[i].generation] = 0xff;
+}
+
 void oracle_written(struct sim *sim, unsigned sector, uint64_t generation)
 {
 	uint8_t bit = (uint8_t)(1u << sector % 8);
 
 	if (!generation || generation > sim->next_generation)
 		sim_fail(sim, "sector %u is written with what the guest never wrote", sector);
+	else if (sim->written[generation] & sim->again_ok[generation] & bit)
+		sim->again_ok[generation] &= (uint8_t)~bit;
 	else if (sim->written[generation] & bit)
 		sim_fail(sim, "generation %llu is written twice: duplicated",
 			 (unsigned long long)generation);

@@ -105,7 +105,7 @@ void rig_init(struct rig *rig, struct sim *sim, unsigned index)
 					 .queue_size = RING,
 					 .asids = 1,
 					 .packed = true,
-					 .suspend_timeout_ms = 200};
+					 .suspend_timeout_ms = sim->timeout};
 	struct blk_options blk = {.queues = QUEUES, .queue_size = RING, .write_cache = true};
 	struct model *model;
 	int r;
@@ -167,6 +167,21 @@ static void check_kicks(struct rig *rig, unsigned q)
 		sim_fail(sim, "device %u: suspended, and queue %u wants no kicks", rig->index, q);
 }
 
+/* Requests of a queue that are kept in flight. */
+static unsigned count_parked(struct rig *rig, unsigned q)
+{
+	struct sim *sim = rig->sim;
+	const struct inflight_record *record = sim_record(sim, q);
+	unsigned n = 0;
+
+	for (unsigned i = 0; sim->recorded && i < RING; i++)
+		n += record->desc[i].inflight;
+	if (!sim->recorded && device_save(rig->device, &sim->snapshot, NULL) == 0)
+		n = sim->snapshot.queues[q].in_flight_count;
+	sim->parked += n;
+	return n;
+}
+
 /* Suspended as of now: what has to hold at once, and what has to stay as it is. */
 static void begin_suspension(struct rig *rig)
 {
@@ -183,10 +198,12 @@ static void begin_suspension(struct rig *rig)
 		const struct guest_queue *queue = &sim->guest.queues[q];
 
 		uint32_t used = sim->packed ? rig->bases[q] >> 16 : vq_used_index(&queue->vq);
+		unsigned parked = count_parked(rig, q);
 
-		if (queue->enabled && used != (rig->bases[q] & 0xffff))
-			sim_fail(sim, "device %u: base 0x%x of queue %u, used index %u (S6)",
-				 rig->index, rig->bases[q], q, used);
+		if (queue->enabled && ((used + parked) & 0xffff) != (rig->bases[q] & 0xffff))
+			sim_fail(sim,
+				 "device %u: base 0x%x of queue %u, used index %u, %u parked (S6)",
+				 rig->index, rig->bases[q], q, used, parked);
 		if (queue->enabled && !sim->packed)
 			check_kicks(rig, q);
 	}
@@ -369,6 +386,8 @@ static void suspend_answered(struct rig *rig, const struct ask *ask, int result)
 		sim->timeouts++;
 		if (ask->deadline > sim->now)
 			sim_fail(sim, "device %u: a time-out before its time", rig->index);
+	} else if (result == -EBUSY && ask->holder == HOLDER_DRIVER) {
+		sim_trace(sim, "device %u: requests are parked for an operator", rig->index);
 	} else if (result != -ECANCELED && result != -EIO) {
 		sim_fail(sim, "device %u: suspend answered %d", rig->index, result);
 	}
@@ -407,21 +426,27 @@ void rig_answer(void *arg, int result)
 		suspend_answered(rig, &mine, result);
 	else if (mine.kind == ASK_RESET)
 		reset_answered(rig, result);
+	/* One that cannot be stopped runs on (S10). */
+	if (mine.kind == ASK_STOP && (result == -ETIMEDOUT || result == -EBUSY))
+		rig->sim->guest.queues[mine.queue].enabled = true;
+	else if (mine.kind == ASK_STOP && result && result != -EIO)
+		sim_fail(rig->sim, "device %u: a stop answered %d", rig->index, result);
 	/* A queue that cannot be disabled in time breaks the device. */
 	if (mine.kind == ASK_DISABLE && mine.deadline <= rig->sim->now)
 		rig->broken = true;
 }
 
-void rig_suspend(struct rig *rig, enum device_holder holder, uint32_t ms)
+void rig_suspend(struct rig *rig, enum device_holder holder, uint32_t ms, bool park)
 {
 	struct ask *ask = rig_ask(rig, ASK_SUSPEND, holder, ms);
 
-	sim_trace(rig->sim, "device %u: suspend for %u, %u ms", rig->index, holder, ms);
+	sim_trace(rig->sim, "device %u: suspend for %u, %u ms%s", rig->index, holder, ms,
+		  park ? ", or park" : "");
 	rig->waiting[holder]++;
 	if (holder == HOLDER_DRIVER)
 		rig->sim->guest.busy++;
 	rig_before(rig);
-	device_suspend(rig->device, holder, rig->sim->now, ms, rig_answer, ask);
+	device_suspend_or_park(rig->device, holder, rig->sim->now, ms, park, rig_answer, ask);
 	rig_after(rig);
 }
 
@@ -451,7 +476,7 @@ void rig_resume(struct rig *rig, enum device_holder holder)
 void rig_reset(struct rig *rig, enum device_event event)
 {
 	struct sim *sim = rig->sim;
-	struct ask *ask = rig_ask(rig, ASK_RESET, 0, 200);
+	struct ask *ask = rig_ask(rig, ASK_RESET, 0, sim->timeout);
 
 	sim_trace(sim, "device %u: %s", rig->index, lifecycle_event_name(event));
 	sim->guest.busy++;

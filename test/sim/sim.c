@@ -62,7 +62,7 @@ const char *plant_name(enum plant plant)
 	static const char *const names[PLANT_COUNT] = {
 		"none",	       "wake-lost",	  "kick-lost",	"call-lost",   "call-suspended",
 		"config-lost", "write-suspended", "used-twice", "base-off",    "swallowed",
-		"torn",	       "stale-read",	  "late-data",	"write-again",
+		"torn",	       "stale-read",	  "late-data",	"write-again", "parked-lost",
 	};
 
 	return plant < PLANT_COUNT ? names[plant] : NULL;
@@ -71,25 +71,52 @@ const char *plant_name(enum plant plant)
 /* --- The driver's verbs ------------------------------------------------------------------------
  */
 
-/* The device is given to another: suspended, its bases set there, and reset here (S12). */
-static void move(struct sim *sim)
+/* Forgets one request that is parked, if there is any. */
+static void lose_parked(struct sim *sim)
+{
+	for (unsigned q = 0; q < sim->queues; q++) {
+		struct snapshot_queue *queue = &sim->snapshot.queues[q];
+		bool *planted = &sim->planted;
+
+		for (unsigned i = 0; sim->recorded && i < RING; i++)
+			if (sim_record(sim, q)->desc[i].inflight && !*planted &&
+			    sim_plant(sim, PLANT_PARKED_LOST, 1))
+				inflight_untake(sim_record(sim, q), (uint16_t)i);
+		if (!sim->recorded && queue->in_flight_count && !*planted &&
+		    sim_plant(sim, PLANT_PARKED_LOST, 1))
+			queue->in_flight_count--;
+	}
+}
+
+/*
+ * The device is given to another: suspended, its bases set there, and reset here (S12); with the
+ * saved state, too, or with the records, where requests are parked.
+ */
+static void move(struct sim *sim, bool saved)
 {
 	struct rig *from = sim_rig(sim), *to = &sim->rigs[!sim->active];
 	uint32_t bases[QUEUES];
 	bool late = sim_chance(sim, 2);
 
+	if (saved && (device_save(from->device, &sim->snapshot, NULL) ||
+		      device_state(to->device) != STATE_RESET))
+		return;
+	if (saved || sim->recorded)
+		lose_parked(sim);
+	to->capacity = from->capacity - 1;
+	rig_resize(to);
+	if (saved && device_restore(to->device, &sim->snapshot, NULL))
+		sim_fail(sim, "a saved state is refused");
 	memcpy(bases, from->bases, sizeof(bases));
 	if (sim_plant(sim, PLANT_BASE_OFF, 1))
 		bases[0] = sim->packed ? (bases[0] + 0x10001) % RING | 0x80008000
 				       : (bases[0] + (sim_chance(sim, 2) ? 1 : 65535)) & 0xffff;
 	sim->moves++;
-	sim_trace(sim, "guest: moves to device %u", to->index);
+	sim_trace(sim, "guest: moves to device %u%s", to->index, saved ? " by its state" : "");
 	sim->guest.state = GUEST_MOVING;
 	if (!late)
 		rig_reset(from, sim_chance(sim, 2) ? EV_DRIVER_RESET : EV_DRIVER_GONE);
 	sim->active = to->index;
-	to->capacity = from->capacity - 1;
-	rig_resize(to);
 	guest_up(sim, bases);
 	if (late)
 		rig_reset(from, EV_DRIVER_RESET);
@@ -107,13 +134,18 @@ static void toggle_queue(struct sim *sim)
 	unsigned q = sim_random(sim, sim->queues);
 	struct guest_queue *queue = &sim->guest.queues[q];
 	struct rig *rig = sim_rig(sim);
+	struct ask *ask;
 
 	queue->enabled = !queue->enabled;
 	sim_trace(sim, "guest: queue %u %s", q, queue->enabled ? "on" : "off");
 	sim->guest.busy++;
+	ask = rig_ask(rig, sim->recorded ? ASK_STOP : ASK_DISABLE, 0, sim->timeout);
+	ask->queue = q;
 	rig_before(rig);
-	device_set_vq_ready(rig->device, q, queue->enabled, sim->now, rig_answer,
-			    rig_ask(rig, ASK_DISABLE, 0, 200));
+	if (sim->recorded && !queue->enabled)
+		device_stop_vq(rig->device, q, sim->now, rig_answer, ask);
+	else
+		device_set_vq_ready(rig->device, q, queue->enabled, sim->now, rig_answer, ask);
 	rig_after(rig);
 }
 
@@ -151,12 +183,15 @@ static void driver_verb(struct sim *sim)
 		reset(sim);
 	} else if (held && rig->frozen && sim_chance(sim, 3)) {
 		if (sim_chance(sim, 2))
-			move(sim);
+			move(sim, sim_chance(sim, 4));
 		else
 			guest_swap(sim);
+	} else if (rig->held & HOLDER_OPERATOR && rig->frozen &&
+		   sim_chance(sim, sim->slow ? 2 : 4)) {
+		move(sim, true);
 	} else if (held && sim_chance(sim, 2)) {
 		rig_resume(rig, HOLDER_DRIVER);
-	} else if (sim_chance(sim, 4)) {
+	} else if (sim_chance(sim, sim->slow && !sim->recorded ? 50 : 4)) {
 		toggle_queue(sim);
 	} else if (sim_chance(sim, 3)) {
 		guest_remap(sim);
@@ -165,7 +200,8 @@ static void driver_verb(struct sim *sim)
 	} else if (sim_chance(sim, 100)) {
 		guest_nonsense(sim);
 	} else {
-		rig_suspend(rig, HOLDER_DRIVER, sim_chance(sim, 3) ? 1 + sim_random(sim, 30) : 200);
+		rig_suspend(rig, HOLDER_DRIVER, sim_chance(sim, 3) ? 1 + sim_random(sim, 30) : 200,
+			    false);
 	}
 }
 
@@ -173,16 +209,23 @@ static void operator_verb(struct sim *sim)
 {
 	struct rig *rig = &sim->rigs[sim_random(sim, 2)];
 
+	/* who has a slow disk parks it */
+	if (sim->slow && sim_chance(sim, 2) && !sim_rig(sim)->waiting[HOLDER_OPERATOR]) {
+		rig_suspend(sim_rig(sim), HOLDER_OPERATOR, 2 + sim_random(sim, 20), true);
+		return;
+	}
 	switch (sim_random(sim, 6)) {
 	case 0:
 		if (rig->waiting[HOLDER_OPERATOR] < 4)
-			rig_suspend(rig, HOLDER_OPERATOR, 1 + sim_random(sim, 200));
+			rig_suspend(rig, HOLDER_OPERATOR, 1 + sim_random(sim, 2 * sim->timeout),
+				    sim_chance(sim, 2));
 		break;
 	case 1:
 		rig_resize(sim_rig(sim));
 		break;
 	case 2:
 		rig->disk->stubborn = sim_chance(sim, 4);
+		rig->disk->lazy = sim->slow || sim_chance(sim, 4);
 		break;
 	default:
 		if (rig->held & HOLDER_OPERATOR || rig->waiting[HOLDER_OPERATOR])
@@ -258,7 +301,7 @@ void sim_drain(struct sim *sim)
 	sim->calm = true;
 	sim->late_posts = 6;
 	for (unsigned i = 0; i < 2; i++) {
-		sim->rigs[i].disk->stubborn = false;
+		sim->rigs[i].disk->stubborn = sim->rigs[i].disk->lazy = false;
 		rig_resume(&sim->rigs[i], HOLDER_OPERATOR);
 	}
 	pump(sim);
@@ -278,6 +321,7 @@ void sim_drain(struct sim *sim)
 		oracle_image(sim);
 	oracle_memory(sim);
 	sim->calm = false;
+	sim->rigs[0].disk->lazy = sim->rigs[1].disk->lazy = sim->slow;
 }
 
 /* --- A life
@@ -324,10 +368,14 @@ bool sim_run(struct sim *sim, const struct sim_options *options)
 	sim->packed = sim_chance(sim, 3);
 	sim->event_idx = sim_chance(sim, 2);
 	sim->indirect = sim_chance(sim, 2);
+	sim->slow = sim_chance(sim, 3);
+	sim->timeout = sim->slow ? 30 : 200;
+	sim->recorded = !sim->packed && sim_chance(sim, 3);
 	guest_init(sim);
 	oracle_init(sim);
 	rig_init(&sim->rigs[0], sim, 0);
 	rig_init(&sim->rigs[1], sim, 1);
+	sim->rigs[0].disk->lazy = sim->rigs[1].disk->lazy = sim->slow;
 	for (sim->step = 0; sim->step < options->steps && !sim->failed; sim->step++)
 		take_step(sim);
 	if (!sim->failed)

@@ -12,7 +12,7 @@
  *     disk    finishes some outstanding operation: any, in any order, with an
  *             error now and then, or (stubborn) none at all
  *     clock   moves on
- *     operator  holds, lets go, resizes
+ *     operator  holds, parks, lets go, resizes, moves the device by its saved state
  *
  * The core and the block model are the real ones. The driver's rings, the disk
  * and the judgement are made here and share no code with either tower.
@@ -27,6 +27,11 @@
  * image in the end, is not what it may be. While a device is suspended (S2..S6)
  * no byte of guest memory, no base, no byte of config space may change, no
  * operation may reach the disk, and no interrupt may come.
+ *
+ * Parking. In a third of the lives of split rings each queue has a record of requests in flight,
+ * which moves along: the driver stops queues as a vhost-user front end does. What was in flight
+ * when the disk was asked to give it back may be written once more, and only that; the base is
+ * ahead of the used index by what is parked, and not more.
  */
 #ifndef UVDPA_TEST_SIM_H
 #define UVDPA_TEST_SIM_H
@@ -36,9 +41,11 @@
 
 #include "backend/block.h"
 #include "device/device.h"
+#include "device/state.h"
 #include "lib/ram.h"
 #include "lib/pq.h"
 #include "lib/vq.h"
+#include "ring/inflight.h"
 
 #define SECTOR	    512u
 #define SECTORS	    48u	 /* that the guest uses */
@@ -51,6 +58,7 @@
 #define MAYBE	    6u
 #define MAX_ASKS    64u
 #define MAX_OPS	    (QUEUES * RING)
+#define RECORD_SIZE 4096u
 
 /* What can be made to go wrong, to see that it is noticed. */
 enum plant {
@@ -68,6 +76,7 @@ enum plant {
 	PLANT_STALE_READ,      /* the disk reads what was there before */
 	PLANT_LATE_DATA,       /* the disk reports a read before its data is there */
 	PLANT_WRITE_AGAIN,     /* the disk repeats a write later on */
+	PLANT_PARKED_LOST,     /* a move forgets a request that is parked */
 	PLANT_COUNT
 };
 const char *plant_name(enum plant plant);
@@ -91,6 +100,7 @@ struct disk {
 	struct op ops[MAX_OPS];
 	unsigned outstanding;
 	bool stubborn; /* nothing is finished, not even cancelled */
+	bool lazy;     /* hardly anything is finished unless it is cancelled */
 };
 
 struct disk *disk_new(struct sim *sim, unsigned rig);
@@ -104,7 +114,7 @@ uint64_t sector_generation(const uint8_t *bytes, unsigned sector);
 /* --- A device and its host (rig.c) -------------------------------------------------------------
  */
 
-enum ask_kind { ASK_SUSPEND, ASK_RESET, ASK_DISABLE, ASK_OTHER };
+enum ask_kind { ASK_SUSPEND, ASK_RESET, ASK_DISABLE, ASK_STOP, ASK_OTHER };
 
 /* A verb that is answered later. */
 struct ask {
@@ -148,7 +158,7 @@ void rig_kick(struct rig *rig, unsigned queue);
 void rig_clock(struct rig *rig);
 struct ask *rig_ask(struct rig *rig, enum ask_kind kind, enum device_holder holder, uint32_t ms);
 void rig_answer(void *ask, int result);
-void rig_suspend(struct rig *rig, enum device_holder holder, uint32_t ms);
+void rig_suspend(struct rig *rig, enum device_holder holder, uint32_t ms, bool park);
 void rig_resume(struct rig *rig, enum device_holder holder);
 void rig_reset(struct rig *rig, enum device_event event);
 void rig_resize(struct rig *rig);
@@ -221,6 +231,8 @@ void oracle_init(struct sim *sim);
 bool oracle_begin(struct sim *sim, struct guest_queue *queue, unsigned slot);
 void oracle_complete(struct sim *sim, struct guest_queue *queue, unsigned slot, uint32_t length);
 void oracle_abandon(struct sim *sim, struct guest_queue *queue, unsigned slot);
+/* The disk was asked to give back what it has: what is in flight may be done again. */
+void oracle_cancelled(struct sim *sim);
 /* The disk is about to write this / has failed this: called by the disk. */
 void oracle_written(struct sim *sim, unsigned sector, uint64_t generation);
 void oracle_failed(struct sim *sim, unsigned sector, unsigned count);
@@ -246,6 +258,8 @@ struct sim {
 	char why[300];
 
 	unsigned queues;
+	uint32_t timeout; /* ms, of the devices */
+	bool slow;	  /* the disks are lazy all the time */
 	bool packed, event_idx, indirect,
 		calm; /* calm: the disk fails nothing and is not stubborn */
 	struct ram ram;
@@ -260,7 +274,11 @@ struct sim {
 	struct guest guest;
 	struct sector sectors[SECTORS];
 	uint64_t next_generation;
-	uint8_t written[GENERATIONS]; /* sectors of it, as bits, modulo 8 */
+	uint8_t written[GENERATIONS];  /* sectors of it, as bits, modulo 8 */
+	uint8_t again_ok[GENERATIONS]; /* likewise: may be written once more */
+	bool recorded;		       /* queues have records, which move along */
+	_Alignas(64) uint8_t records[QUEUES][RECORD_SIZE];
+	struct device_snapshot snapshot;
 	struct ask asks[MAX_ASKS];
 	bool planted;	 /* the fault has happened */
 	struct op again; /* PLANT_WRITE_AGAIN and PLANT_LATE_DATA: what happens later */
@@ -268,7 +286,7 @@ struct sim {
 	struct iovec again_iov[8];
 	struct block_request again_request;
 
-	unsigned moves, suspends, timeouts, resets, drains;
+	unsigned moves, suspends, timeouts, resets, drains, parked;
 };
 
 /* Runs a life. Returns whether it went well; else sim->why says what went wrong. */
@@ -283,6 +301,11 @@ void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(pr
 void sim_trace(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* True once in a while if that fault is to be planted. */
 bool sim_plant(struct sim *sim, enum plant plant, uint32_t one_in);
+
+static inline struct inflight_record *sim_record(struct sim *sim, unsigned queue)
+{
+	return (struct inflight_record *)(void *)sim->records[queue];
+}
 
 static inline struct rig *sim_rig(struct sim *sim)
 {

@@ -125,8 +125,8 @@ static void handed_over(void **state)
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 16 << 20), 0);
-	disk_open(&from, &(struct disk_options){
-				 .file = image, .trouble = &keeps, .timeout_ms = 200});
+	disk_open(&from,
+		  &(struct disk_options){.file = image, .trouble = &keeps, .timeout_ms = 200});
 	disk_open(&to, &(struct disk_options){.file = image});
 	user_begin(&u, from.path, 0);
 	submit(&u, 1, 7); /* 3 and 6 stay */
@@ -249,14 +249,13 @@ static void refused_to_a_driver(void **state)
 	struct disk disk;
 	unsigned char *data;
 
-	disk_open(&disk,
-		  &(struct disk_options){.trouble = &keeps, .timeout_ms = 200, .queues = 2});
+	disk_open(&disk, &(struct disk_options){.trouble = &keeps, .timeout_ms = 200, .queues = 2});
 	assert_int_equal(uvdpa_driver_open(disk.path, 0, &drv, &error), 0);
 	assert_int_equal(uvdpa_driver_negotiate(drv, BIT(VIRTIO_F_VERSION_1), &features, &error),
 			 0);
-	assert_int_equal(uvdpa_memory_new(&(struct uvdpa_memory_options){.size = 1 << 20}, &memory,
-					  &error),
-			 0);
+	assert_int_equal(
+		uvdpa_memory_new(&(struct uvdpa_memory_options){.size = 1 << 20}, &memory, &error),
+		0);
 	assert_int_equal(uvdpa_driver_map(drv, memory, 0, &error), 0);
 	for (unsigned q = 0; q < 2; q++) {
 		const struct uvdpa_queue_options options = {.size = 64, .features = features};
@@ -309,8 +308,8 @@ static void needs_the_record(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(handed_over),	       cmocka_unit_test(started_again),
-		cmocka_unit_test(refused),	       cmocka_unit_test(refused_to_a_driver),
+		cmocka_unit_test(handed_over),	    cmocka_unit_test(started_again),
+		cmocka_unit_test(refused),	    cmocka_unit_test(refused_to_a_driver),
 		cmocka_unit_test(needs_the_record),
 	};
 
