@@ -199,6 +199,23 @@ int vu_memory_guest_address(struct vu_memory *memory, uint64_t user_address, uin
 	return r;
 }
 
+int vu_memory_peek(struct vu_memory *memory, uint64_t user_address, void *to, size_t size)
+{
+	struct region *region;
+	uint64_t offset;
+	int r = -EFAULT;
+
+	pthread_mutex_lock(&memory->lock);
+	region = find_user(memory, user_address);
+	offset = region ? user_address - region->at.user_address : 0;
+	if (region && region->at.size - offset >= size) {
+		memcpy(to, region->host + offset, size);
+		r = 0;
+	}
+	pthread_mutex_unlock(&memory->lock);
+	return r;
+}
+
 uint64_t vu_memory_end(struct vu_memory *memory)
 {
 	uint64_t end = 0;

@@ -2,6 +2,7 @@
 #ifndef TEST_VHOST_USER_DISK_H
 #define TEST_VHOST_USER_DISK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "backend/backends.h"
@@ -12,9 +13,9 @@ struct disk_options {
 	uint64_t size;				   /* bytes; 0: 16 MiB */
 	unsigned queues;			   /* 0: 1 */
 	const char *file;			   /* NULL: in memory */
-	bool packed;				   /* offer packed rings */
 	const char *path;			   /* of the socket; NULL: in a folder of its own */
 	uint32_t reconnect_ms;			   /* not 0: connect to `path`, so often */
+	bool packed;				   /* offer packed rings */
 	uint32_t timeout_ms;			   /* of suspensions; 0: 5000 */
 	const struct block_fault_options *trouble; /* NULL: none */
 };
