@@ -243,6 +243,9 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 			},
 		.workers = (unsigned)spec->workers,
 		.trace = spec->trace,
+		.poll_us = (unsigned)spec->poll_us,
+		.pinned = spec->cpu != UINT32_MAX,
+		.cpu = (unsigned)spec->cpu,
 	};
 	struct model *model;
 	int ret = find_model(spec->type)->make(server, index, &model, f);

@@ -17,7 +17,7 @@ struct device_spec {
 	const char *type, *name;
 
 	/* The device. */
-	uint64_t queue_size, workers, asids, groups, suspend_timeout;
+	uint64_t queue_size, workers, poll_us, cpu, asids, groups, suspend_timeout;
 	const char *on_timeout; /* "fail" or "park" */
 	bool suspend, resume, event_idx, indirect, packed, log, trace;
 	const char *uapi;	      /* "uvdpa" or "kernel" */

@@ -235,11 +235,24 @@ unsigned device_in_flight(struct device *device);
 /* --- Workers ------------------------------------------------------------------------------- */
 /* [worker] The driver kicked this queue. Follow with device_run_queue. */
 void device_kick_vq(struct device *device, unsigned queue);
+enum device_turn {
+	TURN_IDLE, /* armed for kicks, or not to be run: nothing to do until somebody says so */
+	TURN_DONE, /* the same, but something was done first */
+	TURN_MORE, /* there is, or may be, more to do: again at once */
+	TURN_DRY,  /* only with `polling`: there was nothing to do, and no kick will tell */
+};
 /*
- * [worker] One pass: delivers completions, takes up to `budget` chains, publishes. Returns true if
- * it should be called again at once, false if the queue is idle and armed for kicks.
+ * [worker] One pass: delivers completions, takes up to `budget` chains, publishes. With `polling`
+ * the driver is not asked for kicks where there is nothing more: who says so looks again itself,
+ * and, when it has enough of that, once more without `polling`.
  */
-bool device_run_queue(struct device *device, unsigned queue, unsigned budget);
+enum device_turn device_turn_queue(struct device *device, unsigned queue, unsigned budget,
+				   bool polling);
+/* [worker] The same without polling: whether it should be called again at once. */
+static inline bool device_run_queue(struct device *device, unsigned queue, unsigned budget)
+{
+	return device_turn_queue(device, queue, budget, false) == TURN_MORE;
+}
 /* The model's poll_fd of a started queue, or -1; `edge`: watch for changes, not for readability. */
 int device_queue_poll_fd(struct device *device, unsigned queue, bool *edge);
 

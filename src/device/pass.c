@@ -193,6 +193,7 @@ struct pump_source {
 	struct queue *queue;
 	enum ring_pop_result result; /* of the last take */
 	bool again;		     /* chains came while the ring was being armed */
+	bool polling;		     /* a ring that runs dry is not armed */
 };
 
 static struct request *source_take(struct chain_source *source)
@@ -204,7 +205,7 @@ static struct request *source_take(struct chain_source *source)
 	if (!may_take(queue))
 		return NULL;
 	pump->result = pop_one(queue, &request);
-	if (pump->result == RING_EMPTY && ring_arm(&queue->ring)) {
+	if (pump->result == RING_EMPTY && !pump->polling && ring_arm(&queue->ring)) {
 		pump->result = pop_one(queue, &request);
 		pump->again = pump->result == RING_EMPTY;
 	}
@@ -235,11 +236,21 @@ static void give_up_taken(struct queue *queue)
 		complete(request, 0);
 }
 
-/* Lets the model take what it can use. Returns whether to go on at once. */
-static bool pump(struct queue *queue, unsigned budget)
+static void publish(struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	if (!queue->ring.started || !ring_publish(&queue->ring))
+		return;
+	queue->stats.notifications++;
+	device->host->ops->notify_queue(device->host, queue->index);
+}
+
+/* Lets the model take what it can use. Returns how to go on. */
+static enum device_turn pump(struct queue *queue, unsigned budget, bool polling)
 {
 	struct model *model = queue->device->model;
-	struct pump_source pump = {{source_take, source_untake}, queue, RING_CHAIN, false};
+	struct pump_source pump = {{source_take, source_untake}, queue, RING_CHAIN, false, polling};
 	bool kicked = queue->kicked, more;
 
 	queue->kicked = false;
@@ -250,17 +261,24 @@ static bool pump(struct queue *queue, unsigned budget)
 		note_unmapped(queue, kicked);
 	else
 		queue->unmapped = queue->unmapped_told = false;
-	return may_take(queue) && (pump.again || (more && pump.result == RING_CHAIN));
+	if (!may_take(queue))
+		return TURN_IDLE;
+	if (pump.again || (more && pump.result == RING_CHAIN))
+		return TURN_MORE;
+	return polling && pump.result == RING_EMPTY ? TURN_DRY : TURN_IDLE;
 }
 
-static void publish(struct queue *queue)
+/* The same for models that take every chain. What is dry is armed once everything is published. */
+static enum device_turn take_turn(struct queue *queue, unsigned budget, bool polling)
 {
-	struct device *device = queue->device;
+	enum ring_pop_result r = take(queue, budget);
 
-	if (!queue->ring.started || !ring_publish(&queue->ring))
-		return;
-	queue->stats.notifications++;
-	device->host->ops->notify_queue(device->host, queue->index);
+	publish(queue);
+	if (!may_take(queue) || (r != RING_CHAIN && r != RING_EMPTY))
+		return TURN_IDLE;
+	if (r == RING_EMPTY && polling)
+		return TURN_DRY;
+	return r == RING_CHAIN || ring_arm(&queue->ring) ? TURN_MORE : TURN_IDLE;
 }
 
 /* Whether control has to look at what this pass found. */
@@ -284,31 +302,33 @@ void device_kick_vq(struct device *device, unsigned index)
 	device->queues[index].stats.kicks++;
 }
 
-bool device_run_queue(struct device *device, unsigned index, unsigned budget)
+enum device_turn device_turn_queue(struct device *device, unsigned index, unsigned budget,
+				   bool polling)
 {
 	struct queue *queue = &device->queues[index];
-	enum ring_pop_result r = RING_EMPTY;
-	bool more = false;
+	const struct model_ops *ops = device->model->ops;
+	enum device_turn turn = TURN_IDLE;
+	uint64_t before;
 
 	assert(index < device->queue_count);
 	queue->stats.passes++;
-	if (queue->slots && device->model->ops->poll)
-		device->model->ops->poll(device->model, index);
+	before = queue->next_sequence + queue->stats.requests;
+	if (queue->slots && ops->poll)
+		ops->poll(device->model, index);
 	if (queue->parking && !queue->discard && !queue_stays(queue))
 		queue_retake(queue);
-	if (may_take(queue) && device->model->ops->pump)
-		more = pump(queue, budget);
+	if (may_take(queue) && !ops->pump)
+		turn = take_turn(queue, budget, polling);
 	else if (may_take(queue))
-		r = take(queue, budget);
+		turn = pump(queue, budget, polling);
 	publish(queue);
-	if (!device->model->ops->pump)
-		more = may_take(queue) &&
-		       (r == RING_CHAIN || (r == RING_EMPTY && ring_arm(&queue->ring)));
+	if (before != queue->next_sequence + queue->stats.requests && turn != TURN_MORE)
+		turn = turn == TURN_DRY ? TURN_MORE : TURN_DONE;
 	if (needs_settling(queue) && !queue->settling) {
 		queue->settling = true;
 		device->host->ops->settle(device->host);
 	}
-	return more;
+	return turn;
 }
 
 int device_queue_poll_fd(struct device *device, unsigned index, bool *edge)

@@ -6,8 +6,9 @@
  * A queue is run because its kick eventfd was written, because its model's fd
  * is readable, or because somebody asked (lane_want). All three end as a bit in
  * `active`, which only the worker's thread touches; it stays set until
- * device_run_queue says that the queue is idle. One pass gives every active
- * queue a bounded share, so the gate is never held for long.
+ * device_turn_queue says that the queue is idle. One pass gives every active
+ * queue a bounded share, so the gate is never held for long. A lane that polls
+ * (host/poller.h) keeps queues active for a while that have nothing to do.
  *
  * What a pass finds out about the device as a whole (drained, broken) needs
  * control. Taking the runner's lock inside a pass could deadlock with a
@@ -58,25 +59,31 @@ static void lane_ready(void *arg, uint64_t token)
 	}
 }
 
-static bool lane_pass(void *arg)
+static enum worker_next lane_pass(void *arg)
 {
 	struct lane *lane = arg;
 	struct device *device = lane->runner->device;
-	uint64_t todo;
+	uint64_t todo, dry = 0, more = 0;
+	bool polling = poller_begin(&lane->poller), done = false;
 
 	for (todo = lane->kicked; todo; todo &= todo - 1)
 		device_kick_vq(device, (unsigned)__builtin_ctzll(todo));
-	lane->active |= lane->kicked | atomic_exchange(&lane->wanted, 0);
+	lane->active |= lane->kicked;
+	if (atomic_load_explicit(&lane->wanted, memory_order_relaxed))
+		lane->active |= atomic_exchange(&lane->wanted, 0);
 	lane->kicked = 0;
 	for (todo = lane->active; todo; todo &= todo - 1) {
 		unsigned queue = (unsigned)__builtin_ctzll(todo);
+		enum device_turn turn = device_turn_queue(device, queue, BUDGET, polling);
 
-		if (!device_run_queue(device, queue, BUDGET))
-			lane->active &= ~(todo & -todo);
+		more |= (uint64_t)(turn == TURN_MORE) << queue;
+		dry |= (uint64_t)(turn == TURN_DRY) << queue;
+		done |= turn == TURN_DONE;
 		if (lane->record)
 			recorder_look(lane->runner, lane->record, queue);
 	}
-	return lane->active != 0;
+	lane->active = more | dry;
+	return poller_end(&lane->poller, done, more, dry);
 }
 
 static void lane_after(void *arg)

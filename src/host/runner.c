@@ -91,10 +91,11 @@ static const struct device_host_ops host_ops = {
 };
 
 /* Starts the worker threads. On failure those that run are left to stop_lanes. */
-static int start_lanes(struct runner *runner, unsigned wanted, struct fault *fault_out)
+static int start_lanes(struct runner *runner, const struct runner_options *options,
+		       struct fault *fault_out)
 {
 	unsigned queues = device_get_vqs_count(runner->device);
-	unsigned count = wanted ? wanted : 1;
+	unsigned count = options->workers ? options->workers : 1;
 	char name[32];
 	int ret;
 
@@ -110,12 +111,17 @@ static int start_lanes(struct runner *runner, unsigned wanted, struct fault *fau
 		if (runner->recorder && !(lane->record = calloc(1, sizeof(*lane->record))))
 			return fault(fault_out, -ENOMEM, "no memory for a trace");
 		snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
+		poller_init(&lane->poller, options->poll_us);
 		ret = worker_new(name, &lane_ops, lane, &lane->worker, fault_out);
 		if (ret) {
 			free(lane->record);
 			return ret;
 		}
 		runner->lane_count++;
+		ret = options->pinned ? worker_pin(lane->worker, options->cpu + i) : 0;
+		if (ret)
+			return fault(fault_out, ret, "worker %u cannot run on processor %u: %s", i,
+				     options->cpu + i, strerror(-ret));
 	}
 	ret = worker_watch(runner->lanes[0].worker, runner->timer, WORKER_LEVEL, LANE_TOKEN_TIMER);
 	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
@@ -180,7 +186,7 @@ int runner_new(const struct runner_options *options, struct model *model, struct
 		dispose(runner);
 		return ret;
 	}
-	ret = start_lanes(runner, options->workers, fault_out);
+	ret = start_lanes(runner, options, fault_out);
 	if (ret) {
 		stop_lanes(runner);
 		device_free(runner->device);

@@ -22,6 +22,11 @@ struct runner_options {
 	struct device_options device;
 	unsigned workers; /* worker threads; queue q belongs to worker q % workers. 0: one */
 	bool trace;	  /* keep one */
+	/* How long a worker looks for more work itself before it sleeps, at most; 0: not at all. */
+	unsigned poll_us;
+	/* Worker i runs on processor cpu + i only. */
+	bool pinned;
+	unsigned cpu;
 };
 
 /* Takes the model over. Returns 0 or a negative errno with the fault filled. */

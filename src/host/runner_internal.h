@@ -8,6 +8,7 @@
 
 #include "device/device.h"
 #include "device/limits.h"
+#include "host/poller.h"
 #include "host/recorder.h"
 #include "host/runner.h"
 #include "loop/worker.h"
@@ -20,6 +21,7 @@ struct lane {
 	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
 	uint64_t active;	 /* queues with work to do; likewise */
 	struct lane_record *record; /* what it has seen, for the trace; NULL: none is kept */
+	struct poller poller;	 /* likewise */
 };
 
 /*

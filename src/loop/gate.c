@@ -10,17 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loop/relax.h"
+
 /* About the time of a pass over a few requests: a sleep and a wake-up cost more. */
 #define SPINS 256
-
-static inline void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
 
 /* Returns false after a second. EAGAIN (it changed) and EINTR need no care: the caller looks again.
  */

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,10 +15,17 @@
 #include <unistd.h>
 
 #include "loop/gate.h"
+#include "loop/relax.h"
 
 #define EVENTS	   32
 #define STACK	   (256 * 1024) /* the code has no large arrays; glibc's own needs fit */
 #define TOKEN_WAKE UINT64_MAX
+/*
+ * While a worker does not sleep, so many passes lie between two looks at its sources, which cost as
+ * much as a short pass; passes that only look for work are shorter still.
+ */
+#define PASSES	8
+#define GLANCES 64
 
 struct worker {
 	struct gate gate;
@@ -54,14 +62,21 @@ static void collect(struct worker *worker, bool busy)
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
-	bool busy = false;
+	enum worker_next next = WORKER_SLEEP;
+	unsigned unlooked = 0; /* in GLANCES; a pass with work counts as some of them */
 
 	current = worker;
 	while (!atomic_load(&worker->stopping)) {
-		collect(worker, busy);
+		unlooked += next == WORKER_POLL ? 1 : GLANCES / PASSES;
+		if (next == WORKER_SLEEP || unlooked >= GLANCES) {
+			collect(worker, next != WORKER_SLEEP);
+			unlooked = 0;
+		} else if (next == WORKER_POLL) {
+			relax();
+		}
 		gate_enter(&worker->gate);
 		worker->in_pass = true;
-		busy = worker->ops->pass(worker->arg);
+		next = worker->ops->pass(worker->arg);
 		worker->in_pass = false;
 		gate_leave(&worker->gate);
 		worker->ops->after(worker->arg);
@@ -175,6 +190,17 @@ void worker_free(struct worker *worker)
 	worker_wake(worker);
 	join(worker);
 	dispose(worker);
+}
+
+int worker_pin(struct worker *worker, unsigned cpu)
+{
+	cpu_set_t set;
+
+	if (cpu >= CPU_SETSIZE)
+		return -EINVAL;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return -pthread_setaffinity_np(worker->thread, sizeof(set), &set);
 }
 
 int worker_watch(struct worker *worker, int fd, enum worker_trigger trigger, uint64_t token)

@@ -16,8 +16,8 @@
  * the order they came (loop/gate.h). While the worker sleeps the gate is open,
  * so they run at once, on their own thread, without waking anybody.
  *
- * While pass() returns true the worker does not sleep but still collects, so
- * that a busy source cannot hide the others. A wake-up sets `woken`, and writes
+ * While pass() finds work the worker does not sleep but still collects every
+ * few passes, so that a busy source cannot hide the others. A wake-up sets `woken`, and writes
  * the worker's eventfd only if it sleeps or is about to:
  *
  *     worker: sleeping = true;  then looks at woken, then sleeps
@@ -42,12 +42,19 @@
 
 struct worker;
 
+/* How a worker goes on after a pass. */
+enum worker_next {
+	WORKER_SLEEP, /* until a source has something, or somebody wakes it */
+	WORKER_AGAIN, /* with another pass: there is work */
+	WORKER_POLL,  /* likewise, but only to see whether work has come */
+};
+
 /* All called on the worker's thread. */
 struct worker_ops {
 	/* The source of this token has something. Gate open. */
 	void (*ready)(void *arg, uint64_t token);
-	/* One bounded piece of work. Gate held. True: call again without sleeping. */
-	bool (*pass)(void *arg);
+	/* One bounded piece of work. Gate held. */
+	enum worker_next (*pass)(void *arg);
 	/* After each pass, gate open: may take locks, and enter gates. */
 	void (*after)(void *arg);
 };
@@ -62,6 +69,11 @@ int worker_new(const char *name, const struct worker_ops *ops, void *arg, struct
 	       struct fault *fault);
 /* Stops the thread after the pass it is in. Not from its own thread. */
 void worker_free(struct worker *worker);
+/*
+ * Has the thread run on one processor only. Returns 0 or a negative errno: there is none of this
+ * number for us.
+ */
+int worker_pin(struct worker *worker, unsigned cpu);
 
 /* From any thread. An fd already readable is reported at once. 0 or a negative errno. */
 int worker_watch(struct worker *worker, int fd, enum worker_trigger trigger, uint64_t token);

@@ -281,13 +281,22 @@ static void plant_while_suspended(struct rig *rig)
 		*(uint8_t *)ram_at(&sim->ram, sim->guest.queues[0].slot_iova, 1) ^= 1;
 }
 
+/* One pass; one in eight is of a worker that polls, and looks again where there was nothing. */
 static void run_queue(struct rig *rig, unsigned queue)
 {
+	uint64_t budget = 1 + sim_random(rig->sim, 8);
+
 	rig->wake[queue] = false;
 	rig_before(rig);
 	rig->sim->in_pass = rig->index == rig->sim->active;
-	if (device_run_queue(rig->device, queue, 1 + sim_random(rig->sim, 8)))
+	switch (device_turn_queue(rig->device, queue, (unsigned)budget, budget == 8)) {
+	case TURN_MORE:
+	case TURN_DRY:
 		rig->wake[queue] = true;
+		break;
+	default:
+		break;
+	}
 	rig->sim->in_pass = false;
 	plant_while_suspended(rig);
 	rig_after(rig);

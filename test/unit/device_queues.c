@@ -1,5 +1,6 @@
 /* Queues: enabling, disabling, full rings, queues that cannot start, rings that are not mapped. */
 #include "lib/bench.h"
+#include "wire/vhost.h"
 
 /* As many in flight as the device has entries is the most a driver can do, and no nonsense. */
 static void full_ring(void **state)
@@ -82,6 +83,36 @@ static void ring_mapped_after_the_look(void **state)
 	bench_free(b);
 }
 
+/* While polling the driver is not asked for kicks; with the last look it is, and nothing is missed.
+ */
+static void polling(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+	struct device *device = b->stage.device;
+	struct vq *vq = &b->theatre.vqs[0];
+
+	stage_up(&b->stage);
+	assert_int_equal(vq_used_flags(vq), 0);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_IDLE);
+	stage_post(&b->theatre, 0, 1, 16);
+	assert_int_equal(device_turn_queue(device, 0, 16, true), TURN_MORE);
+	assert_int_equal(b->stage.model.held_count, 1);
+	assert_int_equal(vq_used_flags(vq), VRING_USED_F_NO_NOTIFY);
+	assert_int_equal(device_turn_queue(device, 0, 16, true), TURN_DRY);
+	assert_int_equal(vq_used_flags(vq), VRING_USED_F_NO_NOTIFY);
+	stage_post(&b->theatre, 0, 2, 16);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_DONE);
+	assert_int_equal(b->stage.model.held_count, 2);
+	assert_int_equal(vq_used_flags(vq), 0);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_IDLE);
+	stage_finish(&b->stage, 2, NULL);
+
+	/* a queue that may take nothing has nothing to be looked for */
+	bench_ready(b, 0, false);
+	assert_int_equal(device_turn_queue(device, 0, 16, true), TURN_IDLE);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -89,6 +120,7 @@ int main(void)
 		cmocka_unit_test(one_queue_cannot_start),
 		cmocka_unit_test(enabled_while_disabling),
 		cmocka_unit_test(ring_mapped_after_the_look),
+		cmocka_unit_test(polling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

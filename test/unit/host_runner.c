@@ -76,7 +76,7 @@ void device_kick_vq(struct device *d, unsigned queue)
 	d->kicks[queue]++;
 }
 
-bool device_run_queue(struct device *d, unsigned queue, unsigned budget)
+enum device_turn device_turn_queue(struct device *d, unsigned queue, unsigned budget, bool polling)
 {
 	uint64_t value;
 
@@ -89,7 +89,7 @@ bool device_run_queue(struct device *d, unsigned queue, unsigned budget)
 		d->host->ops->settle(d->host);
 	d->in_pass--;
 	d->passes[queue]++;
-	return --d->work[queue] > 0;
+	return --d->work[queue] > 0 ? TURN_MORE : TURN_IDLE;
 }
 
 struct device_flow device_get_vq_flow(const struct device *d, unsigned queue)

@@ -1,6 +1,7 @@
 /* loop/worker.c: passes, sources, wake-ups, and callers that get in under load. */
 #include "loop/worker.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -15,12 +16,12 @@ struct bench {
 	struct worker *worker;
 	_Atomic uint64_t passes;
 	_Atomic uint64_t afters;
-	_Atomic uint64_t ready[4]; /* by token */
-	_Atomic bool busy;	   /* what pass returns */
-	_Atomic unsigned broken;   /* expectations that did not hold on another thread */
-	unsigned inside;	   /* guarded by the worker's gate */
-	unsigned long calls;	   /* likewise */
-	int full;		   /* an eventfd that takes no more */
+	_Atomic uint64_t ready[4];  /* by token */
+	_Atomic bool busy, polling; /* what pass returns */
+	_Atomic unsigned broken;    /* expectations that did not hold on another thread */
+	unsigned inside;	    /* guarded by the worker's gate */
+	unsigned long calls;	    /* likewise */
+	int full;		    /* an eventfd that takes no more */
 };
 
 static void on_ready(void *arg, uint64_t token)
@@ -33,7 +34,7 @@ static void on_ready(void *arg, uint64_t token)
 		bench->broken++;
 }
 
-static bool on_pass(void *arg)
+static enum worker_next on_pass(void *arg)
 {
 	struct bench *bench = arg;
 
@@ -41,7 +42,9 @@ static bool on_pass(void *arg)
 		bench->broken++;
 	atomic_fetch_add(&bench->passes, 1);
 	bench->inside--;
-	return atomic_load(&bench->busy);
+	if (atomic_load(&bench->polling))
+		return WORKER_POLL;
+	return atomic_load(&bench->busy) ? WORKER_AGAIN : WORKER_SLEEP;
 }
 
 static void on_after(void *arg)
@@ -227,7 +230,41 @@ static void sleeping_worker_stays_asleep(void **state)
 	assert_true(atomic_load(&bench->passes) <= passes + 1);
 }
 
-static bool block_in_pass(void *arg)
+/* A worker that only looks for work still collects, and lets others in. */
+static void polling_worker_still_collects(void **state)
+{
+	struct bench *bench = *state;
+	int fd = eventfd(0, 0);
+
+	worker_watch(bench->worker, fd, WORKER_EDGE, 3);
+	atomic_store(&bench->polling, true);
+	worker_wake(bench->worker);
+	wait_for(&bench->passes, 100);
+	worker_call(bench->worker, add_call, bench);
+	eventfd_write(fd, 1);
+	wait_for(&bench->ready[3], 1);
+	atomic_store(&bench->polling, false);
+	worker_unwatch(bench->worker, fd);
+	close(fd);
+}
+
+static void pinning(void **state)
+{
+	struct bench *bench = *state;
+	cpu_set_t allowed;
+	unsigned cpu = 0;
+
+	assert_int_equal(worker_pin(bench->worker, CPU_SETSIZE), -EINVAL);
+	assert_int_equal(worker_pin(bench->worker, CPU_SETSIZE - 1), -EINVAL);
+	assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+	while (!CPU_ISSET(cpu, &allowed))
+		cpu++;
+	assert_int_equal(worker_pin(bench->worker, cpu), 0);
+	worker_wake(bench->worker);
+	wait_for(&bench->passes, 1);
+}
+
+static enum worker_next block_in_pass(void *arg)
 {
 	struct bench *bench = arg;
 	uint64_t one = 1;
@@ -235,7 +272,7 @@ static bool block_in_pass(void *arg)
 	if (atomic_load(&bench->ready[0]) && write(bench->full, &one, sizeof(one)) < 0)
 		atomic_fetch_add(&bench->ready[1], 1);
 	atomic_store(&bench->ready[0], 0);
-	return false;
+	return WORKER_SLEEP;
 }
 
 /* A pass that blocks in a system call is interrupted for the one who waits, and for the end. */
@@ -271,6 +308,8 @@ int main(void)
 		CASE(bounded_waiting),
 		CASE(sleeping_worker_stays_asleep),
 		cmocka_unit_test(a_stuck_pass_is_nudged),
+		CASE(polling_worker_still_collects),
+		CASE(pinning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,50 @@
+/*
+ * When a worker looks for more work itself, and when it sleeps.
+ *
+ * Theory of operation
+ * -------------------
+ * Who sleeps has to be woken: two system calls and a switch, on the driver's side of which a guest
+ * leaves its processor. Who looks itself answers at once, but uses a processor up. So looking has a
+ * limit, and the time it takes depends on whether it would have helped:
+ *
+ *      work ... work, dry . . . . . . . . . asleep ............ work
+ *                     |<---- window ---->|
+ *                     |<--------------- gap ------------------->|
+ *
+ *   gap within the window     it helped: the window stays
+ *   gap within the maximum    a longer window would have: it doubles
+ *   gap beyond the maximum    it was in vain: it closes, and nothing is looked for
+ *
+ * So a device that is idle, or has work at long intervals, costs nothing; one that has a request
+ * after the other opens its window after the first few. The window begins with an eighth of the
+ * maximum.
+ *
+ * One thread's. The clock is read when work runs out and comes, not while there is some.
+ */
+#ifndef UVDPA_HOST_POLLER_H
+#define UVDPA_HOST_POLLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "loop/worker.h"
+
+struct poller {
+	uint64_t max;	 /* ns; 0: never poll */
+	uint64_t window; /* ns; at most max */
+	uint64_t dry;	 /* ns: when work ran out; 0: there is some, or never was */
+	bool over;	 /* the window has passed: the next pass is the last before sleep */
+	bool asleep;
+	uint64_t (*now)(void); /* ns, never 0 */
+};
+
+void poller_init(struct poller *poller, unsigned max_us);
+/* Before a pass: whether queues without work are to be left unarmed. */
+bool poller_begin(const struct poller *poller);
+/*
+ * After it. Whether there was some queue that had work and is idle now, that has work, and that had
+ * none but is unarmed. Says how to go on.
+ */
+enum worker_next poller_end(struct poller *poller, bool done, bool more, bool dry);
+
+#endif

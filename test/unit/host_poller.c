@@ -1,0 +1,126 @@
+/* host/poller.c: when to look for work and when to sleep, over a clock of our own. */
+#include "host/poller.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define US UINT64_C(1000)
+
+static uint64_t clock_ns;
+static unsigned clock_reads;
+
+static uint64_t read_clock(void)
+{
+	clock_reads++;
+	return clock_ns;
+}
+
+static void start(struct poller *poller, unsigned max_us)
+{
+	poller_init(poller, max_us);
+	poller->now = read_clock;
+	clock_ns = 1000000;
+	clock_reads = 0;
+}
+
+/* One request at a time comes to a worker that sleeps, `gap` after the one before. */
+static void kick_after(struct poller *poller, uint64_t gap)
+{
+	clock_ns += gap;
+	if (poller_begin(poller)) {
+		assert_int_equal(poller_end(poller, false, true, true), WORKER_AGAIN);
+		if (poller->window) /* else it has just been closed */
+			assert_int_equal(poller_end(poller, false, false, true), WORKER_POLL);
+		clock_ns += poller->window;
+		assert_int_equal(poller_end(poller, false, false, true), WORKER_AGAIN);
+		assert_false(poller_begin(poller)); /* the last look is one that arms */
+		assert_int_equal(poller_end(poller, false, false, false), WORKER_SLEEP);
+	} else {
+		assert_int_equal(poller_end(poller, true, false, false), WORKER_SLEEP);
+	}
+}
+
+static void switched_off(void **state)
+{
+	struct poller poller;
+
+	start(&poller, 0);
+	for (unsigned i = 0; i < 100; i++)
+		kick_after(&poller, 1 * US);
+	assert_int_equal(poller_end(&poller, false, true, false), WORKER_AGAIN);
+	assert_int_equal(clock_reads, 0);
+	assert_int_equal(poller.window, 0);
+}
+
+/* Work at long intervals is not waited for. */
+static void idle_devices_sleep(void **state)
+{
+	struct poller poller;
+
+	start(&poller, 32);
+	for (unsigned i = 0; i < 100; i++) {
+		kick_after(&poller, 33 * US);
+		assert_int_equal(poller.window, 0);
+	}
+}
+
+/* Work at short intervals opens the window, no further than it takes; a long pause closes it. */
+static void the_window_adapts(void **state)
+{
+	struct poller poller;
+
+	start(&poller, 32);
+	kick_after(&poller, 0);
+	kick_after(&poller, 10 * US);
+	assert_int_equal(poller.window, 4 * US);
+	kick_after(&poller, 10 * US);
+	assert_int_equal(poller.window, 8 * US);
+	kick_after(&poller, 10 * US);
+	assert_in_range(poller.window, 8 * US, 16 * US);
+	for (unsigned i = 0; i < 10; i++)
+		kick_after(&poller, 1 * US);
+	assert_true(poller.window <= 32 * US);
+	kick_after(&poller, 1000 * US);
+	assert_int_equal(poller.window, 0);
+}
+
+/* The maximum is never exceeded, whatever comes when. */
+static void the_window_is_bounded(void **state)
+{
+	struct poller poller;
+
+	start(&poller, 50);
+	for (uint64_t i = 0; i < 1000; i++) {
+		kick_after(&poller, i * 7919 % 49 * US);
+		assert_true(poller.window <= 50 * US);
+	}
+}
+
+/* While there is work the clock is not looked at. */
+static void work_costs_no_clock(void **state)
+{
+	struct poller poller;
+
+	start(&poller, 32);
+	kick_after(&poller, 0);
+	kick_after(&poller, 1 * US);
+	assert_int_equal(poller_end(&poller, false, true, false), WORKER_AGAIN);
+	clock_reads = 0;
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(poller_end(&poller, i & 1, true, i & 2), WORKER_AGAIN);
+	assert_int_equal(clock_reads, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(switched_off),	       cmocka_unit_test(idle_devices_sleep),
+		cmocka_unit_test(the_window_adapts),   cmocka_unit_test(the_window_is_bounded),
+		cmocka_unit_test(work_costs_no_clock),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
