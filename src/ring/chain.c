@@ -129,6 +129,11 @@ enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chai
 	if (n == 1 && segment.host) {
 		table->host = segment.host;
 		space_keep(ring->space, &ring->cache, addr);
+	} else if (len <= sizeof(ring->copies.table)) {
+		if (space_read(ring->space, addr, ring->copies.table, len) < 0)
+			return ring_break(ring, "chain %u: its indirect table cannot be read",
+					  chain->head);
+		table->host = ring->copies.table;
 	}
 	return RING_CHAIN;
 }

@@ -138,6 +138,7 @@ static bool resolve_again(struct ring *ring)
 
 	ring->generation = generation;
 	ring->cache = (struct space_cache){0};
+	ring->copies.heads_count = 0;
 	ring->armed = false; /* said in the old memory, perhaps */
 	ring->resolved = resolve_area(ring, &ring->desc, SPACE_READ, 1) &&
 			 resolve_area(ring, &ring->driver, SPACE_READ, 2) &&
@@ -215,6 +216,7 @@ bool ring_publish(struct ring *ring)
 	if (ring->broken || !resolve(ring)) {
 		ring->published = ring->used;
 		ring->batch_entries = 0;
+		ring->copies.used_count = 0;
 		return false;
 	}
 	return ring->packed ? packed_publish(ring) : split_publish(ring);

@@ -48,6 +48,22 @@ struct ring_area {     /* one of the three areas, as the ring reaches it */
 	uint32_t size;
 };
 
+/*
+ * Of areas that are reached by copying, where every access is a system call, whole parts are copied
+ * at once: entries of the available ring that the driver has published and cannot take back, an
+ * indirect table, and used entries on their way out. (Split; tables: packed, too.)
+ */
+#define RING_COPY_ENTRIES 64
+#define RING_COPY_TABLE	  32
+
+struct ring_copies {
+	uint16_t heads[RING_COPY_ENTRIES];
+	uint16_t heads_at, heads_count; /* from which available index on, and how many */
+	uint8_t used[RING_COPY_ENTRIES * 8];
+	unsigned used_count; /* that are still to be written: the last before ring.used */
+	uint8_t table[RING_COPY_TABLE * 16];
+};
+
 struct ring {
 	struct ring_setup setup;
 	struct space *space;
@@ -77,6 +93,7 @@ struct ring {
 	bool started, resolved, broken;
 	bool armed; /* the driver was last told to kick */
 	struct fault reason;
+	struct ring_copies copies;
 };
 
 void ring_init(struct ring *ring);

@@ -33,6 +33,9 @@
 /* How many chains ahead of the one being taken descriptors are fetched; tables, half as many. */
 #define AHEAD 4
 
+/* Descriptors of one chain mostly lie side by side: copied ones are fetched by so many. */
+#define NEAR 4
+
 /* While walking one chain. */
 struct walk {
 	struct chain *chain;
@@ -41,6 +44,8 @@ struct walk {
 	struct ring_area table;
 	uint32_t table_entries;
 	bool in_indirect;
+	uint32_t near_at, near_count; /* what `near` has of the table, if that is copied */
+	struct ring_raw near[NEAR];
 };
 
 struct desc {
@@ -83,11 +88,29 @@ static uint32_t avail_event_offset(const struct ring *ring)
 	return USED_RING + USED_ELEM_SIZE * ring->setup.num;
 }
 
-static int load_desc(const struct ring *ring, const struct ring_area *table, uint32_t index,
-		     struct desc *desc)
+/* Fetches a descriptor of a copied table, and the next ones, too. */
+static int fetch_near(const struct ring *ring, struct walk *walk, uint32_t index)
+{
+	uint32_t left = walk->table_entries - index;
+
+	walk->near_at = index;
+	walk->near_count = left < NEAR ? left : NEAR;
+	return space_read(ring->space, walk->table.iova + (uint64_t)index * DESC_SIZE, walk->near,
+			  walk->near_count * DESC_SIZE);
+}
+
+static int load_desc(const struct ring *ring, struct walk *walk, uint32_t index, struct desc *desc)
 {
 	struct ring_raw raw;
-	int r = area_load_raw(ring, table, index, &raw);
+	int r = 0;
+
+	if (walk->table.host) {
+		r = area_load_raw(ring, &walk->table, index, &raw);
+	} else {
+		if (index - walk->near_at >= walk->near_count)
+			r = fetch_near(ring, walk, index);
+		raw = walk->near[index - walk->near_at];
+	}
 
 	*desc = (struct desc){.addr = raw.addr,
 			      .len = (uint32_t)raw.rest,
@@ -116,7 +139,18 @@ static enum ring_pop_result enter_indirect(struct ring *ring, struct walk *walk,
 	walk->left =
 		walk->table_entries < CHAIN_MAX_SEGMENTS ? walk->table_entries : CHAIN_MAX_SEGMENTS;
 	walk->in_indirect = true;
+	walk->near_count = 0;
 	return RING_CHAIN;
+}
+
+static void begin_walk(const struct ring *ring, struct walk *walk, struct chain *chain)
+{
+	walk->chain = chain;
+	walk->segments = 0;
+	walk->left = walk->table_entries = ring->setup.num;
+	walk->table = ring->desc;
+	walk->in_indirect = false;
+	walk->near_at = walk->near_count = 0; /* `near` stays as it is */
 }
 
 /* Follows a chain from `index` to its end. Returns RING_CHAIN or RING_BROKEN. */
@@ -131,7 +165,7 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 		if (!walk->left--)
 			return ring_break(ring, "chain %u: loops, or is too long",
 					  walk->chain->head);
-		if (load_desc(ring, &walk->table, index, &desc) < 0)
+		if (load_desc(ring, walk, index, &desc) < 0)
 			return ring_break(ring, "chain %u: descriptor %u cannot be read",
 					  walk->chain->head, index);
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
@@ -215,10 +249,38 @@ enum ring_pop_result split_look(struct ring *ring)
 	return idx == ring->last_avail ? RING_EMPTY : RING_CHAIN;
 }
 
+/* The same of a copied available ring: all that the driver has published, up to the ring's end. */
+static int copy_heads(struct ring *ring, uint16_t *head)
+{
+	struct ring_copies *copies = &ring->copies;
+	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
+	uint32_t count = (uint16_t)(ring->seen_avail - ring->last_avail);
+	int r = 0;
+
+	if ((uint16_t)(ring->last_avail - copies->heads_at) >= copies->heads_count) {
+		if (count > ring->setup.num - slot)
+			count = ring->setup.num - slot;
+		if (count > RING_COPY_ENTRIES)
+			count = RING_COPY_ENTRIES;
+		r = area_read(ring, &ring->driver, AVAIL_RING + 2 * slot, copies->heads, 2 * count);
+		copies->heads_at = ring->last_avail;
+		copies->heads_count = r < 0 ? 0 : (uint16_t)count;
+	}
+	*head = copies->heads[(uint16_t)(ring->last_avail - copies->heads_at)];
+	return r;
+}
+
+static int load_head(struct ring *ring, uint16_t *head)
+{
+	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
+
+	return ring->driver.host ? area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, head)
+				 : copy_heads(ring, head);
+}
+
 /* Which chain comes next: one to take again, or the next available. */
 static enum ring_pop_result find_head(struct ring *ring, struct chain *chain, bool *again)
 {
-	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
 	int head;
 
 	*again = false;
@@ -236,9 +298,7 @@ static enum ring_pop_result find_head(struct ring *ring, struct chain *chain, bo
 		chain->head = (uint16_t)head;
 		return RING_CHAIN;
 	}
-	if (area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, &chain->head) < 0)
-		return RING_UNMAPPED;
-	return RING_CHAIN;
+	return load_head(ring, &chain->head) < 0 ? RING_UNMAPPED : RING_CHAIN;
 }
 
 /*
@@ -267,10 +327,7 @@ static inline void look_ahead(const struct ring *ring)
 
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 {
-	struct walk walk = {.chain = chain,
-			    .left = ring->setup.num,
-			    .table = ring->desc,
-			    .table_entries = ring->setup.num};
+	struct walk walk;
 	struct inflight_cursor before = ring->cursor;
 	enum ring_pop_result r = RING_CHAIN;
 	bool again = false;
@@ -288,6 +345,7 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 	if (chain->head >= ring->setup.num)
 		return ring_break(ring, "available entry %u names descriptor %u of %u",
 				  ring->last_avail, chain->head, ring->setup.num);
+	begin_walk(ring, &walk, chain);
 	r = follow(ring, &walk, chain->head);
 	if (r != RING_CHAIN || (again && !ring->again))
 		return r;
@@ -299,21 +357,48 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 	return r;
 }
 
+/* Writes `count` used entries, the last of which is the one before ring->used. */
+static int write_used(struct ring *ring, const uint8_t *elems, uint32_t count)
+{
+	uint32_t slot = (ring->used - count) & (ring->setup.num - 1u);
+
+	return area_write(ring, &ring->device, USED_RING + slot * USED_ELEM_SIZE, elems,
+			  count * USED_ELEM_SIZE);
+}
+
+/* What waits to be written to a copied used ring lies side by side: not beyond the ring's end. */
+static int flush_used(struct ring *ring)
+{
+	uint32_t count = ring->copies.used_count;
+
+	ring->copies.used_count = 0;
+	return count ? write_used(ring, ring->copies.used, count) : 0;
+}
+
 void split_complete(struct ring *ring, const struct chain *chain, uint32_t written)
 {
-	uint32_t slot = ring->used & (ring->setup.num - 1u);
+	struct ring_copies *copies = &ring->copies;
 	uint8_t elem[USED_ELEM_SIZE];
+	int r = 0;
 
 	store_le32(elem, chain->head);
 	store_le32(elem + 4, written);
-	if (area_write(ring, &ring->device, USED_RING + slot * USED_ELEM_SIZE, elem, sizeof(elem)) <
-	    0) {
+	ring->used++;
+	if (ring->device.host && !copies->used_count) {
+		r = write_used(ring, elem, 1);
+	} else {
+		memcpy(copies->used + copies->used_count++ * USED_ELEM_SIZE, elem, sizeof(elem));
+		if (copies->used_count == RING_COPY_ENTRIES ||
+		    !(ring->used & (ring->setup.num - 1u)))
+			r = flush_used(ring);
+	}
+	if (r < 0) {
+		ring->used--;
 		ring_break(ring, "the used ring cannot be written");
 		return;
 	}
 	if (ring->setup.record)
 		inflight_complete(ring->setup.record, chain->head);
-	ring->used++;
 }
 
 /* Whether the driver asked to hear of what was just published (virtio 1.3, 2.7.7.2, 2.7.10). */
@@ -336,6 +421,10 @@ bool split_publish(struct ring *ring)
 	uint16_t old = ring->signalled, batch = (uint16_t)(ring->used - ring->published);
 
 	ring->published = ring->used;
+	if (flush_used(ring) < 0) {
+		ring_break(ring, "the used ring cannot be written");
+		return false;
+	}
 	if (area_store16(ring, &ring->device, USED_IDX, ring->used) < 0) {
 		ring_break(ring, "the used index cannot be written");
 		return false;

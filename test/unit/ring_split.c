@@ -218,6 +218,43 @@ static void indirect(void **state)
 	everywhere(one_indirect, INDIRECT);
 }
 
+/* A lap of chains with tables of three, all taken and all used: how often is memory copied? */
+static void copied_in_few_calls(void **state)
+{
+	struct bench *b = bench_new(RAM_COPIED, INDIRECT, 65534);
+	uint64_t table = b->buffer + 0x800;
+	struct vq_used used;
+
+	for (uint16_t i = 0; i < NUM; i++, table += 64) {
+		vq_desc(&b->vq, i, table, 3 * 16, D_INDIRECT, 0);
+		vq_desc_at(&b->ram, table, b->buffer, 4, D_NEXT, 1);
+		vq_desc_at(&b->ram, table + 16, b->buffer + 4, 4, D_NEXT, 2);
+		vq_desc_at(&b->ram, table + 32, b->buffer + 0x1000, 8, D_WRITE, 0);
+		vq_offer(&b->vq, NUM - 1 - i);
+	}
+	for (uint16_t i = 0; i < NUM; i++)
+		vq_desc(&b->vq, i, b->buffer + 0x800 + 64u * i, 3 * 16, D_INDIRECT, 0);
+	for (uint16_t i = 0; i < NUM; i++) {
+		assert_int_equal(pop(b), RING_CHAIN);
+		assert_int_equal(b->chain.head, NUM - 1 - i);
+		assert_int_equal(b->chain.readable, 8);
+		assert_int_equal(b->chain.writable, 8);
+		ring_complete(&b->ring, &b->chain, i);
+	}
+	/* the index; entries before and behind the ring's end; descriptors and tables */
+	assert_int_equal(b->ram.reads, 1 + 2 + 2 * NUM);
+	assert_int_equal(b->ram.writes, 1); /* used entries up to the ring's end */
+	assert_false(vq_take_used(&b->vq, &used));
+	ring_publish(&b->ring);
+	assert_int_equal(b->ram.writes, 3); /* the others, and the index */
+	for (uint16_t i = 0; i < NUM; i++) {
+		assert_true(vq_take_used(&b->vq, &used));
+		assert_int_equal(used.id, NUM - 1 - i);
+		assert_int_equal(used.len, i);
+	}
+	bench_free(b);
+}
+
 static void starts_refused(void **state)
 {
 	struct bench *b = bench_new(RAM_MAPPED, 0, 0);
@@ -452,6 +489,7 @@ int main(void)
 		cmocka_unit_test(laps),
 		cmocka_unit_test(empty_buffer),
 		cmocka_unit_test(indirect),
+		cmocka_unit_test(copied_in_few_calls),
 		cmocka_unit_test(starts_refused),
 		cmocka_unit_test(unmapped_then_mapped),
 		cmocka_unit_test(used_area_read_only),
