@@ -39,7 +39,7 @@ int drv_file_open(const char *path, bool read_only, const struct uvdpa_transport
 
 /* Takes every queue off, and forgets what was announced; the device is not told. */
 void drv_detach_all(struct uvdpa_driver *drv);
-/* Sets what does not depend on where the queue stands: NUM, ADDR, CALL. */
+/* Sets what does not depend on where the queue stands: NUM, ADDR, CALL, KICK. */
 int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue,
 		 struct uvdpa_error *error);
 /* uvdpa_driver_attach(), without what is announced already. */
@@ -51,8 +51,9 @@ int drv_stop(struct uvdpa_driver *drv);
 void drv_unmap_all(struct uvdpa_driver *drv);
 /* Forgets every mapping; the device is not told. */
 void drv_forget_maps(struct uvdpa_driver *drv);
-/* Sets DRIVER_OK and sees whether the device kept it. No kicks. */
-int drv_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error);
+/* Sets DRIVER_OK; sees whether the device kept it. No kicks. */
+int drv_set_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error);
+int drv_see_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error);
 /* Kicks every attached queue. 0 or the first error. */
 int drv_kick_all(struct uvdpa_driver *drv);
 

@@ -2,26 +2,28 @@
  * Hand-over: queues with everything in flight go from one device to another.
  *
  *	      source                          target
- *	1                                     negotiate, map, NUM ADDR CALL
+ *	1                                     negotiate, map, NUM ADDR CALL KICK
  *	2     SUSPEND                                             from here on nobody serves
  *	3     GET_VRING_BASE, compared with the used index
- *	4     reset (or: queues disabled and unbound)
- *	5                                     BASE KICK ENABLE
- *	6                                     DRIVER_OK           it serves
- *	7                                     one kick per queue
- *	8     unmap
+ *	4                                     BASE ENABLE
+ *	5                                     DRIVER_OK           it serves
+ *	6                                     one kick per queue
+ *	7                                     has it kept DRIVER_OK?
+ *	8     reset, unmap
  *
- * It is the sequence that works on every kernel since 6.9. Two of its points are not obvious. The
+ * It works on every kernel since 6.9. Two of its points are not obvious. The
  * base has to be read before the reset, which zeroes it. And the kick at the end belongs to it:
- *what was announced before the suspension was announced to the other device.
+ * what was announced before the suspension was announced to the other device.
  *
  * A split base carries the available position only and the target takes the used position to be
  * the same (linux: vdpasim_set_vq_ready()); a packed one carries both, but nobody takes up what
- *lies between. So a difference at step 3 would lose exactly the requests in between, and step 3
- *stops while the source can still be resumed.
+ * lies between. So a difference at step 3 would lose exactly the requests in between, and step 3
+ * stops while the source can still be resumed.
  *
  * Between 2 and 6 nothing is done that can be done before or after: every call here is time without
- * a disk. With one device as source and target, steps 8 and 1 come after step 4.
+ * a disk. The source is suspended meanwhile, which is all that it has to be (S2 to S5), also when
+ * it hears the kicks, which go to both. A source that is to be kept is unbound after step 3,
+ * and one that is the target as well is reset there, which is followed by step 1.
  */
 #include "driver/connection.h"
 
@@ -159,7 +161,7 @@ static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_hando
 	return 0;
 }
 
-/* Step 4, without a reset: the source keeps its suspension and loses its hold on the queues. */
+/* Instead of a reset: the source keeps its suspension and loses its hold on the queues. */
 static int unbind(struct uvdpa_driver *from)
 {
 	for (unsigned i = 0; i < from->queue_count; i++) {
@@ -179,7 +181,7 @@ static int unbind(struct uvdpa_driver *from)
 	return 0;
 }
 
-/* Steps 5 to 7. */
+/* Steps 4 to 7. */
 static int start(struct uvdpa_driver *to, const struct luggage *l,
 		 struct uvdpa_handover_times *times, struct uvdpa_error *error)
 {
@@ -191,7 +193,7 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 	if (r < 0)
 		return r;
 	times->attached = now_ns();
-	r = drv_driver_ok(to, error);
+	r = drv_set_driver_ok(to, error);
 	if (r < 0)
 		return r;
 	times->driver_ok = now_ns();
@@ -199,41 +201,65 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 	if (r < 0)
 		return drv_error(error, r, "%s: kick: %s", to->name, strerror(-r));
 	times->kicked = now_ns();
-	return 0;
+	return drv_see_driver_ok(to, error);
 }
 
-/* Step 4. */
-static int release(struct uvdpa_driver *from, bool same, bool keep, struct uvdpa_error *error)
+static int released(struct uvdpa_driver *from, int r, struct uvdpa_handover_times *times,
+		    struct uvdpa_error *error)
 {
-	int r = keep ? unbind(from) : same ? uvdpa_driver_reset(from) : drv_stop(from);
-
 	if (r < 0)
 		return drv_error(error, r, "%s: letting go of the queues: %s", from->name,
 				 strerror(-r));
+	times->released = now_ns();
 	return 0;
+}
+
+/* Step 8. The queues are the target's already, or nobody's. */
+static int dismiss(struct uvdpa_driver *from, struct uvdpa_handover_times *times,
+		   struct uvdpa_error *error)
+{
+	int r = released(from, drv_stop(from), times, error);
+
+	if (r == 0)
+		drv_unmap_all(from);
+	return r;
+}
+
+/* Within one device: everything of its is set up anew. */
+static int begin_anew(struct uvdpa_driver *drv, const struct luggage *l,
+		      struct uvdpa_handover_times *times, struct uvdpa_error *error)
+{
+	int r = released(drv, uvdpa_driver_reset(drv), times, error);
+
+	if (r == 0)
+		r = prepare(drv, l, error);
+	if (r == 0)
+		times->prepared = now_ns();
+	return r;
 }
 
 static int move(struct uvdpa_driver *from, struct uvdpa_driver *to, bool keep, struct luggage *l,
 		struct uvdpa_handover_times *times, struct uvdpa_error *error)
 {
-	int r = stop(from, l, times, error);
+	bool late = from != to && !keep;
+	int r = stop(from, l, times, error), last;
 
 	if (r < 0)
 		return r;
-	r = release(from, from == to, keep, error);
+	if (late)
+		drv_detach_all(from);
+	else if (keep)
+		r = released(from, unbind(from), times, error);
+	else
+		r = begin_anew(from, l, times, error);
 	if (r < 0)
 		return r;
-	times->released = now_ns();
-	if (from == to) {
-		r = prepare(to, l, error);
-		if (r < 0)
-			return r;
-		times->prepared = now_ns();
-	}
 	r = start(to, l, times, error);
-	if (from != to && !keep)
-		drv_unmap_all(from);
-	return r;
+	if (!late)
+		return r;
+	/* whatever became of the target; the first error is the one that is told */
+	last = dismiss(from, times, r < 0 ? NULL : error);
+	return r < 0 ? r : last;
 }
 
 int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned flags,

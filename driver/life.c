@@ -3,7 +3,7 @@
  * reset. Hand-over is in handover.c.
  *
  * The order is that of kernel-side practice: status and features (virtio 3.1.1), memory, then per
- * queue what is the same in every device (NUM, ADDR, CALL), where it stands (BASE), KICK, and last
+ * queue what is the same in every device (NUM, ADDR, CALL, KICK), where it stands (BASE), and last
  * ENABLE, at which the kernel's simulators build their ring from the rest (linux:
  * vdpasim_set_vq_ready()), then DRIVER_OK, then one kick.
  *
@@ -39,16 +39,13 @@ static int refused(struct uvdpa_driver *drv, const char *what, int r, struct uvd
 	return drv_error(error, r, "%s: %s: %s", drv->name, what, strerror(-r));
 }
 
-/* Sets the status and sees whether the device kept all of it. */
-static int set_and_see(struct uvdpa_driver *drv, uint8_t status, const char *what,
-		       struct uvdpa_error *error)
+/* Whether the device kept all of the status that was set. */
+static int see(struct uvdpa_driver *drv, uint8_t status, const char *what,
+	       struct uvdpa_error *error)
 {
 	uint8_t now = 0;
-	int r = uvdpa_set_status(drv, status);
+	int r = uvdpa_get_status(drv, &now);
 
-	if (r < 0)
-		return refused(drv, what, r, error);
-	r = uvdpa_get_status(drv, &now);
 	if (r < 0)
 		return refused(drv, "GET_STATUS", r, error);
 	if ((now & status) != status ||
@@ -58,6 +55,14 @@ static int set_and_see(struct uvdpa_driver *drv, uint8_t status, const char *wha
 			"%s: the device refused %s: status 0x%02x was set, 0x%02x is there",
 			drv->name, what, status, now);
 	return 0;
+}
+
+static int set_and_see(struct uvdpa_driver *drv, uint8_t status, const char *what,
+		       struct uvdpa_error *error)
+{
+	int r = uvdpa_set_status(drv, status);
+
+	return r < 0 ? refused(drv, what, r, error) : see(drv, status, what, error);
 }
 
 static int negotiate_backend(struct uvdpa_driver *drv, struct uvdpa_error *error)
@@ -209,6 +214,9 @@ int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q
 	r = uvdpa_set_vring_call(drv, index, q->call_fd);
 	if (r < 0)
 		return refused(drv, "SET_VRING_CALL", r, error);
+	r = uvdpa_set_vring_kick(drv, index, q->kick_fd);
+	if (r < 0)
+		return refused(drv, "SET_VRING_KICK", r, error);
 	drv->announced[index] = q->serial;
 	return 0;
 }
@@ -223,9 +231,6 @@ static int set_up(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *
 	r = uvdpa_set_vring_base(drv, index, base);
 	if (r < 0)
 		return refused(drv, "SET_VRING_BASE", r, error);
-	r = uvdpa_set_vring_kick(drv, index, q->kick_fd);
-	if (r < 0)
-		return refused(drv, "SET_VRING_KICK", r, error);
 	r = uvdpa_set_vring_enable(drv, index, 1);
 	if (r < 0)
 		return refused(drv, "SET_VRING_ENABLE", r, error);
@@ -280,14 +285,21 @@ int drv_kick_all(struct uvdpa_driver *drv)
 	return first;
 }
 
-int drv_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error)
+int drv_set_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error)
 {
-	return set_and_see(drv, S_DRIVER_OK, "DRIVER_OK", error);
+	int r = uvdpa_set_status(drv, S_DRIVER_OK);
+
+	return r < 0 ? refused(drv, "DRIVER_OK", r, error) : 0;
+}
+
+int drv_see_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error)
+{
+	return see(drv, S_DRIVER_OK, "DRIVER_OK", error);
 }
 
 int uvdpa_driver_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error)
 {
-	int r = drv_driver_ok(drv, error);
+	int r = set_and_see(drv, S_DRIVER_OK, "DRIVER_OK", error);
 
 	if (r < 0)
 		return r;

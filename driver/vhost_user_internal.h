@@ -13,6 +13,7 @@
 #define VU_MAX_MAPS  32
 #define VU_MAX_RINGS 64
 #define VU_RING_SIZE 256
+#define VU_MAX_OWED  8
 
 /* One mapping that the device knows. */
 struct vu_map {
@@ -31,7 +32,10 @@ struct vu_front {
 	int fd;
 	pthread_mutex_t lock; /* one request at a time */
 	uint64_t offered, acked, protocol, backend_features;
-	uint8_t status; /* where the back end keeps none */
+	uint8_t status; /* as it was set */
+	bool together;	/* acknowledgements are collected later */
+	uint32_t owed[VU_MAX_OWED];
+	unsigned owed_count;
 	bool suspended;
 	struct vu_map maps[VU_MAX_MAPS];
 	struct vu_front_ring rings[VU_MAX_RINGS];
@@ -50,6 +54,14 @@ struct vu_front {
  */
 int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payload *payload,
 	       uint32_t size, const int *fds, unsigned fd_count, bool answers);
+
+/*
+ * From here to vu_collect() requests that have no answer but an acknowledgement (VU_MAX_OWED at
+ * most) go out without waiting for it, and count as taken. vu_collect() waits for them all: 0 or
+ * the first refusal.
+ */
+void vu_together(struct vu_front *front);
+int vu_collect(struct vu_front *front);
 
 /* Requests whose payload, or whose answer, is one number. */
 int vu_get_u64(struct vu_front *front, uint32_t request, uint64_t *value);

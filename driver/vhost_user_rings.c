@@ -58,8 +58,7 @@ static int send_addr(struct vu_front *front, unsigned index)
 	return vu_request(front, VHOST_USER_SET_VRING_ADDR, &p, sizeof(p.addr), NULL, 0, false);
 }
 
-/* A ring without a kick gets one that nobody writes: it starts by having one. */
-static int start(struct vu_front *front, unsigned index)
+static int send_all_of(struct vu_front *front, unsigned index)
 {
 	struct vu_front_ring *ring = &front->rings[index];
 	int r = send_state(front, VHOST_USER_SET_VRING_NUM, index, ring->num);
@@ -74,8 +73,19 @@ static int start(struct vu_front *front, unsigned index)
 		r = send_fd(front, VHOST_USER_SET_VRING_KICK, index, ring->kick);
 	if (r == 0)
 		r = send_state(front, VHOST_USER_SET_VRING_ENABLE, index, 1);
-	if (r == 0)
-		ring->running = true;
+	return r;
+}
+
+/* All of it is one round trip: a ring that is moved stands still meanwhile. */
+static int start(struct vu_front *front, unsigned index)
+{
+	int r, refused;
+
+	vu_together(front);
+	r = send_all_of(front, index);
+	refused = vu_collect(front);
+	r = r < 0 ? r : refused;
+	front->rings[index].running = r == 0;
 	return r;
 }
 
@@ -94,16 +104,6 @@ static int stop(struct vu_front *front, unsigned index)
 	ring->base = p.state.num;
 	ring->has_base = true;
 	return 0;
-}
-
-/* Without DRIVER_OK it succeeds and does nothing (S1). */
-static int is_running(struct vu_front *front, bool *running)
-{
-	uint8_t status = 0;
-	int r = vu_front_get_status(front, &status);
-
-	*running = r == 0 && status & VIRTIO_CONFIG_S_DRIVER_OK;
-	return r;
 }
 
 int vu_front_stop_rings(struct vu_front *front)
@@ -129,11 +129,11 @@ static int start_wanted(struct vu_front *front)
 
 int vu_front_suspend(struct vu_front *front)
 {
-	bool running;
-	int r = is_running(front, &running);
+	int r;
 
-	if (r < 0 || !running)
-		return r;
+	/* without DRIVER_OK it succeeds and does nothing (S1) */
+	if (!(front->status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return 0;
 	r = vu_front_stop_rings(front);
 	front->suspended = r == 0;
 	/* one that cannot be stopped: all run on (S10) */

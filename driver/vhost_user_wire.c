@@ -69,13 +69,28 @@ static int receive(struct vu_front *front, uint32_t request, union vhost_user_pa
 	return receive_all(front->fd, payload, head.size);
 }
 
+/* What a request was acknowledged with. */
+static int receive_ack(struct vu_front *front, uint32_t request)
+{
+	union vhost_user_payload reply;
+	uint32_t got = 0;
+	int r = receive(front, request, &reply, &got);
+
+	if (r < 0)
+		return r;
+	if (got != sizeof(reply.u64))
+		return -ECONNRESET;
+	/* The protocol says "not zero"; uvdpa's own back end says which error. */
+	return !reply.u64 ? 0 : reply.u64 < 4096 ? -(int)reply.u64 : -EIO;
+}
+
 int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payload *payload,
 	       uint32_t size, const int *fds, unsigned fd_count, bool answers)
 {
 	struct vhost_user_header head = {
 		.request = request, .flags = VHOST_USER_VERSION, .size = size};
 	bool ack = !answers && vu_has(front, VHOST_USER_PROTOCOL_F_REPLY_ACK);
-	union vhost_user_payload none, reply;
+	union vhost_user_payload none;
 	uint32_t got = 0;
 	int r;
 
@@ -84,15 +99,35 @@ int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payloa
 	r = send_all(front->fd, &head, payload ? payload : &none, fds, fd_count);
 	if (r < 0 || (!answers && !ack))
 		return r;
-	r = receive(front, request, answers ? payload : &reply, &got);
+	if (ack && front->together && front->owed_count < VU_MAX_OWED) {
+		front->owed[front->owed_count++] = request;
+		return 0;
+	}
+	if (ack)
+		return receive_ack(front, request);
+	r = receive(front, request, payload, &got);
 	if (r < 0)
 		return r;
-	if (answers)
-		return got ? 0 : -EINVAL; /* a config answer of no bytes is a refusal */
-	if (got != sizeof(reply.u64))
-		return -ECONNRESET;
-	/* The protocol says "not zero"; uvdpa's own back end says which error. */
-	return !reply.u64 ? 0 : reply.u64 < 4096 ? -(int)reply.u64 : -EIO;
+	return got ? 0 : -EINVAL; /* a config answer of no bytes is a refusal */
+}
+
+void vu_together(struct vu_front *front)
+{
+	front->together = true;
+}
+
+int vu_collect(struct vu_front *front)
+{
+	int first = 0;
+
+	for (unsigned i = 0; i < front->owed_count; i++) {
+		int r = receive_ack(front, front->owed[i]);
+
+		first = first ? first : r;
+	}
+	front->owed_count = 0;
+	front->together = false;
+	return first;
 }
 
 int vu_get_u64(struct vu_front *front, uint32_t request, uint64_t *value)

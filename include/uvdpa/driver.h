@@ -175,13 +175,13 @@ int uvdpa_driver_unmap(struct uvdpa_driver *drv, struct uvdpa_memory *memory, ui
 
 /*
  * Makes `queue` the device's queue `index`, starting at `base` (the queue's own
- * uvdpa_queue_position(), or what GET_VRING_BASE answered elsewhere): NUM, ADDR, CALL, BASE, KICK,
+ * uvdpa_queue_position(), or what GET_VRING_BASE answered elsewhere): NUM, ADDR, CALL, KICK, BASE,
  * ENABLE. Before DRIVER_OK. The queue stays the caller's and is attached to one device at a time.
  *
- * A base is SET_VRING_BASE's number (linux: vhost_vring_ioctl()). Split: the available index. Packed:
- * bits 0 to 14 the next available descriptor, 15 the driver's wrap counter, 16 to 30 and 31 the same
- * for the next used one. Where nothing is in flight the halves are equal; a virgin packed queue
- * begins at 0x80008000.
+ * A base is SET_VRING_BASE's number (linux: vhost_vring_ioctl()). Split: the available index.
+ * Packed: bits 0 to 14 the next available descriptor, 15 the driver's wrap counter, 16 to 30 and 31
+ * the same for the next used one. Where nothing is in flight the halves are equal; a virgin packed
+ * queue begins at 0x80008000.
  *
  * -EBUSY   the queue is attached already, or the index is taken
  * -ENOBUFS no such index
@@ -232,37 +232,38 @@ struct uvdpa_handover_times {
 	int64_t prepared;  /* the target has features and memory */
 	int64_t suspended; /* SUSPEND answered */
 	int64_t bases;	   /* every GET_VRING_BASE answered */
-	int64_t released;  /* the source was reset, or unbound from the queues */
 	int64_t attached;  /* every queue is set up in the target */
-	int64_t driver_ok; /* the target has DRIVER_OK */
-	int64_t kicked;	   /* every queue was kicked once */
+	int64_t driver_ok; /* DRIVER_OK was set in the target */
+	int64_t kicked;	   /* every queue was kicked once: the target serves */
+	int64_t released;  /* the source was reset; kept, or the target itself: after `bases` */
 };
 
 /* Leave the source suspended, its queues disabled and unbound, instead of resetting it. */
 #define UVDPA_HANDOVER_KEEP_SOURCE 1u
 
 /*
- * Gives `to` the features, the mappings and (NUM, ADDR, CALL) the queues of `from` ahead of a
- * hand-over, so that this does not lengthen the standstill. -ENOTSUP: `to` lacks a feature that is
- * in use; -ENOBUFS: a queue. uvdpa_handover() does it by itself, before the suspend, where it has
- * not been done.
+ * Gives `to` the features, the mappings and (NUM, ADDR, CALL, KICK) the queues of `from` ahead of a
+ * hand-over, so that this does not lengthen the standstill. From then on kicks reach `to` as well,
+ * which has nothing to do for them yet. -ENOTSUP: `to` lacks a feature that is in use; -ENOBUFS: a
+ * queue. uvdpa_handover() does it by itself, before the suspend, where it has not been done.
  */
 int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 			   struct uvdpa_error *error);
 
 /*
- * Moves every queue of `from`, with what is in flight, to `to`: SUSPEND, GET_VRING_BASE, reset of
- * the source, SET_VRING_BASE and the rest of the set-up in the target, DRIVER_OK, one kick per
- * queue (clause S12); the source is unmapped after that. `from` and `to` may be the same driver:
- * the ring state is then carried over a reset of it. `times` may be NULL.
- * UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
+ * Moves every queue of `from`, with what is in flight, to `to`: SUSPEND, GET_VRING_BASE,
+ * SET_VRING_BASE and the rest of the set-up in the target, DRIVER_OK, one kick per queue (clause
+ * S12); the source, which has been suspended so far, is reset and unmapped after that. `from` and
+ * `to` may be the same driver: the ring state is then carried over a reset of it. `times` may be
+ * NULL. UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
  *
  * -EPROTO  a base differs from uvdpa_queue_position(): something that was taken is not finished (S3)
  *
  * A failure up to and including that check leaves all queues with `from`, which is suspended if
  * times->suspended is set: uvdpa_driver_resume() continues there. A later failure leaves
  * them attached to neither, or to `to` without DRIVER_OK: reset `to` and attach them anywhere at
- * their uvdpa_queue_position().
+ * their uvdpa_queue_position(). If it is the last step that fails, the reset of the source
+ * (times->kicked is set and times->released is not), they are the target's and served.
  */
 int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned flags,
 		   struct uvdpa_handover_times *times, struct uvdpa_error *error);

@@ -6,11 +6,11 @@ static const struct {
 } steps[MOVE_STEPS] = {
 	[MOVE_SUSPEND] = {"suspend", "SUSPEND"},
 	[MOVE_BASES] = {"bases", "GET_VRING_BASE"},
-	[MOVE_RELEASE] = {"release", "reset of the source"},
 	[MOVE_ATTACH] = {"attach", "SET_VRING_BASE, set-up of the target"},
 	[MOVE_DRIVER_OK] = {"driver_ok", "DRIVER_OK on the target"},
 	[MOVE_KICK] = {"kick", "kick"},
-	[MOVE_ALL] = {"handover", "hand-over, all of these"},
+	[MOVE_RELEASE] = {"release", "reset of the source, after that"},
+	[MOVE_ALL] = {"handover", "hand-over, from SUSPEND to kick"},
 	[MOVE_BLACKOUT] = {"blackout", "blackout, as the requests saw it"},
 };
 
@@ -28,8 +28,8 @@ void moves_add(struct moves *moves, const struct uvdpa_handover_times *t, uint64
 {
 	/* in the order of enum move_step; with a target prepared before, the first step begins
 	 * there */
-	const int64_t ends[] = {t->prepared, t->suspended, t->bases, t->released,
-				t->attached, t->driver_ok, t->kicked};
+	const int64_t ends[] = {t->prepared,  t->suspended, t->bases,	t->attached,
+				t->driver_ok, t->kicked,    t->released};
 
 	for (unsigned i = 0; i < MOVE_ALL; i++)
 		histogram_add(&moves->steps[i], (uint64_t)(ends[i + 1] - ends[i]));

@@ -10,10 +10,10 @@
 enum move_step {
 	MOVE_SUSPEND,	/* SUSPEND, until it answered */
 	MOVE_BASES,	/* every GET_VRING_BASE */
-	MOVE_RELEASE,	/* reset of the source */
 	MOVE_ATTACH,	/* SET_VRING_BASE and all else that sets up a queue in the target */
-	MOVE_DRIVER_OK, /* status, until the target kept it */
+	MOVE_DRIVER_OK, /* status */
 	MOVE_KICK,
+	MOVE_RELEASE,  /* reset of the source, when the target serves already */
 	MOVE_ALL,      /* from SUSPEND to the kick */
 	MOVE_BLACKOUT, /* from the last completion before to the first one after */
 	MOVE_STEPS

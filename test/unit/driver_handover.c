@@ -103,13 +103,13 @@ static void between_two(void **state)
 	assert_int_equal(b.status, 0x0f);
 	assert_int_equal(b.features, uvdpa_driver_features(db));
 	assert_int_equal(b.queues[0].last_avail, 0); /* 65534 + 2 */
-	assert_string_equal(b.order, "n0a0c0b0k0e0!0");
+	assert_string_equal(b.order, "n0a0c0k0b0e0!0");
 	assert_int_equal(read(uvdpa_queue_kick_fd(q), &kicks, 8), 8);
 	assert_int_equal(kicks, 1);
 	assert_true(times.begin > 0 && times.begin <= times.prepared);
 	assert_true(times.prepared <= times.suspended && times.suspended <= times.bases);
-	assert_true(times.bases <= times.released && times.released <= times.attached);
-	assert_true(times.attached <= times.driver_ok && times.driver_ok <= times.kicked);
+	assert_true(times.bases <= times.attached && times.attached <= times.driver_ok);
+	assert_true(times.driver_ok <= times.kicked && times.kicked <= times.released);
 	all_five_done(&b);
 	/* and back */
 	assert_int_equal(uvdpa_handover(db, da, 0, NULL, &error), 0);
@@ -144,12 +144,12 @@ static void prepared_ahead(void **state)
 	unsigned resets;
 
 	assert_int_equal(uvdpa_handover_prepare(da, db, &error), 0);
-	assert_string_equal(b.order, "n0a0c0");
+	assert_string_equal(b.order, "n0a0c0k0");
 	resets = b.resets;
 	five_writes();
 	assert_int_equal(uvdpa_handover(da, db, 0, &times, &error), 0);
 	assert_int_equal(b.resets, resets);
-	assert_string_equal(b.order, "n0a0c0b0k0e0!0");
+	assert_string_equal(b.order, "n0a0c0k0b0e0!0");
 	all_five_done(&b);
 }
 
@@ -223,6 +223,19 @@ static void target_that_fails_late(void **state)
 	all_five_done(&a);
 }
 
+/* The source cannot be reset: its queues are the target's all the same. */
+static void source_that_stays(void **state)
+{
+	five_writes();
+	a.fail_cmd = VHOST_VDPA_SET_STATUS;
+	a.fail_error = -EIO;
+	assert_int_equal(uvdpa_handover(da, db, 0, &times, &error), -EIO);
+	assert_non_null(strstr(error.text, "letting go"));
+	assert_true(times.kicked > 0 && times.released == 0);
+	assert_ptr_equal(uvdpa_driver_queue(db, 0), q);
+	all_five_done(&b);
+}
+
 static void flags_refused(void **state)
 {
 	assert_int_equal(uvdpa_handover(da, db, 2, NULL, &error), -EINVAL);
@@ -244,6 +257,7 @@ int main(void)
 		T(target_that_cannot),
 		T(source_that_cannot),
 		T(target_that_fails_late),
+		T(source_that_stays),
 		T(flags_refused),
 	};
 

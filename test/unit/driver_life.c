@@ -233,7 +233,7 @@ static void attaching(void **state)
 	assert_int_equal(uvdpa_driver_driver_ok(drv, &error), 0);
 	assert_int_equal(fake.status, 0x0f);
 	/* enabled last, then DRIVER_OK, then a kick */
-	assert_string_equal(fake.order, "n1a1c1b1k1e1!0");
+	assert_string_equal(fake.order, "n1a1c1k1b1e1!0");
 	assert_int_equal(read(uvdpa_queue_kick_fd(q), &kicks, 8), 8);
 	assert_int_equal(uvdpa_driver_get_bases(drv, bases, FAKE_QUEUES), 0);
 	assert_int_equal(bases[1], 300);
