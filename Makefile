@@ -33,7 +33,8 @@ bench: build ## beside its peers, into docs/performance.md; five minutes, BENCH=
 
 migrate-demo: build ## a guest whose network card is migrated there and back, 20 times (root)
 	test/guest/run_net --rounds 20 --uvdpa $(BUILD)/src/cmd/uvdpa \
-		--datagrams $(BUILD)/test/guest/datagrams --json $(BUILD)/migrations.json
+		--datagrams $(BUILD)/test/guest/datagrams --keep $(BUILD)/migrations \
+		--json $(BUILD)/migrations.json
 
 unit: build ## the inner loop: unit tests and house rules, a few seconds
 	meson test -C $(BUILD) --suite unit --suite tidy --no-rebuild --print-errorlogs
