@@ -179,6 +179,7 @@ static int make_net(struct server *server, unsigned index, struct model **model,
 		.speed = (uint32_t)spec->speed,
 		.announce = spec->announce,
 		.vlans = spec->vlan_filter,
+		.rarp = spec->rarp,
 	};
 	struct packet *packet;
 	int ret = open_packet(server, index, &packet, f);

@@ -98,6 +98,8 @@ static const struct key keys[] = {
 	{"speed", NUMBER, AT(speed), 1, INT32_MAX, 0, "MBITS", "told to the driver (unknown)"},
 	{"announce", SWITCH, AT(announce), 0, 1, 0, "on|off",
 	 "offer VIRTIO_NET_F_GUEST_ANNOUNCE; QEMU has its own (off)"},
+	{"rarp", SWITCH, AT(rarp), 0, 1, 0, "on|off",
+	 "tell the network of the card's address when a driver starts it (off)"},
 	{"vlan-filter", SWITCH, AT(vlan_filter), 0, 1, 0, "on|off",
 	 "offer VIRTIO_NET_F_CTRL_VLAN; QEMU replays 4096 commands for it per start (off)"},
 	{"uso", SWITCH, AT(uso), 0, 1, 0, "on|off",

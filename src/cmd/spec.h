@@ -32,7 +32,7 @@ struct device_spec {
 	uint64_t memory, null; /* bytes; 0: not given */
 
 	/* Network cards. `queues` are pairs, `null` is 1. */
-	bool loopback, create, uso, announce, vlan_filter, server;
+	bool loopback, create, uso, announce, rarp, vlan_filter, server;
 	const char *tap, *pair, *stream, *dgram; /* exactly one of these, loopback and null */
 	const char *remote;			 /* with dgram */
 	const char *mac_text;	/* NULL: made from the name */

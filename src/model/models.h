@@ -25,6 +25,7 @@ struct net_options {
 	uint32_t speed; /* Mbit/s; 0: unknown */
 	bool vlans;	/* offer VIRTIO_NET_F_CTRL_VLAN */
 	bool announce;	/* offer VIRTIO_NET_F_GUEST_ANNOUNCE */
+	bool rarp;	/* tell the network of the address when a driver starts the card */
 };
 
 /* A virtio-net device with a queue pair per channel of `packet`, which it takes over. */

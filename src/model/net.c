@@ -42,6 +42,7 @@ static void net_negotiated(struct model *model, uint64_t features)
 	struct net *net = net_of(model);
 
 	net->features = features;
+	net->queues[1].tell = net->options.rarp;
 	for (unsigned i = 0; i < net->pairs; i++)
 		if (net->pair[i].channel)
 			net->pair[i].channel->send_offloads = net_send_offloads(features);

@@ -211,6 +211,10 @@ static void count_sent(struct net_queue *queue, const struct chain *chain, int e
 bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
 		   struct chain_source *source, unsigned budget)
 {
+	if (queue->tell && !queue->net->link_down) {
+		queue->tell = false;
+		net_tell(queue, channel);
+	}
 	for (; budget; budget--) {
 		struct request *request = source->take(source);
 		int error = -ENETDOWN;

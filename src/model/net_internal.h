@@ -66,6 +66,7 @@ struct net_queue {
 	unsigned staged;	/* received and not delivered yet: bytes of `frame` */
 	struct request **taken; /* for one frame; `depth` of them */
 	unsigned depth;
+	bool tell; /* rarp=on, and the driver that is there was not told of yet */
 	struct net_counters counters;
 };
 
@@ -115,6 +116,9 @@ static inline uint64_t net_mac(const uint8_t *bytes)
 
 /* net.c: which queue has the commands; queue_count if there is none. */
 unsigned net_control_queue(const struct net *net);
+
+/* net_tell.c: on the worker of a send queue. */
+void net_tell(struct net_queue *queue, struct packet_channel *channel);
 
 /* net_config.c */
 uint64_t net_features(struct model *model);
