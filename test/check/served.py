@@ -36,6 +36,10 @@ DEVICES = {
     "small": ",queue-size=16",
     "late": ",fault.delay-us=2000",
 }
+CARDS = {
+    "card": "loopback=on",
+    "cards": "loopback=on,queues=2,workers=2,event-idx=off",
+}
 
 
 def expect(what, is_so, seen=""):
@@ -76,6 +80,8 @@ def start(folder):
     for name, traits in DEVICES.items():
         base = "" if "queues=" in traits else ",queues=2,asids=2,groups=2"
         words += ["--device", "blk,name=%s,memory=4M%s%s" % (name, base, traits)]
+    for name, traits in CARDS.items():
+        words += ["--device", "net,name=%s,%s" % (name, traits)]
     server = subprocess.Popen(words, stderr=log, env=dict(os.environ, NOTIFY_SOCKET=folder + "/notify"))
     while server.poll() is None:
         try:
@@ -108,7 +114,7 @@ def judge(name, done):
 def over_files(folder):
     d = folder + "/d"
     common = ["--format", "json", "--scratch", "--control", d, "--rounds", ROUNDS, "--seconds", "1"]
-    for name in DEVICES:
+    for name in list(DEVICES) + list(CARDS):
         other = [d + "/vdpa/disk1"] if name == "disk0" else []
         judge(name, check(d + "/vdpa/" + name, *other, *common))
     done = check(d + "/vdpa/disk0", "--only", "S12-4", "--format", "tap")

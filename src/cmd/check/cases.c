@@ -11,13 +11,21 @@ static const struct {
 	const struct check_case *cases;
 	const size_t *count;
 } tables[] = {
-	{uapi_cases, &uapi_case_count},	      {status_cases, &status_case_count},
-	{queue_cases, &queue_case_count},     {iotlb_cases, &iotlb_case_count},
-	{ring_cases, &ring_case_count},	      {suspend_cases, &suspend_case_count},
-	{linux_cases, &linux_case_count},     {exchange_cases, &exchange_case_count},
-	{race_cases, &race_case_count},	      {resume_cases, &resume_case_count},
-	{restore_cases, &restore_case_count}, {config_cases, &config_case_count},
-	{blk_cases, &blk_case_count},	      {net_cases, &net_case_count},
+	{uapi_cases, &uapi_case_count},
+	{status_cases, &status_case_count},
+	{queue_cases, &queue_case_count},
+	{iotlb_cases, &iotlb_case_count},
+	{ring_cases, &ring_case_count},
+	{suspend_cases, &suspend_case_count},
+	{linux_cases, &linux_case_count},
+	{exchange_cases, &exchange_case_count},
+	{race_cases, &race_case_count},
+	{resume_cases, &resume_case_count},
+	{restore_cases, &restore_case_count},
+	{config_cases, &config_case_count},
+	{blk_cases, &blk_case_count},
+	{net_cases, &net_case_count},
+	{net_control_cases, &net_control_case_count},
 	{hold_cases, &hold_case_count},
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

@@ -34,6 +34,8 @@ extern const struct check_case blk_cases[];
 extern const size_t blk_case_count;
 extern const struct check_case net_cases[];
 extern const size_t net_case_count;
+extern const struct check_case net_control_cases[];
+extern const size_t net_control_case_count;
 
 /* Ends a table's file: its count. */
 #define CASE_COUNT(table) \

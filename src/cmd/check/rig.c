@@ -29,7 +29,7 @@ static uint64_t wanted(const struct rig *rig)
 {
 	uint64_t kind = rig->facts->device_id == VIRTIO_ID_NET ? WANTED_NET : WANTED_BLK;
 
-	return (kind | WANTED_RING) & ~rig->options.features_off;
+	return (kind | WANTED_RING | rig->options.features_on) & ~rig->options.features_off;
 }
 
 static void make_memory(struct rig *rig)

@@ -35,6 +35,7 @@ struct rig_options {
 	uint16_t size;	/* entries of a queue; 0: 64, or the device's maximum if that is less */
 	uint16_t base;	/* where the rings begin */
 	uint64_t features_off; /* do not negotiate these */
+	uint64_t features_on;  /* and these, too, if the device offers them */
 	bool indirect;	       /* requests as indirect chains */
 	bool scattered;	       /* requests in as many pieces as the device takes, up to 8 */
 	bool no_driver_ok;     /* stop before DRIVER_OK */
