@@ -30,7 +30,7 @@ struct rig {
 	struct uvdpa_queue *q;
 	struct workload *w;
 	pthread_t server, client;
-	atomic_bool stop_server, stop_client;
+	atomic_bool stop_server, stop_client, client_ended;
 	int client_result;
 };
 
@@ -40,7 +40,7 @@ static const struct workload_options options = {.blocks = BLOCKS,
 						.depth = 16,
 						.write_percent = 50,
 						.flush_every = 20,
-						.lost_after = 100,
+						.lost_after = 60000,
 						.seed = 42};
 
 static void *serve(void *arg)
@@ -165,7 +165,11 @@ static void sees_a_lost_request(void **state)
 
 static void sees_a_lost_request_while_running(void **state)
 {
-	warm_up();
+	struct workload_options hasty = options;
+
+	hasty.lost_after = 100;
+	workload_free(rig.w);
+	assert_int_equal(workload_new(&hasty, rig.memory, rig.q, &rig.w, NULL), 0);
 	rig.device[0].sin = FAKE_LOSE;
 	start_server();
 	assert_int_equal(workload_run(rig.w, NULL, 0), -ETIMEDOUT);
@@ -275,6 +279,7 @@ static void accepts_any_order(void **state)
 static void *run_client(void *arg)
 {
 	rig.client_result = workload_run(rig.w, &rig.stop_client, 0);
+	atomic_store(&rig.client_ended, true);
 	return NULL;
 }
 
@@ -291,8 +296,10 @@ static void stays_clean_over_moves(void **state)
 	for (unsigned i = 0; i < 60; i++) {
 		uint64_t before = workload_done(rig.w);
 
-		while (workload_done(rig.w) < before + 100)
+		while (workload_done(rig.w) < before + 100 && !atomic_load(&rig.client_ended))
 			usleep(100);
+		if (atomic_load(&rig.client_ended))
+			fail_msg("%s", workload_first_problem(rig.w));
 		workload_take_gap(rig.w);
 		if (uvdpa_handover(rig.drv[i % 2], rig.drv[(i + 1) % 2], 0, NULL, &error) < 0)
 			fail_msg("move %u: %s", i, error.text);
