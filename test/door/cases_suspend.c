@@ -162,7 +162,7 @@ static void reset_while_suspended(void **state) /* S13: KS18, KS19, KS20 */
 	t_up(t);
 	t_drain(t->call[0]);
 	served(t, 2);
-	assert_true(t_count(t->call[0]) > 0);
+	t_called(t->call[0]);
 }
 
 /* The queue's call goes with status 0, its kick does not (kernel-contract 4.3). */
@@ -186,7 +186,7 @@ static void eventfds_over_reset(void **state)
 	assert_int_equal(t_count(t->call[0]), 0);
 	assert_int_equal(t_fd(t, VHOST_SET_VRING_CALL, 0, t->call[0]), 0);
 	served(t, 3);
-	assert_true(t_count(t->call[0]) > 0);
+	t_called(t->call[0]);
 }
 
 static void close_while_suspended(void **state) /* KS21 */
@@ -300,8 +300,8 @@ static void binding_is_a_kick(void **state) /* KS32, KS33, kernel-contract 5.5 *
 	t_kick(t, 0);
 	assert_int_equal(t_resume(t), 0);
 	assert_true(t_used(t, 0, 3));
+	t_called(other);
 	assert_int_equal(t_count(t->call[0]), 0);
-	assert_true(t_count(other) > 0);
 	close(other);
 }
 
@@ -311,7 +311,7 @@ static void many_times_idle(void **state) /* KS35 */
 
 	t_up(t);
 	served(t, 1);
-	t_drain(t->call[0]);
+	t_called(t->call[0]);
 	for (int i = 0; i < 1000; i++) {
 		assert_int_equal(t_suspend(t), 0);
 		assert_int_equal(t_resume(t), 0);

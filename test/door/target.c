@@ -242,6 +242,14 @@ uint64_t t_count(int fd)
 	return n;
 }
 
+void t_called(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+
+	assert_int_equal(poll(&look, 1, 60000), 1);
+	assert_true(t_count(fd) > 0);
+}
+
 void t_drain(int fd)
 {
 	t_count(fd);

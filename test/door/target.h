@@ -91,5 +91,7 @@ bool t_used(struct target *t, unsigned queue, unsigned total);
 void t_still(struct target *t, unsigned queue, unsigned total);
 void t_drain(int eventfd);
 uint64_t t_count(int eventfd);
+/* A call, which comes after the used index that it tells of: waits for it, and takes it. */
+void t_called(int eventfd);
 
 #endif
