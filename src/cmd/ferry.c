@@ -14,9 +14,10 @@
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* What a driver of plain requests has a use for. */
-static const uint64_t disk_wanted = BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_BLK_F_FLUSH) |
-				    BIT(VIRTIO_BLK_F_RO) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
-				    BIT(VIRTIO_BLK_F_SIZE_MAX) | BIT(VIRTIO_BLK_F_SEG_MAX);
+static const uint64_t disk_wanted = BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_F_IN_ORDER) |
+				    BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_RO) |
+				    BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_SIZE_MAX) |
+				    BIT(VIRTIO_BLK_F_SEG_MAX);
 
 bool ferry_is_net(const struct ferry *ferry)
 {

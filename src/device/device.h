@@ -76,6 +76,7 @@ struct device_options {
 	 */
 	unsigned groups;
 	bool packed;	      /* offer VIRTIO_F_RING_PACKED: QEMU's shadow virtqueues refuse it */
+	bool in_order;	      /* offer VIRTIO_F_IN_ORDER: what is slow holds up what is not */
 	bool no_suspend;      /* suspend=off (S1) */
 	bool no_resume;	      /* resume=off (S1) */
 	uint64_t features_off; /* feature bits the operator masks */

@@ -14,7 +14,8 @@
  * the deadline lets it run on, taking again what was given back (S10).
  *
  * Packed rings are waited for as ever: their used descriptors overwrite the ring that a chain in
- * flight would have to be read from again.
+ * flight would have to be read from again. So are rings that are used in order: what is done behind
+ * a request that is not could neither be shown nor be done again.
  */
 #include <stdlib.h>
 
@@ -25,7 +26,8 @@ void queue_park(struct queue *queue)
 	struct device *device = queue->device;
 	const struct model_ops *ops = device->model->ops;
 
-	if (!queue->ring.started || queue->ring.packed || !ops->cancel || ops->pump)
+	if (!queue->ring.started || queue->ring.packed || queue->ring.setup.turns || !ops->cancel ||
+	    ops->pump)
 		return;
 	if (!queue->parked)
 		queue->parked = calloc(device->options.queue_size, sizeof(queue->parked[0]));

@@ -148,6 +148,17 @@ int queue_make_again(struct queue *queue)
 	return queue->again ? 0 : -ENOMEM;
 }
 
+/* Returns 0 or -ENOMEM, with the fault filled. */
+static int make_turns(struct queue *queue, struct fault *f)
+{
+	struct device *device = queue->device;
+
+	if (queue->turns || !(device->features & (1ull << VIRTIO_F_IN_ORDER)))
+		return 0;
+	queue->turns = calloc(device->options.queue_size, sizeof(queue->turns[0]));
+	return queue->turns ? 0 : fault(f, -ENOMEM, "no memory");
+}
+
 static void free_slots(struct queue *queue)
 {
 	free(queue->slots);
@@ -209,7 +220,10 @@ static struct ring_setup ring_setup_of(const struct queue *queue)
 				   .features = queue->device->features,
 				   .record = queue->record,
 				   .again = queue->again,
-				   .again_count = queue->again_count};
+				   .again_count = queue->again_count,
+				   .turns = queue->device->features & (1ull << VIRTIO_F_IN_ORDER)
+						    ? queue->turns
+						    : NULL};
 }
 
 /* Address space 0 is the guest's memory, which is what a log is of; another is the VMM's own. */
@@ -232,11 +246,12 @@ void queue_open(struct queue *queue)
 	if (queue->record && !queue->ring.started)
 		queue->again_count = 0; /* the record has them, and whether they are still wanted */
 	state_continue_queue(queue);
+	make_turns(queue, &f);
 	setup = ring_setup_of(queue);
 
 	if (!space)
 		fault(&f, -EINVAL, "enabled, and there is no client memory");
-	if (space && prepare(queue, &f) == 0 && !queue->ring.started &&
+	if (!f.code && prepare(queue, &f) == 0 && !queue->ring.started &&
 	    ring_start(&queue->ring, &setup, space) < 0)
 		fault(&f, -EINVAL, "cannot start with %u entries at %u", queue->num, setup.base);
 	if (f.code < 0) {
@@ -302,7 +317,9 @@ void queue_forget(struct queue *queue)
 
 	free(queue->again);
 	free(queue->parked);
+	free(queue->turns);
 	queue->again = NULL;
+	queue->turns = NULL;
 	queue->parked = NULL;
 	queue->again_count = 0;
 	if (!queue->slots)

@@ -19,6 +19,8 @@ uint64_t device_get_device_features(const struct device *device)
 
 	if (device->options.packed)
 		offered |= BIT(VIRTIO_F_RING_PACKED);
+	if (device->options.in_order)
+		offered |= BIT(VIRTIO_F_IN_ORDER);
 	return offered & ~(device->options.features_off & ~REQUIRED_FEATURES);
 }
 

@@ -184,30 +184,45 @@ enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain)
 	return follow(ring, chain);
 }
 
-void packed_complete(struct ring *ring, const struct chain *chain, uint32_t written)
+/*
+ * Where a chain's used descriptor goes. In order, one can stand for a batch (2.8.14): it lies where
+ * the first chain's would, has the last one's id, and all before that were written to the full.
+ */
+static void place_used(struct ring *ring, const struct ring_used *used)
 {
-	uint16_t flags = ring->used_wrap ? AVAIL_BIT | USED_BIT : 0;
-	uint32_t at = ring->used * DESC_SIZE;
+	if (!ring->tail_full) {
+		ring->tail = ring->used;
+		ring->tail_flags = ring->used_wrap ? AVAIL_BIT | USED_BIT : 0;
+	}
+	ring->tail_full = ring->setup.turns && used->full;
+}
+
+void packed_complete(struct ring *ring, const struct ring_used *used)
+{
+	bool first = !ring->batch_entries;
+	uint16_t flags;
 	uint8_t raw[6];
+	uint32_t at;
 	int r;
 
-	if (chain->writable)
-		flags |= VRING_DESC_F_WRITE;
-	store_le32(raw, written);
-	store_le16(raw + 4, chain->head);
+	place_used(ring, used);
+	at = ring->tail * DESC_SIZE;
+	flags = ring->tail_flags | (used->writable ? VRING_DESC_F_WRITE : 0);
+	if (first)
+		ring->batch_slot = ring->tail;
+	store_le32(raw, used->written);
+	store_le16(raw + 4, used->head);
 	r = area_write(ring, &ring->desc, at + 8, raw, sizeof(raw));
-	if (r == 0 && ring->batch_entries)
+	if (ring->tail == ring->batch_slot)
+		ring->batch_flags = flags; /* stored by publish */
+	else if (r == 0)
 		r = area_store16(ring, &ring->desc, at + DESC_FLAGS, flags);
 	if (r < 0) {
 		ring_break(ring, "used descriptor %u cannot be written", ring->used);
 		return;
 	}
-	if (!ring->batch_entries) {
-		ring->batch_slot = ring->used;
-		ring->batch_flags = flags;
-	}
-	ring->batch_entries += chain->entries;
-	advance(ring, &ring->used, &ring->used_wrap, chain->entries);
+	ring->batch_entries += used->entries;
+	advance(ring, &ring->used, &ring->used_wrap, used->entries);
 }
 
 /* Whether the driver wants to hear of the batch just published (virtio 1.3, 2.8.10, 2.8.14). */

@@ -26,6 +26,8 @@ int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *
 {
 	if (!setup->num || (setup->num & (setup->num - 1)))
 		return -EINVAL;
+	if (setup->turns)
+		memset(setup->turns, 0, setup->num * sizeof(setup->turns[0]));
 	ring_init(ring);
 	ring->setup = *setup;
 	ring->space = space;
@@ -168,18 +170,24 @@ enum ring_pop_result ring_look(struct ring *ring)
 
 enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 {
+	enum ring_pop_result r;
+
 	assert(ring->started);
 	if (ring->broken)
 		return RING_BROKEN;
 	if (!resolve(ring))
 		return RING_UNMAPPED;
-	return ring->packed ? packed_pop(ring, chain) : split_pop(ring, chain);
+	chain->turn = ring->next_turn;
+	r = ring->packed ? packed_pop(ring, chain) : split_pop(ring, chain);
+	ring->next_turn += r == RING_CHAIN;
+	return r;
 }
 
 void ring_untake(struct ring *ring, const struct chain *chain)
 {
 	if (ring->broken)
 		return;
+	ring->next_turn--;
 	if (chain->again) {
 		ring->resubmit++;
 		ring->cursor = (struct inflight_cursor){chain->at_counter, chain->at_head};
@@ -191,8 +199,37 @@ void ring_untake(struct ring *ring, const struct chain *chain)
 		inflight_untake(ring->setup.record, chain->head);
 }
 
+static void use(struct ring *ring, const struct ring_used *used)
+{
+	if (ring->packed)
+		packed_complete(ring, used);
+	else
+		split_complete(ring, used);
+}
+
+/* Keeps the chain until all before it have come back, too. */
+static void use_in_order(struct ring *ring, uint16_t turn, const struct ring_used *used)
+{
+	uint16_t mask = (uint16_t)(ring->setup.num - 1u);
+	struct ring_used *due = &ring->setup.turns[ring->due_turn & mask];
+
+	ring->setup.turns[turn & mask] = *used;
+	for (; due->done && !ring->broken; due = &ring->setup.turns[ring->due_turn & mask]) {
+		due->done = false;
+		ring->due_turn++;
+		use(ring, due);
+	}
+}
+
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written)
 {
+	const struct ring_used used = {.head = chain->head,
+				       .entries = chain->entries,
+				       .written = written,
+				       .writable = chain->writable,
+				       .full = written == chain->writable,
+				       .done = true};
+
 	/* A model that failed half-way, or puts a status last, wrote somewhere in its part. */
 	if (ring->data_log)
 		mark(ring, chain, chain->in_order ? written : chain->writable);
@@ -203,10 +240,10 @@ void ring_complete(struct ring *ring, const struct chain *chain, uint32_t writte
 			   (unsigned long long)ring->setup.device);
 		return;
 	}
-	if (ring->packed)
-		packed_complete(ring, chain, written);
+	if (ring->setup.turns)
+		use_in_order(ring, chain->turn, &used);
 	else
-		split_complete(ring, chain, written);
+		use(ring, &used);
 }
 
 bool ring_publish(struct ring *ring)
@@ -219,6 +256,7 @@ bool ring_publish(struct ring *ring)
 		ring->copies.used_count = 0;
 		return false;
 	}
+	ring->tail_full = false;
 	return ring->packed ? packed_publish(ring) : split_publish(ring);
 }
 

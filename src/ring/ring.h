@@ -20,6 +20,15 @@
 #include "ring/inflight.h"
 #include "util/fault.h"
 
+/* With IN_ORDER (virtio 1.3, 2.7.9, 2.8.14): a chain that came back, perhaps before its turn. */
+struct ring_used {
+	uint16_t head, entries;
+	uint32_t written;
+	bool writable; /* the chain has a writable part ... */
+	bool full;     /* ... all of which was written; or it has none */
+	bool done;     /* the entry is in use */
+};
+
 struct ring_setup {
 	uint16_t num;			/* entries, a power of two */
 	uint64_t desc, driver, device;	/* IOVAs of descriptor, available and used area */
@@ -33,6 +42,8 @@ struct ring_setup {
 	 */
 	const uint16_t *again;
 	unsigned again_count;
+	/* As many as the ring has entries, for VIRTIO_F_IN_ORDER; NULL: in any order. */
+	struct ring_used *turns;
 };
 
 enum ring_pop_result {
@@ -79,6 +90,10 @@ struct ring {
 	bool avail_wrap, used_wrap;
 	uint16_t batch_slot, batch_flags;
 	uint16_t batch_entries; /* descriptors used since the last publish */
+	/* In order: turns given at taking and due at completing; the last used entry since then. */
+	uint16_t next_turn, due_turn;
+	bool tail_full; /* there is one, and it can stand for more chains: */
+	uint16_t tail, tail_flags;
 	/* With a record: what a process before us took and did not finish is taken again first. */
 	bool recovered;
 	unsigned resubmit; /* chains still to take again: from `again`, ... */

@@ -198,7 +198,7 @@ enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chai
 int packed_start(struct ring *ring);
 enum ring_pop_result packed_look(struct ring *ring);
 enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain);
-void packed_complete(struct ring *ring, const struct chain *chain, uint32_t written);
+void packed_complete(struct ring *ring, const struct ring_used *used);
 bool packed_publish(struct ring *ring);
 bool packed_arm(struct ring *ring);
 void packed_disarm(struct ring *ring);
@@ -208,7 +208,7 @@ uint32_t packed_base(const struct ring *ring);
 int split_start(struct ring *ring);
 enum ring_pop_result split_look(struct ring *ring);
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain);
-void split_complete(struct ring *ring, const struct chain *chain, uint32_t written);
+void split_complete(struct ring *ring, const struct ring_used *used);
 bool split_publish(struct ring *ring);
 bool split_arm(struct ring *ring);
 void split_disarm(struct ring *ring);

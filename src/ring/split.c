@@ -375,22 +375,40 @@ static int flush_used(struct ring *ring)
 	return count ? write_used(ring, ring->copies.used, count) : 0;
 }
 
-void split_complete(struct ring *ring, const struct chain *chain, uint32_t written)
+/*
+ * In order, one entry can stand for a batch (2.7.9): it lies where the first chain's would, names
+ * the last, and all before that were written to the full. Only in mapped memory: where it is
+ * copied, entries go out together anyway.
+ */
+static int write_in_order(struct ring *ring, const uint8_t *elem, bool full)
+{
+	uint16_t mask = (uint16_t)(ring->setup.num - 1u);
+
+	if (!ring->tail_full)
+		ring->tail = (uint16_t)(ring->used - 1) & mask;
+	ring->tail_full = full;
+	return area_write(ring, &ring->device, USED_RING + ring->tail * USED_ELEM_SIZE, elem,
+			  USED_ELEM_SIZE);
+}
+
+void split_complete(struct ring *ring, const struct ring_used *used)
 {
 	struct ring_copies *copies = &ring->copies;
 	uint8_t elem[USED_ELEM_SIZE];
 	int r = 0;
 
-	store_le32(elem, chain->head);
-	store_le32(elem + 4, written);
+	store_le32(elem, used->head);
+	store_le32(elem + 4, used->written);
 	ring->used++;
-	if (ring->device.host && !copies->used_count) {
-		r = write_used(ring, elem, 1);
-	} else {
+	if (!ring->device.host || copies->used_count) {
 		memcpy(copies->used + copies->used_count++ * USED_ELEM_SIZE, elem, sizeof(elem));
 		if (copies->used_count == RING_COPY_ENTRIES ||
 		    !(ring->used & (ring->setup.num - 1u)))
 			r = flush_used(ring);
+	} else if (ring->setup.turns) {
+		r = write_in_order(ring, elem, used->full);
+	} else {
+		r = write_used(ring, elem, 1);
 	}
 	if (r < 0) {
 		ring->used--;
@@ -398,7 +416,7 @@ void split_complete(struct ring *ring, const struct chain *chain, uint32_t writt
 		return;
 	}
 	if (ring->setup.record)
-		inflight_complete(ring->setup.record, chain->head);
+		inflight_complete(ring->setup.record, used->head);
 }
 
 /* Whether the driver asked to hear of what was just published (virtio 1.3, 2.7.7.2, 2.7.10). */

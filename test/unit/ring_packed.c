@@ -73,6 +73,8 @@ static int write_memory(struct client_memory *memory, uint64_t uaddr, const void
 
 static const struct client_memory_ops ops = {map, unmap, read_memory, write_memory};
 
+static struct ring_used turns[NUM];
+
 static int start(struct bench *b, uint32_t base, uint64_t features)
 {
 	struct ring_setup setup = {.num = NUM,
@@ -80,7 +82,8 @@ static int start(struct bench *b, uint32_t base, uint64_t features)
 				   .driver = IOVA + DRIVER_AT,
 				   .device = IOVA + DEVICE_AT,
 				   .base = base,
-				   .features = features};
+				   .features = features,
+				   .turns = features & (1ull << VIRTIO_F_IN_ORDER) ? turns : NULL};
 
 	b->next = base & 0x7fff;
 	b->next_wrap = base & 0x8000;
@@ -259,6 +262,51 @@ static void test_batches(void **state)
 	each_memory(batches);
 }
 
+/*
+ * Used in order (2.8.14), whatever the order they come back in: one descriptor stands for chains
+ * that were written to the full and the one behind them, over the ring's end, lap for lap.
+ */
+static void in_order(struct bench *b)
+{
+	const uint64_t features = FEATURES | 1ull << VIRTIO_F_IN_ORDER;
+	struct segment more[3][4];
+	struct chain chain[3];
+	uint32_t len = 0;
+
+	assert_int_equal(start(b, ring_first_base(features), features), 0);
+	for (uint16_t lap = 0; lap < 20; lap++) {
+		for (uint16_t i = 0; i < 3; i++) { /* of 1, 2 and 2 descriptors */
+			if (i)
+				post(b, IOVA + DATA_AT, 4, 99, VRING_DESC_F_NEXT);
+			post(b, IOVA + DATA_AT, 4, i, VRING_DESC_F_WRITE);
+			chain[i].segments = more[i];
+			chain[i].max_segments = 4;
+			assert_int_equal(ring_pop(&b->ring, &chain[i]), RING_CHAIN);
+		}
+		ring_complete(&b->ring, &chain[2], 3);
+		ring_complete(&b->ring, &chain[1], 4);
+		assert_false(ring_publish(&b->ring));
+		assert_int_equal(collect(b, 1, &len), -1);
+		ring_complete(&b->ring, &chain[0], lap & 1 ? 4 : 1);
+		ring_publish(&b->ring);
+		if (lap & 1) { /* all in one */
+			assert_int_equal(collect(b, 5, &len), 2);
+		} else {
+			assert_int_equal(collect(b, 1, &len), 0);
+			assert_int_equal(len, 1);
+			assert_int_equal(collect(b, 4, &len), 2);
+		}
+		assert_int_equal(len, 3);
+		assert_int_equal(collect(b, 1, &len), -1);
+	}
+	ring_stop(&b->ring);
+}
+
+static void test_in_order(void **state)
+{
+	each_memory(in_order);
+}
+
 /* The base carries index and wrap counter over a stop and a start, at every position. */
 static void bases(struct bench *b)
 {
@@ -430,7 +478,7 @@ int main(void)
 		cmocka_unit_test(test_bases),	 cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_arming),	 cmocka_unit_test(test_indirect),
 		cmocka_unit_test(test_nonsense), cmocka_unit_test(test_endless),
-		cmocka_unit_test(test_untaking),
+		cmocka_unit_test(test_untaking), cmocka_unit_test(test_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,6 +255,66 @@ static void copied_in_few_calls(void **state)
 	bench_free(b);
 }
 
+/* The used entries from the driver's position on stand for all chains up to the one they name. */
+static uint32_t take_in_order(struct bench *b, const uint16_t *heads, unsigned *count)
+{
+	struct vq_used used;
+
+	assert_true(vq_take_used(&b->vq, &used));
+	for (*count = 1; heads[*count - 1] != used.id; ++*count) {
+		assert_true(*count < NUM);
+		b->vq.next_used++;
+	}
+	return used.len;
+}
+
+/* Used in order (2.7.9), whatever the order they come back in. */
+static void one_in_order(struct bench *b)
+{
+	static const uint16_t heads[] = {3, 0, 5, 2, 7};
+	static struct ring_used turns[NUM];
+	struct ring_setup setup = b->ring.setup;
+	struct segment more[5][4];
+	struct chain chains[5];
+	unsigned count;
+
+	setup.turns = turns;
+	assert_int_equal(ring_start(&b->ring, &setup, b->space), 0);
+	for (unsigned lap = 0; lap < 2 * NUM; lap++) {
+		for (unsigned i = 0; i < 5; i++) {
+			vq_desc(&b->vq, heads[i], b->buffer, 16, D_WRITE, 0);
+			vq_offer(&b->vq, heads[i]);
+			chains[i].segments = more[i];
+			chains[i].max_segments = 4;
+			assert_int_equal(ring_pop(&b->ring, &chains[i]), RING_CHAIN);
+		}
+		ring_untake(&b->ring, &chains[4]);
+		assert_int_equal(ring_pop(&b->ring, &chains[4]), RING_CHAIN);
+		ring_complete(&b->ring, &chains[2], 16);
+		ring_complete(&b->ring, &chains[4], 16);
+		ring_complete(&b->ring, &chains[1], 16);
+		assert_false(ring_publish(&b->ring));
+		ring_complete(&b->ring, &chains[0], 7);
+		assert_true(ring_publish(&b->ring)); /* three of them */
+		assert_int_equal((uint16_t)(vq_used_index(&b->vq) - b->vq.next_used), 3);
+		assert_int_equal(take_in_order(b, heads, &count), 7);
+		assert_int_equal(count, 1); /* not written to the full: it speaks for itself */
+		for (unsigned taken = 1; taken < 3; taken += count)
+			assert_int_equal(take_in_order(b, heads + taken, &count), 16);
+		ring_complete(&b->ring, &chains[3], 16);
+		assert_true(ring_publish(&b->ring));
+		for (unsigned taken = 3; taken < 5; taken += count)
+			assert_int_equal(take_in_order(b, heads + taken, &count), 16);
+		assert_int_equal(vq_used_index(&b->vq), b->vq.next_used);
+	}
+	ring_stop(&b->ring);
+}
+
+static void used_in_order(void **state)
+{
+	everywhere(one_in_order, 0);
+}
+
 static void starts_refused(void **state)
 {
 	struct bench *b = bench_new(RAM_MAPPED, 0, 0);
@@ -490,6 +550,7 @@ int main(void)
 		cmocka_unit_test(empty_buffer),
 		cmocka_unit_test(indirect),
 		cmocka_unit_test(copied_in_few_calls),
+		cmocka_unit_test(used_in_order),
 		cmocka_unit_test(starts_refused),
 		cmocka_unit_test(unmapped_then_mapped),
 		cmocka_unit_test(used_area_read_only),
