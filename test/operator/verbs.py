@@ -243,8 +243,8 @@ def park(server):
     path = server.dir + "/parked.state"
     load = server.load("stuck")
     server.wait_for_requests("stuck", 300)
-    for _ in range(5):
-        done = server.run("suspend", "stuck", "--timeout", "1000", "--on-timeout", "park")
+    for _ in range(3):
+        done = server.run("suspend", "stuck", "--timeout", "4000", "--on-timeout", "park")
         expect("park", done.returncode == 0, done.stderr)
         expect("save", server.run("save", "stuck", path).returncode == 0)
         done = subprocess.run([UVDPA, "state", path, "--json"], capture_output=True, text=True)
