@@ -252,6 +252,8 @@ int queue_make_again(struct queue *queue);
 
 /* stop.c: a queue that is being disabled. Workers excluded. */
 void queue_settle_disable(struct queue *queue);
+/* Half of its time is over, and its requests may stay where they are recorded: whether it came to that. */
+bool queue_park_if_due(struct queue *queue, uint64_t now_ms);
 void queue_expire_disable(struct queue *queue, uint64_t now_ms);
 /* When it is next to be looked at; 0: it is not being disabled. */
 uint64_t queue_disable_deadline(const struct queue *queue);

@@ -56,21 +56,21 @@ static void run_on(struct queue *queue)
 		device->host->ops->wake_queue(device->host, queue->index);
 }
 
-/* Half of the time is over, and the requests may stay where they are recorded. */
-static void hand_over(struct queue *queue)
+bool queue_park_if_due(struct queue *queue, uint64_t now_ms)
 {
+	if (!queue->disable_done || !queue->disable_park_at || queue->disable_park_at > now_ms)
+		return false;
 	log_info(queue->device->name, "parking queue %u: %u requests did not come back so far",
 		 queue->index, queue_in_flight(queue));
 	queue_park(queue);
 	queue->handing = queue->parking;
 	queue->disable_park_at = 0;
 	queue_settle_disable(queue);
+	return true;
 }
 
 void queue_expire_disable(struct queue *queue, uint64_t now_ms)
 {
-	if (queue->disable_done && queue->disable_park_at && queue->disable_park_at <= now_ms)
-		hand_over(queue);
 	if (!queue->disable_done || queue->disable_at > now_ms)
 		return;
 	if (queue->disable_undo) {

@@ -224,32 +224,6 @@ static void expire_waiters(struct device *device, uint64_t now_ms)
 	}
 }
 
-/* Half of the time of somebody who would rather have requests handed over than fail. */
-static void park_if_due(struct device *device, uint64_t now_ms)
-{
-	for (unsigned i = 0; i < WAITERS; i++) {
-		const struct waiter *waiter = &device->waiters[i];
-
-		if (!waiter->done || !may_park(device, waiter) || waiter->park_at > now_ms)
-			continue;
-		log_info(device->name, "parking: %u requests did not come back so far",
-			 device_count_in_flight(device));
-		device_take(device, EV_PARK);
-	}
-}
-
-void device_deadline(struct device *device, uint64_t now_ms)
-{
-	exclude_begin(device);
-	park_if_due(device, now_ms);
-	expire_waiters(device, now_ms);
-	for (unsigned i = 0; i < device->queue_count; i++)
-		queue_expire_disable(&device->queues[i], now_ms);
-	deadline_update(device);
-	exclude_end(device);
-	device_give_answers(device);
-}
-
 const char *queue_trouble(const struct queue *queue)
 {
 	if (queue->refusal[0])
@@ -273,16 +247,61 @@ static void settle_queue(struct device *device, struct queue *queue)
 		device_break(device, queue, trouble);
 }
 
-void device_settle(struct device *device)
+/* Passes on what workers found, and what has come to its end by it. Workers excluded. */
+static void settle_all(struct device *device)
 {
-	exclude_begin(device);
 	for (unsigned i = 0; i < device->queue_count; i++) {
 		settle_queue(device, &device->queues[i]);
 		queue_settle_disable(&device->queues[i]);
 	}
 	device_settle_drained(device);
+}
+
+void device_settle(struct device *device)
+{
+	exclude_begin(device);
+	settle_all(device);
 	deadline_update(device);
 	spaces_reap(device);
+	exclude_end(device);
+	device_give_answers(device);
+}
+
+/* Half of the time of somebody who would rather have requests handed over than fail. */
+static bool park_if_due(struct device *device, uint64_t now_ms)
+{
+	bool parked = false;
+
+	for (unsigned i = 0; i < WAITERS; i++) {
+		const struct waiter *waiter = &device->waiters[i];
+
+		if (!waiter->done || !may_park(device, waiter) || waiter->park_at > now_ms)
+			continue;
+		log_info(device->name, "parking: %u requests did not come back so far",
+			 device_count_in_flight(device));
+		device_take(device, EV_PARK);
+		parked = true;
+	}
+	for (unsigned i = 0; i < device->queue_count; i++)
+		parked |= queue_park_if_due(&device->queues[i], now_ms);
+	return parked;
+}
+
+void device_deadline(struct device *device, uint64_t now_ms)
+{
+	exclude_begin(device);
+	settle_all(device);
+	/*
+	 * On a busy machine both times may have come when we hear of it: then what is given back at
+	 * once still counts, and the end of the time, which set_deadline names again, comes after
+	 * that.
+	 */
+	if (!park_if_due(device, now_ms)) {
+		expire_waiters(device, now_ms);
+		for (unsigned i = 0; i < device->queue_count; i++)
+			queue_expire_disable(&device->queues[i], now_ms);
+	}
+	deadline_update(device);
 	exclude_end(device);
 	device_give_answers(device);
 }

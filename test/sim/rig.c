@@ -351,7 +351,8 @@ void rig_clock(struct rig *rig)
 {
 	struct sim *sim = rig->sim;
 
-	if (rig->deadline && rig->deadline <= sim->now) {
+	/* twice: at the end of its time, too, a device parks first */
+	for (unsigned i = 0; i < 2 && rig->deadline && rig->deadline <= sim->now; i++) {
 		rig_before(rig);
 		device_deadline(rig->device, sim->now);
 		rig_after(rig);

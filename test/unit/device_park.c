@@ -151,6 +151,32 @@ static void moves(void **state)
 	bench_free(b);
 }
 
+/* We hear of both times at once: what is given back at once still counts, and then it is over. */
+static void parks_late(void **state)
+{
+	struct bench *b = start(true);
+
+	suspend(b, HOLDER_OPERATOR, true);
+	b->theatre.book.now = 5000;
+	stage_begin(&b->stage);
+	device_deadline(b->stage.device, 5000);
+	assert_int_equal(device_state(b->stage.device), STATE_SUSPENDING);
+	assert_int_equal(b->stage.deadline, 100);
+	stage_end(&b->stage);
+	assert_int_equal(device_state(b->stage.device), STATE_SUSPENDED);
+	assert_int_equal(b->stage.answer, 0);
+	bench_resume(b, HOLDER_OPERATOR);
+	b->stage.model.gives_back = false;
+	suspend(b, HOLDER_OPERATOR, true);
+	b->theatre.book.now = 10000;
+	stage_begin(&b->stage);
+	device_deadline(b->stage.device, 10000);
+	device_deadline(b->stage.device, 10000);
+	stage_end(&b->stage);
+	assert_int_equal(b->stage.answer, -ETIMEDOUT);
+	bench_free(b);
+}
+
 /* S10: some do not come back. The device runs on and does again what did, and only that. */
 static void fails(void **state)
 {
@@ -240,7 +266,8 @@ static void reset_while_parked(void **state)
 	bench_free(b);
 }
 
-/* --- One queue is stopped for somebody who can be told that it does not (device_stop_vq) ------- */
+/* --- One queue is stopped for somebody who can be told that it does not (device_stop_vq) -------
+ */
 
 static struct inflight_record **records; /* the theatre's */
 
@@ -450,6 +477,7 @@ int main(void)
 		cmocka_unit_test(parks_and_resumes),
 		cmocka_unit_test(parks_again),
 		cmocka_unit_test(moves),
+		cmocka_unit_test(parks_late),
 		cmocka_unit_test(fails),
 		cmocka_unit_test(late),
 		cmocka_unit_test(not_for_everybody),
