@@ -130,7 +130,8 @@ void session_start(struct session *s, const char *path, uint16_t base)
 	send_memory(s);
 	must_ack(s, VHOST_USER_SET_VRING_NUM, &state, sizeof(state), NULL, 0);
 	state.num = base;
-	must_ack(s, VHOST_USER_SET_VRING_BASE, &state, sizeof(state), NULL, 0);
+	if (!s->without_base)
+		must_ack(s, VHOST_USER_SET_VRING_BASE, &state, sizeof(state), NULL, 0);
 	session_send_addr(s);
 	must_ack(s, VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, &kick, 1);
 	must_ack(s, VHOST_USER_SET_VRING_CALL, (uint64_t[]){0}, 8, &call, 1);
@@ -145,7 +146,7 @@ int session_stop(struct session *s)
 
 	if (front_ask(s->fd, VHOST_USER_GET_VRING_BASE, &state, sizeof(state), &answer) < 0)
 		return -1;
-	return (int)answer.payload.state.num;
+	return answer.size ? (int)answer.payload.state.num : -2;
 }
 
 void session_hang_up(struct session *s)

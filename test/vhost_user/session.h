@@ -16,6 +16,7 @@ struct session {
 	int inflight_fd; /* -1: not asked for yet */
 	struct vhost_user_inflight inflight;
 	bool without_record; /* no SET_INFLIGHT_FD */
+	bool without_base;   /* no SET_VRING_BASE: a restored state knows */
 	uint64_t protocol_off; /* protocol features that it does not take */
 	bool ring_logged;    /* SET_VRING_ADDR with the log flag */
 };
@@ -29,7 +30,7 @@ void session_start(struct session *s, const char *path, uint16_t base);
 /* SET_VRING_ADDR of the ring. */
 void session_send_addr(struct session *s);
 void session_send_features(struct session *s, uint64_t features);
-/* GET_VRING_BASE, or -1: the server hung up. */
+/* GET_VRING_BASE, or -1: the server hung up, -2: the ring could not be stopped and runs on. */
 int session_stop(struct session *s);
 void session_hang_up(struct session *s);
 
