@@ -58,6 +58,7 @@ struct vu_ring {
 	int kick, call, err; /* ours; -1: none */
 	bool has_addr, has_base, started, enabled;
 	bool kept;		       /* it could not be stopped: set up again, it goes on */
+	bool polled;		       /* SET_VRING_KICK came to say that there will be no kicks */
 	bool call_set;		       /* SET_VRING_CALL came, be it to say that there is none */
 	bool inband_kick, inband_call; /* `kick` and `call` are eventfds that we made */
 };
@@ -93,6 +94,7 @@ struct vu_client {
 	struct vu_out notice; /* what goes out there */
 	bool config_due;      /* a change is still to be told */
 	uint64_t calls_due;   /* in-band calls still to be sent: bit per ring */
+	uint64_t errors_due;  /* in-band errors, likewise */
 	bool told_broken;
 
 	struct fault fault; /* why the present message failed */
@@ -156,7 +158,7 @@ void vu_rings_reset(struct vu_client *client);
 bool vu_rings_any_started(const struct vu_client *client);
 /* Enables every ring (SET_FEATURES without protocol features). */
 int vu_rings_enable_all(struct vu_client *client);
-/* Signals every err descriptor: the device broke. */
+/* Signals every err descriptor, or notes that a message is due instead: the device broke. */
 void vu_rings_signal_error(struct vu_client *client);
 
 /* --- vhost_user_inflight.c, vhost_user_log.c -----------------------------------------------------

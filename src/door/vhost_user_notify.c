@@ -1,5 +1,5 @@
 /*
- * The back end's own channel: config changes and in-band calls. Nothing here waits: what the socket
+ * The back end's own channel: config changes, in-band calls and errors. Nothing here waits: what the socket
  * does not take now is sent when it does, and several changes become one message.
  */
 #include "door/vhost_user_internal.h"
@@ -44,24 +44,29 @@ static void compose(struct vu_client *client, uint32_t request, uint32_t size)
 	out->busy = true;
 }
 
+/* The same for one of the rings in a set. */
+static bool next_of_rings(struct vu_client *client, uint64_t *due, uint32_t request)
+{
+	if (!*due)
+		return false;
+	client->notice.message.payload.state =
+		(struct vhost_vring_state){.index = (unsigned)__builtin_ctzll(*due)};
+	*due &= *due - 1;
+	compose(client, request, sizeof(struct vhost_vring_state));
+	return true;
+}
+
 /* Makes the next message that is due. Returns false if there is none. */
 static bool next(struct vu_client *client)
 {
-	unsigned ring;
-
 	if (client->config_due && vu_has(client, VHOST_USER_PROTOCOL_F_CONFIG)) {
 		client->config_due = false;
 		compose(client, VHOST_USER_BACKEND_CONFIG_CHANGE, 0);
 		return true;
 	}
 	client->config_due = false;
-	if (!client->calls_due)
-		return false;
-	ring = (unsigned)__builtin_ctzll(client->calls_due);
-	client->calls_due &= client->calls_due - 1;
-	client->notice.message.payload.state = (struct vhost_vring_state){.index = ring};
-	compose(client, VHOST_USER_BACKEND_VRING_CALL, sizeof(struct vhost_vring_state));
-	return true;
+	return next_of_rings(client, &client->calls_due, VHOST_USER_BACKEND_VRING_CALL) ||
+	       next_of_rings(client, &client->errors_due, VHOST_USER_BACKEND_VRING_ERR);
 }
 
 bool vu_notify_pending(const struct vu_client *client)

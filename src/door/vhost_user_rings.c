@@ -48,6 +48,17 @@ void vu_rings_free(struct vu_client *client)
 	client->ring_count = 0;
 }
 
+/* Whatever announced work on this ring does no more. */
+static void forget_kicks(struct vu_client *client, unsigned index)
+{
+	struct vu_ring *ring = &client->rings[index];
+
+	ring->inband_kick = ring->polled = false;
+	set_fd(&ring->kick, -1);
+	runner_bind_kick(client->door->runner, index, -1);
+	runner_poll_kicks(client->door->runner, index, false);
+}
+
 void vu_rings_reset(struct vu_client *client)
 {
 	bool enabled =
@@ -59,9 +70,7 @@ void vu_rings_reset(struct vu_client *client)
 		ring->started = ring->kept = false;
 		ring->enabled = enabled;
 		ring->has_base = false;
-		ring->inband_kick = false;
-		set_fd(&ring->kick, -1);
-		runner_bind_kick(client->door->runner, i, -1);
+		forget_kicks(client, i);
 	}
 }
 
@@ -73,10 +82,21 @@ bool vu_rings_any_started(const struct vu_client *client)
 	return false;
 }
 
+/* Whether messages of ours stand in for descriptors that the front end did not give. */
+static bool inband_to_front(const struct vu_client *client)
+{
+	return vu_has(client, VHOST_USER_PROTOCOL_F_BACKEND_REQ) &&
+	       vu_has(client, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS);
+}
+
 void vu_rings_signal_error(struct vu_client *client)
 {
-	for (unsigned i = 0; i < client->ring_count; i++)
-		eventfd_signal(client->rings[i].err);
+	for (unsigned i = 0; i < client->ring_count; i++) {
+		if (client->rings[i].err >= 0)
+			eventfd_signal(client->rings[i].err);
+		else if (client->rings[i].started && inband_to_front(client))
+			client->errors_due |= BIT(i);
+	}
 }
 
 static int no_ring(struct vu_client *client, unsigned index)
@@ -129,15 +149,16 @@ static int bind_events(struct vu_client *client, unsigned index)
 	int r = 0;
 
 	/* Nobody gave a call descriptor, and in-band is agreed: calls become messages of ours. */
-	if (ring->call < 0 && !ring->call_set &&
-	    vu_has(client, VHOST_USER_PROTOCOL_F_BACKEND_REQ) &&
-	    vu_has(client, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS)) {
+	if (ring->call < 0 && !ring->call_set && inband_to_front(client)) {
 		ring->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		ring->inband_call = ring->call >= 0;
 	}
 	runner_bind_call(runner, index, ring->call >= 0 ? dup(ring->call) : -1);
-	if (ring->kick >= 0)
-		r = runner_bind_kick(runner, index, dup(ring->kick));
+	r = runner_poll_kicks(runner, index, ring->polled);
+	if (r < 0)
+		return fault(&client->fault, r, "ring %u cannot be polled: %s", index,
+			     strerror(-r));
+	r = runner_bind_kick(runner, index, ring->kick >= 0 ? dup(ring->kick) : -1);
 	return r < 0 ? fault(&client->fault, r, "ring %u: its kick descriptor is no eventfd", index)
 		     : 0;
 }
@@ -304,9 +325,7 @@ static int ring_stopped(struct vu_client *client, int result)
 	if (r < 0)
 		return r;
 	ring->started = ring->kept = false;
-	ring->inband_kick = false;
-	set_fd(&ring->kick, -1);
-	runner_bind_kick(client->door->runner, client->later_ring, -1);
+	forget_kicks(client, client->later_ring);
 	if (vu_rings_any_started(client))
 		return stopped(client, 0);
 	vu_later_begin(client, stopped);
@@ -444,12 +463,8 @@ static int event_fd(struct vu_client *client, struct vu_message *message, unsign
 }
 
 /* An in-band kick needs something that the queue's worker waits for: an eventfd of ours. */
-static int use_inband_kick(struct vu_client *client, struct vu_ring *ring)
+static int use_inband_kick(struct vu_ring *ring)
 {
-	if (!vu_has(client, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS))
-		return fault(&client->fault, -EOPNOTSUPP,
-			     "a ring without kicks would have to be polled: send a descriptor, or "
-			     "negotiate in-band notifications");
 	if (!ring->inband_kick) {
 		set_fd(&ring->kick, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 		ring->inband_kick = true;
@@ -466,14 +481,10 @@ int vu_set_vring_kick(struct vu_client *client, struct vu_message *message)
 	if (r < 0)
 		return r;
 	ring = &client->rings[index];
-	if (fd < 0) {
-		r = use_inband_kick(client, ring);
-		if (r < 0)
-			return r;
-	} else {
-		set_fd(&ring->kick, fd);
-		ring->inband_kick = false;
-	}
+	/* no descriptor: the ring is to be polled, whether or not in-band kicks were agreed on */
+	set_fd(&ring->kick, fd);
+	ring->polled = fd < 0;
+	ring->inband_kick = false;
 	ring->started = true;
 	ring->kept = false;
 	if (is_ready(client, index))
@@ -516,12 +527,13 @@ int vu_vring_kick(struct vu_client *client, struct vu_message *message)
 	if (state->index >= client->ring_count)
 		return no_ring(client, state->index);
 	ring = &client->rings[state->index];
-	if (ring->kick < 0)
-		r = use_inband_kick(client, ring);
+	if (ring->kick < 0 && !ring->polled)
+		r = use_inband_kick(ring);
 	if (r < 0)
 		return r;
 	ring->started = true;
+	ring->kept = false;
 	r = start_if_due(client, state->index);
-	eventfd_signal(ring->kick);
+	eventfd_signal(ring->kick); /* of a polled ring there is none, and no need */
 	return r;
 }

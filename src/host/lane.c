@@ -4,8 +4,8 @@
  * Theory of operation
  * -------------------
  * A queue is run because its kick eventfd was written, because its model's fd
- * is readable, or because somebody asked (lane_want). All three end as a bit in
- * `active`, which only the worker's thread touches; it stays set until
+ * is readable, because it is polled and the clock ticks, or because somebody
+ * asked (lane_want). All four end as a bit in `active`, which only the worker's thread touches; it stays set until
  * device_turn_queue says that the queue is idle. One pass gives every active
  * queue a bounded share, so the gate is never held for long. A lane that polls
  * (host/poller.h) keeps queues active for a while that have nothing to do.
@@ -52,6 +52,10 @@ static void lane_ready(void *arg, uint64_t token)
 		if (read(lane->runner->timer, &expirations, sizeof(expirations)) < 0)
 			return;
 		atomic_store(&lane->runner->deadline_due, true);
+	} else if (token == LANE_TOKEN_TICK) {
+		if (read(lane->tick, &expirations, sizeof(expirations)) < 0)
+			return; /* EAGAIN: it was stopped meanwhile */
+		lane->active |= atomic_load(&lane->polled);
 	} else if (token >= TOKEN_POLL_FIRST) {
 		lane->active |= UINT64_C(1) << (token - TOKEN_POLL_FIRST);
 	} else {

@@ -108,6 +108,7 @@ static int start_lanes(struct runner *runner, const struct runner_options *optio
 		struct lane *lane = &runner->lanes[i];
 
 		lane->runner = runner;
+		lane->tick = -1;
 		if (runner->recorder && !(lane->record = calloc(1, sizeof(*lane->record))))
 			return fault(fault_out, -ENOMEM, "no memory for a trace");
 		snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
@@ -131,8 +132,11 @@ static void stop_lanes(struct runner *runner)
 {
 	for (unsigned i = 0; i < runner->lane_count; i++)
 		worker_free(runner->lanes[i].worker);
-	for (unsigned i = 0; i < runner->lane_count; i++)
+	for (unsigned i = 0; i < runner->lane_count; i++) {
 		free(runner->lanes[i].record);
+		if (runner->lanes[i].tick >= 0)
+			close(runner->lanes[i].tick);
+	}
 	runner->lane_count = 0;
 }
 

@@ -61,6 +61,11 @@ void runner_claimant(struct runner *runner, char *buffer, size_t size);
  * above 0 at binding is one kick. Writes to call eventfds never block the worker.
  */
 int runner_bind_kick(struct runner *runner, unsigned queue, int fd);
+/*
+ * For a driver that does not kick: the queue is looked at every 250 microseconds, besides whenever its
+ * kick eventfd is written, if it has one. Returns 0, or a negative errno: no timer could be made.
+ */
+int runner_poll_kicks(struct runner *runner, unsigned queue, bool on);
 void runner_bind_call(struct runner *runner, unsigned queue, int fd);
 void runner_bind_config_call(struct runner *runner, int fd);
 

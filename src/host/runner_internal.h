@@ -20,6 +20,8 @@ struct lane {
 	_Atomic uint64_t wanted; /* passes asked for by others; any thread */
 	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
 	uint64_t active;	 /* queues with work to do; likewise */
+	_Atomic uint64_t polled;    /* queues that nobody kicks: looked at whenever `tick` fires */
+	_Atomic int tick;	    /* timerfd; -1: none was needed yet */
 	struct lane_record *record; /* what it has seen, for the trace; NULL: none is kept */
 	struct poller poller;	 /* likewise */
 };
@@ -59,6 +61,7 @@ struct lane *runner_lane(struct runner *runner, unsigned queue);
 uint64_t lane_token_kick(unsigned queue);
 uint64_t lane_token_poll(unsigned queue);
 #define LANE_TOKEN_TIMER UINT64_C(1000)
+#define LANE_TOKEN_TICK	 UINT64_C(1001)
 /* There will be a pass over this queue. Any thread. */
 void lane_want(struct runner *runner, unsigned queue);
 /* device_settle will be called after the pass in progress, or soon. Any thread. */

@@ -62,6 +62,7 @@ enum vhost_user_request {
 enum vhost_user_backend_request {
 	VHOST_USER_BACKEND_CONFIG_CHANGE = 2,
 	VHOST_USER_BACKEND_VRING_CALL = 4,
+	VHOST_USER_BACKEND_VRING_ERR = 5,
 };
 
 /* Protocol features: bit numbers. */

@@ -133,8 +133,13 @@ void session_start(struct session *s, const char *path, uint16_t base)
 	if (!s->without_base)
 		must_ack(s, VHOST_USER_SET_VRING_BASE, &state, sizeof(state), NULL, 0);
 	session_send_addr(s);
-	must_ack(s, VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, &kick, 1);
-	must_ack(s, VHOST_USER_SET_VRING_CALL, (uint64_t[]){0}, 8, &call, 1);
+	if (s->polled)
+		must_ack(s, VHOST_USER_SET_VRING_KICK, (uint64_t[]){VHOST_USER_VRING_NOFD}, 8, NULL,
+			 0);
+	else if (!s->inband)
+		must_ack(s, VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, &kick, 1);
+	if (!s->inband)
+		must_ack(s, VHOST_USER_SET_VRING_CALL, (uint64_t[]){0}, 8, &call, 1);
 	state.num = 1;
 	must_ack(s, VHOST_USER_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0);
 }

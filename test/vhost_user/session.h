@@ -15,6 +15,8 @@ struct session {
 	struct uvdpa_queue *queue;
 	int inflight_fd; /* -1: not asked for yet */
 	struct vhost_user_inflight inflight;
+	bool inband;	     /* no descriptors for kicks and calls: messages instead */
+	bool polled;	     /* SET_VRING_KICK says that there are no kicks */
 	bool without_record; /* no SET_INFLIGHT_FD */
 	bool without_base;   /* no SET_VRING_BASE: a restored state knows */
 	uint64_t protocol_off; /* protocol features that it does not take */
