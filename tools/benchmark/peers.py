@@ -40,6 +40,7 @@ def is_listening(path):
 
 def end(process):
     process.terminate()
+    process.stdin.close()
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
@@ -51,7 +52,8 @@ def end(process):
 def running(command, ready):
     """Runs a server until the block ends; ready() says when it serves."""
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        # testpmd ends when its standard input does
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
         try:
             until = time.monotonic() + PATIENCE
             while not ready() and process.poll() is None and time.monotonic() < until:
@@ -140,6 +142,46 @@ def drive(words, target, cell):
     return {"rate": found["iops"], "p50": found["request_us"]["p50"],
             "p99": found["request_us"]["p99"], "server": found["server_cpu_us"],
             "driver": found["driver_cpu_us"]}
+
+
+def drive_card(words, target, cell):
+    """Frames that go through the device: sent, or sent and come back."""
+    more = ["--rw", "txrx" if cell["loop"] else "tx", "--bs", str(cell["size"]), "--depth", "128",
+            "--poll", "--seconds", str(words.seconds)] + (["--packed"] if cell["packed"] else [])
+    found = run_bench(pinned(words, words.driver_core, []), words, target, *more)
+    rate = found["rx_mpps"] if cell["loop"] else found["tx_mpps"]
+    return {"rate": rate * 1e6, "server": found["server_cpu_us"]}
+
+
+def our_card(words, cell):
+    backend = "loopback=on" if cell["loop"] else "null=on"
+    device = "net,%s,packed=%s%s" % (backend, "on" if cell["packed"] else "off",
+                                     words.keys and "," + words.keys)
+    with uvdpa(words, [device]) as (top, _):
+        return drive_card(words, top + "/d0.sock", cell)
+
+
+@contextlib.contextmanager
+def testpmd(words, cell):
+    """DPDK's vhost port: one core forwards, the main one (the driver's) sleeps."""
+    with folder() as top:
+        path = top + "/socket"
+        command = ["dpdk-testpmd", "--no-huge", "-m", "512", "--no-pci",
+                   "--file-prefix=" + os.path.basename(top), "--lcores",
+                   "0@%d,1@%d" % (words.server_core, words.driver_core), "--main-lcore", "1",
+                   "--vdev", "net_vhost0,iface=%s,queues=1" % path, "--", "--auto-start",
+                   "--forward-mode=" + ("io" if cell["loop"] else "rxonly"), "--nb-cores=1",
+                   "--total-num-mbufs=16384"]
+        front = ["chrt", "--rr", "10"] if words.realtime else []
+        with running(front + command, lambda: is_listening(path)):
+            yield path
+
+
+def dpdk(words, cell):
+    if not shutil.which("dpdk-testpmd"):
+        raise Failed("dpdk-testpmd is not installed")
+    with testpmd(words, cell) as target:
+        return drive_card(words, target, cell)
 
 
 def ours(words, cell):

@@ -65,3 +65,18 @@ def comparison(cells, results, names):
     head += ["%s, us: %s / %s" % (what, names[0], names[1]) for what in ("p50", "p99")]
     head += ["server's CPU per request, us", "aim"]
     return table(head, [compare_row(cell, results[cell["label"]], names) for cell in cells])
+
+
+def frames_row(cell, found, names):
+    better = stats.ratio(stats.of(found[names[0]], "rate"), stats.of(found[names[1]], "rate"))
+    rates = [stats.rate(stats.median(stats.of(found[name], "rate"))) for name in names]
+    cpu = [stats.number(stats.median(stats.of(found[name], "server")), 1e-3, 0) for name in names]
+    return [cell["label"]] + rates + [stats.ratio_text(better), " / ".join(cpu),
+                                      compare_aim(cell, better, None, None, cell["aim"])]
+
+
+def frames(cells, results, names):
+    """The table of network cards: frames per second, and CPU time of the server for each."""
+    head = ["frames per second"] + names + ["%s by %s" % tuple(names),
+                                            "server's CPU per frame, ns", "aim"]
+    return table(head, [frames_row(cell, results[cell["label"]], names) for cell in cells])

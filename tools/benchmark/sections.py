@@ -92,4 +92,15 @@ def disk(words):
                         {"uvdpa": peers.ours, "fio": peers.fio, "qsd": peers.qsd})
 
 
-ALL = {"null": null, "file": file, "disk": disk, "scale": scale.scale, "still": still.still}
+def net(words):
+    made = []
+    for loop, packed, size in itertools.product((False, True), (False, True), (64, 1500)):
+        label = "%s, %s, %d B" % ("there and back" if loop else "sent",
+                                  "packed" if packed else "split", size)
+        made.append({"label": label, "loop": loop, "packed": packed, "size": size, "aim": 1,
+                     "of": "rate"})
+    results, failures = rounds(words, made, {"uvdpa": peers.our_card, "DPDK": peers.dpdk})
+    return report.frames(made, results, ["uvdpa", "DPDK"]) + "\n" + report.missing(failures)
+
+
+ALL = {"null": null, "file": file, "disk": disk, "net": net, "scale": scale.scale, "still": still.still}
