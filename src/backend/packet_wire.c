@@ -7,8 +7,10 @@
  * -------------------
  * Each queue pair of a card has a line for what arrives: a ring of bytes in which frames lie one
  * behind the other, each after its size. Senders copy in, the receiver copies out, under the line's
- * lock, since they are different workers; a full line drops. The line's eventfd is written for
- * each frame and never read: whoever watches it wants changes (edges), not levels.
+ * lock, since they are different workers; a full line drops. The line's eventfd is written when a
+ * frame comes into an empty line, and never read: whoever watches it wants changes (edges), not
+ * levels. That is enough for a receiver that goes on until it has seen the line empty, or has a
+ * reason of its own to come back.
  *
  * The two ends of a pair live as long as either does: the last one closed frees the cable. Frames
  * go into the line even while nobody listens, as into a tap's queue; opening a channel empties it.
@@ -84,9 +86,10 @@ static int wire_send(struct packet_channel *channel, const struct iovec *iov, un
 	struct line *line = &to->lines[channel->index % atomic_load(&to->active)];
 	uint32_t bytes = (uint32_t)size;
 	uint64_t one = 1;
-	bool room;
+	bool room, first;
 
 	pthread_mutex_lock(&line->lock);
+	first = line->tail == line->head;
 	room = LINE_BYTES - (line->tail - line->head) >= bytes + sizeof(bytes);
 	if (room) {
 		copy_in(line, &bytes, sizeof(bytes));
@@ -96,7 +99,7 @@ static int wire_send(struct packet_channel *channel, const struct iovec *iov, un
 	pthread_mutex_unlock(&line->lock);
 	if (!room)
 		return -EAGAIN;
-	if (write(line->fd, &one, sizeof(one)) < 0)
+	if (first && write(line->fd, &one, sizeof(one)) < 0)
 		assert(errno == EAGAIN);
 	return 0;
 }
