@@ -3,6 +3,9 @@
 
 #include <time.h>
 
+#define PATIENCE 4
+#define FAR	 8
+
 static uint64_t now_ns(void)
 {
 	struct timespec now;
@@ -24,9 +27,15 @@ bool poller_begin(const struct poller *poller)
 /* There is work again, after `gap`, which was slept through at its end: see the theory. */
 static void adapt(struct poller *poller, uint64_t gap)
 {
-	if (gap > poller->max)
-		poller->window = 0;
-	else if (!poller->window)
+	uint64_t reach = poller->window ? poller->max : 2 * poller->max;
+
+	if (gap > reach) {
+		if (gap > FAR * poller->max || ++poller->vain >= PATIENCE)
+			poller->window = poller->vain = 0;
+		return;
+	}
+	poller->vain = 0;
+	if (!poller->window)
 		poller->window = poller->max / 8;
 	else if (poller->window < gap)
 		poller->window =
@@ -40,6 +49,8 @@ enum worker_next poller_end(struct poller *poller, bool done, bool more, bool dr
 	if (done || more) {
 		if (poller->asleep)
 			adapt(poller, poller->now() - poller->dry);
+		else if (poller->dry)
+			poller->vain = 0; /* it helped */
 		poller->dry = 0;
 		poller->over = poller->asleep = false;
 	}

@@ -13,7 +13,12 @@
  *
  *   gap within the window     it helped: the window stays
  *   gap within the maximum    a longer window would have: it doubles
- *   gap beyond the maximum    it was in vain: it closes, and nothing is looked for
+ *   gap beyond the maximum    it was in vain: the fourth time in a row, or at once if the gap was
+ *                             eight times as long, it closes, and nothing is looked for
+ *
+ * A closed window opens with a gap of up to twice the maximum, since such a gap has a wake-up in
+ * it. Without that and the patience a worker that was once held up for a while would stay with
+ * sleeping: it would be woken each time just too late to see that looking had helped.
  *
  * So a device that is idle, or has work at long intervals, costs nothing; one that has a request
  * after the other opens its window after the first few. The window begins with an eighth of the
@@ -33,6 +38,7 @@ struct poller {
 	uint64_t max;	 /* ns; 0: never poll */
 	uint64_t window; /* ns; at most max */
 	uint64_t dry;	 /* ns: when work ran out; 0: there is some, or never was */
+	unsigned vain;	 /* gaps beyond the maximum, one after the other */
 	bool over;	 /* the window has passed: the next pass is the last before sleep */
 	bool asleep;
 	uint64_t (*now)(void); /* ns, never 0 */

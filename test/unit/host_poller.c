@@ -62,9 +62,61 @@ static void idle_devices_sleep(void **state)
 
 	start(&poller, 32);
 	for (unsigned i = 0; i < 100; i++) {
-		kick_after(&poller, 33 * US);
+		kick_after(&poller, 65 * US);
 		assert_int_equal(poller.window, 0);
 	}
+}
+
+/* Opens the window as far as it goes. */
+static void open_window(struct poller *poller)
+{
+	kick_after(poller, 0);
+	for (unsigned i = 0; i < 20 && poller->window < poller->max; i++)
+		kick_after(poller, 1 * US);
+	assert_int_equal(poller->window, poller->max);
+}
+
+/* A kick, and while it is still looking, more work. */
+static void find(struct poller *poller)
+{
+	assert_int_equal(poller_end(poller, false, true, true), WORKER_AGAIN);
+	assert_int_equal(poller_end(poller, false, false, true), WORKER_POLL);
+	clock_ns += 1 * US;
+	kick_after(poller, 0);
+}
+
+/* What held the driver up once does not count, but it does when it becomes a habit. */
+static void pauses_are_forgiven(void **state)
+{
+	struct poller poller;
+
+	start(&poller, 32);
+	open_window(&poller);
+	for (unsigned i = 0; i < 100; i++) {
+		for (unsigned k = 0; k < 2; k++)
+			kick_after(&poller, 150 * US);
+		assert_int_equal(poller.window, 32 * US);
+		clock_ns += 150 * US;
+		find(&poller);
+		assert_int_equal(poller.window, 32 * US);
+	}
+	for (unsigned k = 0; k < 4; k++)
+		kick_after(&poller, 150 * US);
+	assert_int_equal(poller.window, 0);
+	open_window(&poller);
+	kick_after(&poller, 8 * 32 * US + 1);
+	assert_int_equal(poller.window, 0);
+}
+
+/* A gap is a wake-up longer where nothing is looked for: the window opens all the same. */
+static void a_closed_window_opens(void **state)
+{
+	struct poller poller;
+
+	start(&poller, 32);
+	kick_after(&poller, 0);
+	kick_after(&poller, 60 * US);
+	assert_int_equal(poller.window, 4 * US);
 }
 
 /* Work at short intervals opens the window, no further than it takes; a long pause closes it. */
@@ -117,9 +169,10 @@ static void work_costs_no_clock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(switched_off),	       cmocka_unit_test(idle_devices_sleep),
-		cmocka_unit_test(the_window_adapts),   cmocka_unit_test(the_window_is_bounded),
-		cmocka_unit_test(work_costs_no_clock),
+		cmocka_unit_test(switched_off),		 cmocka_unit_test(idle_devices_sleep),
+		cmocka_unit_test(the_window_adapts),	 cmocka_unit_test(the_window_is_bounded),
+		cmocka_unit_test(work_costs_no_clock),	 cmocka_unit_test(pauses_are_forgiven),
+		cmocka_unit_test(a_closed_window_opens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
