@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "host/runner_internal.h"
@@ -18,9 +19,28 @@ uint64_t runner_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* Zeroes that take no memory until they are written: most devices stand idle most of the time. */
+static void *make_untouched(size_t size)
+{
+	void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+struct lane_record *lane_record_new(void)
+{
+	return make_untouched(sizeof(struct lane_record));
+}
+
+void lane_record_free(struct lane_record *record)
+{
+	if (record)
+		munmap(record, sizeof(*record));
+}
+
 struct recorder *recorder_new(void)
 {
-	struct recorder *recorder = calloc(1, sizeof(*recorder));
+	struct recorder *recorder = make_untouched(sizeof(*recorder));
 
 	if (!recorder)
 		return NULL;
@@ -34,7 +54,7 @@ void recorder_free(struct recorder *recorder)
 	if (!recorder)
 		return;
 	pthread_mutex_destroy(&recorder->lock);
-	free(recorder);
+	munmap(recorder, sizeof(*recorder));
 }
 
 static void put(struct recorder *recorder, enum device_moment moment, unsigned queue,

@@ -31,9 +31,9 @@
 struct recorder {
 	uint64_t begun_ns;
 	pthread_mutex_t lock;
-	struct trace_events events; /* [lock] */
-	_Atomic unsigned awaited;   /* bit 0: no packet in yet since it runs; bit 1: none out */
+	_Atomic unsigned awaited; /* bit 0: no packet in yet since it runs; bit 1: none out */
 	_Atomic uint64_t calls, call_ns; /* of the client */
+	struct trace_events events;	 /* [lock]; large, and at first not touched */
 };
 
 /* What a lane has seen. In passes the worker's, with its gate closed control's. */
@@ -48,6 +48,8 @@ struct runner;
 /* NULL: no memory. */
 struct recorder *recorder_new(void);
 void recorder_free(struct recorder *recorder);
+struct lane_record *lane_record_new(void);
+void lane_record_free(struct lane_record *record);
 
 /* A moment of the device. Any thread; MOMENT_STATE only with all gates closed. */
 void recorder_note(struct runner *runner, enum device_moment moment, unsigned queue,

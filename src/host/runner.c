@@ -109,13 +109,13 @@ static int start_lanes(struct runner *runner, const struct runner_options *optio
 
 		lane->runner = runner;
 		lane->tick = -1;
-		if (runner->recorder && !(lane->record = calloc(1, sizeof(*lane->record))))
+		if (runner->recorder && !(lane->record = lane_record_new()))
 			return fault(fault_out, -ENOMEM, "no memory for a trace");
 		snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
 		poller_init(&lane->poller, options->poll_us);
 		ret = worker_new(name, &lane_ops, lane, &lane->worker, fault_out);
 		if (ret) {
-			free(lane->record);
+			lane_record_free(lane->record);
 			return ret;
 		}
 		runner->lane_count++;
@@ -133,7 +133,7 @@ static void stop_lanes(struct runner *runner)
 	for (unsigned i = 0; i < runner->lane_count; i++)
 		worker_free(runner->lanes[i].worker);
 	for (unsigned i = 0; i < runner->lane_count; i++) {
-		free(runner->lanes[i].record);
+		lane_record_free(runner->lanes[i].record);
 		if (runner->lanes[i].tick >= 0)
 			close(runner->lanes[i].tick);
 	}
