@@ -111,6 +111,12 @@ void packet_set_pairs(struct packet *packet, unsigned pairs)
 		packet->ops->set_pairs(packet, pairs);
 }
 
+void packet_set_sink(struct packet_channel *channel, struct packet_sink *sink)
+{
+	if (channel->packet->ops->set_sink)
+		channel->packet->ops->set_sink(channel, sink);
+}
+
 void packet_close(struct packet *packet)
 {
 	packet->ops->close(packet);

@@ -50,13 +50,23 @@ struct packet_channel {
 	unsigned send_offloads; /* what frames to send may ask for: the caller's */
 };
 
+/*
+ * Whoever receives on a channel may want frames straight out of the sender's memory, on the sender's
+ * thread. 1: taken, or thrown away; 0: the cable is to keep it; -EAGAIN: not at this very moment.
+ */
+struct packet_sink {
+	int (*take)(struct packet_sink *sink, const struct iovec *iov, unsigned count, size_t size);
+};
+
 struct packet_ops {
 	const char *name;
 	/* Returns 0 or a negative errno with the fault filled. */
 	int (*channel_open)(struct packet *packet, unsigned index, struct packet_channel **channel,
 			    struct fault *fault);
 	void (*channel_close)(struct packet_channel *channel);
-	/* iov[0] is the header. 0, or a negative errno: the frame was not sent (-EAGAIN: no room).
+	/*
+	 * iov[0] is the header. 0, or a negative errno: the frame was not sent (-EAGAIN: no room;
+	 * -EBUSY: the receiver takes it itself and is busy for a moment: keep it, try again).
 	 */
 	int (*send)(struct packet_channel *channel, const struct iovec *iov, unsigned count,
 		    size_t size);
@@ -70,6 +80,8 @@ struct packet_ops {
 	void (*set_offloads)(struct packet *packet, unsigned offloads);
 	/* How many of the channels get frames. */
 	void (*set_pairs)(struct packet *packet, unsigned pairs);
+	/* NULL takes it away: when that returns, nobody is in it or comes to it. */
+	void (*set_sink)(struct packet_channel *channel, struct packet_sink *sink);
 };
 
 struct packet {
@@ -91,6 +103,7 @@ int packet_receive(struct packet_channel *channel, uint8_t *buffer);
 int packet_fd(struct packet_channel *channel);
 void packet_set_offloads(struct packet *packet, unsigned offloads);
 void packet_set_pairs(struct packet *packet, unsigned pairs);
+void packet_set_sink(struct packet_channel *channel, struct packet_sink *sink);
 void packet_close(struct packet *packet);
 
 /* Whether a header makes sense for a frame of `size` bytes that may leave `offloads` undone. */

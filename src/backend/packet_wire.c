@@ -12,6 +12,15 @@
  * levels. That is enough for a receiver that goes on until it has seen the line empty, or has a
  * reason of its own to come back.
  *
+ * A line's receiver may have left a sink: then frames go straight from the sender's memory into the
+ * receiver's, copied once, on the sender's thread, and lie in the line only while the receiver has
+ * no buffers or stands still. Nothing overtakes: what is in the line goes first. Locks: the sender
+ * holds its own card's gate, then `sink_lock`, and inside the sink the receiver's gate, for which
+ * nobody waits; who changes the sink may hold all gates of the receiver's card, and waits for
+ * `sink_lock` no longer than one frame takes. A receiver that is busy for too many tries in a
+ * row gets its frame by the line, so that two cards that send to each other do not wait for each
+ * other for ever. A card's loopback has no sink: its own gate is taken.
+ *
  * The two ends of a pair live as long as either does: the last one closed frees the cable. Frames
  * go into the line even while nobody listens, as into a tap's queue; opening a channel empties it.
  */
@@ -27,12 +36,16 @@
 #include <unistd.h>
 
 #define LINE_BYTES (1u << 20)
+#define BUSY_MAX   64 /* tries in a row */
 
 struct line {
 	pthread_mutex_t lock;
 	uint8_t *bytes;
 	uint32_t head, tail; /* count up; tail - head bytes are in use */
 	int fd;
+	pthread_mutex_t sink_lock;
+	struct packet_sink *sink;
+	unsigned busy; /* tries in a row that found the receiver so */
 };
 
 struct cable;
@@ -79,14 +92,43 @@ static struct line *line_of(struct packet_channel *channel)
 	return &((struct end *)channel->packet)->lines[channel->index];
 }
 
+static bool is_empty(struct line *line)
+{
+	bool empty;
+
+	pthread_mutex_lock(&line->lock);
+	empty = line->head == line->tail;
+	pthread_mutex_unlock(&line->lock);
+	return empty;
+}
+
+/* Offers a frame to the receiver itself. As packet_sink.take. */
+static int hand_over(struct line *line, const struct iovec *iov, unsigned count, size_t size)
+{
+	int taken = 0;
+
+	pthread_mutex_lock(&line->sink_lock);
+	if (line->sink && is_empty(line))
+		taken = line->sink->take(line->sink, iov, count, size);
+	line->busy = taken == -EAGAIN ? line->busy + 1 : 0;
+	if (line->busy > BUSY_MAX)
+		line->busy = 0, taken = 0;
+	pthread_mutex_unlock(&line->sink_lock);
+	return taken;
+}
+
 static int wire_send(struct packet_channel *channel, const struct iovec *iov, unsigned count,
 		     size_t size)
 {
 	struct end *to = ((struct end *)channel->packet)->other;
 	struct line *line = &to->lines[channel->index % atomic_load(&to->active)];
 	uint32_t bytes = (uint32_t)size;
+	int taken = hand_over(line, iov, count, size);
 	uint64_t one = 1;
 	bool room, first;
+
+	if (taken)
+		return taken < 0 ? -EBUSY : 0;
 
 	pthread_mutex_lock(&line->lock);
 	first = line->tail == line->head;
@@ -142,6 +184,18 @@ static void wire_channel_close(struct packet_channel *channel)
 	free(channel);
 }
 
+static void wire_set_sink(struct packet_channel *channel, struct packet_sink *sink)
+{
+	struct end *end = (struct end *)channel->packet;
+	struct line *line = line_of(channel);
+
+	if (end->other == end)
+		return;
+	pthread_mutex_lock(&line->sink_lock);
+	line->sink = sink;
+	pthread_mutex_unlock(&line->sink_lock);
+}
+
 static void wire_set_pairs(struct packet *packet, unsigned pairs)
 {
 	atomic_store(&((struct end *)packet)->active, pairs);
@@ -158,6 +212,7 @@ static void free_cable(struct cable *cable)
 			free(line->bytes);
 			close(line->fd);
 			pthread_mutex_destroy(&line->lock);
+			pthread_mutex_destroy(&line->sink_lock);
 		}
 	free(cable);
 }
@@ -180,6 +235,7 @@ static const struct packet_ops wire_ops = {
 	.close = wire_close,
 	.fd = wire_fd,
 	.set_pairs = wire_set_pairs,
+	.set_sink = wire_set_sink,
 };
 
 static bool make_line(struct line *line)
@@ -189,6 +245,7 @@ static bool make_line(struct line *line)
 		return false;
 	line->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&line->lock, NULL);
+	pthread_mutex_init(&line->sink_lock, NULL);
 	return line->fd >= 0;
 }
 

@@ -50,6 +50,8 @@ int device_new(const struct device_options *options, struct model *model, struct
 	snprintf(device->name, sizeof(device->name), "%s", options->name);
 	device->options.name = device->name;
 	device->model = model;
+	device->port.visit = queue_visit;
+	model->port = &device->port;
 	device->host = host;
 	device->config_size = model->ops->config_size;
 	device->group_count = options->groups ? options->groups : 1;

@@ -33,7 +33,7 @@ struct device;
 struct model;
 struct client_memory;
 
-/* What a device needs from whoever runs it. All but `note` required. */
+/* What a device needs from whoever runs it. All but `note` and visits required. */
 struct device_host;
 struct device_host_ops {
 	/*
@@ -61,6 +61,12 @@ struct device_host_ops {
 	/* Control, and [worker] for MOMENT_FIRST_CHAIN. NULL: nobody keeps a trace. */
 	void (*note)(struct device_host *host, enum device_moment moment, unsigned queue,
 		     uint64_t value);
+	/*
+	 * [worker of another device]: as if on the worker of this queue until visit_end, if that
+	 * is possible without waiting. NULL: nobody visits.
+	 */
+	bool (*visit_begin)(struct device_host *host, unsigned queue);
+	void (*visit_end)(struct device_host *host, unsigned queue);
 };
 struct device_host {
 	const struct device_host_ops *ops;

@@ -120,6 +120,7 @@ struct answer {
 #define ANSWERS_MAX (2 * WAITERS + DEVICE_MAX_QUEUES)
 
 struct device {
+	struct model_port port; /* the first member */
 	struct device_options options;
 	char name[DEVICE_NAME_MAX + 1];
 	struct model *model;
@@ -268,6 +269,8 @@ void queue_retake(struct queue *queue);
 unsigned device_count_in_flight(const struct device *device);
 
 /* pass.c */
+int queue_visit(struct model_port *port, unsigned queue,
+		void (*fn)(void *arg, struct chain_source *source), void *arg);
 extern const struct request_sink queue_sink;
 
 /* state.c: what was restored is used: the driver is up, a queue starts. Workers excluded. */

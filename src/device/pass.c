@@ -7,6 +7,7 @@
  * publishes, and takes nothing: that is how it drains (S2, S3).
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 
 #include "device/device_internal.h"
@@ -295,6 +296,14 @@ static bool needs_settling(const struct queue *queue)
 	       queue->disable_done;
 }
 
+static void ask_to_settle(struct queue *queue)
+{
+	if (!needs_settling(queue) || queue->settling)
+		return;
+	queue->settling = true;
+	queue->device->host->ops->settle(queue->device->host);
+}
+
 void device_kick_vq(struct device *device, unsigned index)
 {
 	assert(index < device->queue_count);
@@ -324,11 +333,43 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 	publish(queue);
 	if (before != queue->next_sequence + queue->stats.requests && turn != TURN_MORE)
 		turn = turn == TURN_DRY ? TURN_MORE : TURN_DONE;
-	if (needs_settling(queue) && !queue->settling) {
-		queue->settling = true;
-		device->host->ops->settle(device->host);
-	}
+	ask_to_settle(queue);
 	return turn;
+}
+
+/*
+ * A visit: a worker of another device has something for this queue. It is between two passes of
+ * this one's worker, by which nothing is lost: what it takes it also completes, a ring that it finds
+ * dry is armed, and kicks are still the worker's to see.
+ */
+static void visit(struct queue *queue, void (*fn)(void *arg, struct chain_source *source),
+		  void *arg)
+{
+	struct pump_source pump = {{source_take, source_untake}, queue, RING_CHAIN, false, false};
+
+	fn(arg, &pump.source);
+	if (pump.result == RING_UNMAPPED)
+		queue->unmapped = true;
+	publish(queue);
+	ask_to_settle(queue);
+}
+
+int queue_visit(struct model_port *port, unsigned index,
+		void (*fn)(void *arg, struct chain_source *source), void *arg)
+{
+	struct device *device = (struct device *)(void *)port; /* its first member */
+	const struct device_host_ops *host = device->host->ops;
+	struct queue *queue = &device->queues[index];
+
+	assert(index < device->queue_count);
+	if (!host->visit_begin)
+		return -EOPNOTSUPP;
+	if (!host->visit_begin(device->host, index))
+		return -EAGAIN;
+	if (queue->open && !queue->parking)
+		visit(queue, fn, arg);
+	host->visit_end(device->host, index);
+	return 0;
 }
 
 int device_queue_poll_fd(struct device *device, unsigned index, bool *edge)

@@ -105,10 +105,10 @@ static void add_disk(struct device *device, json_t *status)
 
 static json_t *frames(const struct net_stats *stats)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "packets", (json_int_t)stats->packets,
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "packets", (json_int_t)stats->packets,
 			 "bytes", (json_int_t)stats->bytes, "filtered", (json_int_t)stats->filtered,
 			 "malformed", (json_int_t)stats->malformed, "no_room",
-			 (json_int_t)stats->no_room);
+			 (json_int_t)stats->no_room, "direct", (json_int_t)stats->direct);
 }
 
 static void add_stats(struct net_stats *sum, const struct net_stats *one)
@@ -118,6 +118,7 @@ static void add_stats(struct net_stats *sum, const struct net_stats *one)
 	sum->filtered += one->filtered;
 	sum->malformed += one->malformed;
 	sum->no_room += one->no_room;
+	sum->direct += one->direct;
 	sum->commands += one->commands;
 	sum->refused += one->refused;
 }

@@ -49,6 +49,16 @@ static void host_settle(struct device_host *host)
 	lane_settle(runner_of(host));
 }
 
+static bool host_visit_begin(struct device_host *host, unsigned queue)
+{
+	return worker_try_enter(runner_lane(runner_of(host), queue)->worker);
+}
+
+static void host_visit_end(struct device_host *host, unsigned queue)
+{
+	worker_leave(runner_lane(runner_of(host), queue)->worker);
+}
+
 static void host_set_deadline(struct device_host *host, uint64_t at_ms)
 {
 	struct itimerspec when = {
@@ -86,6 +96,8 @@ static const struct device_host_ops host_ops = {
 	.settle = host_settle,
 	.set_deadline = host_set_deadline,
 	.queue_changed = host_queue_changed,
+	.visit_begin = host_visit_begin,
+	.visit_end = host_visit_end,
 	.forget = host_forget,
 	.note = host_note,
 };

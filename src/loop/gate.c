@@ -46,6 +46,14 @@ void gate_enter(struct gate *gate)
 	gate_enter_nudging(gate, NULL, NULL);
 }
 
+bool gate_try_enter(struct gate *gate)
+{
+	uint32_t ticket = atomic_load(&gate->serving);
+
+	/* who draws the ticket that is being served is in */
+	return atomic_compare_exchange_strong(&gate->next, &ticket, ticket + 1);
+}
+
 void gate_leave(struct gate *gate)
 {
 	uint32_t turn = atomic_load(&gate->serving) + 1;

@@ -38,6 +38,8 @@ struct gate {
 	}
 
 void gate_enter(struct gate *gate);
+/* Enters if nobody is inside or waits. */
+bool gate_try_enter(struct gate *gate);
 /* The same; calls nudge(arg) after every second of waiting: whoever is inside may be stuck. */
 void gate_enter_nudging(struct gate *gate, void (*nudge)(void *arg), void *arg);
 void gate_leave(struct gate *gate);

@@ -234,6 +234,11 @@ void worker_enter(struct worker *worker)
 	gate_enter_nudging(&worker->gate, nudge, worker);
 }
 
+bool worker_try_enter(struct worker *worker)
+{
+	return gate_try_enter(&worker->gate);
+}
+
 void worker_leave(struct worker *worker)
 {
 	gate_leave(&worker->gate);

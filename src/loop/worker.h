@@ -85,6 +85,8 @@ void worker_wake(struct worker *worker);
 
 /* Between these no pass runs. Not from within a pass, and not twice by one thread. */
 void worker_enter(struct worker *worker);
+/* The same, if it would not have to wait. Also from within another worker's pass. */
+bool worker_try_enter(struct worker *worker);
 void worker_leave(struct worker *worker);
 /* Runs fn(arg) between two passes, on the calling thread. */
 void worker_call(struct worker *worker, void (*fn)(void *arg), void *arg);

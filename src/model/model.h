@@ -96,8 +96,23 @@ struct model_ops {
 	void (*state_load)(struct model *model, const uint8_t *bytes, size_t size);
 };
 
+/*
+ * How a model reaches a queue of its own device from another device's worker, in the middle of a
+ * pass there: for what comes from that device's memory and is to go straight into this one's.
+ */
+struct model_port {
+	/*
+	 * Calls fn(arg, source) as pump is called, and publishes. 0: it was called, or the queue
+	 * takes nothing now (suspended, not set up); -EAGAIN: somebody else has the queue, for a
+	 * moment; -EOPNOTSUPP: nobody visits here. Never waits.
+	 */
+	int (*visit)(struct model_port *port, unsigned queue,
+		     void (*fn)(void *arg, struct chain_source *source), void *arg);
+};
+
 struct model {
 	const struct model_ops *ops;
+	struct model_port *port; /* the device's, from its beginning to its end */
 };
 
 #endif

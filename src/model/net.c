@@ -96,6 +96,8 @@ static int net_queue_start(struct model *model, unsigned index, unsigned depth, 
 		free(queue->frame);
 		free(queue->taken);
 		queue->frame = NULL;
+	} else if (index % 2 == 0 && index / 2 < net->pairs) {
+		packet_set_sink(net->pair[index / 2].channel, &queue->sink);
 	}
 	return error;
 }
@@ -107,6 +109,8 @@ static void net_queue_stop(struct model *model, unsigned index)
 
 	if (!queue->frame)
 		return;
+	if (index % 2 == 0 && index / 2 < net->pairs)
+		packet_set_sink(net->pair[index / 2].channel, NULL);
 	if (index / 2 < net->pairs)
 		close_channel(net, index / 2);
 	free(queue->frame);
@@ -133,8 +137,8 @@ static void net_flow(const struct model *model, unsigned index, uint64_t *in, ui
 {
 	const struct net *net = net_of(model);
 	bool commands = index == net_control_queue(net);
-	uint64_t packets = atomic_load_explicit(&net->queues[index].counters.packets,
-						memory_order_relaxed);
+	uint64_t packets =
+		atomic_load_explicit(&net->queues[index].counters.packets, memory_order_relaxed);
 
 	*in = commands || index % 2 ? 0 : packets;
 	*out = !commands && index % 2 ? packets : 0;
@@ -256,8 +260,10 @@ int net_new(const struct net_options *options, struct packet *packet, struct mod
 	net->options = *options;
 	net->pairs = packet->pairs;
 	net->queue_count = queues;
-	for (unsigned i = 0; i < queues; i++)
+	for (unsigned i = 0; i < queues; i++) {
 		net->queues[i].net = net;
+		net->queues[i].sink.take = net_take;
+	}
 	net_reset(&net->model);
 	*model = &net->model;
 	return 0;
@@ -273,7 +279,7 @@ bool net_get_stats(const struct model *model, unsigned index, struct net_stats *
 #define LOAD(name) .name = atomic_load_explicit(&c->name, memory_order_relaxed)
 	*stats = (struct net_stats){
 		LOAD(packets), LOAD(bytes),    LOAD(filtered), LOAD(malformed),
-		LOAD(no_room), LOAD(commands), LOAD(refused),
+		LOAD(no_room), LOAD(commands), LOAD(refused),  LOAD(direct),
 	};
 #undef LOAD
 	return true;

@@ -62,18 +62,15 @@ static void give_back(struct net_queue *queue, struct chain_source *source, unsi
 		source->untake(source, queue->taken[--count]);
 }
 
-/*
- * Takes chains until the frame fits. Returns how many; 0: it does not fit now (the frame stays
- * staged), or never will (it is dropped), or a chain was nonsense.
- */
-static unsigned take_buffers(struct net_queue *queue, struct chain_source *source, bool *dry)
+unsigned net_take_buffers(struct net_queue *queue, struct chain_source *source, unsigned size,
+			  bool *dry)
 {
 	unsigned most = net_has(queue->net, VIRTIO_NET_F_MRG_RXBUF) ? queue->depth : 1;
 	uint64_t room = 0;
 	unsigned count = 0;
 
 	*dry = false;
-	while (room < queue->staged && count < most) {
+	while (room < size && count < most) {
 		struct request *request = source->take(source);
 		const char *why;
 
@@ -93,12 +90,17 @@ static unsigned take_buffers(struct net_queue *queue, struct chain_source *sourc
 		queue->taken[count++] = request;
 		room += request->chain.writable;
 	}
-	if (room >= queue->staged)
+	if (room >= size)
 		return count;
 	give_back(queue, source, count);
+	return 0;
+}
+
+/* No buffer will ever do. */
+static void drop(struct net_queue *queue)
+{
 	net_count(&queue->counters.no_room, 1);
 	queue->staged = 0;
-	return 0;
 }
 
 /* Writes the staged frame into the chains taken for it. They are shown together, by publish. */
@@ -138,11 +140,13 @@ bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 			return false;
 		if (!queue->staged)
 			continue;
-		count = take_buffers(queue, source, &dry);
+		count = net_take_buffers(queue, source, queue->staged, &dry);
 		if (dry)
-			return false;
+			return false; /* the frame stays staged */
 		if (count)
 			deliver(queue, count);
+		else
+			drop(queue);
 	}
 	return true;
 }
@@ -223,6 +227,10 @@ bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
 			return false;
 		if (!queue->net->link_down)
 			error = send_chain(queue, channel, &request->chain);
+		if (error == -EBUSY) {
+			source->untake(source, request);
+			return true;
+		}
 		count_sent(queue, &request->chain, error);
 		request_complete(request, 0);
 	}

@@ -57,10 +57,11 @@ struct net_filter {
 };
 
 struct net_counters {
-	_Atomic uint64_t packets, bytes, filtered, malformed, no_room, commands, refused;
+	_Atomic uint64_t packets, bytes, filtered, malformed, no_room, commands, refused, direct;
 };
 
 struct net_queue {
+	struct packet_sink sink; /* the first member. Receive queues: net_direct.c */
 	struct net *net;
 	uint8_t *frame;		/* PACKET_BUFFER bytes; NULL: the queue is not started */
 	unsigned staged;	/* received and not delivered yet: bytes of `frame` */
@@ -134,7 +135,16 @@ void filter_end(struct net_filter *filter);
 /* Whether the driver wants a frame. */
 bool filter_wants(struct net_filter *filter, const uint8_t *frame, unsigned size);
 
+/* net_direct.c: packet_sink.take of a receive queue. */
+int net_take(struct packet_sink *sink, const struct iovec *iov, unsigned count, size_t size);
+
 /* net_data.c */
+/*
+ * Takes chains for a frame of `size` bytes, header included, into queue->taken. Returns how many;
+ * 0: *dry, there are too few now, or a chain was nonsense; otherwise the frame never fits.
+ */
+unsigned net_take_buffers(struct net_queue *queue, struct chain_source *source, unsigned size,
+			  bool *dry);
 bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 		      struct chain_source *source, unsigned budget);
 bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,

@@ -1,0 +1,404 @@
+/*
+ * host/: two network cards on one cable, all real but the door. Frames go from ring to ring, copied
+ * once, on the sender's thread; through the cable only where the receiver has no buffers or stands
+ * still; whole and in order either way.
+ */
+#include "host/runner.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+#include <uvdpa/driver.h>
+
+#include "backend/backends.h"
+#include "door/inprocess.h"
+#include "model/models.h"
+#include "model/net.h"
+#include "util/bytes.h"
+#include "wire/net.h"
+
+#define MOST_PAIRS 2
+#define RING	   64
+#define BUFFER	   1024u
+#define PATIENCE   60000 /* ms; only a hang takes so long */
+#define NUMBER_AT  (NET_HDR_SIZE + ETH_HLEN)
+
+/* A card and its driver. */
+struct card {
+	struct runner *runner;
+	struct uvdpa_driver *drv;
+	struct uvdpa_memory *memory;
+	struct uvdpa_queue *queues[2 * MOST_PAIRS + 1];
+	unsigned pairs, next_tx, next_rx;
+	uint8_t *tx, *rx[MOST_PAIRS], *command;
+	uint32_t expected; /* the next frame's number */
+};
+
+static const struct uvdpa_transport transport = {
+	.ioctl = inprocess_ioctl,
+	.write = inprocess_write,
+	.close = inprocess_close,
+};
+
+static void open_card(struct card *card, struct packet *packet, unsigned workers)
+{
+	const struct runner_options options = {
+		.device = {.name = "n",
+			   .queue_size = RING,
+			   .asids = 2,
+			   .suspend_timeout_ms = 10000},
+		.workers = workers,
+	};
+	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}};
+	struct model *model;
+	struct fault f;
+
+	memset(card, 0, sizeof(*card));
+	card->pairs = packet->pairs;
+	assert_int_equal(net_new(&net, packet, &model, &f), 0);
+	assert_int_equal(runner_new(&options, model, &card->runner, &f), 0);
+}
+
+static void start_driver(struct card *card)
+{
+	const struct uvdpa_memory_options memory = {.size = 4 << 20};
+	struct uvdpa_queue_options queue = {.size = RING};
+	struct inprocess *door;
+	struct uvdpa_error e;
+	struct fault f;
+
+	assert_int_equal(inprocess_open(card->runner, &(struct inprocess_options){0}, &door, &f),
+			 0);
+	assert_int_equal(uvdpa_driver_open_transport(&transport, door, "n", 0, &card->drv, &e), 0);
+	assert_int_equal(uvdpa_driver_negotiate(card->drv, UINT64_MAX, &queue.features, &e), 0);
+	assert_int_equal(uvdpa_memory_new(&memory, &card->memory, &e), 0);
+	assert_int_equal(uvdpa_driver_map(card->drv, card->memory, 0, &e), 0);
+	for (unsigned i = 0; i < 2 * card->pairs + 1; i++) {
+		assert_int_equal(uvdpa_queue_new(card->memory, &queue, &card->queues[i], &e), 0);
+		assert_int_equal(uvdpa_driver_attach(card->drv, i, card->queues[i], 0, &e), 0);
+	}
+	assert_int_equal(uvdpa_driver_driver_ok(card->drv, &e), 0);
+	card->tx = uvdpa_memory_alloc(card->memory, (size_t)RING * 4096, 64);
+	card->command = uvdpa_memory_alloc(card->memory, 64, 64);
+	assert_true(card->tx && card->command);
+	for (unsigned i = 0; i < card->pairs; i++) {
+		card->rx[i] = uvdpa_memory_alloc(card->memory, (size_t)RING * BUFFER, 64);
+		assert_non_null(card->rx[i]);
+	}
+	card->next_tx = card->next_rx = 0;
+}
+
+static void stop_driver(struct card *card)
+{
+	uvdpa_driver_close(card->drv);
+	for (unsigned i = 0; i < 2 * card->pairs + 1; i++)
+		uvdpa_queue_free(card->queues[i]);
+	uvdpa_memory_free(card->memory);
+}
+
+static void set_up(struct card cards[2], unsigned pairs, unsigned workers)
+{
+	struct packet *packets[2];
+
+	assert_int_equal(packet_pair_open((unsigned[]){pairs, pairs}, packets, NULL), 0);
+	for (unsigned i = 0; i < 2; i++)
+		open_card(&cards[i], packets[i], workers);
+	for (unsigned i = 0; i < 2; i++)
+		start_driver(&cards[i]);
+}
+
+static void tear_down(struct card cards[2])
+{
+	for (unsigned i = 0; i < 2; i++) {
+		stop_driver(&cards[i]);
+		runner_free(cards[i].runner);
+	}
+}
+
+static void add(struct card *card, unsigned queue, uint8_t *bytes, uint32_t size, bool writable,
+		uint64_t cookie)
+{
+	const struct uvdpa_segment segment = {uvdpa_memory_iova(card->memory, bytes), size,
+					      writable};
+
+	assert_true(uvdpa_queue_add(card->queues[queue], &segment, 1, 0, cookie) >= 0);
+	assert_true(uvdpa_queue_submit(card->queues[queue]) >= 0);
+}
+
+/* Waits for a queue to have something. */
+static struct uvdpa_completion await(struct card *card, unsigned queue)
+{
+	struct uvdpa_completion done = {0};
+	int n;
+
+	while (!(n = uvdpa_queue_poll(card->queues[queue], &done, 1)))
+		assert_true(uvdpa_queue_wait(card->queues[queue], PATIENCE) > 0);
+	assert_int_equal(n, 1);
+	return done;
+}
+
+static void post_buffers(struct card *card, unsigned pair, unsigned count)
+{
+	for (; count; count--, card->next_rx++) {
+		unsigned slot = card->next_rx % RING;
+
+		add(card, 2 * pair, card->rx[pair] + (size_t)slot * BUFFER, BUFFER, true, slot);
+	}
+}
+
+/* A frame with a number; not awaited. */
+static void send(struct card *card, unsigned pair, uint32_t number, uint32_t size)
+{
+	uint8_t *frame = card->tx + (size_t)(card->next_tx++ % RING) * 4096;
+
+	assert_true(size >= NUMBER_AT + 4 && size <= 4096);
+	memset(frame, 0, NET_HDR_SIZE);
+	memset(frame + NET_HDR_SIZE, (int)number & 0xff, size - NET_HDR_SIZE);
+	frame[NET_HDR_SIZE] = 0x52;
+	store_le32(frame + NUMBER_AT, number);
+	add(card, 2 * pair + 1, frame, size, false, number);
+}
+
+static void send_and_await(struct card *card, unsigned pair, uint32_t number, uint32_t size)
+{
+	send(card, pair, number, size);
+	assert_int_equal(await(card, 2 * pair + 1).cookie, number);
+}
+
+/* The frame that starts in this buffer; the ones it goes on in are awaited. */
+static void check_frame(struct card *card, unsigned pair, struct uvdpa_completion done,
+			uint32_t number, uint32_t size)
+{
+	const uint8_t *at = card->rx[pair] + done.cookie * BUFFER;
+	unsigned buffers = load_le16(at + NET_HDR_BUFFERS);
+	uint32_t sum = done.written;
+
+	assert_int_equal(load_le32(at + NUMBER_AT), number);
+	assert_int_equal(buffers, (size + BUFFER - 1) / BUFFER);
+	while (--buffers) {
+		done = await(card, 2 * pair);
+		sum += done.written;
+		at = card->rx[pair] + done.cookie * BUFFER;
+	}
+	assert_int_equal(sum, size);
+	assert_int_equal(at[done.written - 1], number & 0xff);
+}
+
+static void expect_frame(struct card *card, unsigned pair, uint32_t number, uint32_t size)
+{
+	check_frame(card, pair, await(card, 2 * pair), number, size);
+}
+
+static struct net_stats stats(struct card *card, unsigned queue)
+{
+	struct net_stats s;
+
+	assert_true(net_get_stats(device_model(runner_lock(card->runner)), queue, &s));
+	runner_unlock(card->runner);
+	return s;
+}
+
+/* Where there are buffers each frame is copied once, however it is cut. */
+static void straight(void **state)
+{
+	static const uint32_t sizes[] = {NUMBER_AT + 4, 72, 1024, 1025, 2048, 3000, 4096};
+	struct card cards[2];
+
+	set_up(cards, 1, 1);
+	post_buffers(&cards[1], 0, RING);
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]);) {
+		uint64_t direct = stats(&cards[1], 0).direct;
+
+		send_and_await(&cards[0], 0, i, sizes[i]);
+		expect_frame(&cards[1], 0, i, sizes[i]);
+		post_buffers(&cards[1], 0, (sizes[i] + BUFFER - 1) / BUFFER);
+		/* a receiver that was busy for long got it by the cable: once more */
+		i += stats(&cards[1], 0).direct > direct;
+	}
+	tear_down(cards);
+}
+
+/* Frames that find no buffers wait in the cable; those that come later do not overtake them. */
+static void starved(void **state)
+{
+	struct card cards[2];
+
+	set_up(cards, 1, 2);
+	for (unsigned i = 0; i < 5; i++)
+		send_and_await(&cards[0], 0, i, 1500);
+	post_buffers(&cards[1], 0, 1);
+	send_and_await(&cards[0], 0, 5, 100);
+	assert_int_equal(stats(&cards[1], 0).direct, 0);
+	post_buffers(&cards[1], 0, 20);
+	for (unsigned i = 0; i < 5; i++)
+		expect_frame(&cards[1], 0, i, 1500);
+	expect_frame(&cards[1], 0, 5, 100);
+	tear_down(cards);
+}
+
+/* S2, S4, S11: nothing reaches a card that is suspended; all of it does afterwards. */
+static void suspended(void **state)
+{
+	struct uvdpa_queue_view view;
+	struct card cards[2];
+	uint32_t bases[3];
+
+	set_up(cards, 1, 2);
+	post_buffers(&cards[1], 0, 16);
+	send_and_await(&cards[0], 0, 0, 100);
+	expect_frame(&cards[1], 0, 0, 100);
+	assert_int_equal(uvdpa_driver_suspend(cards[1].drv), 0);
+	for (unsigned i = 1; i < 5; i++)
+		send_and_await(&cards[0], 0, i, 100);
+	uvdpa_queue_peek(cards[1].queues[0], &view);
+	assert_int_equal(view.used_idx, view.last_used);
+	assert_int_equal(uvdpa_driver_get_bases(cards[1].drv, bases, 3), 0);
+	assert_int_equal(bases[0], 1);
+	/* the sender may be suspended, too: it waits for nobody */
+	assert_int_equal(uvdpa_driver_suspend(cards[0].drv), 0);
+	send(&cards[0], 0, 5, 100);
+	assert_int_equal(uvdpa_driver_resume(cards[1].drv), 0);
+	for (unsigned i = 1; i < 5; i++)
+		expect_frame(&cards[1], 0, i, 100);
+	assert_int_equal(uvdpa_driver_resume(cards[0].drv), 0);
+	assert_int_equal(await(&cards[0], 1).cookie, 5);
+	expect_frame(&cards[1], 0, 5, 100);
+	tear_down(cards);
+}
+
+/* Collects what came in one direction; posts a buffer for each and sends as many again. */
+static unsigned turn(struct card *from, struct card *to, unsigned *sent, unsigned most)
+{
+	struct uvdpa_completion done;
+	unsigned received = 0;
+
+	while (uvdpa_queue_poll(from->queues[1], &done, 1) == 1)
+		if (*sent < most)
+			send(from, 0, (*sent)++, 200);
+	while (uvdpa_queue_poll(to->queues[0], &done, 1) == 1) {
+		check_frame(to, 0, done, to->expected++, 200);
+		post_buffers(to, 0, 1);
+		received++;
+	}
+	return received;
+}
+
+/* Both send as fast as they can, while one is suspended, and taken away, again and again. */
+static void both_ways(void **state)
+{
+	enum { FRAMES = 3000, WINDOW = 16 };
+	unsigned sent[2] = {WINDOW, WINDOW}, received = 0, holds = 0;
+	struct card cards[2];
+
+	set_up(cards, 1, 2);
+	for (unsigned i = 0; i < 2; i++)
+		post_buffers(&cards[i], 0, RING);
+	for (unsigned i = 0; i < WINDOW; i++)
+		for (unsigned k = 0; k < 2; k++)
+			send(&cards[k], 0, i, 200);
+	while (cards[0].expected < FRAMES || cards[1].expected < FRAMES) {
+		received += turn(&cards[0], &cards[1], &sent[0], FRAMES);
+		received += turn(&cards[1], &cards[0], &sent[1], FRAMES);
+		if (received / 500 > holds) {
+			struct card *held = &cards[holds++ % 2];
+
+			assert_int_equal(uvdpa_driver_suspend(held->drv), 0);
+			assert_int_equal(uvdpa_driver_resume(held->drv), 0);
+		}
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(stats(&cards[i], 0).packets, FRAMES);
+		assert_int_equal(stats(&cards[i], 0).no_room, 0);
+		assert_true(stats(&cards[i], 0).direct > 0);
+	}
+	tear_down(cards);
+}
+
+/* The receiver's driver goes and comes back while the other one sends. */
+static void receiver_goes(void **state)
+{
+	struct card cards[2];
+	uint32_t number = 0;
+
+	set_up(cards, 1, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		for (unsigned k = 0; k < 20; k++)
+			send(&cards[0], 0, number + k, 100);
+		post_buffers(&cards[1], 0, 10);
+		stop_driver(&cards[1]);
+		for (unsigned k = 0; k < 20; k++)
+			assert_int_equal(await(&cards[0], 1).cookie, number + k);
+		number += 20;
+		start_driver(&cards[1]);
+		post_buffers(&cards[1], 0, 4);
+		send_and_await(&cards[0], 0, number, 100);
+		/* what was sent before somebody listened is not for him, but some of it may be left
+		 */
+		for (struct uvdpa_completion done = await(&cards[1], 0);;
+		     done = await(&cards[1], 0)) {
+			const uint8_t *at = cards[1].rx[0] + done.cookie * BUFFER;
+
+			if (load_le32(at + NUMBER_AT) == number)
+				break;
+			post_buffers(&cards[1], 0, 1);
+		}
+		number++;
+	}
+	tear_down(cards);
+}
+
+static void use_pairs(struct card *card, uint8_t pairs)
+{
+	unsigned queue = 2 * card->pairs;
+	struct uvdpa_segment segments[2];
+
+	memcpy(card->command,
+	       (uint8_t[]){VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, pairs, 0, 0xee}, 5);
+	segments[0] = (struct uvdpa_segment){uvdpa_memory_iova(card->memory, card->command), 4, 0};
+	segments[1] =
+		(struct uvdpa_segment){uvdpa_memory_iova(card->memory, card->command + 4), 1, 1};
+	assert_true(uvdpa_queue_add(card->queues[queue], segments, 2, 0, 1) >= 0);
+	assert_true(uvdpa_queue_submit(card->queues[queue]) >= 0);
+	await(card, queue);
+	assert_int_equal(card->command[4], VIRTIO_NET_OK);
+}
+
+/* Each send queue has a receive queue opposite, as far as the other driver uses them. */
+static void several_queues(void **state)
+{
+	struct card cards[2];
+	uint8_t config[10];
+
+	set_up(cards, 2, 2);
+	assert_int_equal(uvdpa_get_config(cards[1].drv, 0, config, sizeof(config)), 0);
+	assert_int_equal(config[8], 2);
+	for (unsigned pair = 0; pair < 2; pair++)
+		post_buffers(&cards[1], pair, 8);
+	send_and_await(&cards[0], 1, 1, 100); /* only the first is in use yet */
+	expect_frame(&cards[1], 0, 1, 100);
+	use_pairs(&cards[1], 2);
+	for (unsigned i = 2; i < 10; i++) {
+		send_and_await(&cards[0], i % 2, i, 100);
+		expect_frame(&cards[1], i % 2, i, 100);
+	}
+	assert_int_equal(stats(&cards[1], 0).packets, 5);
+	assert_int_equal(stats(&cards[1], 2).packets, 4);
+	use_pairs(&cards[1], 1);
+	post_buffers(&cards[1], 0, 1);
+	send_and_await(&cards[0], 1, 10, 100);
+	expect_frame(&cards[1], 0, 10, 100);
+	tear_down(cards);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(straight),	 cmocka_unit_test(starved),
+		cmocka_unit_test(suspended),	 cmocka_unit_test(both_ways),
+		cmocka_unit_test(receiver_goes), cmocka_unit_test(several_queues),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
