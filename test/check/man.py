@@ -3,6 +3,8 @@
 
     man.py CHECKER MANPAGE [--write]
 
+A packed twin (an id with a p at the end) is told with the case that it repeats.
+
 Also: ids are unique, every clause S1 to S14 has a case, and a case's id that names a clause is
 listed with it. With --write the table is written anew; otherwise any difference fails.
 """
@@ -22,12 +24,16 @@ def escape(text):
 
 def table(cases):
     lines, group = [BEGIN], None
+    ids = {case["id"] for case in cases}
     for case in cases:
+        if case["id"][-1] == "p" and case["id"][:-1] in ids:
+            continue
         if case["group"] != group:
             group = case["group"]
             lines.append(".SS " + group)
-        traits = [case["clause"]] + [w for w in (CLASS[case["class"]], case["needs"] and
-                                                 "needs " + case["needs"]) if w]
+        traits = [case["clause"]] + [w for w in (
+            CLASS[case["class"]], case["needs"] and "needs " + case["needs"],
+            case["id"] + "p" in ids and "packed: " + case["id"] + "p") if w]
         lines += [".TP", ".B " + escape(case["id"]),
                   escape("%s. [%s]" % (case["what"][0].upper() + case["what"][1:],
                                        "; ".join(traits)))]
@@ -69,8 +75,11 @@ def main():
             f.write(fresh)
     elif fresh != text:
         wrong.append("%s: not what --list says: run test/check/man.py with --write" % page)
-    print("%d cases; %s" % (len(cases), ", ".join(
-        "S%d %d" % (n, sum("S%d" % n in c["clause"].split() for c in cases)) for n in range(1, 15))))
+    ids = {c["id"] for c in cases}
+    single = [c for c in cases if not (c["id"][-1] == "p" and c["id"][:-1] in ids)]
+    print("%d cases, %d packed twins; %s" % (len(single), len(cases) - len(single), ", ".join(
+        "S%d %d" % (n, sum("S%d" % n in c["clause"].split() for c in single))
+        for n in range(1, 15))))
     for line in wrong:
         print("FAILED " + line)
     return 1 if wrong else 0

@@ -11,6 +11,8 @@ import tempfile
 import time
 
 PATIENCE = 240
+# Wrap counters, and what most depends on them, over both doors.
+PACKED = "P01,P02,P03,P04,P05,S2-1p,S6-1p,S12-1p,R06p,R07p"
 uvdpa = os.path.abspath(sys.argv[1])
 
 
@@ -18,7 +20,9 @@ def serve(folder, log):
     """Its log goes to a file: a pipe that nobody reads would stop it in the end."""
     server = subprocess.Popen([uvdpa, "serve", "--dir", folder,
                                "--device", "blk,name=a,memory=64M",
-                               "--device", "blk,name=b,memory=64M"], stderr=open(log, "w"))
+                               "--device", "blk,name=b,memory=64M",
+                               "--device", "blk,name=p,memory=64M,packed=on"],
+                              stderr=open(log, "w"))
     while True:
         with open(log) as f:
             said = f.read()
@@ -48,6 +52,8 @@ with tempfile.TemporaryDirectory(prefix="uvdpa-vu-check-") as top:
     try:
         good = check(folder + "/a.sock", "--scratch", "--control", folder)
         good = check(folder + "/a.sock", folder + "/vdpa/b", "--only", "restore") and good
+        for end in ("/p.sock", "/vdpa/p"):
+            good = check(folder + end, "--only", PACKED, "--rounds", "5") and good
         good = check(folder + "/vdpa/b", folder + "/a.sock", "--only", "restore") and good
     finally:
         server.send_signal(signal.SIGTERM)

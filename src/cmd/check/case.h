@@ -3,7 +3,10 @@
  *
  * Ids beginning with K are those of the conformance list of what Linux does with a vhost-vdpa
  * device; ids beginning with S and a number are tries of that clause of the suspend contract
- * (docs/contract.md). Other letters: R ring, N net, B block, C config.
+ * (docs/contract.md). Other letters: R ring, P packed ring, N net, B block, C config.
+ *
+ * What gives the device work (NEED_LOAD) is tried on split rings and once more on packed ones, as a
+ * twin whose id ends with a p (S2-1p).
  *
  * Each case runs in a process of its own, with nothing open (run.h). It ends by returning (kept),
  * or by broken() or skip() of verdict.h, which do not return.
@@ -41,6 +44,8 @@ enum case_needs {
 	NEED_CVQ = 1 << 16,	   /* a network device's control queue */
 	NEED_MANY_SLOTS = 1 << 17, /* queues of at least 16 entries */
 	NEED_GROUPS = 1 << 18,	   /* GET_VRING_GROUP answers */
+	NEED_SPLIT = 1 << 19,	   /* it is about split rings: it has no packed twin */
+	NEED_PACKED = 1 << 20,	   /* VIRTIO_F_RING_PACKED offered; the rig negotiates it */
 };
 
 /* What cases about suspension under load need; most of them. */

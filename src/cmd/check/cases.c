@@ -27,19 +27,45 @@ static const struct {
 	{net_cases, &net_case_count},
 	{net_control_cases, &net_control_case_count},
 	{hold_cases, &hold_case_count},
+	{packed_cases, &packed_case_count},
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
-#define MOST   400
+#define MOST   600
 
 static struct check_case all[MOST];
 static size_t all_count;
+static char twin_ids[MOST][12];
 static bool put_together;
+
+static bool has_twin(const struct check_case *kase)
+{
+	return kase->needs & NEED_LOAD && !(kase->needs & (NEED_SPLIT | NEED_PACKED));
+}
+
+/* The same once more, on packed rings. */
+static void add_twins(void)
+{
+	size_t count = all_count;
+
+	for (size_t i = 0; i < count && all_count < MOST; i++) {
+		struct check_case twin = all[i];
+
+		if (!has_twin(&twin))
+			continue;
+		snprintf(twin_ids[all_count], sizeof(twin_ids[0]), "%sp", twin.id);
+		twin.id = twin_ids[all_count];
+		twin.needs |= NEED_PACKED;
+		all[all_count++] = twin;
+	}
+}
 
 const struct check_case *cases_all(size_t *count)
 {
 	for (size_t t = 0; !put_together && t < TABLES; t++)
 		for (size_t i = 0; i < *tables[t].count && all_count < MOST; i++)
 			all[all_count++] = tables[t].cases[i];
+	if (!put_together)
+		add_twins();
 	put_together = true;
 	*count = all_count;
 	return all;
@@ -72,10 +98,10 @@ int case_group_exists(const char *group)
 char *case_needs_words(unsigned needs, char *buffer, size_t size)
 {
 	static const char *const words[] = {
-		"suspend",  "resume",  "blk",	     "net",	  "load",
-		"scratch",  "two",     "file",	     "asids",	  "event idx",
-		"indirect", "control", "no suspend", "no resume", "persist",
-		"loopback", "cvq",     "16 entries", "groups",
+		"suspend",    "resume",	     "blk",	     "net",	  "load",     "scratch",
+		"two",	      "file",	     "asids",	     "event idx", "indirect", "control",
+		"no suspend", "no resume",   "persist",	     "loopback",  "cvq",      "16 entries",
+		"groups",     "split rings", "packed rings",
 	};
 	size_t used = 0;
 

@@ -18,8 +18,9 @@ static void ks13(struct check *c)
 	struct rig rig;
 
 	rig_set_suspended(c, &rig);
-	want(c, uvdpa_set_vring_base(rig.drv, 0, 4711), 0, "SET_VRING_BASE while suspended");
-	want(c, rig_base(&rig, 0), 4711, "GET_VRING_BASE after it");
+	want(c, uvdpa_set_vring_base(rig.drv, 0, rig_elsewhere(&rig)), 0,
+	     "SET_VRING_BASE while suspended");
+	want(c, rig_base(&rig, 0), rig_elsewhere(&rig), "GET_VRING_BASE after it");
 }
 
 /* New rings for the queue of the work, at the old ones' position, with what is in flight dropped.
@@ -29,12 +30,12 @@ static struct uvdpa_queue *other_rings(struct rig *rig, unsigned q)
 	struct uvdpa_queue *fresh;
 	const struct uvdpa_queue_options options = {
 		.size = uvdpa_queue_size(rig->queue[q]),
-		.base = rig_used(rig, q),
 		.features = rig->features,
 	};
 
 	if (uvdpa_queue_new(rig->memory, &options, &fresh, NULL) < 0)
 		skip(rig->c, "no room for other rings");
+	uvdpa_queue_restart(fresh, rig_used(rig, q));
 	return fresh;
 }
 
@@ -114,19 +115,32 @@ static void ks17(struct check *c)
 	want(c, rig_same_addr(&rig, 0), -EINVAL, "SET_VRING_ADDR after RESUME");
 }
 
-/* Until the ring of the work has this many more used entries, in a copy of the arena. */
-static bool wait_used(struct rig *rig, const uint8_t *copy, uint16_t more)
+/*
+ * Whether the ring of the work has this many more used entries, in a copy of the arena at `moved`
+ * from it. Packed: whether the last of them is marked used (virtio 2.8.1).
+ */
+static bool is_used(struct rig *rig, ptrdiff_t moved, uint16_t more)
 {
+	uint32_t used = rig_used(rig, rig->work), last;
 	struct uvdpa_queue_areas a;
-	const uint16_t *used;
-	uint16_t end;
+	uint16_t *word;
 
 	uvdpa_queue_areas(rig->queue[rig->work], &a);
-	used = (const uint16_t *)(copy +
-				  ((uint8_t *)a.used - (uint8_t *)uvdpa_memory_base(rig->memory)));
-	end = (uint16_t)(rig_used(rig, rig->work) + more);
+	if (!rig->packed) {
+		word = (uint16_t *)((uint8_t *)a.used + moved) + 1;
+		return __atomic_load_n(word, __ATOMIC_ACQUIRE) == rig_after(rig, used, more, 1);
+	}
+	last = rig_after(rig, used, more - 1u, rig_each(rig));
+	word = (uint16_t *)((uint8_t *)a.desc + moved) + 8 * (last & 0x7fff) + 7;
+	return (__atomic_load_n(word, __ATOMIC_ACQUIRE) & 0x8080) == (last & 0x8000 ? 0x8080 : 0);
+}
+
+static bool wait_used(struct rig *rig, const uint8_t *copy, uint16_t more)
+{
+	ptrdiff_t moved = copy - (uint8_t *)uvdpa_memory_base(rig->memory);
+
 	for (unsigned i = 0; i < 400; i++) {
-		if (__atomic_load_n(used + 1, __ATOMIC_ACQUIRE) == end)
+		if (is_used(rig, moved, more))
 			return true;
 		check_sleep(5000);
 	}

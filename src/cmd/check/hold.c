@@ -140,7 +140,7 @@ static void s14_3(struct check *c)
 static void s14_4(struct check *c)
 {
 	struct rig rig;
-	uint16_t used;
+	uint32_t used;
 
 	let_go(c);
 	rig_set_up(c, &rig, &(struct rig_options){0});

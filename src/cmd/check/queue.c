@@ -196,7 +196,7 @@ static void v12(struct check *c)
 static void v13(struct check *c)
 {
 	struct rig rig;
-	uint16_t used;
+	uint32_t used;
 
 	rig_set_up(c, &rig, &(struct rig_options){.no_driver_ok = true});
 	group_to(&rig, 1);

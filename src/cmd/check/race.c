@@ -25,7 +25,7 @@ struct racer {
 	atomic_bool go; /* for those that do one thing at a time */
 	unsigned delay; /* us, before that thing */
 	int result;
-	uint16_t used; /* what it saw */
+	uint32_t used; /* what it saw */
 	unsigned long count;
 };
 
@@ -108,7 +108,7 @@ static void s9_3(struct check *c)
 	rig_set_up(c, &rig, &(struct rig_options){0});
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
 		struct racer two[2] = {0};
-		uint16_t used;
+		uint32_t used;
 
 		for (unsigned i = 0; i < 2; i++)
 			race_start(&two[i], &rig, suspender);
@@ -228,14 +228,12 @@ static void s13_5(struct check *c)
 	}
 }
 
-#define OTHER_BASE 12345
-
 static void *base_setter(void *arg)
 {
 	struct racer *r = arg;
 
 	while (!atomic_load(&r->stop)) {
-		if (uvdpa_set_vring_base(r->rig->drv, r->rig->work, OTHER_BASE) == 0)
+		if (uvdpa_set_vring_base(r->rig->drv, r->rig->work, rig_elsewhere(r->rig)) == 0)
 			r->count++;
 	}
 	return NULL;
@@ -259,7 +257,7 @@ static void s6_4(struct check *c)
 		check_sleep(200);
 		race_end(&one);
 		base = rig_base(&rig, rig.work);
-		if (base != (one.count ? OTHER_BASE : rig_used(&rig, rig.work)))
+		if (base != (one.count ? rig_elsewhere(&rig) : rig_used(&rig, rig.work)))
 			broken(c,
 			       "a base is what SET_VRING_BASE set, or where processing stopped "
 			       "(S6)",

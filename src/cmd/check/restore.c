@@ -30,7 +30,7 @@ static void put_state(struct rig *rig, const uint32_t *bases)
 
 	rig_negotiate(rig);
 	for (unsigned q = 0; q < rig->queues; q++)
-		if (uvdpa_driver_attach(rig->drv, q, rig->queue[q], (uint16_t)bases[q], &error) < 0)
+		if (uvdpa_driver_attach(rig->drv, q, rig->queue[q], bases[q], &error) < 0)
 			broken(rig->c,
 			       "a queue can be set up at a base that GET_VRING_BASE answered", "%s",
 			       error.text);

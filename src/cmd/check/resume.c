@@ -202,7 +202,7 @@ static void s11_2(struct check *c)
 static void s11_3(struct check *c)
 {
 	struct rig rig;
-	uint16_t used;
+	uint32_t used;
 
 	rig_set_suspended(c, &rig);
 	want(c, uvdpa_set_status(rig.drv, 0xf), 0, "SET_STATUS 0xf while suspended");

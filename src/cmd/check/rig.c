@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "cmd/check/case.h"
 #include "cmd/check/target.h"
 #include "wire/vhost.h"
 
@@ -28,8 +29,10 @@
 static uint64_t wanted(const struct rig *rig)
 {
 	uint64_t kind = rig->facts->device_id == VIRTIO_ID_NET ? WANTED_NET : WANTED_BLK;
+	uint64_t packed = rig->packed ? BIT(VIRTIO_F_RING_PACKED) : 0;
 
-	return (kind | WANTED_RING | rig->options.features_on) & ~rig->options.features_off;
+	return (kind | WANTED_RING | packed | rig->options.features_on) &
+	       ~rig->options.features_off;
 }
 
 static void make_memory(struct rig *rig)
@@ -51,6 +54,8 @@ void rig_negotiate(struct rig *rig)
 	doing(rig->c, "negotiating");
 	if (uvdpa_driver_negotiate(rig->drv, wanted(rig), &rig->features, &error) < 0)
 		broken(rig->c, "the device accepts a subset of its features", "%s", error.text);
+	if (rig->packed && !(rig->features & BIT(VIRTIO_F_RING_PACKED)))
+		broken(rig->c, "the device accepts packed rings, which it offers", "it does not");
 	doing(rig->c, "mapping memory");
 	if (uvdpa_driver_map(rig->drv, rig->memory, 0, &error) < 0)
 		broken(rig->c, "memory can be mapped", "%s", error.text);
@@ -69,13 +74,14 @@ static void make_queues(struct rig *rig)
 	for (unsigned i = 0; i < rig->queues; i++) {
 		const struct uvdpa_queue_options options = {
 			.size = size,
-			.base = rig->options.base,
 			.indirect = rig->options.indirect ? 16 : 0,
 			.features = rig->features,
 		};
 
 		if (uvdpa_queue_new(rig->memory, &options, &rig->queue[i], &error) < 0)
 			skip(rig->c, "no queue: %s", error.text);
+		uvdpa_queue_restart(rig->queue[i],
+				    rig_after(rig, rig_first(rig), rig->options.base, 1));
 	}
 }
 
@@ -107,6 +113,7 @@ void rig_set_up(struct check *c, struct rig *rig, const struct rig_options *opti
 	rig->c = c;
 	rig->options = *options;
 	rig->facts = &c->facts[options->which];
+	rig->packed = c->kase->needs & NEED_PACKED;
 	rig->config_call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rig->drv = check_open_flags(c, options->which, 0);
 	make_memory(rig);
@@ -171,9 +178,45 @@ void rig_reset(struct rig *rig)
 	doing(rig->c, "after SET_STATUS 0");
 }
 
-uint16_t rig_used(struct rig *rig, unsigned queue)
+uint32_t rig_used(struct rig *rig, unsigned queue)
 {
 	return uvdpa_queue_position(rig->queue[queue]);
+}
+
+uint32_t rig_after(const struct rig *rig, uint32_t used, uint64_t requests, unsigned each)
+{
+	uint32_t size = uvdpa_queue_size(rig->queue[0]), at;
+
+	if (!rig->packed)
+		return (uint16_t)(used + requests);
+	/* counted over two laps, the first of which has the wrap counter 1 (virtio 2.8.1) */
+	at = (used & 0x7fff) + (used & 0x8000 ? 0 : size);
+	at = (uint32_t)((at + requests * each) % (2 * size));
+	at = at < size ? at | 0x8000 : at - size;
+	return at | at << 16;
+}
+
+unsigned rig_each(const struct rig *rig)
+{
+	return rig->facts->device_id == VIRTIO_ID_NET ? 1 : 3;
+}
+
+uint32_t rig_first(const struct rig *rig)
+{
+	return rig->packed ? 0x80008000 : 0;
+}
+
+void rig_want_virgin(struct rig *rig, unsigned queue)
+{
+	uint32_t base = rig_base(rig, queue);
+
+	want(rig->c, base, base ? rig_first(rig) : 0, "GET_VRING_BASE of queue %u after a reset",
+	     queue);
+}
+
+uint32_t rig_elsewhere(const struct rig *rig)
+{
+	return rig->packed ? 0x00010001 : 4711;
 }
 
 void rig_set_running(struct check *c, struct rig *rig)

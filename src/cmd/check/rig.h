@@ -33,7 +33,8 @@
 struct rig_options {
 	unsigned which; /* of the TARGETs */
 	uint16_t size;	/* entries of a queue; 0: 64, or the device's maximum if that is less */
-	uint16_t base;	/* where the rings begin */
+	uint16_t base; /* where the rings begin; packed: counted in descriptors from the first lap's
+			*/
 	uint64_t features_off; /* do not negotiate these */
 	uint64_t features_on;  /* and these, too, if the device offers them */
 	bool indirect;	       /* requests as indirect chains */
@@ -74,6 +75,7 @@ struct rig {
 	struct uvdpa_driver *drv;
 	struct uvdpa_memory *memory;
 	uint64_t features;
+	bool packed;
 	unsigned queues; /* attached */
 	unsigned work;	 /* the queue whose completions count: 0, network 1 */
 	struct uvdpa_queue *queue[RIG_MAX_QUEUES];
@@ -102,8 +104,19 @@ uint32_t rig_base(struct rig *rig, unsigned queue);
 void rig_reset(struct rig *rig);
 /* Negotiates and maps again, for rig_start(). */
 void rig_negotiate(struct rig *rig);
-/* used->idx as it is in memory. */
-uint16_t rig_used(struct rig *rig, unsigned queue);
+/* Where the queue stands by its ring in memory: the used index; packed: the used position, as a
+ * base has it, in both halves. */
+uint32_t rig_used(struct rig *rig, unsigned queue);
+/* What that is after so many more requests of `each` descriptors. */
+uint32_t rig_after(const struct rig *rig, uint32_t used, uint64_t requests, unsigned each);
+/* Descriptors of a request, neither indirect nor scattered. */
+unsigned rig_each(const struct rig *rig);
+/* Where a virgin ring stands. */
+uint32_t rig_first(const struct rig *rig);
+/* The base after a reset is that, or 0: without features no ring is packed. */
+void rig_want_virgin(struct rig *rig, unsigned queue);
+/* A place that is another. */
+uint32_t rig_elsewhere(const struct rig *rig);
 
 /* Load. ------------------------------------------------------------------------------------ */
 

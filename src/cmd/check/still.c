@@ -54,14 +54,16 @@ static void place_of(struct rig *rig, const uint8_t *p, char *text, size_t size)
 		at = (size_t)(p - (uint8_t *)a.used);
 		if (p >= (uint8_t *)a.used && at < a.used_len) {
 			snprintf(text, size, "queue %u: %s", i,
-				 at < 2			? "used flags"
+				 rig->packed		? "device event suppression"
+				 : at < 2		? "used flags"
 				 : at < 4		? "used index"
 				 : at >= a.used_len - 2 ? "available event"
 							: "used entries");
 			return;
 		}
 		if (p >= (uint8_t *)a.avail && p < (uint8_t *)a.avail + a.avail_len) {
-			snprintf(text, size, "queue %u: available ring", i);
+			snprintf(text, size, "queue %u: %s", i,
+				 rig->packed ? "driver event suppression" : "available ring");
 			return;
 		}
 		if (p >= (uint8_t *)a.desc && p < (uint8_t *)a.desc + a.desc_len) {
@@ -92,7 +94,7 @@ static void check_memory(struct rig *rig, struct still *s, const char *when)
 
 static void check_queue(struct rig *rig, struct still *s, unsigned i, const char *when)
 {
-	uint16_t used = rig_used(rig, i);
+	uint32_t used = rig_used(rig, i);
 	uint64_t calls;
 
 	if (s->watch & STILL_USED && used != s->used[i])
@@ -150,7 +152,7 @@ void still_watch(struct rig *rig, unsigned watch, unsigned microseconds, const c
 void still_finished(struct rig *rig, const char *when)
 {
 	for (unsigned i = 0; i < rig->queues; i++) {
-		uint16_t used = rig_used(rig, i);
+		uint32_t used = rig_used(rig, i);
 		uint32_t base = rig_base(rig, i);
 
 		if (base != used)

@@ -23,7 +23,7 @@ struct still {
 	unsigned watch;
 	uint8_t *memory;
 	uint32_t base[RIG_MAX_QUEUES];
-	uint16_t used[RIG_MAX_QUEUES];
+	uint32_t used[RIG_MAX_QUEUES];
 	uint8_t config[256];
 	uint32_t config_size;
 };

@@ -213,7 +213,7 @@ static void s3_2(struct check *c)
 
 	rig_set_up(c, &rig, &(struct rig_options){0});
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		uint16_t before = rig_used(&rig, rig.work);
+		uint32_t before = rig_used(&rig, rig.work);
 
 		uvdpa_queue_drain_calls(rig.queue[rig.work]);
 		load_post(&rig, 1 + check_random(c, 4));
@@ -359,21 +359,25 @@ static void count_bases(struct check *c, uint16_t start)
 {
 	struct rounds r;
 	struct rig rig;
+	uint32_t begin;
 
 	rig_set_up(c, &rig, &(struct rig_options){.base = start});
+	begin = rig_used(&rig, rig.work);
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		uint16_t expected;
+		uint32_t expected;
 
 		load_post(&rig, 1 + check_random(c, 12));
 		rig_kick(&rig);
 		check_sleep(check_random(c, 300));
 		rig_suspend(&rig);
 		load_collect(&rig);
-		expected = (uint16_t)(start + rig.load.done);
+		expected = rig_after(&rig, begin, rig.load.done, rig_each(&rig));
 		if (rig_base(&rig, rig.work) != expected)
 			broken(c, "the base is where processing stopped (S6)",
-			       "%llu requests were completed from index %u on, the base is %u",
-			       (unsigned long long)rig.load.done, start, rig_base(&rig, rig.work));
+			       "%llu requests were completed from 0x%x on, the base is 0x%x, not "
+			       "0x%x",
+			       (unsigned long long)rig.load.done, begin, rig_base(&rig, rig.work),
+			       expected);
 		still_finished(&rig, "after SUSPEND");
 		rig_resume(&rig);
 		rig_kick(&rig);

@@ -166,6 +166,8 @@ static const char *lacks_kind(const struct facts *f, unsigned needs)
 		return "the device does not offer VIRTIO_RING_F_EVENT_IDX";
 	if (needs & NEED_INDIRECT && !(f->features >> VIRTIO_RING_F_INDIRECT_DESC & 1))
 		return "the device does not offer VIRTIO_RING_F_INDIRECT_DESC";
+	if (needs & NEED_PACKED && !(f->features >> VIRTIO_F_RING_PACKED & 1))
+		return "the device does not offer VIRTIO_F_RING_PACKED";
 	if (needs & NEED_MANY_SLOTS && f->ring_max < 16)
 		return "the device's queues have less than 16 entries";
 	return NULL;
@@ -189,5 +191,7 @@ const char *target_lacks(const struct check *c, unsigned needs)
 		why = "the two TARGETs are not of the same kind";
 	if (!why && needs & NEED_TWO && needs & NEED_SUSPEND)
 		why = lacks_backend(&c->facts[1], NEED_SUSPEND);
+	if (!why && needs & NEED_TWO)
+		why = lacks_kind(&c->facts[1], needs & NEED_PACKED);
 	return why;
 }
