@@ -75,6 +75,19 @@ static const struct mutant {
 	{SHAM_WRITES_READ_ONLY, "writes to what is mapped for reading", "KI22"},
 	{SHAM_OVERRUNS, "writes one byte too many", "R09"},
 	{SHAM_LENGTH, "counts its bytes wrongly", "R02"},
+	{SHAM_NO_FLIP, "does not flip its wrap counters", "P01"},
+	{SHAM_STALE_LAP, "takes descriptors of the lap before for new ones", "P04"},
+	{SHAM_USED_FLAGS_INVERTED, "marks descriptors used for the other lap", "R02p"},
+	{SHAM_ONE_EACH, "moves on by one descriptor for each chain", "R02p"},
+	{SHAM_BASE_NO_WRAP, "answers a packed base without the used wrap counter", "P02"},
+	{SHAM_BASE_HALF, "answers half a packed base", "P03"},
+	{SHAM_BASE_FIRST_LAP, "starts every packed ring with a wrap counter of 1", "P01"},
+	{SHAM_TAKES_ONE_MORE, "takes one more chain after suspend, packed", "S2-1p"},
+	{SHAM_WRITES_USED, "writes a used descriptor while suspended", "S4-1p"},
+	{SHAM_WRITES_EVENT, "writes its event suppression area while suspended", "S4-3p"},
+	{SHAM_NO_WAIT, "does not wait for what is in flight, packed", "S3-1p"},
+	{SHAM_BASE_15_BITS, "loses the wrap counter when it suspends", "S6-3p"},
+	{SHAM_BASE_FROM_ZERO, "starts every packed ring at 0", "S12-7p"},
 };
 #define TRIES	5
 #define MUTANTS (sizeof(mutants) / sizeof(mutants[0]))

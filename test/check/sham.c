@@ -17,12 +17,18 @@
 
 #define OFFERED                                                                                   \
 	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_RING_F_EVENT_IDX) | \
-	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(2) /* SEG_MAX */ | BIT(9) /* FLUSH */)
+	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_F_RING_PACKED) | BIT(2) /* SEG_MAX */ |    \
+	 BIT(9) /* FLUSH */)
 #define CONFIG_SIZE 60
 
 bool sham_is(const struct sham *s, enum sham_fault fault)
 {
 	return s->fault == fault;
+}
+
+bool sham_is_packed(const struct sham *s)
+{
+	return s->features >> VIRTIO_F_RING_PACKED & 1;
 }
 
 static uint64_t backend_offered(const struct sham *s)
@@ -89,6 +95,7 @@ static void reset(struct sham *s)
 {
 	s->status = 0;
 	sham_wait_drained(s);
+	s->features = 0;
 	for (unsigned i = 0; i < SHAM_QUEUES; i++)
 		forget_queue(s, &s->queues[i]);
 	if (!sham_is(s, SHAM_RESET_KEEPS_SUSPENDED))
@@ -283,6 +290,9 @@ static int set_features(struct sham *s, uint64_t wanted)
 	if (!(wanted & BIT(VIRTIO_F_ACCESS_PLATFORM)))
 		return -EINVAL;
 	s->features = wanted & OFFERED;
+	for (unsigned i = 0; i < SHAM_QUEUES; i++) /* a virgin packed ring's base */
+		if (sham_is_packed(s) && s->queues[i].last_avail == 0)
+			s->queues[i].last_avail = s->queues[i].used_idx = 0x8000;
 	return 0;
 }
 

@@ -83,6 +83,14 @@ enum sham_fault {
 	SHAM_WRITES_READ_ONLY,
 	SHAM_OVERRUNS,
 	SHAM_LENGTH,
+	/* packed rings */
+	SHAM_NO_FLIP,
+	SHAM_STALE_LAP,
+	SHAM_USED_FLAGS_INVERTED,
+	SHAM_ONE_EACH,
+	SHAM_BASE_NO_WRAP,
+	SHAM_BASE_HALF,
+	SHAM_BASE_FIRST_LAP,
 	SHAM_FAULTS,
 };
 
@@ -100,7 +108,7 @@ struct sham_map {
 struct sham_queue {
 	uint32_t num;
 	uint64_t desc, avail, used;
-	uint16_t last_avail, used_idx;
+	uint16_t last_avail, used_idx;	  /* packed: positions with their wrap counters */
 	uint16_t announced, announced_at; /* call decisions */
 	int kick, call;
 	bool ready, broken;
@@ -117,7 +125,8 @@ struct sham_request {
 		uint32_t len;
 	} data[20];
 	unsigned count;
-	uint64_t status; /* iova */
+	unsigned entries; /* packed: descriptors */
+	uint64_t status;  /* iova */
 	uint32_t type, written;
 	uint64_t sector;
 	uint64_t range;
@@ -160,6 +169,7 @@ int sham_open(void *arg, unsigned flags, struct uvdpa_driver **drv, struct uvdpa
 /* Between the files of the sham. --------------------------------------------------------- */
 
 bool sham_is(const struct sham *s, enum sham_fault fault);
+bool sham_is_packed(const struct sham *s);
 /* Memory at an IOVA that may be accessed so (1 read, 2 write), or NULL. */
 void *sham_at(struct sham *s, uint64_t iova, uint64_t len, uint8_t perm);
 bool sham_runs(const struct sham *s);
@@ -168,6 +178,16 @@ void sham_wake(struct sham *s);
 /* Starts a queue's ring where its base is. */
 void sham_start_queue(struct sham *s, unsigned index);
 void sham_call(struct sham *s, struct sham_queue *q);
+/* One buffer of a chain into the request; `seen` counts them. False if the chain is nonsense. */
+bool sham_add_buffer(struct sham *s, struct sham_request *r, uint64_t addr, uint32_t len,
+		     bool write, unsigned *seen);
+/* Packed rings: whether there is a request, taking one, finishing one, calls and kicks. */
+bool sham_packed_shown(struct sham *s, const struct sham_queue *q);
+bool sham_packed_take(struct sham *s, struct sham_queue *q, struct sham_request *r);
+void sham_packed_publish(struct sham *s, struct sham_queue *q, const struct sham_request *r,
+			 uint32_t written);
+bool sham_packed_wants_call(struct sham *s, const struct sham_queue *q, uint16_t old);
+void sham_packed_arm(struct sham *s, const struct sham_queue *q, bool event_idx);
 /* Waits, with the work lock held, until nothing is in flight. */
 void sham_wait_drained(struct sham *s);
 /* 0, -EBADF, -EINVAL. */

@@ -34,10 +34,13 @@ static int set_addr(struct sham *s, struct sham_queue *q, const struct vhost_vri
 
 static int set_base(struct sham *s, struct sham_queue *q, uint32_t base)
 {
-	if (base > 0xffff || fixed(s))
+	if ((base > 0xffff && !sham_is_packed(s)) || fixed(s))
 		return -EINVAL;
-	if (!sham_is(s, SHAM_BASE_IGNORED))
-		q->last_avail = (uint16_t)base;
+	if (sham_is(s, SHAM_BASE_IGNORED))
+		return 0;
+	q->last_avail = (uint16_t)base;
+	if (sham_is_packed(s))
+		q->used_idx = (uint16_t)(base >> 16);
 	return 0;
 }
 
@@ -51,7 +54,13 @@ static uint32_t get_base(struct sham *s, const struct sham_queue *q)
 		base--;
 	if (s->suspended && sham_is(s, SHAM_BASE_MOVES))
 		base = (uint16_t)(base + s->bases_asked++);
-	return base;
+	if (!sham_is_packed(s))
+		return base;
+	if (sham_is(s, SHAM_BASE_NO_WRAP))
+		return base | (uint32_t)(q->used_idx & 0x7fff) << 16;
+	if (sham_is(s, SHAM_BASE_HALF))
+		return base;
+	return base | (uint32_t)q->used_idx << 16;
 }
 
 static int set_enable(struct sham *s, unsigned index, bool enable)
@@ -66,7 +75,9 @@ static int set_enable(struct sham *s, unsigned index, bool enable)
 	if (q->ready)
 		return 0;
 	if (sham_is(s, SHAM_BASE_FROM_ZERO))
-		q->last_avail = 0;
+		q->last_avail = sham_is_packed(s) ? 0x8000 : 0;
+	if (sham_is_packed(s) && sham_is(s, SHAM_BASE_FIRST_LAP))
+		q->last_avail |= 0x8000;
 	sham_start_queue(s, index);
 	q->ready = true;
 	q->enabled_late = s->suspended;

@@ -57,7 +57,10 @@ void sham_call(struct sham *s, struct sham_queue *q)
 	if (now == old || s->muted)
 		return;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (event_idx(s)) {
+	if (sham_is_packed(s)) {
+		if (!sham_packed_wants_call(s, q, old))
+			return;
+	} else if (event_idx(s)) {
 		uint16_t event = load16(s, used_event_at(q));
 
 		if ((uint16_t)(now - event - 1) >= (uint16_t)(now - old))
@@ -76,27 +79,24 @@ void sham_start_queue(struct sham *s, unsigned index)
 	q->broken = false;
 }
 
-/* One descriptor into the request; false if the chain is nonsense. */
-static bool add_descriptor(struct sham *s, struct sham_request *r, const struct vring_desc *d,
-			   unsigned *seen)
+bool sham_add_buffer(struct sham *s, struct sham_request *r, uint64_t addr, uint32_t len,
+		     bool write, unsigned *seen)
 {
-	bool write = d->flags & VRING_DESC_F_WRITE;
-
-	if (!sham_at(s, d->addr, d->len, write && !sham_is(s, SHAM_WRITES_READ_ONLY) ? 2 : 1))
+	if (!sham_at(s, addr, len, write && !sham_is(s, SHAM_WRITES_READ_ONLY) ? 2 : 1))
 		return false;
 	if (*seen == 0) {
-		const struct virtio_blk_outhdr *h = sham_at(s, d->addr, 16, 1);
+		const struct virtio_blk_outhdr *h = sham_at(s, addr, 16, 1);
 
-		if (write || d->len != 16 || !h)
+		if (write || len != 16 || !h)
 			return false;
 		r->type = h->type;
 		r->sector = h->sector;
 	} else if (r->count == 20) {
 		return false;
 	} else {
-		r->data[r->count].iova = d->addr;
-		r->data[r->count++].len = d->len;
-		r->status = write ? d->addr + d->len - 1 : 0;
+		r->data[r->count].iova = addr;
+		r->data[r->count++].len = len;
+		r->status = write ? addr + len - 1 : 0;
 	}
 	++*seen;
 	return true;
@@ -125,7 +125,7 @@ static bool walk(struct sham *s, struct sham_queue *q, uint16_t head, struct sha
 			steps = 0;
 			continue;
 		}
-		if (!add_descriptor(s, r, d, &seen))
+		if (!sham_add_buffer(s, r, d->addr, d->len, d->flags & VRING_DESC_F_WRITE, &seen))
 			return false;
 		if (!(d->flags & VRING_DESC_F_NEXT))
 			return r->status != 0;
@@ -134,13 +134,28 @@ static bool walk(struct sham *s, struct sham_queue *q, uint16_t head, struct sha
 	return false;
 }
 
+static unsigned take_packed(struct sham *s, struct sham_queue *q, struct sham_request *batch,
+			    unsigned most)
+{
+	unsigned n = 0;
+
+	while (n < most && !q->broken && sham_packed_shown(s, q)) {
+		q->broken = !sham_packed_take(s, q, &batch[n]);
+		n += !q->broken;
+	}
+	q->in_flight += n;
+	return n;
+}
+
 /* Takes requests of a queue; under the lock. */
 static unsigned take(struct sham *s, struct sham_queue *q, struct sham_request *batch,
 		     unsigned most)
 {
-	uint16_t shown = load16(s, q->avail + 2);
+	uint16_t shown = sham_is_packed(s) ? 0 : load16(s, q->avail + 2);
 	unsigned n = 0;
 
+	if (sham_is_packed(s))
+		return take_packed(s, q, batch, most);
 	if ((uint16_t)(shown - q->last_avail) > q->num)
 		q->broken = true;
 	while (n < most && !q->broken && q->last_avail != shown) {
@@ -207,14 +222,20 @@ static uint8_t perform(struct sham *s, struct sham_request *r)
 
 static void publish(struct sham *s, struct sham_queue *q, const struct sham_request *r)
 {
-	struct vring_used_elem *e =
-		sham_at(s, q->used + 4 + 8 * (uint64_t)(q->used_idx % q->num), 8, 2);
-	uint16_t *idx = sham_at(s, q->used + 2, 2, 2);
+	uint32_t written = r->written + (sham_is(s, SHAM_LENGTH) ? 3 : 1);
+	struct vring_used_elem *e;
+	uint16_t *idx;
 
+	if (sham_is_packed(s)) {
+		sham_packed_publish(s, q, r, written);
+		return;
+	}
+	e = sham_at(s, q->used + 4 + 8 * (uint64_t)(q->used_idx % q->num), 8, 2);
+	idx = sham_at(s, q->used + 2, 2, 2);
 	if (!e || !idx)
 		return;
 	e->id = r->head;
-	e->len = r->written + (sham_is(s, SHAM_LENGTH) ? 3 : 1);
+	e->len = written;
 	__atomic_store_n(idx, (uint16_t)(q->used_idx + 1), __ATOMIC_RELEASE);
 	q->used_idx++;
 }
@@ -244,10 +265,21 @@ static void finish(struct sham *s, struct sham_queue *q, struct sham_request *r)
 /* virtio 2.7.10: tells the driver from which index on it wants to be kicked. */
 static void arm(struct sham *s, struct sham_queue *q)
 {
-	uint16_t *event = sham_at(s, avail_event_at(q), 2, 2);
+	uint16_t *event;
 
+	if (sham_is_packed(s)) {
+		sham_packed_arm(s, q, event_idx(s));
+		return;
+	}
+	event = sham_at(s, avail_event_at(q), 2, 2);
 	if (event_idx(s) && event)
 		__atomic_store_n(event, q->last_avail, __ATOMIC_SEQ_CST);
+}
+
+static bool has_more(struct sham *s, const struct sham_queue *q)
+{
+	return sham_is_packed(s) ? sham_packed_shown(s, q)
+				 : load16(s, q->avail + 2) != q->last_avail;
 }
 
 /* One pass over a queue; under the lock, which it gives up while the backend works. */
@@ -259,7 +291,7 @@ static bool pass(struct sham *s, struct sham_queue *q)
 
 	if (n == 0) {
 		arm(s, q);
-		return load16(s, q->avail + 2) != q->last_avail && !q->broken;
+		return has_more(s, q) && !q->broken;
 	}
 	pthread_mutex_unlock(&s->work);
 	nap(150);
@@ -309,12 +341,14 @@ void sham_tempted(struct sham *s, unsigned index)
 
 	if (sham_is(s, SHAM_KICK_STARTS))
 		s->suspended = false;
-	if (sham_is(s, SHAM_WRITES_USED))
+	if (sham_is(s, SHAM_WRITES_USED) && sham_is_packed(s))
+		p = sham_at(s, q->desc + 8 + 16 * (uint64_t)(q->used_idx & 0x7fff), 4, 2);
+	else if (sham_is(s, SHAM_WRITES_USED))
 		p = sham_at(s, q->used + 4 + 8 * (uint64_t)(q->used_idx % (q->num ?: 1)), 8, 2);
 	if (sham_is(s, SHAM_WRITES_EVENT))
-		p = sham_at(s, avail_event_at(q), 2, 2);
+		p = sham_at(s, sham_is_packed(s) ? q->used : avail_event_at(q), 2, 2);
 	if (sham_is(s, SHAM_WRITES_FLAGS))
-		p = sham_at(s, q->used, 2, 2);
+		p = sham_at(s, sham_is_packed(s) ? q->used + 2 : q->used, 2, 2);
 	if (sham_is(s, SHAM_WRITES_BUFFER))
 		p = sham_at(s, s->scribble, 1, 2);
 	if (p)
