@@ -10,7 +10,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "model/models.h"
+#include "util/bytes.h"
 #include "util/log.h"
+#include "wire/net.h"
 
 #define NEEDS(f) BIT(VHOST_USER_PROTOCOL_F_##f)
 
@@ -32,6 +35,11 @@ static void answer_u64(struct vu_message *message, uint64_t value)
 
 /* --- Verbs that need no file of their own --------------------------------------------------- */
 
+static bool is_net(const struct vu_client *client)
+{
+	return device_get_device_id(client->door->device) == VIRTIO_ID_NET;
+}
+
 uint64_t vu_protocol_features(const struct vu_client *client)
 {
 	uint64_t some = NEEDS(INFLIGHT_SHMFD);
@@ -43,6 +51,8 @@ uint64_t vu_protocol_features(const struct vu_client *client)
 		some |= NEEDS(GET_VRING_BASE_INFLIGHT);
 	if (device_can_suspend(client->door->device))
 		some |= NEEDS(DEVICE_STATE);
+	if (is_net(client))
+		some |= NEEDS(NET_MTU);
 	return some | NEEDS(MQ) | NEEDS(LOG_SHMFD) | NEEDS(REPLY_ACK) | NEEDS(BACKEND_REQ) |
 	       NEEDS(BACKEND_SEND_FD) | NEEDS(CONFIG) | NEEDS(RESET_DEVICE) |
 	       NEEDS(INBAND_NOTIFICATIONS) | NEEDS(CONFIGURE_MEM_SLOTS) | NEEDS(STATUS);
@@ -184,6 +194,22 @@ static int set_config(struct vu_client *client, struct vu_message *message)
 	return device_set_config(client->door->device, config->offset, config->bytes, size);
 }
 
+/* What the front end shows its guest: not more than the cable takes, as our own config space says. */
+static int net_set_mtu(struct vu_client *client, struct vu_message *message)
+{
+	struct device *device = client->door->device;
+	uint64_t most = UINT16_MAX, mtu = message->payload.u64;
+	uint8_t own[2];
+
+	if (device_get_device_features(device) & BIT(VIRTIO_NET_F_MTU) &&
+	    device_get_config(device, offsetof(struct virtio_net_config, mtu), own, 2) == 0)
+		most = load_le16(own);
+	if (mtu < NET_MIN_MTU || mtu > most)
+		return fault(&client->fault, -EINVAL, "an MTU of %llu; the card takes %u to %u",
+			     (unsigned long long)mtu, NET_MIN_MTU, (unsigned)most);
+	return 0;
+}
+
 /* --- The table ------------------------------------------------------------------------------- */
 
 #define NOTHING	 0, 0, 0, 0
@@ -215,6 +241,7 @@ static const struct verb verbs[VHOST_USER_REQUEST_COUNT] = {
 	[VHOST_USER_GET_QUEUE_NUM] = {"GET_QUEUE_NUM", NOTHING, true, 0, get_queue_num},
 	[VHOST_USER_SET_VRING_ENABLE] = {"SET_VRING_ENABLE", A_STATE, false, 0,
 					 vu_set_vring_enable},
+	[VHOST_USER_NET_SET_MTU] = {"NET_SET_MTU", A_U64, false, NEEDS(NET_MTU), net_set_mtu},
 	[VHOST_USER_SET_BACKEND_REQ_FD] = {"SET_BACKEND_REQ_FD", 0, 8, 1, 1, false,
 					   NEEDS(BACKEND_REQ), vu_set_backend_req_fd},
 	[VHOST_USER_GET_CONFIG] = {"GET_CONFIG", VHOST_USER_CONFIG_HEADER,

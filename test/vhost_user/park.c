@@ -135,10 +135,9 @@ static int stand_still(struct session *s, struct workload *w, struct figures *f,
 {
 	if (!by_state)
 		return stop_ring(s, w, f);
-	return operate(0, "suspend", NULL) && operate(0, "save", state_file) &&
-			       operate(1, "restore", state_file)
-		       ? 0
-		       : -1;
+	for (unsigned i = 0; i < 60 && !operate(0, "suspend", NULL); i++)
+		f->refused++;
+	return operate(0, "save", state_file) && operate(1, "restore", state_file) ? 0 : -1;
 }
 
 /* From the slow server to the other, and back when it has nothing in flight. */
