@@ -1,7 +1,7 @@
 /*
  * The device status over a vhost-user socket. Where the back end knows it (STATUS), it is the back
  * end's; many do not (QEMU's storage daemon), and there it is kept here: rings are started and
- * stopped by themselves, and a reset is the end of every ring.
+ * stopped by themselves, and a reset is RESET_DEVICE or, without, the end of every ring.
  */
 #include "driver/vhost_user_internal.h"
 
@@ -22,6 +22,8 @@ int vu_front_set_status(struct vu_front *front, uint8_t status)
 
 	if (vu_has(front, VHOST_USER_PROTOCOL_F_STATUS))
 		r = vu_set_u64(front, VHOST_USER_SET_STATUS, status);
+	else if (!status && vu_has(front, VHOST_USER_PROTOCOL_F_RESET_DEVICE))
+		r = vu_request(front, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0, false);
 	else if (!status)
 		r = vu_front_stop_rings(front);
 	if (r < 0)

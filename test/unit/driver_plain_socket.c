@@ -216,6 +216,21 @@ static void without_status(void **state)
 	uvdpa_memory_free(memory);
 }
 
+/* Who has no status may have a reset. */
+static void with_reset(void **state)
+{
+	struct back back;
+	struct uvdpa_driver *drv = start(&back, 0,
+					 BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |
+						 BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE));
+
+	assert_int_equal(uvdpa_driver_negotiate(drv, 0, NULL, NULL), 0);
+	assert_int_equal(uvdpa_driver_reset(drv), 0);
+	finish(&back, drv);
+	assert_true(asked(&back, VHOST_USER_RESET_DEVICE) > 0);
+	assert_int_equal(asked(&back, VHOST_USER_SET_STATUS), 0);
+}
+
 static void whole_table(void **state)
 {
 	struct uvdpa_memory *first = make_memory(0x100000), *second = make_memory(0x900000);
@@ -278,6 +293,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_status),
+		cmocka_unit_test(with_reset),
 		cmocka_unit_test(whole_table),
 		cmocka_unit_test(full_table),
 		cmocka_unit_test(without_config),

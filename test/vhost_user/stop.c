@@ -286,6 +286,48 @@ static void refused_to_a_driver(void **state)
 	disk_close(&disk);
 }
 
+/* RESET_DEVICE with a request that the backend keeps: given back, forgotten, and all begins anew.
+ */
+static void reset(void **state)
+{
+	struct vhost_vring_state s = {.num = SESSION_RING};
+	int kick, call;
+	struct disk disk;
+	struct user u;
+
+	disk_open(&disk, &(struct disk_options){.trouble = &keeps});
+	user_begin(&u, disk.path, 0);
+	kick = uvdpa_queue_kick_fd(u.s.queue);
+	call = uvdpa_queue_call_fd(u.s.queue);
+	for (unsigned i = 0; i < 3; i++) {
+		submit(&u, 1, 3);
+		finish(&u, 1);
+		finish(&u, 2);
+		assert_int_equal(front_ack(u.s.fd, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0), 0);
+		assert_int_equal(state_of(&disk), STATE_RESET);
+		assert_int_equal(recorded(&u.s), 0);
+		assert_int_equal(uvdpa_queue_restart(u.s.queue, 0), 0);
+		uvdpa_blk_free(u.blk);
+		assert_int_equal(uvdpa_blk_new(u.s.memory, u.s.queue, 16, &u.blk, NULL), 0);
+		memset(u.done, 0, sizeof(u.done));
+		session_send_features(&u.s, u.s.features);
+		assert_int_equal(
+			front_ack(u.s.fd, VHOST_USER_SET_VRING_NUM, &s, sizeof(s), NULL, 0), 0);
+		session_send_addr(&u.s);
+		assert_int_equal(
+			front_ack(u.s.fd, VHOST_USER_SET_VRING_CALL, (uint64_t[]){0}, 8, &call, 1),
+			0);
+		assert_int_equal(
+			front_ack(u.s.fd, VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, &kick, 1),
+			0);
+		assert_int_equal(front_ack(u.s.fd, VHOST_USER_SET_VRING_ENABLE,
+					   &(struct vhost_vring_state){.num = 1}, 8, NULL, 0),
+				 0);
+	}
+	user_end(&u);
+	disk_close(&disk);
+}
+
 /* It is an error to take the one protocol feature without the other. */
 static void needs_the_record(void **state)
 {
@@ -308,9 +350,9 @@ static void needs_the_record(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(handed_over),	    cmocka_unit_test(started_again),
-		cmocka_unit_test(refused),	    cmocka_unit_test(refused_to_a_driver),
-		cmocka_unit_test(needs_the_record),
+		cmocka_unit_test(handed_over), cmocka_unit_test(started_again),
+		cmocka_unit_test(refused),     cmocka_unit_test(refused_to_a_driver),
+		cmocka_unit_test(reset),       cmocka_unit_test(needs_the_record),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
