@@ -369,7 +369,7 @@ static void draw_title(const struct picture *p)
 	const struct plot_move *move = &p->plot->move;
 	const struct trace_file *trace = p->plot->panels[0].trace;
 	bool moved = p->plot->panel_count > 1 && move->source != move->target;
-	char text[200];
+	char text[256], calls[64] = "";
 
 	snprintf(text, sizeof(text), "%.48s %s", trace->name,
 		 !move->found ? "at work"
@@ -377,24 +377,26 @@ static void draw_title(const struct picture *p)
 			      : "stands still and goes on");
 	text_at(p, "title", LEFT, 34, text);
 	snprintf(text, sizeof(text), "%s per %llu ms", trace->unit, (unsigned long long)p->bin_ms);
+	if (move->calls)
+		snprintf(calls, sizeof(calls), " (all %llu calls: %.1f ms)",
+			 (unsigned long long)move->calls, (double)move->call_ns / 1e6);
 	if (move->found && own_ms(move) >= 0)
 		snprintf(text, sizeof(text),
 			 "%s per %llu ms. Of %.1f ms without any, %s took %.3f ms to stand still "
 			 "and "
-			 "to run again (all %llu calls: %.1f ms).",
+			 "to run again%s.",
 			 trace->unit, (unsigned long long)p->bin_ms,
 			 (double)(move->first_ns - move->last_ns) / 1e6,
-			 moved ? "the two devices" : "the device", own_ms(move),
-			 (unsigned long long)move->calls, (double)move->call_ns / 1e6);
+			 moved ? "the two devices" : "the device", own_ms(move), calls);
 	text_at(p, "muted", LEFT, 56, text);
 	fprintf(p->to, "<rect class=\"in\" x=\"%.1f\" y=\"24\" width=\"11\" height=\"11\"/>\n",
-		RIGHT - 214);
+		RIGHT - 222);
 	snprintf(text, sizeof(text), "%s (up)", trace->in);
-	text_at(p, "small", RIGHT - 198, 34, text);
+	text_at(p, "small", RIGHT - 206, 34, text);
 	fprintf(p->to, "<rect class=\"out\" x=\"%.1f\" y=\"24\" width=\"11\" height=\"11\"/>\n",
-		RIGHT - 96);
+		RIGHT - 104);
 	snprintf(text, sizeof(text), "%s (down)", trace->out);
-	text_at(p, "small", RIGHT - 80, 34, text);
+	text_at(p, "small", RIGHT - 88, 34, text);
 }
 
 void plot_draw(struct plot *plot, FILE *to)
