@@ -22,8 +22,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* Chains per queue and pass: with a fast backend some ten microseconds. */
-#define BUDGET 64
+/* Chains per queue and pass: with a fast backend less than ten microseconds. */
+#define BUDGET 32
 
 #define TOKEN_POLL_FIRST UINT64_C(256)
 

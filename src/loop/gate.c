@@ -12,8 +12,11 @@
 
 #include "loop/relax.h"
 
-/* About the time of a pass over a few requests: a sleep and a wake-up cost more. */
-#define SPINS 256
+/*
+ * A few passes of a fast device, some ten microseconds: where processors are virtual a sleep and a
+ * wake-up cost three times that.
+ */
+#define SPINS 4096
 
 /* Returns false after a second. EAGAIN (it changed) and EINTR need no care: the caller looks again.
  */
