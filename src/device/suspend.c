@@ -230,11 +230,10 @@ const char *queue_trouble(const struct queue *queue)
 		return queue->refusal;
 	if (!queue->ring.started)
 		return NULL;
-	if (queue->ring.broken)
-		return ring_reason(&queue->ring);
+	/* first, since the zeros in its place make nonsense of a ring, too */
 	if (space_lost(queue->ring.space))
 		return "client memory went away (a truncated file?)";
-	return NULL;
+	return queue->ring.broken ? ring_reason(&queue->ring) : NULL;
 }
 
 /* Passes on what a worker found in one queue. Workers excluded. */

@@ -1,23 +1,39 @@
 /*
- * Files that shrink while they are in use: guest memory, then the dirty log. It breaks that
- * client's device and nothing else; the next client is served. (No cmocka: that has a handler for
- * SIGBUS of its own.)
+ * Files that shrink while they are in use: guest memory, the dirty log, the record of requests in
+ * flight. It breaks that client's device and nothing else: the log says why, no descriptor and no
+ * mapping is left, and the next client is served. (No cmocka: that has a handler for SIGBUS of its
+ * own.)
  */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "util/log.h"
+#include "door/vhost_user_memory.h"
 #include "vhost_user/disk.h"
+#include "vhost_user/logged.h"
 #include "vhost_user/session.h"
 
 #define MEMORY (1 << 20)
 
+enum what { CUT_MEMORY, CUT_LOG, CUT_RECORD };
+
+static const char *const names[] = {"memory", "log", "record"};
+
 static struct disk disk;
 
+/* A record of the front end's own: the server's would be sealed. */
+static void bring_record(struct session *s)
+{
+	s->inflight = (struct vhost_user_inflight){
+		.mmap_size = 65536, .queues = 1, .queue_size = SESSION_RING};
+	s->inflight_fd = memfd_create("record", MFD_CLOEXEC);
+	if (ftruncate(s->inflight_fd, 65536) < 0)
+		perror("ftruncate");
+}
+
 /* One request that works, then the file is cut and another comes. 0: as it should be. */
-static int life(bool cut_log)
+static int life(enum what what)
 {
 	struct session s;
 	struct uvdpa_error error = {0};
@@ -33,6 +49,8 @@ static int life(bool cut_log)
 	void *data;
 
 	session_init(&s, MEMORY);
+	if (what == CUT_RECORD)
+		bring_record(&s);
 	session_start(&s, disk.path, 0);
 	if (uvdpa_blk_new(s.memory, s.queue, 4, &blk, &error) < 0)
 		return 1;
@@ -45,10 +63,13 @@ static int life(bool cut_log)
 	session_send_features(&s, s.features | 1ull << VHOST_F_LOG_ALL);
 	uvdpa_blk_read(blk, 0, data, 4096, 2);
 	uvdpa_queue_publish(s.queue);
-	if (ftruncate(cut_log ? log_fd : uvdpa_memory_fd(s.memory), 0) < 0)
+	if (ftruncate(what == CUT_LOG	   ? log_fd
+		      : what == CUT_RECORD ? s.inflight_fd
+					   : uvdpa_memory_fd(s.memory),
+		      0) < 0)
 		return 4;
 	uvdpa_queue_kick_always(s.queue);
-	for (unsigned i = 0; i < 500 && !broken; i++) {
+	for (unsigned i = 0; i < 6000 && !broken; i++) {
 		broken = device_state(runner_lock(disk.runner)) == STATE_BROKEN;
 		runner_unlock(disk.runner);
 		usleep(10000);
@@ -60,24 +81,42 @@ static int life(bool cut_log)
 	close(log_fd);
 	session_hang_up(&s);
 	/* the ring lies in memory that is gone, and freeing it may look at it */
-	if (!cut_log && ftruncate(uvdpa_memory_fd(s.memory), MEMORY) < 0)
+	if (what == CUT_MEMORY && ftruncate(uvdpa_memory_fd(s.memory), MEMORY) < 0)
 		return 7;
 	uvdpa_blk_free(blk);
 	session_free(&s);
 	return 0;
 }
 
+/* The server lets go in its own time. */
+static bool nothing_left(unsigned fds, unsigned maps)
+{
+	for (unsigned i = 0; i < 6000 && (count_fds() != fds || count_maps() != maps); i++)
+		usleep(10000);
+	return count_fds() == fds && count_maps() == maps && !vu_memory_mapped();
+}
+
 int main(void)
 {
+	unsigned fds, maps;
 	int r;
 
-	log_set_level(LOG_LEVEL_ERROR);
+	logged_begin();
 	disk_open(&disk, &(struct disk_options){0});
+	fds = count_fds();
+	maps = count_maps();
 	for (unsigned i = 0; i < 6; i++) {
-		r = life(i & 1);
-		printf("%s cut off: %s (%d)\n", i & 1 ? "log" : "memory", r ? "WRONG" : "ok", r);
-		if (r)
+		logged_forget();
+		r = life(i % 3);
+		if (!r && !logged_soon("memory went away (a truncated file?)"))
+			r = 8;
+		if (!r && !nothing_left(fds, maps))
+			r = 9;
+		printf("%s cut off: %s (%d)\n", names[i % 3], r ? "WRONG" : "ok", r);
+		if (r) {
+			logged_print();
 			return 1;
+		}
 	}
 	disk_close(&disk);
 	return 0;
