@@ -1,13 +1,15 @@
 /*
  * Fuzz target: chains of any content and cut for the three kinds of queues of a network card whose
- * cable is a loopback: what is sent comes back and is received.
+ * cable is a loopback: what is sent comes back and is received. Or the card that receives is
+ * another one on the same cable, whose buffers are filled while the first one sends.
  *
  * Checked, besides what sanitizers see: every chain that was taken and not given back gets exactly
  * one answer, in the same pass; the used length fits; a command's answer is one that virtio knows.
  *
- * An input is: two bytes that take features away, then per chain a byte with its queue (bits 6, 7)
- * and the numbers of its segments, two bytes per segment (its size, bit 15: copied), and the
- * content of its readable part. Chains for receiving are kept for the next pass over that queue.
+ * An input is: two bytes that take features away (bit 7 of the first: two cards), then per chain a
+ * byte with its queue (bits 6, 7) and the numbers of its segments, two bytes per segment (its size,
+ * bit 15: copied), and the content of its readable part. Chains for receiving are kept for the next
+ * pass over that queue.
  */
 #include "fuzz.h"
 
@@ -21,30 +23,51 @@
 #define MOST	   4 /* buffers that wait for a frame */
 #define MAX_CHAINS 16
 
+/* The chains of a queue; a pass or a visit takes from it. */
+struct stock {
+	struct chain_source source; /* the first member */
+	struct made mades[MOST];
+	unsigned offered, taken;
+};
+
 static struct copied_client client;
-static struct made mades[MOST];
-static unsigned offered, taken;
-static struct model *model;
+static struct stock stocks[3];
+static struct model *cards[2]; /* [1] receives; the same, but for pairs */
 
 static struct request *source_take(struct chain_source *source)
 {
-	return taken < offered ? mades[taken++].request : NULL;
+	struct stock *stock = (struct stock *)(void *)source;
+
+	return stock->taken < stock->offered ? stock->mades[stock->taken++].request : NULL;
 }
 
 static void source_untake(struct chain_source *source, struct request *request)
 {
-	assert(taken && request == mades[taken - 1].request);
-	taken--;
+	struct stock *stock = (struct stock *)(void *)source;
+
+	assert(stock->taken && request == stock->mades[stock->taken - 1].request);
+	stock->taken--;
 }
 
-static void make_chain(struct food *food, uint8_t counts)
+static int visit(struct model_port *port, unsigned queue,
+		 void (*fn)(void *arg, struct chain_source *source), void *arg)
 {
-	struct made *made = &mades[offered++];
+	assert(queue == 0);
+	fn(arg, &stocks[0].source);
+	return 0;
+}
+
+static struct model_port port = {visit};
+
+static void make_chain(struct food *food, struct stock *stock, uint8_t counts)
+{
+	struct made *made = &stock->mades[stock->offered++];
+	bool first = stocks[0].offered + stocks[1].offered + stocks[2].offered == 1;
 	uint64_t used = client.used, at = 0;
 	uint8_t chunk[64];
 
 	made_begin(made, &client, 0);
-	client.used = offered == 1 ? 0 : used;
+	client.used = first ? 0 : used;
 	for (unsigned i = 0; i < (counts & 7u) + (counts >> 3 & 7u); i++) {
 		uint16_t size = eat_u16(food);
 
@@ -71,33 +94,55 @@ static void check(struct made *made, bool was_taken, unsigned queue)
 
 static void run_queue(unsigned queue)
 {
-	struct chain_source source = {source_take, source_untake};
+	struct stock *stock = &stocks[queue];
+	struct model *model = cards[queue == 0];
 
-	taken = 0;
-	model->ops->pump(model, queue, &source, 8);
-	for (unsigned i = 0; i < offered; i++) {
-		check(&mades[i], i < taken, queue);
-		made_end(&mades[i]);
+	model->ops->pump(model, queue, &stock->source, 8);
+	for (unsigned i = 0; i < stock->offered; i++) {
+		check(&stock->mades[i], i < stock->taken, queue);
+		made_end(&stock->mades[i]);
 	}
-	offered = 0;
+	stock->offered = stock->taken = 0;
 }
 
-static void start(uint64_t without)
+static struct model *make_card(struct packet *packet, uint64_t without)
 {
 	const struct net_options options = {
 		.mac = {0x52, 0x54, 0, 0, 0, 1}, .vlans = true, .announce = true};
-	struct packet *packet;
-	int error = packet_loopback_open(1, &packet, NULL);
+	struct model *model;
+	int error = net_new(&options, packet, &model, NULL);
 
 	assert(!error);
-	error = net_new(&options, packet, &model, NULL);
-	assert(!error);
+	model->port = &port;
 	model->ops->negotiated(model, model->ops->features(model) & ~without);
 	for (unsigned i = 0; i < 3; i++) {
 		error = model->ops->queue_start(model, i, MOST, NULL);
 		assert(!error);
 	}
 	(void)error;
+	return model;
+}
+
+static void start(uint64_t without, bool pair)
+{
+	struct packet *packets[2];
+	int error = pair ? packet_pair_open((unsigned[]){1, 1}, packets, NULL)
+			 : packet_loopback_open(1, packets, NULL);
+
+	assert(!error);
+	(void)error;
+	cards[0] = cards[1] = make_card(packets[0], without);
+	if (pair)
+		cards[1] = make_card(packets[1], without);
+	for (unsigned i = 0; i < 3; i++)
+		stocks[i].source = (struct chain_source){source_take, source_untake};
+}
+
+static void stop(struct model *model)
+{
+	for (unsigned i = 0; i < 3; i++)
+		model->ops->queue_stop(model, i);
+	model->ops->destroy(model);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -105,23 +150,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	struct food food = {bytes, size};
 	uint64_t without = eat_byte(&food);
 
+	bool pair = without >> 7;
+
 	without |= (uint64_t)eat_byte(&food) << VIRTIO_NET_F_MRG_RXBUF;
 	if (!client.bytes)
 		client_open(&client);
-	start(without);
+	start(without, pair);
 	for (unsigned i = 0; i < MAX_CHAINS && food.left; i++) {
 		uint8_t head = eat_byte(&food);
 		unsigned queue = (head >> 6) % 3;
 
-		if (queue)
+		if (queue && !pair)
 			run_queue(0); /* what waits for receiving is tried first */
-		make_chain(&food, head & 63);
-		if (queue || offered == MOST)
+		make_chain(&food, &stocks[queue], head & 63);
+		if (queue || stocks[0].offered == MOST)
 			run_queue(queue);
 	}
 	run_queue(0);
-	for (unsigned i = 0; i < 3; i++)
-		model->ops->queue_stop(model, i);
-	model->ops->destroy(model);
+	stop(cards[0]);
+	if (pair)
+		stop(cards[1]);
 	return 0;
 }

@@ -15,17 +15,21 @@ static struct gate gate = GATE_INIT;
 static unsigned long shared_count; /* not atomic: the gate guards it */
 static unsigned inside, broken;
 
+/* `arg`: enters by trying. */
 static void *count_up(void *arg)
 {
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		gate_enter(&gate);
+		while (arg && !gate_try_enter(&gate))
+			sched_yield();
+		if (!arg)
+			gate_enter(&gate);
 		if (inside++)
 			broken++;
 		shared_count++;
 		inside--;
 		gate_leave(&gate);
 	}
-	return arg;
+	return NULL;
 }
 
 static void excludes(void **state)
@@ -34,7 +38,7 @@ static void excludes(void **state)
 
 	shared_count = 0;
 	for (unsigned i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, count_up, NULL);
+		pthread_create(&threads[i], NULL, count_up, i ? NULL : &gate);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(broken, 0);
@@ -77,6 +81,23 @@ static void first_come_first_served(void **state)
 		assert_int_equal(order[i], i + 1);
 }
 
+/* Who tries gets in only where nobody is inside or waits. */
+static void tries(void **state)
+{
+	pthread_t thread;
+
+	assert_true(gate_try_enter(&gate));
+	assert_false(gate_try_enter(&gate));
+	pthread_create(&thread, NULL, arrive, NULL);
+	wait_for_queue(1);
+	assert_false(gate_try_enter(&gate));
+	arrived = 0;
+	gate_leave(&gate);
+	pthread_join(thread, NULL);
+	assert_true(gate_try_enter(&gate));
+	gate_leave(&gate);
+}
+
 /* Tickets are 32 bits wide and wrap. */
 static void wraps(void **state)
 {
@@ -94,6 +115,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(excludes),
 		cmocka_unit_test(first_come_first_served),
+		cmocka_unit_test(tries),
 		cmocka_unit_test(wraps),
 	};
 
