@@ -93,7 +93,7 @@ static inline void put(struct uvdpa_queue *q, uint64_t addr, uint32_t len, uint1
 	flags |= available(q->next_avail);
 	d->addr = addr;
 	d->len = len;
-	d->id = id;
+	__atomic_store_n(&d->id, id, __ATOMIC_RELAXED); /* packed_position() may be looking */
 	if (hold) {
 		q->batch_slot = at;
 		q->batch_flags = flags;
@@ -352,10 +352,13 @@ static uint16_t walk(const struct uvdpa_queue *q)
 	for (uint32_t seen = 0, length; seen < q->size; seen += length, in_batch = false) {
 		const struct vring_packed_desc *d = &q->packed[at & (uint16_t)~WRAP];
 		uint16_t flags = __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
-		uint32_t id = in_batch ? __atomic_load_n(&q->batch_id, __ATOMIC_RELAXED)
-				       : __atomic_load_n(&d->id, __ATOMIC_RELAXED);
+		uint32_t id;
 
-		if ((!in_batch && !is_used(flags, at)) || id >= q->size)
+		if (!in_batch && !is_used(flags, at))
+			break;
+		id = in_batch ? __atomic_load_n(&q->batch_id, __ATOMIC_RELAXED)
+			      : __atomic_load_n(&d->id, __ATOMIC_RELAXED);
+		if (id >= q->size)
 			break;
 		length = run_length(q, (uint16_t)id, &serial);
 		if (length == 0 || length > q->size)
