@@ -132,7 +132,7 @@ static bool may_take(const struct queue *queue)
 }
 
 /* So many chains are taken before the first of them goes to the model. */
-#define BATCH 16
+#define BATCH 8
 
 /*
  * Takes up to `max` chains. What each begins with is on its way from the driver's processor while
