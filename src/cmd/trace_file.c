@@ -16,7 +16,7 @@
 
 #define FILE_MAX    (32u << 20)
 #define TIME_MAX_NS (INT64_MAX / 4) /* sums and differences fit */
-#define COUNT_MAX   INT64_MAX / 65536
+#define COUNT_MAX   UINT32_MAX	    /* of a slot; any number of slots adds up */
 #define VERSION	    1
 
 /* An integer from 0 to `max`. */
@@ -76,7 +76,7 @@ static int read_event(const json_t *item, struct file_event *event, struct fault
 	if (queue && !get_number(queue, DEVICE_MAX_QUEUES - 1, &n))
 		return fault(f, -EINVAL, "\"queue\" is no queue");
 	event->queue = (unsigned)n;
-	if (!get_number(json_object_get(item, "calls"), COUNT_MAX, &event->calls) ||
+	if (!get_number(json_object_get(item, "calls"), TIME_MAX_NS, &event->calls) ||
 	    !get_number(json_object_get(item, "call_ns"), TIME_MAX_NS, &event->call_ns))
 		event->calls = event->call_ns = 0;
 	if (!find_moment(word, &event->moment))

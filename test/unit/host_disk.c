@@ -54,6 +54,7 @@ static struct runner *make_disk(const struct block_fault_options *trouble, uint3
 			   .packed = packed,
 			   .suspend_timeout_ms = timeout_ms},
 		.workers = QUEUES,
+		.trace = true,
 	};
 	const struct blk_options blk = {.queues = QUEUES, .queue_size = 128, .write_cache = true};
 	struct block *inner, *block;
@@ -202,6 +203,21 @@ static uint64_t requests(struct world *w)
 	return sum;
 }
 
+/* The trace knows of as many, as long as it could keep all. */
+static void expect_traced(struct world *w, uint64_t count)
+{
+	struct runner_trace trace;
+	uint64_t sum = 0;
+
+	assert_int_equal(runner_get_trace(w->runner, &trace), 0);
+	for (unsigned i = 0; i < trace.slot_count; i++)
+		sum += trace.slots[i].in + trace.slots[i].out;
+	if (!trace.slots_lost)
+		assert_int_equal(sum, count);
+	assert_true(sum <= count);
+	runner_trace_free(&trace);
+}
+
 static unsigned in_flight(struct world *w)
 {
 	unsigned count = device_in_flight(runner_lock(w->runner));
@@ -232,6 +248,8 @@ static void suspended_means_still(void **state)
 		}
 		sched_yield();
 		assert_true(requests(w) == before);
+		if (i % 20 == 0)
+			expect_traced(w, before);
 		assert_int_equal(uvdpa_driver_resume(w->drv), 0);
 	}
 	stop_load(w);
