@@ -71,7 +71,8 @@ def die_with_parent():
 
 class Server:
     def __init__(self, uvdpa, top):
-        self.words = [uvdpa, "serve", "--dir", top + "/d", "--device",
+        self.uvdpa, self.dir = uvdpa, top + "/d"
+        self.words = [uvdpa, "serve", "-v", "--dir", top + "/d", "--device",
                       "blk,name=a,file=%s/image,connect=%s/front,reconnect=50" % (top, top)]
         self.log, self.mount = top + "/log", top + "/d/vdpa"
         self.process = None
@@ -93,6 +94,17 @@ class Server:
     def said(self):
         with open(self.log) as log:
             return log.read()
+
+    def resize(self, size):
+        """QEMU is told, and looks at the config space again, for the guest to see."""
+        seen = self.said().count("vhost-user GET_CONFIG\n")
+        subprocess.run([self.uvdpa, "resize", "a", size, "--dir", self.dir], check=True,
+                       timeout=PATIENCE, stdout=subprocess.DEVNULL)
+        end = time.monotonic() + PATIENCE
+        while self.said().count("vhost-user GET_CONFIG\n") == seen:
+            if time.monotonic() > end:
+                sys.exit("QEMU does not look at a changed config space")
+            time.sleep(0.02)
 
     def end(self, sign):
         self.process.send_signal(sign)
@@ -154,6 +166,8 @@ def life(server, qemu, top):
         machines.append(machine)
         try:
             machine.expect(DOTS, "at boot %d" % boot)
+            server.resize("%dM" % (boot + 2))
+            machine.expect(DOTS, "after a new size")
             for kill in range(KILLS):
                 server.end(signal.SIGKILL)
                 server.start()
