@@ -8,7 +8,9 @@
 #include "cmd/state_file.h"
 #include "cmd/verb.h"
 #include "device/state.h"
+#include "model/net.h"
 #include "util/args.h"
+#include "wire/vhost.h"
 
 static void help(FILE *to)
 {
@@ -57,6 +59,21 @@ static json_t *to_json(const struct device_snapshot *s)
 			 "features", features, "model", model_json(s), "queues", queues);
 }
 
+/* Of a network card: what its driver set by commands. */
+static void print_model(const struct device_snapshot *s)
+{
+	struct net_state_view view;
+
+	printf("model      %u bytes\n", s->model_size);
+	if (s->device_id == VIRTIO_ID_NET && net_view_state(s->model, s->model_size, &view))
+		printf("card       %02x:%02x:%02x:%02x:%02x:%02x, queue pairs: %u, hears %s, "
+		       "in its tables: %u unicast, %u multicast, %u VLANs\n",
+		       view.mac[0], view.mac[1], view.mac[2], view.mac[3], view.mac[4], view.mac[5],
+		       view.pairs, view.promiscuous ? "everything" : "what it asked for",
+		       view.unicast, view.multicast, view.vlans);
+	putchar('\n');
+}
+
 static void print(const struct device_snapshot *s)
 {
 	printf("format     %u\n", s->version);
@@ -64,7 +81,7 @@ static void print(const struct device_snapshot *s)
 	printf("type       virtio device %" PRIu32 "\n", s->device_id);
 	printf("status     0x%02x\n", s->status);
 	printf("features   0x%" PRIx64 "\n", s->features);
-	printf("model      %u bytes\n\n", s->model_size);
+	print_model(s);
 	printf("%-7s %5s %6s %10s %10s  %-18s %-18s %s\n", "queue", "size", "ready", "base",
 	       "in flight", "descriptors", "driver", "used");
 	for (unsigned i = 0; i < s->queue_count; i++) {

@@ -3,6 +3,7 @@
 #define UVDPA_MODEL_NET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct model;
@@ -20,6 +21,15 @@ struct net_stats {
 /* Fills the counters of one queue. Returns false if the model is no virtio-net device. Any thread.
  */
 bool net_get_stats(const struct model *model, unsigned queue, struct net_stats *stats);
+/* What the saved state of a virtio-net device says of it, for people. */
+struct net_state_view {
+	uint8_t mac[6];
+	bool promiscuous;
+	unsigned pairs, unicast, multicast, vlans; /* in use; entries of its tables */
+};
+/* Returns false if the bytes are no such state. */
+bool net_view_state(const uint8_t *bytes, size_t size, struct net_state_view *view);
+
 /* Of a virtio-net device. Control. */
 bool net_link_is_up(const struct model *model);
 /* Queue pairs that its driver uses. */

@@ -98,3 +98,23 @@ void net_state_load(struct model *model, const uint8_t *bytes, size_t size)
 	packet_set_pairs(net->packet, load_le16(bytes + ACTIVE));
 	packet_set_offloads(net->packet, load_le32(bytes + OFFLOADS));
 }
+
+bool net_view_state(const uint8_t *bytes, size_t size, struct net_state_view *view)
+{
+	uint64_t mac;
+
+	if (size != STATE_SIZE)
+		return false;
+	mac = load_le64(bytes + MAC);
+	*view = (struct net_state_view){
+		.promiscuous = load_le32(bytes + MODES) & MODE_PROMISC,
+		.pairs = load_le16(bytes + ACTIVE),
+		.unicast = load_le16(bytes + UNICAST),
+		.multicast = load_le16(bytes + MACS) - (unsigned)load_le16(bytes + UNICAST),
+	};
+	for (unsigned i = 0; i < ETH_ALEN; i++)
+		view->mac[i] = (uint8_t)(mac >> 8 * (ETH_ALEN - 1 - i));
+	for (unsigned i = 0; i < NET_VLANS / 8; i++)
+		view->vlans += (unsigned)__builtin_popcount(bytes[VLANS + i]);
+	return true;
+}

@@ -13,6 +13,7 @@
 #include <uvdpa/driver.h>
 
 #include "backend/backends.h"
+#include "device/state.h"
 #include "door/inprocess.h"
 #include "model/models.h"
 #include "model/net.h"
@@ -349,20 +350,27 @@ static void receiver_goes(void **state)
 	tear_down(cards);
 }
 
-static void use_pairs(struct card *card, uint8_t pairs)
+static void run_command(struct card *card, const uint8_t *bytes, uint32_t size)
 {
 	unsigned queue = 2 * card->pairs;
 	struct uvdpa_segment segments[2];
 
-	memcpy(card->command,
-	       (uint8_t[]){VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, pairs, 0, 0xee}, 5);
-	segments[0] = (struct uvdpa_segment){uvdpa_memory_iova(card->memory, card->command), 4, 0};
+	memcpy(card->command, bytes, size);
+	card->command[size] = 0xee;
+	segments[0] =
+		(struct uvdpa_segment){uvdpa_memory_iova(card->memory, card->command), size, 0};
 	segments[1] =
-		(struct uvdpa_segment){uvdpa_memory_iova(card->memory, card->command + 4), 1, 1};
+		(struct uvdpa_segment){uvdpa_memory_iova(card->memory, card->command + size), 1, 1};
 	assert_true(uvdpa_queue_add(card->queues[queue], segments, 2, 0, 1) >= 0);
 	assert_true(uvdpa_queue_submit(card->queues[queue]) >= 0);
 	await(card, queue);
-	assert_int_equal(card->command[4], VIRTIO_NET_OK);
+	assert_int_equal(card->command[size], VIRTIO_NET_OK);
+}
+
+static void use_pairs(struct card *card, uint8_t pairs)
+{
+	run_command(card,
+		    (uint8_t[]){VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, pairs, 0}, 4);
 }
 
 /* Each send queue has a receive queue opposite, as far as the other driver uses them. */
@@ -392,12 +400,63 @@ static void several_queues(void **state)
 	tear_down(cards);
 }
 
+/* What the driver set goes with the saved state, through its bytes, and holds at the other card. */
+static void saved_and_restored(void **state)
+{
+	static const uint8_t mac[] = {
+		VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, 0x52, 0x54, 0, 0, 0, 9};
+	static const uint8_t picky[] = {VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, 0};
+	static struct device_snapshot saved, decoded;
+	static uint8_t bytes[STATE_MAX_BYTES];
+	struct net_state_view view;
+	struct card cards[2], other;
+	struct packet *packet;
+	struct fault f;
+	size_t size;
+	uint8_t config[6];
+
+	set_up(cards, 2, 2);
+	run_command(&cards[0], mac, sizeof(mac));
+	run_command(&cards[0], picky, sizeof(picky));
+	use_pairs(&cards[0], 2);
+	assert_int_equal(uvdpa_driver_suspend(cards[0].drv), 0);
+	assert_int_equal(device_save(runner_lock(cards[0].runner), &saved, &f), 0);
+	runner_unlock(cards[0].runner);
+	size = state_encode(&saved, bytes);
+	assert_int_equal(state_decode(bytes, size, &decoded, &f), 0);
+	assert_true(net_view_state(decoded.model, decoded.model_size, &view));
+	assert_memory_equal(view.mac, mac + 2, 6);
+	assert_int_equal(view.pairs, 2);
+	assert_false(view.promiscuous);
+	tear_down(cards);
+
+	assert_int_equal(packet_loopback_open(2, &packet, NULL), 0);
+	open_card(&other, packet, 1);
+	assert_int_equal(device_restore(runner_lock(other.runner), &decoded, &f), 0);
+	runner_unlock(other.runner);
+	start_driver(&other);
+	assert_int_equal(uvdpa_get_config(other.drv, 0, config, sizeof(config)), 0);
+	assert_memory_equal(config, mac + 2, 6);
+	post_buffers(&other, 1, 4);
+	send_and_await(&other, 1, 1, 100); /* to nobody that it wants to hear of */
+	memcpy(other.tx + (size_t)(other.next_tx % RING) * 4096 + NET_HDR_SIZE, mac + 2, 6);
+	other.next_tx++;
+	add(&other, 3, other.tx + (size_t)4096, 100, false, 2); /* and to itself */
+	assert_int_equal(await(&other, 3).cookie, 2);
+	assert_int_equal(await(&other, 2).written, 100);
+	assert_int_equal(stats(&other, 2).filtered, 1);
+	assert_int_equal(stats(&other, 2).packets, 1);
+	stop_driver(&other);
+	runner_free(other.runner);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(straight),	 cmocka_unit_test(starved),
-		cmocka_unit_test(suspended),	 cmocka_unit_test(both_ways),
-		cmocka_unit_test(receiver_goes), cmocka_unit_test(several_queues),
+		cmocka_unit_test(straight),	      cmocka_unit_test(starved),
+		cmocka_unit_test(suspended),	      cmocka_unit_test(both_ways),
+		cmocka_unit_test(receiver_goes),      cmocka_unit_test(several_queues),
+		cmocka_unit_test(saved_and_restored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
