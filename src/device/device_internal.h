@@ -40,6 +40,8 @@ struct parked {
 	uint16_t head;
 };
 
+#define QUEUE_FIRST_SHARE 8
+
 struct queue {
 	struct device *device;
 	unsigned index;
@@ -74,9 +76,10 @@ struct queue {
 
 	/* The worker's. */
 	struct ring ring;
-	bool open;    /* chains may be taken */
-	bool fresh;   /* ... and none has been, since */
-	bool discard; /* chains that come back are not shown to the driver any more */
+	bool open;	/* chains may be taken */
+	unsigned share; /* since it was opened: what the next pass takes, up to its budget */
+	bool fresh;	/* ... and none has been, since */
+	bool discard;	/* chains that come back are not shown to the driver any more */
 	bool kicked;
 	bool unmapped;	    /* the ring's memory was not there when last looked at */
 	bool unmapped_told; /* ... and the log says so */
@@ -253,7 +256,8 @@ int queue_make_again(struct queue *queue);
 
 /* stop.c: a queue that is being disabled. Workers excluded. */
 void queue_settle_disable(struct queue *queue);
-/* Half of its time is over, and its requests may stay where they are recorded: whether it came to that. */
+/* Half of its time is over, and its requests may stay where they are recorded: whether it came to
+ * that. */
 bool queue_park_if_due(struct queue *queue, uint64_t now_ms);
 void queue_expire_disable(struct queue *queue, uint64_t now_ms);
 /* When it is next to be looked at; 0: it is not being disabled. */

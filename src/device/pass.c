@@ -269,11 +269,19 @@ static enum device_turn pump(struct queue *queue, unsigned budget, bool polling)
 	return polling && pump.result == RING_EMPTY ? TURN_DRY : TURN_IDLE;
 }
 
-/* The same for models that take every chain. What is dry is armed once everything is published. */
+/*
+ * The same for models that take every chain. What is dry is armed once everything is published.
+ *
+ * A queue that has just been opened takes little, and twice as much each time. A driver that has
+ * waited for it gets something back soon: the memory of a device that has not served before has
+ * still to be faulted in, page by page.
+ */
 static enum device_turn take_turn(struct queue *queue, unsigned budget, bool polling)
 {
-	enum ring_pop_result r = take(queue, budget);
+	enum ring_pop_result r = take(queue, budget < queue->share ? budget : queue->share);
 
+	if (r == RING_CHAIN && queue->share < budget)
+		queue->share *= 2;
 	publish(queue);
 	if (!may_take(queue) || (r != RING_CHAIN && r != RING_EMPTY))
 		return TURN_IDLE;

@@ -260,6 +260,7 @@ void queue_open(struct queue *queue)
 	}
 	ring_set_log(&queue->ring, data_log(queue), queue->used_log, queue->used_log_at);
 	queue->open = queue->fresh = true;
+	queue->share = QUEUE_FIRST_SHARE;
 	queue->discard = false;
 	queue->unmapped = queue->unmapped_told = false;
 	queue->again_count = 0; /* they are the ring's now */

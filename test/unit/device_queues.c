@@ -113,6 +113,35 @@ static void polling(void **state)
 	bench_free(b);
 }
 
+/* After an opening the first passes take little, so that the driver soon gets something back. */
+static void first_shares_are_small(void **state)
+{
+	struct stage_options options = two_queues;
+	struct device *device;
+	struct bench *b;
+
+	options.num = 64;
+	b = bench_new(&options);
+	device = b->stage.device;
+	stage_up(&b->stage);
+	for (unsigned round = 0; round < 2; round++) {
+		const unsigned after[] = {8, 24, 30};
+
+		for (unsigned i = 0; i < 30; i++)
+			stage_post(&b->theatre, 0, i, 16);
+		for (unsigned i = 0; i < 3; i++) {
+			assert_int_equal(device_turn_queue(device, 0, 64, false),
+					 i < 2 ? TURN_MORE : TURN_DONE);
+			assert_int_equal(b->stage.model.held_count, after[i]);
+		}
+		for (unsigned i = 0; i < 30; i++)
+			stage_finish(&b->stage, i, NULL);
+		bench_ready(b, 0, false);
+		bench_ready(b, 0, true);
+	}
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +150,7 @@ int main(void)
 		cmocka_unit_test(enabled_while_disabling),
 		cmocka_unit_test(ring_mapped_after_the_look),
 		cmocka_unit_test(polling),
+		cmocka_unit_test(first_shares_are_small),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
