@@ -18,7 +18,7 @@ TOOLS, UVDPA, RING_FLOOR = sys.argv[1:4]
 sys.path.insert(0, TOOLS)
 sys.dont_write_bytecode = True
 
-from benchmark import machine, peers, report, sections, stats  # noqa: E402
+from benchmark import machine, peers, report, sections, stats, still  # noqa: E402
 from usable import usable  # noqa: E402
 
 
@@ -48,6 +48,22 @@ class Figures(unittest.TestCase):
     def test_rate(self):
         self.assertEqual([stats.rate(n) for n in (1.234e6, 123456, 12345, None)],
                          ["1.23 M", "123 k", "12.3 k", "-"])
+
+
+class Trace(unittest.TestCase):
+    def test_percentile(self):
+        self.assertEqual(still.percentile(range(1, 101), 99), 99)
+        self.assertEqual(still.percentile([3, 1, 2], 50), 2)
+        self.assertEqual(still.percentile([7], 99), 7)
+
+    def test_from_suspend_to_suspended(self):
+        def event(at, name, **more):
+            return dict(more, at_ns=at, event=name)
+        events = [event(500, "state", state="SUSPENDED"),  # its beginning was overwritten
+                  event(1000, "suspend", by="driver"), event(2000, "state", state="SUSPENDING"),
+                  event(4000, "state", state="SUSPENDED"), event(9000, "resume", by="driver"),
+                  event(10000, "suspend", by="driver"), event(11000, "state", state="SUSPENDED")]
+        self.assertEqual(still.inside(events), [3.0, 1.0])
 
 
 class Document(unittest.TestCase):

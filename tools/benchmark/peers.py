@@ -123,8 +123,11 @@ def disk(words, cell):
 
 
 def call(command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE,
-                          stdin=subprocess.DEVNULL)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE,
+                              stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise Failed("%s takes too long" % os.path.basename(command[-1]))
     if done.returncode != 0:
         raise Failed("%s: %s" % (os.path.basename(command[-1]), last_line(done.stderr)))
     return done.stdout

@@ -1,10 +1,16 @@
 """How long a disk stands still: suspended, and handed over from one device to another."""
+import contextlib
+import json
 import os
+import re
+import subprocess
+import time
 
 from benchmark import peers, report, stats
 
-# The threads that answer calls come before the workers, else they wait for them to be done.
-READERS, WORKERS = 30, 10
+# The threads that make and answer calls come before those that are busy all the time, of which there
+# are as many as cores: else a call waits for the end of a time slice.
+CALLERS, READERS, BUSY = 20, 30, 10
 COLUMNS = ("p50", "p99", "max")
 SECOND = "blk,null=1T,name=d1"
 FIRST = "blk,null=1T,name=d0"
@@ -14,14 +20,67 @@ def prefer_readers(pid):
     """A device's workers are named INDEX/DEVICE; all other threads answer calls."""
     for tid in os.listdir("/proc/%d/task" % pid):
         with open("/proc/%d/task/%s/comm" % (pid, tid)) as f:
-            level = WORKERS if "/" in f.read() else READERS
+            level = BUSY if re.match(r"\d+/", f.read()) else READERS
         os.sched_setscheduler(int(tid), os.SCHED_RR, os.sched_param(level))
+
+
+def prefer_caller(process):
+    """The first thread makes the calls; the others, which it starts first, have the requests."""
+    until = time.monotonic() + peers.PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        if len(os.listdir("/proc/%d/task" % process.pid)) > 1:
+            break
+        time.sleep(0.01)
+    time.sleep(0.05)
+    with contextlib.suppress(ProcessLookupError):
+        os.sched_setscheduler(process.pid, os.SCHED_RR, os.sched_param(CALLERS))
 
 
 def bench(words, *more):
     """Without a core of its own: who stops a queue must not wait for the thread that fills it."""
-    front = ["chrt", "--rr", str(WORKERS)] if words.realtime else []
-    return peers.run_bench(front, words, *more)
+    command = [words.uvdpa, "bench"] + list(more) + ["--json"]
+    if not words.realtime:
+        return json.loads(peers.call(command))
+    process = subprocess.Popen(["chrt", "--rr", str(BUSY)] + command, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    try:
+        prefer_caller(process)
+        said, complaint = process.communicate(timeout=peers.PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise peers.Failed("%s takes too long" % command[2])
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        raise peers.Failed(peers.last_line(complaint))
+    return json.loads(said)
+
+
+def percentile(values, percent):
+    """The smallest value that so many per cent are not above."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def inside(events):
+    """us from each suspend that the device was asked for to its standing still."""
+    begun, found = None, []
+    for event in events:
+        if event["event"] == "suspend":
+            begun = event["at_ns"]
+        elif event["event"] == "state" and event["state"] == "SUSPENDED" and begun:
+            found.append((event["at_ns"] - begun) / 1e3)
+            begun = None
+    return found
+
+
+def traced(words, target, top):
+    """What the server's own trace says; it keeps the latest hundred or so."""
+    bench(words, target, "--suspends", "100", "--every", "2")
+    trace = json.loads(peers.call([words.uvdpa, "trace", "--dir", top, "d0"]))
+    found = inside(trace["events"])
+    return {"p50": percentile(found, 50), "p99": percentile(found, 99), "max": max(found)}
 
 
 def suspends(words, target, _):
@@ -39,7 +98,8 @@ def lines(top):
     """(label, measurement, targets, aim for the p99 in us)"""
     files, sockets = top + "/vdpa/d%d", top + "/d%d.sock"
     return [
-        ("SUSPEND, device in the driver's process", suspends, (FIRST, None), 50),
+        ("SUSPEND inside the device, by its trace", traced, (files % 0, top), 50),
+        ("SUSPEND, device in the driver's process", suspends, (FIRST, None), None),
         ("SUSPEND through the file door", suspends, (files % 0, None), 200),
         ("SUSPEND over vhost-user (GET_VRING_BASE)", suspends, (sockets % 0, None), None),
         ("blackout of a hand-over in one process", moves, (FIRST, SECOND), None),
