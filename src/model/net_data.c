@@ -184,7 +184,7 @@ static int send_chain(struct net_queue *queue, struct packet_channel *channel,
 
 	if (chain->readable < NET_HDR_SIZE + ETH_HLEN || chain->readable > PACKET_BUFFER)
 		return -EMSGSIZE;
-	if (chain_read(chain, 0, header, sizeof(header)) < 0)
+	if (chain_read_head(chain, header, sizeof(header)) < 0)
 		return -EFAULT;
 	store_le16(header + NET_HDR_BUFFERS, 0);
 	iov[0] = (struct iovec){header, sizeof(header)};

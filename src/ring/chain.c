@@ -10,6 +10,14 @@
 static int copy(const struct chain *chain, const struct segment *segments, unsigned count,
 		uint64_t offset, uint8_t *to, const uint8_t *from, size_t size)
 {
+	/* Mostly it is all in the first, mapped. */
+	if (count && segments->host && offset < segments->size && size <= segments->size - offset) {
+		if (to)
+			memcpy(to, segments->host + offset, size);
+		else
+			memcpy(segments->host + offset, from, size);
+		return 0;
+	}
 	for (unsigned i = 0; i < count && size; i++) {
 		const struct segment *s = &segments[i];
 		size_t n;

@@ -278,27 +278,23 @@ static int load_head(struct ring *ring, uint16_t *head)
 				 : copy_heads(ring, head);
 }
 
-/* Which chain comes next: one to take again, or the next available. */
-static enum ring_pop_result find_head(struct ring *ring, struct chain *chain, bool *again)
+/* The next chain that is to be taken again; ring_untake wants to know where the record had it. */
+static enum ring_pop_result find_again(struct ring *ring, struct chain *chain)
 {
 	int head;
 
-	*again = false;
-	if (ring->resubmit && ring->again) {
-		*again = true;
+	chain->at_counter = ring->cursor.counter;
+	chain->at_head = ring->cursor.head;
+	if (ring->again) {
 		chain->head = ring->setup.again[ring->setup.again_count - ring->resubmit--];
 		return RING_CHAIN;
 	}
-	if (ring->resubmit) {
-		ring->resubmit--;
-		head = inflight_next(ring->setup.record, ring->setup.num, &ring->cursor);
-		if (head < 0)
-			return RING_EMPTY; /* somebody else changed the record meanwhile */
-		*again = true;
-		chain->head = (uint16_t)head;
-		return RING_CHAIN;
-	}
-	return load_head(ring, &chain->head) < 0 ? RING_UNMAPPED : RING_CHAIN;
+	ring->resubmit--;
+	head = inflight_next(ring->setup.record, ring->setup.num, &ring->cursor);
+	if (head < 0)
+		return RING_EMPTY; /* somebody else changed the record meanwhile */
+	chain->head = (uint16_t)head;
+	return RING_CHAIN;
 }
 
 /*
@@ -328,20 +324,20 @@ static inline void look_ahead(const struct ring *ring)
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 {
 	struct walk walk;
-	struct inflight_cursor before = ring->cursor;
 	enum ring_pop_result r = RING_CHAIN;
-	bool again = false;
+	bool again;
 
 	if (ring->last_avail == ring->seen_avail || ring->resubmit)
 		r = split_look(ring);
-	if (r == RING_CHAIN)
-		r = find_head(ring, chain, &again);
+	again = ring->resubmit;
+	if (r == RING_CHAIN && again)
+		r = find_again(ring, chain);
+	else if (r == RING_CHAIN && load_head(ring, &chain->head) < 0)
+		r = RING_UNMAPPED;
 	if (r != RING_CHAIN)
 		return r;
 	ring_begin_chain(ring, chain);
 	chain->again = again;
-	chain->at_counter = before.counter;
-	chain->at_head = before.head;
 	if (chain->head >= ring->setup.num)
 		return ring_break(ring, "available entry %u names descriptor %u of %u",
 				  ring->last_avail, chain->head, ring->setup.num);
