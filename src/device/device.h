@@ -193,7 +193,7 @@ int device_set_group_asid(struct device *device, unsigned group, unsigned asid);
 
 /*
  * The record of a queue's requests in flight (ring/inflight.h), NULL for none; until the driver is
- * gone. The queue is not started. -EBUSY: it is. Packed rings keep none.
+ * gone; in the layout of its ring. The queue is not started. -EBUSY: it is.
  */
 struct inflight_record;
 int device_set_vq_record(struct device *device, unsigned queue, struct inflight_record *record);

@@ -13,8 +13,9 @@
  * by whoever goes on. What the backend cannot give back keeps the device from being suspended, and
  * the deadline lets it run on, taking again what was given back (S10).
  *
- * Packed rings are waited for as ever: their used descriptors overwrite the ring that a chain in
- * flight would have to be read from again. So are rings that are used in order: what is done behind
+ * Used descriptors of a packed ring overwrite what a chain in flight would have to be read from again:
+ * it is parked only with a record that moves along, which has copies; the saved state has none. Rings
+ * without are waited for as ever. So are rings that are used in order: what is done behind
  * a request that is not could neither be shown nor be done again.
  */
 #include <stdlib.h>
@@ -26,7 +27,8 @@ void queue_park(struct queue *queue)
 	struct device *device = queue->device;
 	const struct model_ops *ops = device->model->ops;
 
-	if (!queue->ring.started || queue->ring.packed || queue->ring.setup.turns || !ops->cancel ||
+	if (!queue->ring.started || (queue->ring.packed && !queue_moves_along(queue)) ||
+	    queue->ring.setup.turns || !ops->cancel ||
 	    ops->pump)
 		return;
 	if (!queue->parked)

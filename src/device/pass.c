@@ -67,7 +67,7 @@ static bool cancelled(struct request *request)
 		return false;
 	}
 	queue->parked[queue->parked_count++] =
-		(struct parked){.sequence = request->sequence, .head = request->chain.head};
+		(struct parked){.sequence = request->sequence, .head = ring_name(&queue->ring, &request->chain)};
 	ring_mark_chain(&queue->ring, &request->chain);
 	give_back(queue, request);
 	return true;

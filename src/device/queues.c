@@ -243,7 +243,8 @@ void queue_open(struct queue *queue)
 	struct ring_setup setup;
 	struct fault f = {0};
 
-	if (queue->record && !queue->ring.started)
+	if ((queue->record || device->features & (1ull << VIRTIO_F_RING_PACKED)) &&
+	    !queue->ring.started)
 		queue->again_count = 0; /* the record has them, and whether they are still wanted */
 	state_continue_queue(queue);
 	make_turns(queue, &f);

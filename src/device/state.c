@@ -24,6 +24,8 @@ static void save_queue(const struct queue *queue, struct snapshot_queue *to)
 	to->desc = queue->desc;
 	to->driver = queue->driver;
 	to->used = queue->used;
+	if (queue->device->features & (1ull << VIRTIO_F_RING_PACKED))
+		return; /* what is in flight is in the record alone */
 	to->in_flight_count = (uint16_t)queue->again_count;
 	if (queue->again_count)
 		memcpy(to->in_flight, queue->again, queue->again_count * sizeof(to->in_flight[0]));

@@ -24,10 +24,29 @@ static int check(struct vu_client *client, const struct vhost_user_inflight *in)
 	return 0;
 }
 
-/* A file of empty records. Returns its descriptor or a negative errno. */
-static int make_file(const struct vhost_user_inflight *in)
+/* The layout is that of the rings: front ends say which with SET_FEATURES before (QEMU does). */
+static bool is_packed(const struct vu_client *client)
 {
-	size_t each = inflight_size(in->queue_size);
+	return client->features & BIT(VIRTIO_F_RING_PACKED);
+}
+
+static size_t record_size(bool packed, uint16_t num)
+{
+	return packed ? inflight_packed_size(num) : inflight_size(num);
+}
+
+static void record_clear(bool packed, void *record, uint16_t num)
+{
+	if (packed)
+		inflight_packed_clear(record, num);
+	else
+		inflight_clear(record, num);
+}
+
+/* A file of empty records. Returns its descriptor or a negative errno. */
+static int make_file(const struct vhost_user_inflight *in, bool packed)
+{
+	size_t each = record_size(packed, in->queue_size);
 	struct inflight_record *record = calloc(1, each);
 	int fd = memfd_create("uvdpa-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING), r = 0;
 
@@ -35,7 +54,7 @@ static int make_file(const struct vhost_user_inflight *in)
 		r = -ENOMEM;
 		goto fail;
 	}
-	inflight_clear(record, in->queue_size);
+	record_clear(packed, record, in->queue_size);
 	for (unsigned i = 0; i < in->queues; i++)
 		if (pwrite(fd, record, each, (off_t)(i * each)) != (ssize_t)each) {
 			r = -ENOMEM;
@@ -59,10 +78,10 @@ int vu_get_inflight_fd(struct vu_client *client, struct vu_message *message)
 
 	if (r < 0)
 		return r;
-	fd = make_file(in);
+	fd = make_file(in, is_packed(client));
 	if (fd < 0)
 		return fault(&client->fault, fd, "no memory for the record of requests in flight");
-	in->mmap_size = in->queues * inflight_size(in->queue_size);
+	in->mmap_size = in->queues * record_size(is_packed(client), in->queue_size);
 	in->mmap_offset = 0;
 	message->fds[0] = fd;
 	message->fd_count = 1;
@@ -75,10 +94,10 @@ static int adopt(struct vu_client *client, const struct vu_shared *shared,
 {
 	for (unsigned i = 0; i < in->queues; i++) {
 		struct inflight_record *record =
-			(void *)(shared->at + i * inflight_size(in->queue_size));
+			(void *)(shared->at + i * record_size(is_packed(client), in->queue_size));
 
 		if (!record->version)
-			inflight_clear(record, in->queue_size);
+			record_clear(is_packed(client), record, in->queue_size);
 		if (!inflight_fits(record, in->queue_size))
 			return fault(&client->fault, -EINVAL,
 				     "the record of queue %u has version %u and %u entries", i,
@@ -98,7 +117,7 @@ int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
 	if (vu_rings_any_started(client))
 		return fault(&client->fault, -EBUSY, "SET_INFLIGHT_FD while rings are started");
 	if (in->mmap_offset % INFLIGHT_ALIGNMENT ||
-	    in->mmap_size < in->queues * inflight_size(in->queue_size))
+	    in->mmap_size < in->queues * record_size(is_packed(client), in->queue_size))
 		return fault(&client->fault, -EINVAL, "SET_INFLIGHT_FD of 0x%llx bytes at 0x%llx",
 			     (unsigned long long)in->mmap_size,
 			     (unsigned long long)in->mmap_offset);
@@ -117,7 +136,14 @@ int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
 	client->inflight = shared;
 	client->inflight_queues = in->queues;
 	client->inflight_size = in->queue_size;
+	client->inflight_packed = is_packed(client);
 	return 0;
+}
+
+static void *record_at(const struct vu_client *client, unsigned index)
+{
+	return client->inflight.at +
+	       index * record_size(client->inflight_packed, client->inflight_size);
 }
 
 int vu_inflight_attach(struct vu_client *client, unsigned index)
@@ -130,16 +156,16 @@ int vu_inflight_attach(struct vu_client *client, unsigned index)
 		return fault(&client->fault, -EINVAL,
 			     "ring %u has %u entries, the record of its requests %u", index,
 			     ring->num, client->inflight_size);
-	return device_set_vq_record(
-		client->door->device, index,
-		(void *)(client->inflight.at + index * inflight_size(client->inflight_size)));
+	if (client->inflight_packed != is_packed(client))
+		return fault(&client->fault, -EINVAL,
+			     "ring %u is %s, the record of its requests is not", index,
+			     is_packed(client) ? "packed" : "split");
+	return device_set_vq_record(client->door->device, index, record_at(client, index));
 }
 
 /* After a reset the driver has forgotten its requests: so does the record. */
 void vu_inflight_reset(struct vu_client *client)
 {
 	for (unsigned i = 0; client->inflight.at && i < client->inflight_queues; i++)
-		inflight_clear(
-			(void *)(client->inflight.at + i * inflight_size(client->inflight_size)),
-			client->inflight_size);
+		record_clear(client->inflight_packed, record_at(client, i), client->inflight_size);
 }

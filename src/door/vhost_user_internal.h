@@ -83,6 +83,7 @@ struct vu_client {
 
 	struct vu_shared inflight; /* SET_INFLIGHT_FD: one record per queue */
 	uint16_t inflight_queues, inflight_size;
+	bool inflight_packed; /* its layout */
 	struct vu_shared log; /* SET_LOG_BASE */
 	struct dirty_log dirty;
 

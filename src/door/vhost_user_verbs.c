@@ -42,13 +42,8 @@ static bool is_net(const struct vu_client *client)
 
 uint64_t vu_protocol_features(const struct vu_client *client)
 {
-	uint64_t some = NEEDS(INFLIGHT_SHMFD);
+	uint64_t some = NEEDS(INFLIGHT_SHMFD) | NEEDS(GET_VRING_BASE_INFLIGHT);
 
-	/* A packed ring's record has another layout, which is not kept here. */
-	if (device_get_device_features(client->door->device) & BIT(VIRTIO_F_RING_PACKED))
-		some = 0;
-	if (some)
-		some |= NEEDS(GET_VRING_BASE_INFLIGHT);
 	if (device_can_suspend(client->door->device))
 		some |= NEEDS(DEVICE_STATE);
 	if (is_net(client))

@@ -1,7 +1,7 @@
 /*
- * The record of requests in flight: which chains of a split ring were taken and not yet shown as
- * used, in memory that outlives this process, in the layout of the vhost-user specification
- * ("Inflight I/O tracking").
+ * The record of requests in flight: which chains of a ring were taken and not yet shown as used, in
+ * memory that outlives this process, in the two layouts of the vhost-user specification ("Inflight
+ * I/O tracking"). First the split one; the packed one is below.
  *
  * Theory of operation
  * -------------------
@@ -68,6 +68,77 @@ void inflight_publish(struct inflight_record *record, uint16_t num, uint16_t bat
 int inflight_recover(struct inflight_record *record, uint16_t num, uint16_t used,
 		     uint64_t *counter);
 
+/*
+ * The packed layout. What a chain was made of would be overwritten by used descriptors, so that the
+ * record has copies: an entry per descriptor of the ring, those of a chain linked by `next`, as are
+ * those that are free.
+ *
+ *   take       the chain's copies go into the first free entries; its first has inflight = 1 and the
+ *              counter; then free_head moves behind them, and old_free_head to the same: it is taken
+ *   complete   the chain's entries go back to the front of the free list: free_head moves
+ *   show       used_idx moves; then the ring's descriptor is marked used; then the batch gets
+ *              inflight = 0, and the old_ fields follow: it is over
+ *
+ * A chain is taken only while nothing is completed and not shown, since old_free_head is the end of
+ * both. Whoever dies leaves old_ fields that lag behind: recovery looks whether the ring's descriptor
+ * was marked, and goes on from the new fields or back to the old ones. All that is in the free list
+ * then is not in flight. Where the ring was is what was used and the lengths of the chains that are
+ * left; a record that nothing was ever taken with leaves that to the base.
+ */
+struct inflight_packed_desc {
+	uint8_t inflight, padding;
+	uint16_t next, last, num;
+	uint64_t counter;
+	uint16_t id, flags;
+	uint32_t len;
+	uint64_t addr;
+};
+
+struct inflight_packed {
+	uint64_t features;	    /* as above */
+	uint16_t version, desc_num; /* as above */
+	uint16_t free_head, old_free_head;
+	uint16_t used_idx, old_used_idx;
+	uint8_t used_wrap, old_used_wrap;
+	uint8_t padding[10];
+	struct inflight_packed_desc desc[];
+};
+
+size_t inflight_packed_size(uint16_t num);
+/* Nothing is in flight, and nothing ever was. */
+void inflight_packed_clear(struct inflight_packed *record, uint16_t num);
+/* Likewise, for a ring that begins at this used position. */
+void inflight_packed_begin(struct inflight_packed *record, uint16_t num, uint16_t used, bool wrap);
+
+/* Whether something was ever taken. */
+bool inflight_packed_touched(const struct inflight_packed *record, uint16_t num);
+/* Whether the last batch may be unfinished; then, which of the ring's descriptors tells. */
+bool inflight_packed_torn(const struct inflight_packed *record, uint16_t *index, bool *wrap);
+/*
+ * After a restart; `shown`: that descriptor is marked as used. -EINVAL: that is no record. Else how many
+ * chains are left, and:
+ */
+struct inflight_packed_place {
+	uint16_t used; /* the used position */
+	bool wrap;
+	uint16_t entries; /* descriptors of the chains that are left */
+	uint64_t counter; /* the highest */
+};
+int inflight_packed_recover(struct inflight_packed *record, uint16_t num, bool shown,
+			    struct inflight_packed_place *place);
+
+/*
+ * The steps. put: one descriptor of a chain after the other. Returns the chain's entry, or -EINVAL:
+ * somebody else has written into the record. untake: the last chain.
+ */
+int inflight_packed_put(struct inflight_packed *record, uint16_t num,
+			const struct inflight_packed_desc *desc, bool first, bool last,
+			uint64_t counter);
+void inflight_packed_untake(struct inflight_packed *record, uint16_t entry);
+void inflight_packed_complete(struct inflight_packed *record, uint16_t num, uint16_t entry);
+void inflight_packed_move_used(struct inflight_packed *record, uint16_t used, bool wrap);
+void inflight_packed_shown(struct inflight_packed *record, uint16_t num);
+
 /* A place in the order of submission. Begin with {0}. */
 struct inflight_cursor {
 	uint64_t counter;
@@ -76,5 +147,8 @@ struct inflight_cursor {
 /* The next head after the cursor, which moves on; -1: there is none. */
 int inflight_next(const struct inflight_record *record, uint16_t num,
 		  struct inflight_cursor *cursor);
+/* Likewise, the next entry that a chain begins with. */
+int inflight_packed_next(const struct inflight_packed *record, uint16_t num,
+			 struct inflight_cursor *cursor);
 
 #endif

@@ -51,6 +51,7 @@ int packed_start(struct ring *ring)
 	ring->used = (base >> 16) & 0x7fff;
 	ring->used_wrap = base >> 31;
 	ring->published = ring->signalled = ring->used;
+	ring->resubmit = 0;
 	if (ring->last_avail >= ring->setup.num || ring->used >= ring->setup.num)
 		return -EINVAL;
 	ring->desc = (struct ring_area){.iova = ring->setup.desc, .size = size};
@@ -79,13 +80,85 @@ static void advance(const struct ring *ring, uint16_t *index, bool *wrap, uint16
 	*index = (uint16_t)next;
 }
 
+/*
+ * Of a batch that was never shown, all used descriptors but the first may be marked: the driver has
+ * not looked at them, and they are not used any more. From the used position on, they get back the
+ * flags that the driver gave them.
+ */
+static int unmark(struct ring *ring, unsigned entries)
+{
+	uint16_t index = ring->used, flags;
+	bool wrap = ring->used_wrap;
+
+	for (; entries; entries--, advance(ring, &index, &wrap, 1)) {
+		uint32_t at = index * DESC_SIZE + DESC_FLAGS;
+
+		if (area_load16(ring, &ring->desc, at, &flags) < 0)
+			return -EFAULT;
+		if ((flags & (AVAIL_BIT | USED_BIT)) != (wrap ? AVAIL_BIT | USED_BIT : 0))
+			continue;
+		flags = (uint16_t)((flags & ~(AVAIL_BIT | USED_BIT)) |
+				   (wrap ? AVAIL_BIT : USED_BIT));
+		if (area_store16(ring, &ring->desc, at, flags) < 0)
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/*
+ * The first look at a ring with a record: was there a process before us? Then the record says where
+ * the ring is, whatever base we were given.
+ */
+static enum ring_pop_result recover(struct ring *ring)
+{
+	struct inflight_packed *record = ring_packed_record(ring);
+	uint16_t num = ring->setup.num, index, flags;
+	struct inflight_packed_place place;
+	bool wrap, shown = false;
+	int left;
+
+	if (!inflight_packed_touched(record, num)) {
+		inflight_packed_begin(record, num, ring->used, ring->used_wrap);
+		ring->recovered = true;
+		return RING_CHAIN;
+	}
+	if (inflight_packed_torn(record, &index, &wrap) && index < num) {
+		if (area_load16(ring, &ring->desc, index * DESC_SIZE + DESC_FLAGS, &flags) < 0)
+			return RING_UNMAPPED;
+		shown = (flags & (AVAIL_BIT | USED_BIT)) != (wrap ? AVAIL_BIT : USED_BIT);
+	}
+	left = inflight_packed_recover(record, num, shown, &place);
+	if (left < 0)
+		return ring_break(ring, "the record of requests in flight is none of this ring");
+	ring->counter = place.counter;
+	ring->last_avail = ring->used = ring->published = ring->signalled = place.used;
+	ring->avail_wrap = ring->used_wrap = place.wrap;
+	if (unmark(ring, place.entries) < 0)
+		return RING_UNMAPPED;
+	ring->recovered = true;
+	ring->resubmit = (unsigned)left;
+	ring->again = NULL;
+	advance(ring, &ring->last_avail, &ring->avail_wrap, place.entries);
+	return RING_CHAIN;
+}
+
 /* Loads the flags of the next descriptor. Returns RING_CHAIN if it is available. */
 enum ring_pop_result packed_look(struct ring *ring)
 {
-	uint32_t at = ring->last_avail * DESC_SIZE + DESC_FLAGS;
-	bool wrap = ring->avail_wrap;
+	uint32_t at;
+	bool wrap;
 	uint16_t flags;
 
+	if (ring->setup.record && !ring->recovered) {
+		enum ring_pop_result r = recover(ring);
+
+		if (r != RING_CHAIN)
+			return r;
+	}
+	if (ring->resubmit)
+		return RING_CHAIN;
+	at = ring->last_avail * DESC_SIZE + DESC_FLAGS;
+	wrap = ring->avail_wrap;
 	if (area_load16(ring, &ring->desc, at, &flags) < 0)
 		return RING_UNMAPPED;
 	if (!(flags & AVAIL_BIT) == wrap || !(flags & USED_BIT) != wrap)
@@ -141,6 +214,70 @@ static enum ring_pop_result take_indirect(struct ring *ring, struct chain *chain
 	return RING_CHAIN;
 }
 
+/* Adds what a descriptor names, be it a table. */
+static enum ring_pop_result add_any(struct ring *ring, struct chain *chain, unsigned *segments,
+				    const struct desc *desc)
+{
+	if (!(desc->flags & VRING_DESC_F_INDIRECT))
+		return add(ring, chain, segments, desc);
+	if (chain->entries > 1 || desc->flags & VRING_DESC_F_NEXT)
+		return ring_break(ring, "chain at %u: indirect within a chain", ring->last_avail);
+	return take_indirect(ring, chain, desc);
+}
+
+/* Puts a descriptor of a chain that is being taken into the record. */
+static enum ring_pop_result put(struct ring *ring, struct chain *chain, const struct desc *desc)
+{
+	const struct inflight_packed_desc copy = {
+		.addr = desc->addr, .len = desc->len, .id = desc->id, .flags = desc->flags};
+	bool first = chain->entries == 1, last = !(desc->flags & VRING_DESC_F_NEXT);
+	int entry;
+
+	if (first)
+		ring->counter++;
+	entry = inflight_packed_put(ring_packed_record(ring), ring->setup.num, &copy, first, last,
+				    ring->counter);
+	if (entry < 0)
+		return ring_break(ring, "somebody wrote into the record of requests in flight");
+	chain->entry = (uint16_t)entry;
+	return RING_CHAIN;
+}
+
+/* A chain that is to be taken again, from its copy in the record. */
+static enum ring_pop_result take_again(struct ring *ring, struct chain *chain)
+{
+	const struct inflight_packed *record = ring_packed_record(ring);
+	struct inflight_cursor before = ring->cursor;
+	uint16_t num = ring->setup.num, at;
+	unsigned segments = 0;
+	struct desc desc;
+	int entry;
+
+	entry = ring->again ? ring->setup.again[ring->setup.again_count - ring->resubmit]
+			    : inflight_packed_next(record, num, &ring->cursor);
+	ring->resubmit--;
+	if (entry < 0)
+		return RING_EMPTY; /* somebody else changed the record meanwhile */
+	chain->again = true;
+	chain->at_counter = before.counter;
+	chain->at_head = before.head;
+	chain->head = chain->entry = at = (uint16_t)entry;
+	for (uint16_t left = record->desc[entry].num; left; left--) {
+		if (at >= num || chain->entries >= num)
+			return ring_break(ring, "the record of requests in flight leads nowhere");
+		desc = (struct desc){.addr = record->desc[at].addr,
+				     .len = record->desc[at].len,
+				     .id = record->desc[at].id,
+				     .flags = record->desc[at].flags};
+		at = record->desc[at].next;
+		chain->entries++;
+		if (add_any(ring, chain, &segments, &desc) != RING_CHAIN)
+			return RING_BROKEN;
+		chain->head = desc.id;
+	}
+	return chain->entries ? RING_CHAIN : RING_EMPTY;
+}
+
 /* Follows the run of descriptors from the current position. Returns RING_CHAIN or RING_BROKEN. */
 static enum ring_pop_result follow(struct ring *ring, struct chain *chain)
 {
@@ -158,15 +295,10 @@ static enum ring_pop_result follow(struct ring *ring, struct chain *chain)
 			return ring_break(ring, "descriptor %u cannot be read", index);
 		advance(ring, &index, &wrap, 1);
 		chain->entries++;
-		if (desc.flags & VRING_DESC_F_INDIRECT) {
-			if (chain->entries > 1 || desc.flags & VRING_DESC_F_NEXT)
-				return ring_break(ring, "chain at %u: indirect within a chain",
-						  ring->last_avail);
-			if (take_indirect(ring, chain, &desc) != RING_CHAIN)
-				return RING_BROKEN;
-		} else if (add(ring, chain, &segments, &desc) != RING_CHAIN) {
+		if (add_any(ring, chain, &segments, &desc) != RING_CHAIN)
 			return RING_BROKEN;
-		}
+		if (ring->setup.record && put(ring, chain, &desc) != RING_CHAIN)
+			return RING_BROKEN;
 	} while (desc.flags & VRING_DESC_F_NEXT);
 	chain->head = desc.id;
 	ring->last_avail = index;
@@ -180,8 +312,15 @@ enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain)
 
 	if (r != RING_CHAIN)
 		return r;
+	/* a record has one end for both: see inflight.h */
+	if (ring->setup.record && ring->batch_entries) {
+		ring->tail_full = false;
+		ring->call_due |= packed_publish(ring);
+	}
+	if (ring->broken)
+		return RING_BROKEN;
 	ring_begin_chain(ring, chain);
-	return follow(ring, chain);
+	return ring->resubmit ? take_again(ring, chain) : follow(ring, chain);
 }
 
 /*
@@ -221,6 +360,8 @@ void packed_complete(struct ring *ring, const struct ring_used *used)
 		ring_break(ring, "used descriptor %u cannot be written", ring->used);
 		return;
 	}
+	if (ring->setup.record)
+		inflight_packed_complete(ring_packed_record(ring), ring->setup.num, used->entry);
 	ring->batch_entries += used->entries;
 	advance(ring, &ring->used, &ring->used_wrap, used->entries);
 }
@@ -249,10 +390,14 @@ bool packed_publish(struct ring *ring)
 
 	ring->batch_entries = 0;
 	ring->published = ring->used;
+	if (ring->setup.record)
+		inflight_packed_move_used(ring_packed_record(ring), ring->used, ring->used_wrap);
 	if (area_store16(ring, &ring->desc, at, ring->batch_flags) < 0) {
 		ring_break(ring, "used descriptor %u cannot be written", ring->batch_slot);
 		return false;
 	}
+	if (ring->setup.record)
+		inflight_packed_shown(ring_packed_record(ring), ring->setup.num);
 	atomic_thread_fence(memory_order_seq_cst);
 	return wants_call(ring, entries);
 }

@@ -84,8 +84,13 @@ unsigned ring_pending(const struct ring *ring, uint16_t *heads)
 	int head;
 
 	for (unsigned left = ring_resubmits(ring); left; left--) {
-		head = ring->again ? ring->setup.again[ring->setup.again_count - left]
-				   : inflight_next(ring->setup.record, ring->setup.num, &cursor);
+		if (ring->again)
+			head = ring->setup.again[ring->setup.again_count - left];
+		else if (ring->packed)
+			head = inflight_packed_next(ring_packed_record(ring), ring->setup.num,
+						    &cursor);
+		else
+			head = inflight_next(ring->setup.record, ring->setup.num, &cursor);
 		if (head < 0)
 			break; /* somebody else changed the record meanwhile */
 		heads[n++] = (uint16_t)head;
@@ -95,7 +100,7 @@ unsigned ring_pending(const struct ring *ring, uint16_t *heads)
 
 void ring_again(struct ring *ring, const uint16_t *heads, unsigned count)
 {
-	assert(!ring->packed && count <= ring->setup.num);
+	assert((!ring->packed || ring->setup.record) && count <= ring->setup.num);
 	ring->setup.again = ring->again = heads;
 	ring->setup.again_count = ring->resubmit = count;
 	ring->checked = true;
@@ -195,7 +200,9 @@ void ring_untake(struct ring *ring, const struct chain *chain)
 	}
 	ring->last_avail = chain->at;
 	ring->avail_wrap = chain->at_wrap;
-	if (ring->setup.record)
+	if (ring->setup.record && ring->packed)
+		inflight_packed_untake(ring_packed_record(ring), chain->entry);
+	else if (ring->setup.record)
 		inflight_untake(ring->setup.record, chain->head);
 }
 
@@ -224,6 +231,7 @@ static void use_in_order(struct ring *ring, uint16_t turn, const struct ring_use
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written)
 {
 	const struct ring_used used = {.head = chain->head,
+				       .entry = chain->entry,
 				       .entries = chain->entries,
 				       .written = written,
 				       .writable = chain->writable,
@@ -248,8 +256,11 @@ void ring_complete(struct ring *ring, const struct chain *chain, uint32_t writte
 
 bool ring_publish(struct ring *ring)
 {
+	bool due = ring->call_due;
+
+	ring->call_due = false;
 	if (ring->used == ring->published && !ring->batch_entries)
-		return false;
+		return due;
 	if (ring->broken || !resolve(ring)) {
 		ring->published = ring->used;
 		ring->batch_entries = 0;
@@ -257,7 +268,7 @@ bool ring_publish(struct ring *ring)
 		return false;
 	}
 	ring->tail_full = false;
-	return ring->packed ? packed_publish(ring) : split_publish(ring);
+	return (ring->packed ? packed_publish(ring) : split_publish(ring)) || due;
 }
 
 bool ring_arm(struct ring *ring)

@@ -22,7 +22,7 @@
 
 /* With IN_ORDER (virtio 1.3, 2.7.9, 2.8.14): a chain that came back, perhaps before its turn. */
 struct ring_used {
-	uint16_t head, entries;
+	uint16_t head, entries, entry;
 	uint32_t written;
 	bool writable; /* the chain has a writable part ... */
 	bool full;     /* ... all of which was written; or it has none */
@@ -34,7 +34,7 @@ struct ring_setup {
 	uint64_t desc, driver, device;	/* IOVAs of descriptor, available and used area */
 	uint32_t base;			/* as SET_VRING_BASE has it */
 	uint64_t features;		/* acknowledged */
-	struct inflight_record *record; /* split only; NULL: none is kept */
+	struct inflight_record *record; /* in the ring's layout; NULL: none is kept */
 	/*
 	 * Split only: heads of chains that were taken before `base` and never shown as used, to be
 	 * taken again in this order before any other. They stay until ring_stop. What a record holds
@@ -90,6 +90,7 @@ struct ring {
 	bool avail_wrap, used_wrap;
 	uint16_t batch_slot, batch_flags;
 	uint16_t batch_entries; /* descriptors used since the last publish */
+	bool call_due; /* shown before the publish, and the driver wants to hear of it */
 	/* In order: turns given at taking and due at completing; the last used entry since then. */
 	uint16_t next_turn, due_turn;
 	bool tail_full; /* there is one, and it can stand for more chains: */
@@ -126,6 +127,12 @@ void ring_set_log(struct ring *ring, struct dirty_log *data, struct dirty_log *u
 /* Marks all that a chain's model may have written, for a chain that is never completed. */
 void ring_mark_chain(struct ring *ring, const struct chain *chain);
 
+/* What a chain is called in lists of chains to take again: its head; packed: its entry in the record. */
+static inline uint16_t ring_name(const struct ring *ring, const struct chain *chain)
+{
+	return ring->packed ? chain->entry : chain->head;
+}
+
 /* Chains that were taken before a restart and are still to be taken again: not more than in flight.
  */
 unsigned ring_resubmits(const struct ring *ring);
@@ -133,7 +140,7 @@ unsigned ring_resubmits(const struct ring *ring);
 unsigned ring_pending(const struct ring *ring, uint16_t *heads);
 /*
  * Has a started ring take chains again that it took and that were not completed: as
- * ring_setup.again, instead of all that it was to take again so far.
+ * ring_setup.again, instead of all that it was to take again so far. Packed: with a record only.
  */
 void ring_again(struct ring *ring, const uint16_t *heads, unsigned count);
 

@@ -141,6 +141,11 @@ static inline int area_load_raw(const struct ring *ring, const struct ring_area 
 			  sizeof(*raw));
 }
 
+static inline struct inflight_packed *ring_packed_record(const struct ring *ring)
+{
+	return (struct inflight_packed *)(void *)ring->setup.record;
+}
+
 /* One descriptor's worth of a chain, whatever table it came from. */
 struct ring_buffer {
 	uint64_t addr;

@@ -93,7 +93,7 @@ static void do_again(struct sim *sim)
 {
 	const struct block_request *request = sim->again.request;
 
-	if (!request || !sim_chance(sim, 40))
+	if (!request || !sim_chance(sim, 120))
 		return;
 	sim->again.request = NULL;
 	if (request->op == BLOCK_WRITE)

@@ -260,7 +260,7 @@ void guest_abandon(struct sim *sim)
 		}
 		queue->irq = queue->kick_due = queue->enabled = false;
 		if (sim->recorded)
-			inflight_clear(sim_record(sim, q), RING);
+			sim_clear_record(sim, q);
 	}
 	sim->guest.state = GUEST_DOWN;
 	sim->guest.nonsense = false;
@@ -404,7 +404,7 @@ static void setup_queue(struct sim *sim, unsigned q, const uint32_t *bases)
 	if (!bases)
 		fresh_ring(sim, queue);
 	if (!bases && sim->recorded)
-		inflight_clear(sim_record(sim, q), RING);
+		sim_clear_record(sim, q);
 	base = bases ? bases[q] : sim->packed ? pq_base(pq) : vq->next_avail;
 	r = device_set_vq_num(device, q, RING);
 	if (!r && sim->packed)

@@ -167,19 +167,35 @@ static void check_kicks(struct rig *rig, unsigned q)
 		sim_fail(sim, "device %u: suspended, and queue %u wants no kicks", rig->index, q);
 }
 
-/* Requests of a queue that are kept in flight. */
+/* Ring entries of requests that are kept in flight: one each; packed: their descriptors. */
 static unsigned count_parked(struct rig *rig, unsigned q)
 {
 	struct sim *sim = rig->sim;
-	const struct inflight_record *record = sim_record(sim, q);
+	const struct inflight_packed *packed = sim_packed_record(sim, q);
+	const struct inflight_record *split = sim_record(sim, q);
 	unsigned n = 0;
 
-	for (unsigned i = 0; sim->recorded && i < RING; i++)
-		n += record->desc[i].inflight;
+	for (unsigned i = 0; sim->recorded && i < RING; i++) {
+		if (!sim->packed)
+			n += split->desc[i].inflight;
+		else if (packed->desc[i].inflight)
+			n += packed->desc[i].num;
+	}
 	if (!sim->recorded && device_save(rig->device, &sim->snapshot, NULL) == 0)
 		n = sim->snapshot.queues[q].in_flight_count;
 	sim->parked += n;
 	return n;
+}
+
+/* How far the base is ahead of what is used. */
+static unsigned ahead(const struct rig *rig, unsigned q)
+{
+	const struct sim *sim = rig->sim;
+	uint32_t base = rig->bases[q];
+
+	if (!sim->packed)
+		return (uint16_t)(base - vq_used_index(&sim->guest.queues[q].vq));
+	return (base & 0x7fff) + ((base ^ base >> 16) & 0x8000 ? RING : 0) - (base >> 16 & 0x7fff);
 }
 
 /* Suspended as of now: what has to hold at once, and what has to stay as it is. */
@@ -197,13 +213,12 @@ static void begin_suspension(struct rig *rig)
 	for (unsigned q = 0; q < sim->queues && rig->index == sim->active; q++) {
 		const struct guest_queue *queue = &sim->guest.queues[q];
 
-		uint32_t used = sim->packed ? rig->bases[q] >> 16 : vq_used_index(&queue->vq);
 		unsigned parked = count_parked(rig, q);
 
-		if (queue->enabled && ((used + parked) & 0xffff) != (rig->bases[q] & 0xffff))
+		if (queue->enabled && ahead(rig, q) != parked)
 			sim_fail(sim,
-				 "device %u: base 0x%x of queue %u, used index %u, %u parked (S6)",
-				 rig->index, rig->bases[q], q, used, parked);
+				 "device %u: base 0x%x of queue %u is %u ahead, %u parked (S6)",
+				 rig->index, rig->bases[q], q, ahead(rig, q), parked);
 		if (queue->enabled && !sim->packed)
 			check_kicks(rig, q);
 	}

@@ -71,6 +71,12 @@ const char *plant_name(enum plant plant)
 /* --- The driver's verbs ------------------------------------------------------------------------
  */
 
+static uint8_t *in_flight(struct sim *sim, unsigned q, unsigned i)
+{
+	return sim->packed ? &sim_packed_record(sim, q)->desc[i].inflight
+			   : &sim_record(sim, q)->desc[i].inflight;
+}
+
 /* Forgets one request that is parked, if there is any. */
 static void lose_parked(struct sim *sim)
 {
@@ -79,9 +85,9 @@ static void lose_parked(struct sim *sim)
 		bool *planted = &sim->planted;
 
 		for (unsigned i = 0; sim->recorded && i < RING; i++)
-			if (sim_record(sim, q)->desc[i].inflight && !*planted &&
+			if (*in_flight(sim, q, i) && !*planted &&
 			    sim_plant(sim, PLANT_PARKED_LOST, 1))
-				inflight_untake(sim_record(sim, q), (uint16_t)i);
+				*in_flight(sim, q, i) = 0;
 		if (!sim->recorded && queue->in_flight_count && !*planted &&
 		    sim_plant(sim, PLANT_PARKED_LOST, 1))
 			queue->in_flight_count--;
@@ -370,7 +376,7 @@ bool sim_run(struct sim *sim, const struct sim_options *options)
 	sim->indirect = sim_chance(sim, 2);
 	sim->slow = sim_chance(sim, 3);
 	sim->timeout = sim->slow ? 30 : 200;
-	sim->recorded = !sim->packed && sim_chance(sim, 3);
+	sim->recorded = sim_chance(sim, 3);
 	guest_init(sim);
 	oracle_init(sim);
 	rig_init(&sim->rigs[0], sim, 0);

@@ -28,7 +28,7 @@
  * no byte of guest memory, no base, no byte of config space may change, no
  * operation may reach the disk, and no interrupt may come.
  *
- * Parking. In a third of the lives of split rings each queue has a record of requests in flight,
+ * Parking. In a third of the lives each queue has a record of requests in flight,
  * which moves along: the driver stops queues as a vhost-user front end does. What was in flight
  * when the disk was asked to give it back may be written once more, and only that; the base is
  * ahead of the used index by what is parked, and not more.
@@ -305,6 +305,19 @@ bool sim_plant(struct sim *sim, enum plant plant, uint32_t one_in);
 static inline struct inflight_record *sim_record(struct sim *sim, unsigned queue)
 {
 	return (struct inflight_record *)(void *)sim->records[queue];
+}
+
+static inline struct inflight_packed *sim_packed_record(struct sim *sim, unsigned queue)
+{
+	return (struct inflight_packed *)(void *)sim->records[queue];
+}
+
+static inline void sim_clear_record(struct sim *sim, unsigned queue)
+{
+	if (sim->packed)
+		inflight_packed_clear(sim_packed_record(sim, queue), RING);
+	else
+		inflight_clear(sim_record(sim, queue), RING);
 }
 
 static inline struct rig *sim_rig(struct sim *sim)

@@ -2,7 +2,7 @@
  * kill -9: a server is killed at any moment under load, started again, and the front end connects
  * again. Everything that was not acknowledged is done again, nothing acknowledged is lost.
  *
- *	crash [ROUNDS [without-record]]		60 rounds otherwise
+ *	crash [ROUNDS [without-record | packed]]		60 rounds otherwise
  */
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +20,7 @@
 
 static char dir[] = "/tmp/uvdpa-vu-crash-XXXXXX";
 static char path[64], image[64];
+static bool packed;
 
 static int64_t now_us(void)
 {
@@ -40,7 +41,9 @@ static pid_t start_server(void)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	log_set_level(LOG_LEVEL_WARNING);
-	disk_open(&disk, &(struct disk_options){.file = image, .path = path, .trouble = &trouble});
+	disk_open(&disk,
+		  &(struct disk_options){
+			  .file = image, .path = path, .trouble = &trouble, .packed = packed});
 	for (;;)
 		pause();
 }
@@ -88,7 +91,7 @@ static int64_t recover(struct session *s, struct workload *w, pid_t *server)
 
 int main(int argc, char **argv)
 {
-	bool with_record = argc < 3;
+	bool with_record = argc < 3 || strcmp(argv[2], "without-record");
 	const struct workload_options options = {.lost_after = with_record ? 10000 : 1000,
 						 .blocks = 2048,
 						 .depth = 32,
@@ -112,14 +115,18 @@ int main(int argc, char **argv)
 		return 1;
 	if (truncate(image, 16 << 20) < 0)
 		return 1;
-	session_init(&s, 4 << 20);
+	packed = argc > 2 && !strcmp(argv[2], "packed");
+	if (packed)
+		session_init_packed(&s, 4 << 20);
+	else
+		session_init(&s, 4 << 20);
 	s.without_record = !with_record;
 	if (workload_new(&options, s.memory, s.queue, &w, &f) < 0) {
 		fprintf(stderr, "%s\n", f.text);
 		return 1;
 	}
 	server = start_server();
-	session_start(&s, path, 0);
+	session_start(&s, path, uvdpa_queue_position(s.queue));
 	srand(1);
 	for (unsigned i = 0; i < rounds && !bad; i++) {
 		bad = work(w, 1000 + rand() % 20000);

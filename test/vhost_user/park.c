@@ -119,7 +119,7 @@ static bool work(struct workload *w, uint64_t requests)
 /* A disk that is busy for longer than that, on a machine that is: the ring runs on, and again. */
 static int stop_ring(struct session *s, struct workload *w, struct figures *f)
 {
-	int base = session_stop(s);
+	int64_t base = session_stop(s);
 
 	for (unsigned i = 0; base == -2 && i < 60; i++) {
 		f->refused++;
@@ -127,7 +127,7 @@ static int stop_ring(struct session *s, struct workload *w, struct figures *f)
 			return -1;
 		base = session_stop(s);
 	}
-	return base;
+	return (int)base;
 }
 
 /* The ring's base, or -1; for the state it is in there. */

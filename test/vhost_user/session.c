@@ -14,7 +14,7 @@ static void must_ack(struct session *s, uint32_t request, const void *payload, u
 	assert(r == 0);
 }
 
-void session_init(struct session *s, size_t memory)
+static void init(struct session *s, size_t memory, uint64_t features)
 {
 	struct uvdpa_error error;
 	int r;
@@ -25,9 +25,22 @@ void session_init(struct session *s, size_t memory)
 	r = uvdpa_memory_new(&(struct uvdpa_memory_options){.size = memory, .iova = 0x100000},
 			     &s->memory, &error);
 	assert(r == 0);
-	r = uvdpa_queue_new(s->memory, &(struct uvdpa_queue_options){.size = SESSION_RING},
-			    &s->queue, &error);
+	r = uvdpa_queue_new(
+		s->memory,
+		&(struct uvdpa_queue_options){.size = SESSION_RING, .features = features},
+		&s->queue, &error);
 	assert(r == 0);
+}
+
+void session_init(struct session *s, size_t memory)
+{
+	init(s, memory, 0);
+}
+
+void session_init_packed(struct session *s, size_t memory)
+{
+	init(s, memory, 1ull << VIRTIO_F_RING_PACKED);
+	s->packed = true;
 }
 
 void session_free(struct session *s)
@@ -114,7 +127,7 @@ static void greet(struct session *s)
 	must_ack(s, VHOST_USER_SET_OWNER, NULL, 0, NULL, 0);
 }
 
-void session_start(struct session *s, const char *path, uint16_t base)
+void session_start(struct session *s, const char *path, uint32_t base)
 {
 	struct vhost_vring_state state = {.num = SESSION_RING};
 	int kick = uvdpa_queue_kick_fd(s->queue), call = uvdpa_queue_call_fd(s->queue);
@@ -123,7 +136,8 @@ void session_start(struct session *s, const char *path, uint16_t base)
 	greet(s);
 	if (!s->features)
 		s->features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_BLK_F_FLUSH |
-			      1ull << VHOST_USER_F_PROTOCOL_FEATURES;
+			      1ull << VHOST_USER_F_PROTOCOL_FEATURES |
+			      (uint64_t)s->packed << VIRTIO_F_RING_PACKED;
 	session_send_features(s, s->features);
 	if (!s->without_record)
 		send_inflight(s);
@@ -144,14 +158,14 @@ void session_start(struct session *s, const char *path, uint16_t base)
 	must_ack(s, VHOST_USER_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0);
 }
 
-int session_stop(struct session *s)
+int64_t session_stop(struct session *s)
 {
 	struct vhost_vring_state state = {0};
 	struct front_message answer;
 
 	if (front_ask(s->fd, VHOST_USER_GET_VRING_BASE, &state, sizeof(state), &answer) < 0)
 		return -1;
-	return answer.size ? (int)answer.payload.state.num : -2;
+	return answer.size ? (int64_t)answer.payload.state.num : -2;
 }
 
 void session_hang_up(struct session *s)

@@ -15,25 +15,27 @@ struct session {
 	struct uvdpa_queue *queue;
 	int inflight_fd; /* -1: not asked for yet */
 	struct vhost_user_inflight inflight;
-	bool inband;	     /* no descriptors for kicks and calls: messages instead */
-	bool polled;	     /* SET_VRING_KICK says that there are no kicks */
-	bool without_record; /* no SET_INFLIGHT_FD */
-	bool without_base;   /* no SET_VRING_BASE: a restored state knows */
+	bool inband;	       /* no descriptors for kicks and calls: messages instead */
+	bool polled;	       /* SET_VRING_KICK says that there are no kicks */
+	bool packed;	       /* its ring */
+	bool without_record;   /* no SET_INFLIGHT_FD */
+	bool without_base;     /* no SET_VRING_BASE: a restored state knows */
 	uint64_t protocol_off; /* protocol features that it does not take */
-	bool ring_logged;    /* SET_VRING_ADDR with the log flag */
+	bool ring_logged;      /* SET_VRING_ADDR with the log flag */
 };
 
 #define SESSION_RING 128
 
 void session_init(struct session *s, size_t memory);
+void session_init_packed(struct session *s, size_t memory);
 void session_free(struct session *s);
 /* Connects and sets everything up as QEMU does; `base` is where the device is to go on. */
-void session_start(struct session *s, const char *path, uint16_t base);
+void session_start(struct session *s, const char *path, uint32_t base);
 /* SET_VRING_ADDR of the ring. */
 void session_send_addr(struct session *s);
 void session_send_features(struct session *s, uint64_t features);
 /* GET_VRING_BASE, or -1: the server hung up, -2: the ring could not be stopped and runs on. */
-int session_stop(struct session *s);
+int64_t session_stop(struct session *s);
 void session_hang_up(struct session *s);
 
 #endif

@@ -29,17 +29,25 @@ struct user {
 	bool done[2048]; /* by cookie */
 };
 
-static void user_begin(struct user *u, const char *path, uint64_t protocol_off)
+static void user_begin_any(struct user *u, const char *path, uint64_t protocol_off, bool packed)
 {
 	struct uvdpa_error error = {0};
 
 	memset(u, 0, sizeof(*u));
-	session_init(&u->s, 1 << 20);
+	if (packed)
+		session_init_packed(&u->s, 1 << 20);
+	else
+		session_init(&u->s, 1 << 20);
 	u->s.protocol_off = protocol_off;
-	session_start(&u->s, path, 0);
+	session_start(&u->s, path, uvdpa_queue_position(u->s.queue));
 	assert_int_equal(uvdpa_blk_new(u->s.memory, u->s.queue, 16, &u->blk, &error), 0);
 	u->data = uvdpa_memory_alloc(u->s.memory, 65536, 4096);
 	assert_non_null(u->data);
+}
+
+static void user_begin(struct user *u, const char *path, uint64_t protocol_off)
+{
+	user_begin_any(u, path, protocol_off, false);
 }
 
 static void user_end(struct user *u)
@@ -95,14 +103,16 @@ static void is_written(struct user *u, unsigned i)
 
 static unsigned recorded(const struct session *s)
 {
-	struct inflight_record *record = calloc(1, inflight_size(SESSION_RING));
-	ssize_t size = (ssize_t)inflight_size(SESSION_RING);
+	size_t size = s->packed ? inflight_packed_size(SESSION_RING) : inflight_size(SESSION_RING);
+	struct inflight_record *record = calloc(1, size);
+	const struct inflight_packed *packed = (void *)record;
 	unsigned n = 0;
 
 	assert_non_null(record);
-	assert_int_equal(pread(s->inflight_fd, record, (size_t)size, 0), size);
+	assert_int_equal(s->inflight.mmap_size, size);
+	assert_int_equal(pread(s->inflight_fd, record, size, 0), size);
 	for (unsigned i = 0; i < SESSION_RING; i++)
-		n += record->desc[i].inflight;
+		n += s->packed ? packed->desc[i].inflight : record->desc[i].inflight;
 	free(record);
 	return n;
 }
@@ -116,19 +126,21 @@ static enum device_state state_of(struct disk *disk)
 }
 
 /* Handed over: the next server does what this one gave up, and only that. */
-static void handed_over(void **state)
+static void hand_over(bool packed)
 {
 	char image[] = "/tmp/uvdpa-vu-stop-XXXXXX";
-	int fd = mkstemp(image), base;
+	int fd = mkstemp(image);
+	int64_t base;
 	struct disk from, to;
 	struct user u;
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 16 << 20), 0);
 	disk_open(&from,
-		  &(struct disk_options){.file = image, .trouble = &keeps, .timeout_ms = 200});
-	disk_open(&to, &(struct disk_options){.file = image});
-	user_begin(&u, from.path, 0);
+		  &(struct disk_options){
+			  .file = image, .trouble = &keeps, .timeout_ms = 200, .packed = packed});
+	disk_open(&to, &(struct disk_options){.file = image, .packed = packed});
+	user_begin_any(&u, from.path, 0, packed);
 	submit(&u, 1, 7); /* 3 and 6 stay */
 	finish(&u, 1);
 	finish(&u, 2);
@@ -136,23 +148,34 @@ static void handed_over(void **state)
 	finish(&u, 5);
 	finish(&u, 7);
 	base = session_stop(&u.s);
-	assert_int_equal(base, 7);
+	/* packed: three descriptors each, and the place of those that are used */
+	assert_int_equal(base, packed ? 0x800f8015 : 7);
 	assert_int_equal(state_of(&from), STATE_SUSPENDED);
 	assert_int_equal(recorded(&u.s), 2);
 	assert_int_equal(session_stop(&u.s), base); /* S6 */
 	session_hang_up(&u.s);
-	session_start(&u.s, to.path, (uint16_t)base);
+	session_start(&u.s, to.path, (uint32_t)base);
 	finish(&u, 3);
 	finish(&u, 6);
 	assert_int_equal(recorded(&u.s), 0);
 	for (unsigned i = 1; i <= 7; i++)
 		is_written(&u, i);
-	assert_int_equal(session_stop(&u.s), base + 7);
+	assert_int_equal(session_stop(&u.s), packed ? 0x802a802a : base + 7);
 	user_end(&u);
 	disk_close(&from);
 	disk_close(&to);
 	close(fd);
 	unlink(image);
+}
+
+static void handed_over(void **state)
+{
+	hand_over(false);
+}
+
+static void handed_over_packed(void **state)
+{
+	hand_over(true);
 }
 
 /* Started again where it was stopped, in the same connection: the same. */
@@ -350,6 +373,7 @@ static void needs_the_record(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(handed_over_packed),
 		cmocka_unit_test(handed_over), cmocka_unit_test(started_again),
 		cmocka_unit_test(refused),     cmocka_unit_test(refused_to_a_driver),
 		cmocka_unit_test(reset),       cmocka_unit_test(needs_the_record),
