@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 #include <uvdpa/driver.h>
 
@@ -350,6 +351,27 @@ static void receiver_goes(void **state)
 	tear_down(cards);
 }
 
+/* A buffer that is none breaks the card whose driver gave it, and not the one that sends. */
+static void nonsense_of_the_receiver(void **state)
+{
+	const struct timespec nap = {0, 1000000};
+	struct card cards[2];
+	uint8_t status = 0;
+
+	set_up(cards, 1, 1);
+	add(&cards[1], 0, cards[1].rx[0], 100, false, 0);
+	send_and_await(&cards[0], 0, 1, 100);
+	for (unsigned i = 0; i < PATIENCE && !(status & 0x40 /* NEEDS_RESET */); i++) {
+		assert_int_equal(uvdpa_get_status(cards[1].drv, &status), 0);
+		nanosleep(&nap, NULL);
+	}
+	assert_int_equal(status & 0x40, 0x40);
+	send_and_await(&cards[0], 0, 2, 100);
+	assert_int_equal(uvdpa_get_status(cards[0].drv, &status), 0);
+	assert_int_equal(status, 0xf);
+	tear_down(cards);
+}
+
 static void run_command(struct card *card, const uint8_t *bytes, uint32_t size)
 {
 	unsigned queue = 2 * card->pairs;
@@ -453,10 +475,10 @@ static void saved_and_restored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(straight),	      cmocka_unit_test(starved),
-		cmocka_unit_test(suspended),	      cmocka_unit_test(both_ways),
-		cmocka_unit_test(receiver_goes),      cmocka_unit_test(several_queues),
-		cmocka_unit_test(saved_and_restored),
+		cmocka_unit_test(straight),	  cmocka_unit_test(starved),
+		cmocka_unit_test(suspended),	  cmocka_unit_test(both_ways),
+		cmocka_unit_test(receiver_goes),  cmocka_unit_test(nonsense_of_the_receiver),
+		cmocka_unit_test(several_queues), cmocka_unit_test(saved_and_restored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
