@@ -64,6 +64,7 @@ int main(int argc, char **argv)
 	options.seconds = rounds ? 60 : 1;
 	options.deadline = 60;
 	options.scratch = true;
+	options.packed = strcmp(name, "packed") == 0; /* the rest is the disk's */
 	options.format = FORMAT_TAP;
 	r = check_run(&options, targets, &sum, &f);
 	if (r == 2)

@@ -13,6 +13,7 @@
 enum {
 	OPT_LIST = 256,
 	OPT_ONLY,
+	OPT_PACKED,
 	OPT_ROUNDS,
 	OPT_SECONDS,
 	OPT_SEED,
@@ -25,6 +26,7 @@ enum {
 static const struct option long_options[] = {
 	{"list", no_argument, NULL, OPT_LIST},
 	{"only", required_argument, NULL, OPT_ONLY},
+	{"packed", no_argument, NULL, OPT_PACKED},
 	{"rounds", required_argument, NULL, OPT_ROUNDS},
 	{"seconds", required_argument, NULL, OPT_SECONDS},
 	{"seed", required_argument, NULL, OPT_SEED},
@@ -50,6 +52,7 @@ void check_options_usage(FILE *to)
 	      "\n"
 	      "  --list             print the cases and end\n"
 	      "  --only ID|GROUP    only these (again, or with commas, for more)\n"
+	      "  --packed           only the cases on packed rings (ids ending with a p, and P01...)\n"
 	      "  --rounds N         racing cases try N times (default 20)\n"
 	      "  --seconds N        but one racing case no longer than N seconds (default 2)\n"
 	      "  --seed N           seed of every random choice (default 1)\n"
@@ -137,6 +140,9 @@ static int read_option(struct check_options *o, int option, char *text, struct f
 	case OPT_LIST:
 		o->list = true;
 		return 0;
+	case OPT_PACKED:
+		o->packed = true;
+		return 0;
 	case OPT_SCRATCH:
 		o->scratch = true;
 		return 0;
@@ -191,6 +197,8 @@ int check_options_parse(struct check_options *o, int argc, char **argv, struct f
 
 bool check_options_selects(const struct check_options *o, const struct check_case *kase)
 {
+	if (o->packed && !(kase->needs & NEED_PACKED))
+		return false;
 	if (o->only_count == 0)
 		return true;
 	for (unsigned i = 0; i < o->only_count; i++)

@@ -25,6 +25,7 @@ struct check_options {
 	unsigned patience; /* ms that something which has to happen may take: machines are busy */
 	uint64_t seed;
 	bool scratch;
+	bool packed; /* only the cases on packed rings */
 	bool list, help;
 	const char *control; /* the folder of control sockets, or NULL */
 	enum check_format format;

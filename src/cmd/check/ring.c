@@ -217,8 +217,9 @@ static void r15(struct check *c)
 	load_add(&rig, 2);
 	uvdpa_queue_areas(rig.queue[rig.work], &a);
 	for (size_t at = 0; at < a.desc_len; at += 16) {
-		if (rig.packed) { /* it goes round and round */
-			store_le16((uint8_t *)a.desc + at + 14, VRING_DESC_F_NEXT);
+		if (rig.packed) { /* it goes round and round; the device may be looking at one */
+			__atomic_store_n((uint16_t *)((uint8_t *)a.desc + at + 14),
+					 (uint16_t)VRING_DESC_F_NEXT, __ATOMIC_RELAXED);
 			continue;
 		}
 		store_le16((uint8_t *)a.desc + at + 12, VRING_DESC_F_NEXT);
