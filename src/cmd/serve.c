@@ -165,7 +165,7 @@ static void wait_for_end(const sigset_t *signals)
 	alarm(END_SECONDS);
 }
 
-/* A device takes six descriptors, a client some more: the usual soft limit of 1024 is soon over. */
+/* A device takes seven descriptors, a client more: the usual soft limit of 1024 is soon over. */
 static void raise_file_limit(void)
 {
 	struct rlimit limit;

@@ -146,7 +146,7 @@ static int bind_events(struct vu_client *client, unsigned index)
 {
 	struct vu_ring *ring = &client->rings[index];
 	struct runner *runner = client->door->runner;
-	int r = 0;
+	int r;
 
 	/* Nobody gave a call descriptor, and in-band is agreed: calls become messages of ours. */
 	if (ring->call < 0 && !ring->call_set && inband_to_front(client)) {
@@ -154,10 +154,7 @@ static int bind_events(struct vu_client *client, unsigned index)
 		ring->inband_call = ring->call >= 0;
 	}
 	runner_bind_call(runner, index, ring->call >= 0 ? dup(ring->call) : -1);
-	r = runner_poll_kicks(runner, index, ring->polled);
-	if (r < 0)
-		return fault(&client->fault, r, "ring %u cannot be polled: %s", index,
-			     strerror(-r));
+	runner_poll_kicks(runner, index, ring->polled);
 	r = runner_bind_kick(runner, index, ring->kick >= 0 ? dup(ring->kick) : -1);
 	return r < 0 ? fault(&client->fault, r, "ring %u: its kick descriptor is no eventfd", index)
 		     : 0;

@@ -1,7 +1,6 @@
 /* The eventfds and poll fds of a running device: who watches them, who writes them. */
 #include "host/runner_internal.h"
 
-#include <errno.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -66,41 +65,18 @@ refuse:
 /* A driver that polls for itself would look more often; one that merely cannot kick, less. */
 #define POLL_NS 250000
 
-/* The timer of a lane's polled queues runs while there are any. */
-static int set_tick(struct lane *lane, bool on)
-{
-	struct itimerspec when = {.it_interval.tv_nsec = on ? POLL_NS : 0,
-				  .it_value.tv_nsec = on ? POLL_NS : 0};
-	int ret;
-
-	if (lane->tick < 0) {
-		lane->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-		if (lane->tick < 0)
-			return -errno;
-		ret = worker_watch(lane->worker, lane->tick, WORKER_LEVEL, LANE_TOKEN_TICK);
-		if (ret) {
-			close(lane->tick);
-			lane->tick = -1;
-			return ret;
-		}
-	}
-	return timerfd_settime(lane->tick, 0, &when, NULL) < 0 ? -errno : 0;
-}
-
-int runner_poll_kicks(struct runner *runner, unsigned queue, bool on)
+void runner_poll_kicks(struct runner *runner, unsigned queue, bool on)
 {
 	struct lane *lane = runner_lane(runner, queue);
 	uint64_t bit = UINT64_C(1) << queue, before = atomic_load(&lane->polled);
 	uint64_t after = on ? before | bit : before & ~bit;
-	int ret = 0;
+	const struct itimerspec when = {.it_interval.tv_nsec = after ? POLL_NS : 0,
+					.it_value.tv_nsec = after ? POLL_NS : 0};
 
 	/* only control writes it, so nothing is lost in between */
 	atomic_store(&lane->polled, after);
 	if (!before != !after)
-		ret = set_tick(lane, on);
-	if (ret)
-		atomic_store(&lane->polled, before);
-	return ret;
+		timerfd_settime(lane->tick, 0, &when, NULL);
 }
 
 void runner_bind_call(struct runner *runner, unsigned queue, int fd)

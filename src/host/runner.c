@@ -135,6 +135,12 @@ static int start_lanes(struct runner *runner, const struct runner_options *optio
 		if (ret)
 			return fault(fault_out, ret, "worker %u cannot run on processor %u: %s", i,
 				     options->cpu + i, strerror(-ret));
+		lane->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		ret = lane->tick < 0 ? -errno
+				     : worker_watch(lane->worker, lane->tick, WORKER_LEVEL,
+						    LANE_TOKEN_TICK);
+		if (ret)
+			return fault(fault_out, ret, "cannot make a timer: %s", strerror(-ret));
 	}
 	ret = worker_watch(runner->lanes[0].worker, runner->timer, WORKER_LEVEL, LANE_TOKEN_TIMER);
 	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;

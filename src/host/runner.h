@@ -63,9 +63,9 @@ void runner_claimant(struct runner *runner, char *buffer, size_t size);
 int runner_bind_kick(struct runner *runner, unsigned queue, int fd);
 /*
  * For a driver that does not kick: the queue is looked at every 250 microseconds, besides whenever its
- * kick eventfd is written, if it has one. Returns 0, or a negative errno: no timer could be made.
+ * kick eventfd is written, if it has one.
  */
-int runner_poll_kicks(struct runner *runner, unsigned queue, bool on);
+void runner_poll_kicks(struct runner *runner, unsigned queue, bool on);
 void runner_bind_call(struct runner *runner, unsigned queue, int fd);
 void runner_bind_config_call(struct runner *runner, int fd);
 

@@ -21,7 +21,7 @@ struct lane {
 	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
 	uint64_t active;	 /* queues with work to do; likewise */
 	_Atomic uint64_t polled;    /* queues that nobody kicks: looked at whenever `tick` fires */
-	_Atomic int tick;	    /* timerfd; -1: none was needed yet */
+	int tick;		    /* timerfd, which runs while there are any */
 	struct lane_record *record; /* what it has seen, for the trace; NULL: none is kept */
 	struct poller poller;	 /* likewise */
 };
