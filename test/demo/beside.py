@@ -132,7 +132,7 @@ class Measured(unittest.TestCase):
         row = text.splitlines()[2]
         self.assertRegex(row, r"^\| depth 4 \| ([\d.]+ [kM] \| ){3}[\d.]+ \(")
         self.assertRegex(row, r"≥ 5: (met|\*\*missed\*\*)")
-        self.assertTrue(re.match(r"\d+ ", machine.facts(self.words(), 0, 0)))
+        self.assertTrue(re.match(r"\d+ ", machine.facts(self.words(), "null", 0, 0)))
 
     @unittest.skipUnless(shutil.which("fio"), "there is no fio")
     def test_raw(self):

@@ -45,13 +45,24 @@ def load():
     return os.getloadavg()[0]
 
 
-def facts(words, load_before, load_after):
+def how(words, section):
+    """How the figures of a section were taken."""
+    priorities = "real-time priorities (SCHED_RR) for both" if words.realtime \
+        else "ordinary priorities"
+    cores = "server on core %d, driver on core %d" % (words.server_core, words.driver_core)
+    if section == "scale":
+        return "One round; %s, ordinary priorities" % cores
+    if section == "still":
+        return "%d rounds; on any core, %s" % (words.rounds, priorities)
+    return "%d rounds of %d s, peers alternating; %s, %s" % (
+        words.rounds, words.seconds, cores, priorities)
+
+
+def facts(words, section, load_before, load_after):
     """One paragraph: what was measured where and how."""
     versions = ", ".join("%s %s" % (name, v) for name, v in peers().items() if v)
-    return ("%d %s%s, Linux %s. Load average before and after: %.1f, %.1f. %d rounds of %d s, "
-            "peers alternating; server on core %d, driver on core %d, %s. Compared with: %s." % (
-                os.cpu_count(), "virtual cores" if is_virtual() else "cores",
-                " of an " + processor(), os.uname().release.split("-")[0], load_before, load_after,
-                words.rounds, words.seconds, words.server_core, words.driver_core,
-                "real-time priorities (SCHED_RR) for both" if words.realtime
-                else "ordinary priorities", versions or "nothing, no peer is installed"))
+    return ("%d %s of an %s, Linux %s. Load average before and after: %.1f, %.1f. %s. "
+            "Compared with: %s." % (
+                os.cpu_count(), "virtual cores" if is_virtual() else "cores", processor(),
+                os.uname().release.split("-")[0], load_before, load_after, how(words, section),
+                versions or "nothing, no peer is installed"))
