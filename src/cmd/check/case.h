@@ -46,6 +46,7 @@ enum case_needs {
 	NEED_GROUPS = 1 << 18,	   /* GET_VRING_GROUP answers */
 	NEED_SPLIT = 1 << 19,	   /* it is about split rings: it has no packed twin */
 	NEED_PACKED = 1 << 20,	   /* VIRTIO_F_RING_PACKED offered; the rig negotiates it */
+	NEED_SOCKET = 1 << 21,	   /* a vhost-user socket */
 };
 
 /* What cases about suspension under load need; most of them. */

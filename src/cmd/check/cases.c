@@ -26,6 +26,7 @@ static const struct {
 	{blk_cases, &blk_case_count},
 	{net_cases, &net_case_count},
 	{net_control_cases, &net_control_case_count},
+	{user_cases, &user_case_count},
 	{hold_cases, &hold_case_count},
 	{packed_cases, &packed_case_count},
 };
@@ -101,7 +102,7 @@ char *case_needs_words(unsigned needs, char *buffer, size_t size)
 		"suspend",    "resume",	     "blk",	     "net",	  "load",     "scratch",
 		"two",	      "file",	     "asids",	     "event idx", "indirect", "control",
 		"no suspend", "no resume",   "persist",	     "loopback",  "cvq",      "16 entries",
-		"groups",     "split rings", "packed rings",
+		"groups",     "split rings", "packed rings", "socket",
 	};
 	size_t used = 0;
 

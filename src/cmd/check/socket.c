@@ -31,11 +31,16 @@ static bool is_case(const char *id, const char *listed)
 	return strncmp(id, listed, len) == 0 && (!id[len] || !strcmp(id + len, "p"));
 }
 
-const char *socket_lacks(const char *target, const char *id)
+bool target_is_socket(const char *name)
 {
 	struct stat st;
 
-	if (!target || stat(target, &st) < 0 || !S_ISSOCK(st.st_mode))
+	return name && stat(name, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+const char *socket_lacks(const char *target, const char *id)
+{
+	if (!target_is_socket(target))
 		return NULL;
 	for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++)
 		for (size_t i = 0; i < 16 && groups[g].ids[i]; i++)

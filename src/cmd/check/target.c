@@ -181,6 +181,8 @@ const char *target_lacks(const struct check *c, unsigned needs)
 		why = lacks_backend(&c->facts[0], needs);
 	if (!why && needs & NEED_FILE && c->targets[0].open)
 		why = "only for a TARGET that is a file";
+	if (!why && needs & NEED_SOCKET && !target_is_socket(c->targets[0].name))
+		why = "only for a vhost-user socket";
 	if (!why && needs & NEED_SCRATCH && !c->options->scratch)
 		why = "writes to the device's data: needs --scratch";
 	if (!why && needs & NEED_CONTROL && !c->options->control)

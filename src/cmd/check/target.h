@@ -51,6 +51,8 @@ struct uvdpa_driver *check_open(struct check *c);
 /* The same with flags, and for the other target. */
 struct uvdpa_driver *check_open_flags(struct check *c, unsigned which, unsigned flags);
 
+/* Whether the path is a socket. */
+bool target_is_socket(const char *name);
 /* Why a case makes no sense on this target, which is a vhost-user socket; NULL: it does. */
 const char *socket_lacks(const char *target, const char *id);
 
