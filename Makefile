@@ -27,7 +27,7 @@ build: $(BUILD)/build.ninja ## compile
 demo: ## a disk that moves under load, then a guest whose disk is suspended; two minutes at most
 	@BUILD=$(BUILD) tools/demo
 
-bench: build ## beside its peers, into docs/performance.md; five minutes, BENCH=--full for more
+bench: build ## beside its peers, into docs/performance.md; six minutes, BENCH=--full for more
 	@tools/deps bench
 	@BUILD=$(BUILD) tools/bench $(BENCH)
 
