@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ring/inflight.h"
@@ -106,13 +107,25 @@ static int adopt(struct vu_client *client, const struct vu_shared *shared,
 	return 0;
 }
 
+/* The memory that is in use already: a front end that starts again what could not be stopped. */
+static bool is_the_same(const struct vu_client *client, int fd,
+			const struct vhost_user_inflight *in)
+{
+	struct stat st;
+
+	return client->inflight.at && fstat(fd, &st) == 0 && st.st_dev == client->inflight_dev &&
+	       st.st_ino == client->inflight_ino && in->mmap_offset == client->inflight_offset &&
+	       in->queues == client->inflight_queues && in->queue_size == client->inflight_size;
+}
+
 int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
 {
 	const struct vhost_user_inflight *in = &message->payload.inflight;
 	struct vu_shared shared = {0};
 	int r = check(client, in);
+	struct stat st = {0};
 
-	if (r < 0)
+	if (r < 0 || (vu_rings_any_started(client) && is_the_same(client, message->fds[0], in)))
 		return r;
 	if (vu_rings_any_started(client))
 		return fault(&client->fault, -EBUSY, "SET_INFLIGHT_FD while rings are started");
@@ -137,6 +150,10 @@ int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
 	client->inflight_queues = in->queues;
 	client->inflight_size = in->queue_size;
 	client->inflight_packed = is_packed(client);
+	fstat(message->fds[0], &st);
+	client->inflight_dev = st.st_dev;
+	client->inflight_ino = st.st_ino;
+	client->inflight_offset = in->mmap_offset;
 	return 0;
 }
 

@@ -84,6 +84,7 @@ struct vu_client {
 	struct vu_shared inflight; /* SET_INFLIGHT_FD: one record per queue */
 	uint16_t inflight_queues, inflight_size;
 	bool inflight_packed; /* its layout */
+	uint64_t inflight_dev, inflight_ino, inflight_offset;
 	struct vu_shared log; /* SET_LOG_BASE */
 	struct dirty_log dirty;
 

@@ -242,6 +242,12 @@ static void refused(void **state)
 	submit(&u, 5, 5);
 	finish(&u, 5);
 	s.num = SESSION_RING;
+	assert_int_equal(front_ack(u.s.fd, VHOST_USER_SET_INFLIGHT_FD, &u.s.inflight,
+				   sizeof(u.s.inflight), &u.s.inflight_fd, 1),
+			 0);
+	assert_int_equal(front_ack(u.s.fd, VHOST_USER_SET_INFLIGHT_FD, &u.s.inflight,
+				   sizeof(u.s.inflight), &kick, 1),
+			 EBUSY); /* another one is refused while the ring runs */
 	assert_int_equal(front_ack(u.s.fd, VHOST_USER_SET_VRING_NUM, &s, sizeof(s), NULL, 0), 0);
 	s.num = 4; /* the used index: what a front end can know */
 	assert_int_equal(front_ack(u.s.fd, VHOST_USER_SET_VRING_BASE, &s, sizeof(s), NULL, 0), 0);
@@ -373,10 +379,10 @@ static void needs_the_record(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(handed_over_packed),
-		cmocka_unit_test(handed_over), cmocka_unit_test(started_again),
-		cmocka_unit_test(refused),     cmocka_unit_test(refused_to_a_driver),
-		cmocka_unit_test(reset),       cmocka_unit_test(needs_the_record),
+		cmocka_unit_test(handed_over_packed),  cmocka_unit_test(handed_over),
+		cmocka_unit_test(started_again),       cmocka_unit_test(refused),
+		cmocka_unit_test(refused_to_a_driver), cmocka_unit_test(reset),
+		cmocka_unit_test(needs_the_record),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
