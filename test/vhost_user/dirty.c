@@ -152,8 +152,8 @@ static void wait_all(void)
 	}
 }
 
-/* The used ring is written, too: whole pages of it at once are one or two. */
-static void expect_used_ring(void)
+/* The used ring is written, too: whole pages of it at once are one or two. Returns whether it was. */
+static bool used_ring_seen(void)
 {
 	struct uvdpa_queue_areas a;
 	bool any = false;
@@ -164,7 +164,7 @@ static void expect_used_ring(void)
 		any |= seen[page];
 		truth[page] = seen[page]; /* which of them depends on where the index stands */
 	}
-	assert_true(any);
+	return any;
 }
 
 static void judge(unsigned *missed, unsigned *extra)
@@ -198,7 +198,7 @@ static void test_truth(void **state)
 	harvest();
 	assert_int_equal(session_stop(&session), uvdpa_queue_position(session.queue));
 	harvest();
-	expect_used_ring();
+	assert_true(used_ring_seen());
 	judge(&missed, &extra);
 	print_message("dirty: requests=%u missed=%u extra=%u\n", total, missed, extra);
 	assert_int_equal(missed, 0);
@@ -209,22 +209,24 @@ static void test_truth(void **state)
 static void test_switching(void **state)
 {
 	unsigned missed, extra, checked = 0;
+	bool in_time;
 
 	start(5000);
-	for (unsigned round = 0; round < 20; round++) {
+	/* on a busy machine all may be done before the log is on: then that round says little */
+	for (unsigned round = 0; round < 20 || (!checked && round < 1000); round++) {
 		memset(truth, 0, sizeof(truth));
 		memset(seen, 0, sizeof(seen));
 		for (unsigned i = 0; i < DEPTH; i++)
 			submit(i);
 		uvdpa_queue_submit(session.queue);
 		log_on();
-		if (uvdpa_queue_position(session.queue) == (uint16_t)(round * 2 * DEPTH))
-			checked++;
-		else /* some were done before: those of the first copy of memory */
+		in_time = uvdpa_queue_position(session.queue) == (uint16_t)(round * 2 * DEPTH);
+		checked += in_time;
+		if (!in_time) /* some were done before: those of the first copy of memory */
 			memset(truth, 0, sizeof(truth));
 		wait_all();
 		harvest();
-		expect_used_ring();
+		assert_true(used_ring_seen() || !in_time);
 		judge(&missed, &extra);
 		assert_int_equal(missed, 0);
 		for (unsigned i = 0; i < DEPTH; i++)
