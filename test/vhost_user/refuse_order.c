@@ -156,6 +156,7 @@ static void changes_while_running(void **state)
 	struct session s;
 	uint64_t features;
 	void *data;
+	int other;
 
 	session_init(&s, 1 << 20);
 	refusing_begin();
@@ -173,7 +174,13 @@ static void changes_while_running(void **state)
 	refusing_says("other features while rings are started");
 	assert_int_equal(front_ack(s.fd, VHOST_USER_SET_INFLIGHT_FD, &inflight, sizeof(inflight),
 				   &s.inflight_fd, 1),
+			 0); /* the same again */
+	other = memfd_create("another record", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(other, (off_t)inflight.mmap_size), 0);
+	assert_int_equal(front_ack(s.fd, VHOST_USER_SET_INFLIGHT_FD, &inflight, sizeof(inflight),
+				   &other, 1),
 			 EBUSY);
+	close(other);
 	refusing_says("SET_INFLIGHT_FD while rings are started");
 	/* none of which has disturbed it */
 	assert_int_equal(uvdpa_blk_new(s.memory, s.queue, 4, &blk, &e), 0);
