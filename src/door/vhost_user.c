@@ -74,7 +74,7 @@ static int try_connect(struct vhost_user *door)
 	runner_claimant(door->runner, who, sizeof(who));
 	if (who[0])
 		return (int)door->reconnect_ms;
-	fd = vu_connect(door->path);
+	fd = unixname_connect(door->path);
 	if (fd < 0) {
 		say_not_connected(door, fd);
 		return (int)door->reconnect_ms;
@@ -286,7 +286,8 @@ int vhost_user_open(const struct vhost_user_options *options, struct runner *run
 	if (!door->path || door->wake < 0 || door->config_fd < 0)
 		r = fault(f, -ENOMEM, "%s: no memory or no descriptors", options->path);
 	if (r == 0)
-		r = door->client_mode ? vu_check_path(door->path, f) : vu_listen(door, f);
+		r = door->client_mode ? unixname_address(door->path, &(struct sockaddr_un){0}, f)
+				      : vu_listen(door, f);
 	if (r == 0)
 		r = start(door, f);
 	if (r < 0) {

@@ -35,6 +35,7 @@
 #include "door/vhost_user_shared.h"
 #include "host/runner.h"
 #include "memory/dirty.h"
+#include "util/unixname.h"
 
 #define BIT(n) (1ull << (n))
 
@@ -113,9 +114,9 @@ struct vhost_user {
 	mode_t mode;
 	gid_t gid;
 	int listen_fd;
-	uint64_t socket_dev, socket_ino; /* of the socket file that we made */
-	int wake;			 /* eventfd: an answer is there, or stop */
-	int config_fd;			 /* eventfd: the device changed its config space */
+	struct unixname name; /* of the listener */
+	int wake;	      /* eventfd: an answer is there, or stop */
+	int config_fd;	      /* eventfd: the device changed its config space */
 	_Atomic bool stopping;
 	struct vu_client *current;
 	struct vu_later gone; /* the reset for a client that left */
@@ -218,9 +219,5 @@ bool vu_client_write(struct vu_client *client, struct fault *why);
 /* --- vhost_user_socket.c ---------------------------------------------------------------------- */
 int vu_listen(struct vhost_user *door, struct fault *fault);
 void vu_unlisten(struct vhost_user *door);
-/* Whether a socket can have this name at all. */
-int vu_check_path(const char *path, struct fault *fault);
-/* Connects to a front end that listens. Returns an fd or a negative errno. */
-int vu_connect(const char *path);
 
 #endif

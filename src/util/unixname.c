@@ -17,17 +17,45 @@ int unixname_address(const char *path, struct sockaddr_un *to, struct fault *f)
 	return 0;
 }
 
-/* Whether somebody has the name: 0, or why nobody can be reached there. */
-static int knock(const struct sockaddr_un *at, int type)
+static int connect_to(const struct sockaddr_un *at, int type)
 {
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
 
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)at, sizeof(*at)) < 0)
-		error = -errno;
+	if (connect(fd, (const struct sockaddr *)at, sizeof(*at)) == 0)
+		return fd;
+	error = -errno;
 	close(fd);
 	return error;
+}
+
+int unixname_connect(const char *path)
+{
+	struct fault f;
+	struct sockaddr_un at;
+	int error = unixname_address(path, &at, &f);
+
+	return error ? error : connect_to(&at, SOCK_STREAM);
+}
+
+/* Somebody answers: who, as far as the kernel tells (not of datagram sockets). */
+static int taken(const struct sockaddr_un *at, int fd, struct fault *f)
+{
+	struct ucred who = {0};
+	socklen_t size = sizeof(who);
+
+	if (fd >= 0) {
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
+		close(fd);
+	}
+	if (who.pid > 0)
+		return fault(f, -EADDRINUSE,
+			     "%s: process %d listens there: stop it, or choose another name",
+			     at->sun_path, (int)who.pid);
+	return fault(f, -EADDRINUSE,
+		     "%s: another process has this socket: stop it, or choose another name",
+		     at->sun_path);
 }
 
 /* The name is there. Frees it if nobody answers. Returns 0: try again. */
@@ -35,7 +63,7 @@ static int replace(const struct sockaddr_un *at, int type, struct fault *f)
 {
 	const char *path = at->sun_path;
 	struct stat st;
-	int error;
+	int fd;
 
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : fault(f, -errno, "%s: %s", path, strerror(errno));
@@ -43,14 +71,16 @@ static int replace(const struct sockaddr_un *at, int type, struct fault *f)
 		return fault(f, -EEXIST,
 			     "%s is there and is no socket: remove it, or choose another name",
 			     path);
-	error = knock(at, type);
-	if (error == -ENOENT)
-		return 0;
-	if (error == -ECONNREFUSED && (unlink(path) == 0 || errno == ENOENT))
+	fd = connect_to(at, type);
+	if (fd == -ENOENT)
 		return 0;
 	/* EAGAIN: a backlog that is full is somebody, too; EPROTOTYPE: of another kind */
-	return fault(f, -EADDRINUSE,
-		     "%s: another process has this socket: stop it, or choose another name", path);
+	if (fd != -ECONNREFUSED)
+		return taken(at, fd, f);
+	if (unlink(path) == 0 || errno == ENOENT)
+		return 0;
+	return fault(f, -errno, "%s: the socket of a process that is gone cannot be removed: %s",
+		     path, strerror(errno));
 }
 
 static int try_bind(const struct sockaddr_un *at, int type, struct unixname *name)

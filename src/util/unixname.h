@@ -21,6 +21,8 @@ int unixname_address(const char *path, struct sockaddr_un *to, struct fault *fau
  * a process that is gone left there is replaced. Returns it or a negative errno, the fault filled.
  */
 int unixname_bind(const char *path, int type, struct unixname *name, struct fault *fault);
+/* A stream connected to who listens there, which does not block. Returns it or a negative errno. */
+int unixname_connect(const char *path);
 /* Removes the file if it is still ours. Does not close the socket. */
 void unixname_remove(struct unixname *name);
 
