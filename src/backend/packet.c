@@ -63,7 +63,7 @@ bool packet_header_ok(const uint8_t *header, size_t size, unsigned offloads)
 	return csum || gso_offload(gso) == PACKET_UFO;
 }
 
-int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count)
+int packet_put(struct packet_channel *channel, const struct iovec *iov, unsigned count)
 {
 	size_t size = 0;
 
@@ -75,6 +75,20 @@ int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigne
 	if (!packet_header_ok(iov[0].iov_base, size, channel->send_offloads))
 		return -EINVAL;
 	return channel->packet->ops->send(channel, iov, count, NET_HDR_SIZE + size);
+}
+
+void packet_flush(struct packet_channel *channel)
+{
+	if (channel->packet->ops->flush)
+		channel->packet->ops->flush(channel);
+}
+
+int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count)
+{
+	int error = packet_put(channel, iov, count);
+
+	packet_flush(channel);
+	return error;
 }
 
 int packet_receive(struct packet_channel *channel, uint8_t *buffer)

@@ -51,8 +51,9 @@ struct packet_channel {
 };
 
 /*
- * Whoever receives on a channel may want frames straight out of the sender's memory, on the sender's
- * thread. 1: taken, or thrown away; 0: the cable is to keep it; -EAGAIN: not at this very moment.
+ * Whoever receives on a channel may want frames straight out of the sender's memory, on the
+ * sender's thread. 1: taken, or thrown away; 0: the cable is to keep it; -EAGAIN: not at this very
+ * moment.
  */
 struct packet_sink {
 	int (*take)(struct packet_sink *sink, const struct iovec *iov, unsigned count, size_t size);
@@ -75,6 +76,8 @@ struct packet_ops {
 	int (*receive)(struct packet_channel *channel, uint8_t *buffer);
 	void (*close)(struct packet *packet);
 	/* Optional. */
+	/* Frames sent may be kept back until this: what is worth doing once for several. */
+	void (*flush)(struct packet_channel *channel);
 	int (*fd)(struct packet_channel *channel); /* readable when frames arrived */
 	/* What frames received may leave undone. */
 	void (*set_offloads)(struct packet *packet, unsigned offloads);
@@ -98,6 +101,9 @@ int packet_channel_open(struct packet *packet, unsigned index, struct packet_cha
 void packet_channel_close(struct packet_channel *channel);
 /* Also -EMSGSIZE (no Ethernet frame fits in it, or too long), -EINVAL: the header is nonsense. */
 int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count);
+/* Likewise for one of a batch, which goes with the flush at the latest. */
+int packet_put(struct packet_channel *channel, const struct iovec *iov, unsigned count);
+void packet_flush(struct packet_channel *channel);
 /* Also -EMSGSIZE, -EINVAL: what arrived is no frame, or has a header that is nonsense. */
 int packet_receive(struct packet_channel *channel, uint8_t *buffer);
 int packet_fd(struct packet_channel *channel);

@@ -6,11 +6,20 @@
  * Theory of operation
  * -------------------
  * Each queue pair of a card has a line for what arrives: a ring of bytes in which frames lie one
- * behind the other, each after its size. Senders copy in, the receiver copies out, under the line's
- * lock, since they are different workers; a full line drops. The line's eventfd is written when a
- * frame comes into an empty line, and never read: whoever watches it wants changes (edges), not
- * levels. That is enough for a receiver that goes on until it has seen the line empty, or has a
- * reason of its own to come back.
+ * behind the other, each after its size. Senders copy in, the receiver copies out; a full line
+ * drops. A frame is never broken at the ring's end: behind it there is room for the rest of one
+ * that begins before it, and the same room at the beginning stays unused meanwhile.
+ *
+ * `head` is the receiver's, of whom there is one; it takes no lock. `next` and `tail` are the
+ * senders': up to `tail` frames are shown, up to `next` they are written. A card with one pair is
+ * the only sender of the lines it feeds, and shows a batch at once, at the flush. Where a card has
+ * several pairs, they may share a line (set_pairs): each frame is written and shown under `lock`.
+ *
+ * The line's eventfd is written when frames are shown in an empty line, and never read: whoever
+ * watches it wants changes (edges), not levels. That is enough for a receiver that goes on until it
+ * has seen the line empty, or has a reason of its own to come back. The sender stores tail and then
+ * loads head, the receiver stores head and then loads tail, all four in one order (seq_cst): so
+ * either the receiver sees the frames, or the sender sees that it had come to the end.
  *
  * A line's receiver may have left a sink: then frames go straight from the sender's memory into the
  * receiver's, copied once, on the sender's thread, and lie in the line only while the receiver has
@@ -38,14 +47,24 @@
 #define LINE_BYTES (1u << 20)
 #define BUSY_MAX   64 /* tries in a row */
 
+#define CACHE_LINE 64
+
 struct line {
-	pthread_mutex_t lock;
+	/* the senders' */
+	_Alignas(CACHE_LINE) pthread_mutex_t lock; /* if it is shared */
+	bool shared;
+	uint32_t next;	/* counts up, as the others do; next - head bytes are in use */
+	uint32_t freed; /* head when last looked at */
 	uint8_t *bytes;
-	uint32_t head, tail; /* count up; tail - head bytes are in use */
 	int fd;
 	pthread_mutex_t sink_lock;
-	struct packet_sink *sink;
+	_Atomic(struct packet_sink *) sink;
 	unsigned busy; /* tries in a row that found the receiver so */
+
+	/* each of these is written by one side and looked at by the other */
+	_Alignas(CACHE_LINE) _Atomic uint32_t tail;
+	_Alignas(CACHE_LINE) _Atomic uint32_t head;
+	uint32_t seen; /* the receiver's: tail when last looked at */
 };
 
 struct cable;
@@ -65,51 +84,54 @@ struct cable {
 	unsigned count;
 };
 
-static void copy_in(struct line *line, const void *from, uint32_t size)
-{
-	uint32_t at = line->tail % LINE_BYTES, first = LINE_BYTES - at;
-
-	if (first > size)
-		first = size;
-	memcpy(line->bytes + at, from, first);
-	memcpy(line->bytes, (const uint8_t *)from + first, size - first);
-	line->tail += size;
-}
-
-static void copy_out(struct line *line, void *to, uint32_t size)
-{
-	uint32_t at = line->head % LINE_BYTES, first = LINE_BYTES - at;
-
-	if (first > size)
-		first = size;
-	memcpy(to, line->bytes + at, first);
-	memcpy((uint8_t *)to + first, line->bytes, size - first);
-	line->head += size;
-}
-
 static struct line *line_of(struct packet_channel *channel)
 {
 	return &((struct end *)channel->packet)->lines[channel->index];
 }
 
+/* The line that frames of a channel go into. */
+static struct line *line_to(struct packet_channel *channel)
+{
+	struct end *to = ((struct end *)channel->packet)->other;
+
+	return &to->lines[channel->index % atomic_load(&to->active)];
+}
+
+static void lock(struct line *line)
+{
+	if (line->shared)
+		pthread_mutex_lock(&line->lock);
+}
+
+static void unlock(struct line *line)
+{
+	if (line->shared)
+		pthread_mutex_unlock(&line->lock);
+}
+
+/* What is written and not shown yet counts: nothing may overtake it. */
 static bool is_empty(struct line *line)
 {
 	bool empty;
 
-	pthread_mutex_lock(&line->lock);
-	empty = line->head == line->tail;
-	pthread_mutex_unlock(&line->lock);
+	lock(line);
+	empty = atomic_load_explicit(&line->head, memory_order_acquire) == line->next;
+	unlock(line);
 	return empty;
 }
 
 /* Offers a frame to the receiver itself. As packet_sink.take. */
 static int hand_over(struct line *line, const struct iovec *iov, unsigned count, size_t size)
 {
+	struct packet_sink *sink;
 	int taken = 0;
 
+	if (!atomic_load_explicit(&line->sink, memory_order_relaxed))
+		return 0; /* the lock is not worth it: it may be gone before the next one, too */
 	pthread_mutex_lock(&line->sink_lock);
-	if (line->sink && is_empty(line))
-		taken = line->sink->take(line->sink, iov, count, size);
+	sink = atomic_load_explicit(&line->sink, memory_order_relaxed);
+	if (sink && is_empty(line))
+		taken = sink->take(sink, iov, count, size);
 	line->busy = taken == -EAGAIN ? line->busy + 1 : 0;
 	if (line->busy > BUSY_MAX)
 		line->busy = 0, taken = 0;
@@ -117,46 +139,99 @@ static int hand_over(struct line *line, const struct iovec *iov, unsigned count,
 	return taken;
 }
 
+static bool has_room(struct line *line, uint32_t size)
+{
+	if (LINE_BYTES - (line->next - line->freed) >= size)
+		return true;
+	line->freed = atomic_load_explicit(&line->head, memory_order_acquire);
+	return LINE_BYTES - (line->next - line->freed) >= size;
+}
+
+static void copy_in(struct line *line, const struct iovec *iov, unsigned count, uint32_t size)
+{
+	uint8_t *to = line->bytes + line->next % LINE_BYTES;
+
+	memcpy(to, &size, sizeof(size));
+	to += sizeof(size);
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(to, iov[i].iov_base, iov[i].iov_len);
+		to += iov[i].iov_len;
+	}
+	line->next += (uint32_t)sizeof(size) + size;
+}
+
+/* Shows what is written. Returns whether the receiver is to be told. */
+static bool show(struct line *line)
+{
+	uint32_t tail = atomic_load_explicit(&line->tail, memory_order_relaxed);
+
+	if (tail == line->next)
+		return false;
+	atomic_store(&line->tail, line->next);
+	line->freed = atomic_load(&line->head);
+	return line->freed == tail;
+}
+
+static void tell(struct line *line)
+{
+	uint64_t one = 1;
+
+	if (write(line->fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN);
+}
+
 static int wire_send(struct packet_channel *channel, const struct iovec *iov, unsigned count,
 		     size_t size)
 {
-	struct end *to = ((struct end *)channel->packet)->other;
-	struct line *line = &to->lines[channel->index % atomic_load(&to->active)];
-	uint32_t bytes = (uint32_t)size;
+	struct line *line = line_to(channel);
 	int taken = hand_over(line, iov, count, size);
-	uint64_t one = 1;
-	bool room, first;
+	bool room, first = false;
 
 	if (taken)
 		return taken < 0 ? -EBUSY : 0;
 
-	pthread_mutex_lock(&line->lock);
-	first = line->tail == line->head;
-	room = LINE_BYTES - (line->tail - line->head) >= bytes + sizeof(bytes);
-	if (room) {
-		copy_in(line, &bytes, sizeof(bytes));
-		for (unsigned i = 0; i < count; i++)
-			copy_in(line, iov[i].iov_base, (uint32_t)iov[i].iov_len);
-	}
-	pthread_mutex_unlock(&line->lock);
-	if (!room)
-		return -EAGAIN;
-	if (first && write(line->fd, &one, sizeof(one)) < 0)
-		assert(errno == EAGAIN);
-	return 0;
+	lock(line);
+	room = has_room(line, (uint32_t)(sizeof(uint32_t) + size));
+	if (room)
+		copy_in(line, iov, count, (uint32_t)size);
+	if (line->shared)
+		first = show(line);
+	unlock(line);
+	if (first)
+		tell(line);
+	return room ? 0 : -EAGAIN;
+}
+
+static void wire_flush(struct packet_channel *channel)
+{
+	struct line *line = line_to(channel);
+
+	if (!line->shared && show(line))
+		tell(line);
+}
+
+/* Looks at tail only when what it saw there last is used up. */
+static bool line_has(struct line *line, uint32_t head)
+{
+	if (head != line->seen)
+		return true;
+	atomic_store(&line->head, head);
+	line->seen = atomic_load(&line->tail);
+	return head != line->seen;
 }
 
 static int wire_receive(struct packet_channel *channel, uint8_t *buffer)
 {
 	struct line *line = line_of(channel);
-	uint32_t size = 0;
+	uint32_t head = atomic_load_explicit(&line->head, memory_order_relaxed), size;
+	const uint8_t *from = line->bytes + head % LINE_BYTES;
 
-	pthread_mutex_lock(&line->lock);
-	if (line->head != line->tail) {
-		copy_out(line, &size, sizeof(size));
-		copy_out(line, buffer, size);
-	}
-	pthread_mutex_unlock(&line->lock);
+	if (!line_has(line, head))
+		return 0;
+	memcpy(&size, from, sizeof(size));
+	memcpy(buffer, from + sizeof(size), size);
+	atomic_store_explicit(&line->head, head + (uint32_t)sizeof(size) + size,
+			      memory_order_release);
 	return (int)size;
 }
 
@@ -173,9 +248,8 @@ static int wire_channel_open(struct packet *packet, unsigned index, struct packe
 	*channel = calloc(1, sizeof(**channel));
 	if (!*channel)
 		return fault(f, -ENOMEM, "no memory for a channel of a cable");
-	pthread_mutex_lock(&line->lock);
-	line->head = line->tail;
-	pthread_mutex_unlock(&line->lock);
+	line->seen = atomic_load(&line->tail);
+	atomic_store(&line->head, line->seen);
 	return 0;
 }
 
@@ -192,7 +266,7 @@ static void wire_set_sink(struct packet_channel *channel, struct packet_sink *si
 	if (end->other == end)
 		return;
 	pthread_mutex_lock(&line->sink_lock);
-	line->sink = sink;
+	atomic_store_explicit(&line->sink, sink, memory_order_relaxed);
 	pthread_mutex_unlock(&line->sink_lock);
 }
 
@@ -231,6 +305,7 @@ static const struct packet_ops wire_ops = {
 	.channel_open = wire_channel_open,
 	.channel_close = wire_channel_close,
 	.send = wire_send,
+	.flush = wire_flush,
 	.receive = wire_receive,
 	.close = wire_close,
 	.fd = wire_fd,
@@ -238,9 +313,10 @@ static const struct packet_ops wire_ops = {
 	.set_sink = wire_set_sink,
 };
 
-static bool make_line(struct line *line)
+static bool make_line(struct line *line, bool shared)
 {
-	line->bytes = malloc(LINE_BYTES);
+	line->shared = shared;
+	line->bytes = malloc(LINE_BYTES + sizeof(uint32_t) + PACKET_BUFFER);
 	if (!line->bytes)
 		return false;
 	line->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -250,13 +326,13 @@ static bool make_line(struct line *line)
 }
 
 /* Checksums may stay undone on the way: whoever cannot take them so has them done. */
-static bool make_end(struct cable *cable, unsigned i, unsigned pairs)
+static bool make_end(struct cable *cable, unsigned i, const unsigned *pairs)
 {
 	struct end *end = &cable->ends[i];
 
 	end->packet = (struct packet){
 		.ops = &wire_ops,
-		.pairs = pairs,
+		.pairs = pairs[i],
 		.send_offloads = PACKET_CSUM,
 		.receive_offloads = PACKET_CSUM,
 	};
@@ -264,21 +340,22 @@ static bool make_end(struct cable *cable, unsigned i, unsigned pairs)
 	end->other = &cable->ends[cable->count - 1 - i];
 	end->open = true;
 	atomic_store(&end->active, 1);
-	for (unsigned k = 0; k < pairs; k++)
-		if (!make_line(&end->lines[k]))
+	for (unsigned k = 0; k < pairs[i]; k++)
+		if (!make_line(&end->lines[k], pairs[cable->count - 1 - i] > 1))
 			return false;
 	return true;
 }
 
 static int make_cable(unsigned count, const unsigned pairs[2], struct cable **out, struct fault *f)
 {
-	struct cable *cable = calloc(1, sizeof(*cable));
+	struct cable *cable = aligned_alloc(_Alignof(struct cable), sizeof(*cable));
 
 	if (!cable)
 		return fault(f, -ENOMEM, "no memory for a cable");
+	memset(cable, 0, sizeof(*cable));
 	cable->count = count;
 	for (unsigned i = 0; i < count; i++)
-		if (!make_end(cable, i, pairs[i])) {
+		if (!make_end(cable, i, pairs)) {
 			free_cable(cable);
 			return fault(f, -ENOMEM, "no memory for a cable");
 		}

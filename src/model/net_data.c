@@ -197,7 +197,7 @@ static int send_chain(struct net_queue *queue, struct packet_channel *channel,
 		iov[1] = (struct iovec){queue->frame, size};
 		n = 2;
 	}
-	return packet_send(channel, iov, n);
+	return packet_put(channel, iov, n);
 }
 
 static void count_sent(struct net_queue *queue, const struct chain *chain, int error)
@@ -212,13 +212,10 @@ static void count_sent(struct net_queue *queue, const struct chain *chain, int e
 	}
 }
 
-bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
-		   struct chain_source *source, unsigned budget)
+/* Returns whether there may be more to send. */
+static bool send_batch(struct net_queue *queue, struct packet_channel *channel,
+		       struct chain_source *source, unsigned budget)
 {
-	if (queue->tell && !queue->net->link_down) {
-		queue->tell = false;
-		net_tell(queue, channel);
-	}
 	for (; budget; budget--) {
 		struct request *request = source->take(source);
 		int error = -ENETDOWN;
@@ -235,4 +232,18 @@ bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
 		request_complete(request, 0);
 	}
 	return true;
+}
+
+bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
+		   struct chain_source *source, unsigned budget)
+{
+	bool more;
+
+	if (queue->tell && !queue->net->link_down) {
+		queue->tell = false;
+		net_tell(queue, channel);
+	}
+	more = send_batch(queue, channel, source, budget);
+	packet_flush(channel);
+	return more;
 }

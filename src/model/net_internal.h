@@ -84,8 +84,8 @@ struct net {
 	uint64_t features;		   /* negotiated; 0: not yet */
 	_Atomic unsigned active;	   /* pairs in use, as the driver set them */
 	_Atomic unsigned receive_offloads; /* what the driver can take */
-	bool link_down; /* the operator's: survives resets and is not saved */
-	_Atomic bool announce; /* asked of the driver */
+	bool link_down;			   /* the operator's: survives resets and is not saved */
+	_Atomic bool announce;		   /* asked of the driver */
 	struct net_filter filter;
 	struct net_pair pair[PACKET_MAX_PAIRS];
 	struct net_queue queues[];
@@ -101,9 +101,12 @@ static inline bool net_has(const struct net *net, unsigned feature)
 	return net->features >> feature & 1;
 }
 
+/* A queue's counters are written by whoever has the queue, and only read by others. */
 static inline void net_count(_Atomic uint64_t *counter, uint64_t n)
 {
-	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+	uint64_t count = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, count + n, memory_order_relaxed);
 }
 
 static inline uint64_t net_mac(const uint8_t *bytes)

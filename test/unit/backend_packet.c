@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "backend/backends.h"
@@ -167,12 +170,106 @@ static void pairs_are_crossed(void **state)
 	packet_close(packets[1]);
 }
 
+static int put_tagged(struct packet_channel *channel, unsigned tag)
+{
+	uint8_t header[NET_HDR_SIZE] = {0}, bytes[400] = {0};
+	struct iovec iov[2] = {{header, sizeof(header)}, {bytes, 60 + tag % 300}};
+
+	store_le32(bytes, tag);
+	return packet_put(channel, iov, 2);
+}
+
+static void batches_go_with_the_flush(void **state)
+{
+	struct packet_channel *channel;
+	struct packet *packet;
+	uint64_t told = 0;
+
+	assert_int_equal(packet_loopback_open(1, &packet, NULL), 0);
+	assert_int_equal(packet_channel_open(packet, 0, &channel, NULL), 0);
+	packet_flush(channel);
+	assert_false(readable(channel));
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(put_tagged(channel, i), 0);
+	packet_flush(channel);
+	assert_int_equal(read(packet_fd(channel), &told, sizeof(told)), sizeof(told));
+	assert_int_equal(told, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(packet_receive(channel, buffer), NET_HDR_SIZE + 60 + i);
+		assert_int_equal(load_le32(buffer + NET_HDR_SIZE), i);
+	}
+	/* nobody has looked since, but nothing is left: that is empty */
+	assert_int_equal(put_tagged(channel, 9), 0);
+	packet_flush(channel);
+	assert_true(readable(channel));
+	assert_int_equal(packet_receive(channel, buffer), NET_HDR_SIZE + 69);
+	assert_int_equal(packet_receive(channel, buffer), 0);
+	packet_channel_close(channel);
+	packet_close(packet);
+}
+
+#define CROWD 30000u
+
+static void *send_crowd(void *arg)
+{
+	struct packet_channel *channel = arg;
+
+	for (unsigned i = 0; i < CROWD; i++) {
+		while (put_tagged(channel, i) != 0) {
+			packet_flush(channel);
+			sched_yield();
+		}
+		if (i % 7 == 0 || i % 11 == 0)
+			packet_flush(channel);
+	}
+	packet_flush(channel);
+	return NULL;
+}
+
+/* Two threads at the two ends: all arrives in order, and a receiver that waits is always told. */
+static void ends_need_not_agree(void **state)
+{
+	struct packet_channel *a, *b;
+	struct packet *packets[2];
+	pthread_t sender;
+	unsigned next = 0;
+
+	assert_int_equal(packet_pair_open((unsigned[]){*(unsigned *)*state, 1}, packets, NULL), 0);
+	assert_int_equal(packet_channel_open(packets[0], 0, &a, NULL), 0);
+	assert_int_equal(packet_channel_open(packets[1], 0, &b, NULL), 0);
+	assert_int_equal(pthread_create(&sender, NULL, send_crowd, a), 0);
+	while (next < CROWD) {
+		struct pollfd fd = {.fd = packet_fd(b), .events = POLLIN};
+		uint64_t told;
+
+		assert_int_equal(poll(&fd, 1, -1), 1);
+		assert_int_equal(read(fd.fd, &told, sizeof(told)), sizeof(told));
+		for (int size; (size = packet_receive(b, buffer)) != 0; next++) {
+			assert_int_equal(size, NET_HDR_SIZE + 60 + next % 300);
+			assert_int_equal(load_le32(buffer + NET_HDR_SIZE), next);
+		}
+	}
+	pthread_join(sender, NULL);
+	packet_channel_close(a);
+	packet_channel_close(b);
+	packet_close(packets[0]);
+	packet_close(packets[1]);
+}
+
 int main(void)
 {
+	/* a card with one pair is the only sender of its line, one with two is not */
+	static unsigned one = 1, two = 2;
+
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(headers_are_checked), cmocka_unit_test(checksums_are_finished),
-		cmocka_unit_test(sizes_are_checked),   cmocka_unit_test(loopback_returns_frames),
+		cmocka_unit_test(headers_are_checked),
+		cmocka_unit_test(checksums_are_finished),
+		cmocka_unit_test(sizes_are_checked),
+		cmocka_unit_test(loopback_returns_frames),
 		cmocka_unit_test(pairs_are_crossed),
+		cmocka_unit_test(batches_go_with_the_flush),
+		cmocka_unit_test_prestate(ends_need_not_agree, &one),
+		cmocka_unit_test_prestate(ends_need_not_agree, &two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
