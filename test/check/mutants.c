@@ -88,6 +88,12 @@ static const struct mutant {
 	{SHAM_NO_WAIT, "does not wait for what is in flight, packed", "S3-1p"},
 	{SHAM_BASE_15_BITS, "loses the wrap counter when it suspends", "S6-3p"},
 	{SHAM_BASE_FROM_ZERO, "starts every packed ring at 0", "S12-7p"},
+	{SHAM_SWAPS, "takes in order and uses the other way round", "R21"},
+	{SHAM_SWAPS, "takes in order and uses the other way round, packed", "R21p"},
+	{SHAM_RESUME_SWAPS, "loses the order at resume", "S11-8"},
+	{SHAM_RESUME_SWAPS, "loses the order at resume, packed", "S11-8p"},
+	{SHAM_RESTORE_SWAPS, "loses the order when it starts at a base", "S12-8"},
+	{SHAM_RESTORE_SWAPS, "loses the order when it starts at a base, packed", "S12-8p"},
 };
 #define TRIES	5
 #define MUTANTS (sizeof(mutants) / sizeof(mutants[0]))

@@ -47,6 +47,9 @@ static int ours_open(void *arg, unsigned flags, struct uvdpa_driver **drv,
 	return r;
 }
 
+/* The cases that need VIRTIO_F_IN_ORDER. */
+static const char *const in_order[] = {"R21", "R21p", "S11-8", "S11-8p", "S12-8", "S12-8p"};
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "disk", *rounds = getenv("CHECK_ROUNDS");
@@ -65,6 +68,9 @@ int main(int argc, char **argv)
 	options.deadline = 60;
 	options.scratch = true;
 	options.packed = strcmp(name, "packed") == 0; /* the rest is the disk's */
+	if (strcmp(name, "orderly") == 0)	      /* likewise, on rings of both kinds */
+		for (size_t i = 0; i < sizeof(in_order) / sizeof(in_order[0]); i++)
+			options.only[options.only_count++] = in_order[i];
 	options.format = FORMAT_TAP;
 	r = check_run(&options, targets, &sum, &f);
 	if (r == 2)

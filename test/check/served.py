@@ -19,6 +19,8 @@ UVDPA = sys.argv[1]
 ROUNDS = os.environ.get("CHECK_ROUNDS", "5")
 failures = []
 
+# All that these have of their own; the rest is disk0's and card's.
+IN_ORDER = [word for case in ("R21", "S11-8", "S12-8") for word in ("--only", case, "--only", case + "p")]
 # Cases of class K in which a file of ours may differ from Linux; all others must answer alike.
 DEVIATIONS = {
     "KC13": "FUSE copies arguments before the server sees the call",
@@ -35,10 +37,12 @@ DEVICES = {
     "plain": ",event-idx=off,indirect=off,queues=1",
     "small": ",queue-size=16",
     "late": ",fault.delay-us=2000",
+    "orderly": ",in-order=on,packed=on,fault.delay-us=300",
 }
 CARDS = {
     "card": "loopback=on",
     "cards": "loopback=on,queues=2,workers=2,event-idx=off",
+    "deck": "loopback=on,in-order=on,packed=on",
 }
 
 
@@ -116,7 +120,8 @@ def over_files(folder):
     common = ["--format", "json", "--scratch", "--control", d, "--rounds", ROUNDS, "--seconds", "1"]
     for name in list(DEVICES) + list(CARDS):
         other = [d + "/vdpa/disk1"] if name == "disk0" else []
-        judge(name, check(d + "/vdpa/" + name, *other, *common))
+        some = IN_ORDER if "in-order" in {**DEVICES, **CARDS}[name] else []
+        judge(name, check(d + "/vdpa/" + name, *other, *common, *some))
     done = check(d + "/vdpa/disk0", "--only", "S12-4", "--format", "tap")
     expect("nothing that can run", done.returncode == 2 and "no case could run" in done.stderr,
            "%d %r" % (done.returncode, done.stderr))

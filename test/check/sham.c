@@ -18,7 +18,7 @@
 #define OFFERED                                                                                   \
 	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_RING_F_EVENT_IDX) | \
 	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_F_RING_PACKED) | BIT(2) /* SEG_MAX */ |    \
-	 BIT(9) /* FLUSH */)
+	 BIT(9) /* FLUSH */ | BIT(VIRTIO_F_IN_ORDER))
 #define CONFIG_SIZE 60
 
 bool sham_is(const struct sham *s, enum sham_fault fault)
@@ -228,6 +228,7 @@ static int resume(struct sham *s)
 			spoil_resume(s, q);
 		look |= q->ready && !forgets(s, q);
 		q->kicked = q->enabled_late = false;
+		q->resumed |= was;
 	}
 	if (look)
 		sham_wake(s);

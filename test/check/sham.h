@@ -91,6 +91,10 @@ enum sham_fault {
 	SHAM_BASE_NO_WRAP,
 	SHAM_BASE_HALF,
 	SHAM_BASE_FIRST_LAP,
+	/* used in order */
+	SHAM_SWAPS,
+	SHAM_RESUME_SWAPS,
+	SHAM_RESTORE_SWAPS,
 	SHAM_FAULTS,
 };
 
@@ -113,6 +117,7 @@ struct sham_queue {
 	int kick, call;
 	bool ready, broken;
 	bool kicked, enabled_late; /* while suspended */
+	bool resumed, restored;	   /* SHAM_RESUME_SWAPS, SHAM_RESTORE_SWAPS */
 	unsigned in_flight;
 };
 

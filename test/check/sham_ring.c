@@ -77,6 +77,7 @@ void sham_start_queue(struct sham *s, unsigned index)
 
 	q->used_idx = q->announced = q->last_avail;
 	q->broken = false;
+	q->restored = (q->last_avail & 0x7fff) != 0;
 }
 
 bool sham_add_buffer(struct sham *s, struct sham_request *r, uint64_t addr, uint32_t len,
@@ -282,12 +283,25 @@ static bool has_more(struct sham *s, const struct sham_queue *q)
 				 : load16(s, q->avail + 2) != q->last_avail;
 }
 
+/*
+ * A faulty device that uses what is done first, the last of a batch, though it was told to keep the
+ * order; the others take their time.
+ */
+static bool swaps(const struct sham *s, const struct sham_queue *q)
+{
+	if (!(s->features >> VIRTIO_F_IN_ORDER & 1))
+		return false;
+	return sham_is(s, SHAM_SWAPS) || (sham_is(s, SHAM_RESUME_SWAPS) && q->resumed) ||
+	       (sham_is(s, SHAM_RESTORE_SWAPS) && q->restored);
+}
+
 /* One pass over a queue; under the lock, which it gives up while the backend works. */
 static bool pass(struct sham *s, struct sham_queue *q)
 {
 	struct sham_request batch[SHAM_BATCH];
 	unsigned most = s->suspended || sham_is(s, SHAM_HALF_DONE) ? 1 : SHAM_BATCH;
 	unsigned n = take(s, q, batch, most);
+	bool swapped = n > 1 && swaps(s, q);
 
 	if (n == 0) {
 		arm(s, q);
@@ -298,8 +312,14 @@ static bool pass(struct sham *s, struct sham_queue *q)
 	if (sham_is(s, SHAM_NO_WAIT))
 		nap(2000);
 	pthread_mutex_lock(&s->work);
-	for (unsigned i = 0; i < n && q->ready; i++)
-		finish(s, q, &batch[i]);
+	for (unsigned i = 0; i < n && q->ready; i++) {
+		finish(s, q, &batch[swapped ? n - 1 - i : i]);
+		if (!swapped || i)
+			continue;
+		pthread_mutex_unlock(&s->work);
+		nap(300);
+		pthread_mutex_lock(&s->work);
+	}
 	q->in_flight -= n;
 	if (sham_is(s, SHAM_CALLS_LATE)) {
 		pthread_mutex_unlock(&s->work);

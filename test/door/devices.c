@@ -15,6 +15,7 @@ const struct test_device test_devices[] = {
 	{.name = "once", .no_resume = true, .timeout_ms = 10000},
 	{.name = "strict", .kernel_uapi = true, .timeout_ms = 10000},
 	{.name = "packed", .packed = true, .timeout_ms = 10000},
+	{.name = "orderly", .packed = true, .in_order = true, .timeout_ms = 10000},
 	{.name = "slow", .delay_us = 50000, .timeout_ms = 10000},
 	{.name = "stuck", .never = true, .timeout_ms = 100},
 	{.name = "mule", .never = true, .stubborn = true, .timeout_ms = 100},
@@ -58,6 +59,7 @@ struct runner *test_device_run(const struct test_device *device)
 						    .asids = TEST_ASIDS,
 						    .groups = TEST_GROUPS,
 						    .packed = device->packed,
+						    .in_order = device->in_order,
 						    .no_suspend = device->no_suspend,
 						    .no_resume = device->no_resume,
 						    .suspend_timeout_ms = device->timeout_ms}};

@@ -14,14 +14,15 @@ struct runner;
 
 struct test_device {
 	const char *name;
-	bool no_suspend, no_resume, packed, kernel_uapi;
+	bool no_suspend, no_resume, packed, in_order, kernel_uapi;
 	unsigned delay_us;   /* requests take that long */
 	bool never;	     /* requests are never done, unless cancelled */
 	bool stubborn;	     /* ... and not even then */
 	unsigned timeout_ms; /* of suspends and resets */
 };
 
-/* "disk", "fixed" (no suspend), "once" (no resume), "strict", "packed", "slow", "stuck", "mule". */
+/* "disk", "fixed" (no suspend), "once" (no resume), "strict", "packed", "orderly" (in order, packed
+ * or not), "slow", "stuck", "mule". */
 extern const struct test_device test_devices[];
 extern const unsigned test_device_count;
 

@@ -47,6 +47,7 @@ enum case_needs {
 	NEED_SPLIT = 1 << 19,	   /* it is about split rings: it has no packed twin */
 	NEED_PACKED = 1 << 20,	   /* VIRTIO_F_RING_PACKED offered; the rig negotiates it */
 	NEED_SOCKET = 1 << 21,	   /* a vhost-user socket */
+	NEED_IN_ORDER = 1 << 22,   /* VIRTIO_F_IN_ORDER offered; the rig negotiates it */
 };
 
 /* What cases about suspension under load need; most of them. */

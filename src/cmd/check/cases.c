@@ -102,7 +102,7 @@ char *case_needs_words(unsigned needs, char *buffer, size_t size)
 		"suspend",    "resume",	     "blk",	     "net",	  "load",     "scratch",
 		"two",	      "file",	     "asids",	     "event idx", "indirect", "control",
 		"no suspend", "no resume",   "persist",	     "loopback",  "cvq",      "16 entries",
-		"groups",     "split rings", "packed rings", "socket",
+		"groups",     "split rings", "packed rings", "socket",	  "in order",
 	};
 	size_t used = 0;
 

@@ -115,7 +115,8 @@ void load_new(struct rig *rig)
 static unsigned cut(struct rig *rig, struct uvdpa_segment *to, uint64_t iova, uint32_t len,
 		    bool writable)
 {
-	unsigned most = rig->options.scattered ? MAX_PIECES : 1, n = 0;
+	bool scattered = rig->options.scattered || (rig->options.mixed && rig->load.serial % 3);
+	unsigned most = scattered ? MAX_PIECES : 1, n = 0;
 	uint32_t piece;
 
 	if (!is_net(rig) && most > 1 && rig->facts->seg_max && rig->facts->seg_max < most)
@@ -155,19 +156,55 @@ static uint64_t iova_of(struct rig *rig, const void *p)
 	return uvdpa_memory_iova(rig->memory, p);
 }
 
+/*
+ * What a request is. Of mixed ones every other is a read, which takes its time; between them are
+ * those that a device has the answer to at once, and that may not overtake it if used in order.
+ */
+static void choose(struct rig *rig, struct load_slot *s)
+{
+	struct load *l = &rig->load;
+	bool flushes = rig->features >> VIRTIO_BLK_F_FLUSH & 1;
+
+	s->type = rig->options.writes ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN;
+	s->status = VIRTIO_BLK_S_OK;
+	s->sector = s->serial % l->blocks * (l->length / 512);
+	if (!rig->options.mixed || s->serial % 2)
+		return;
+	if (s->serial % 8 == 2 && flushes) {
+		s->type = VIRTIO_BLK_T_FLUSH;
+		s->sector = 0; /* virtio 5.2.6.1 */
+	} else if (s->serial % 8 == 4) {
+		s->type = VIRTIO_BLK_T_GET_ID;
+	} else if (s->serial % 8 == 6) {
+		s->sector = rig->facts->capacity;
+		s->status = VIRTIO_BLK_S_IOERR;
+	}
+}
+
+/* The segments between header and status. */
+static unsigned cut_data(struct rig *rig, struct load_slot *s, struct uvdpa_segment *to)
+{
+	if (s->type == VIRTIO_BLK_T_FLUSH)
+		return 0;
+	if (s->type == VIRTIO_BLK_T_GET_ID) {
+		to[0] = (struct uvdpa_segment){iova_of(rig, s->in), VIRTIO_BLK_ID_BYTES, 1};
+		return 1;
+	}
+	return cut(rig, to, iova_of(rig, s->in), rig->load.length, s->type == VIRTIO_BLK_T_IN);
+}
+
 static int post_blk(struct rig *rig)
 {
 	struct load *l = &rig->load;
 	struct uvdpa_segment segments[MAX_PIECES + 2];
-	unsigned index, n = 1, block;
+	unsigned index, n = 1;
 	struct load_slot *s = free_slot(l->slots, &index);
 
 	if (!s)
 		return -ENOSPC;
 	s->serial = l->serial + 1;
-	block = (unsigned)(s->serial % l->blocks);
-	s->sector = (uint64_t)block * (l->length / 512);
-	store_le32(s->out, rig->options.writes ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN);
+	choose(rig, s);
+	store_le32(s->out, s->type);
 	store_le32(s->out + 4, 0);
 	store_le64(s->out + 8, s->sector);
 	memset(s->in, UNTOUCHED, in_size(rig));
@@ -175,7 +212,7 @@ static int post_blk(struct rig *rig)
 		for (uint32_t at = 0; at < l->length; at += 8)
 			store_le64(s->in + at, s->serial);
 	segments[0] = (struct uvdpa_segment){iova_of(rig, s->out), 16, 0};
-	n += cut(rig, segments + n, iova_of(rig, s->in), l->length, !rig->options.writes);
+	n += cut_data(rig, s, segments + n);
 	segments[n++] = (struct uvdpa_segment){iova_of(rig, s->in) + l->length, 1, 1};
 	return add(rig, 0, segments, n, s, index);
 }
@@ -230,7 +267,7 @@ unsigned load_room(struct rig *rig)
 	unsigned per = rig->options.indirect ? 1 : is_net(rig) ? 1 : 3;
 	unsigned room = uvdpa_queue_free_descriptors(rig->queue[rig->work]);
 
-	if (!rig->options.indirect && rig->options.scattered)
+	if (!rig->options.indirect && (rig->options.scattered || rig->options.mixed))
 		per = is_net(rig) ? MAX_PIECES : MAX_PIECES + 2;
 	return room / per;
 }
@@ -272,23 +309,36 @@ unsigned load_fill(struct rig *rig)
 	return load_post(rig, LOAD_SLOTS);
 }
 
+static void check_status(struct rig *rig, const struct load_slot *s)
+{
+	uint8_t seen = s->in[rig->load.length];
+
+	if (seen != s->status)
+		broken(rig->c,
+		       s->status ? "a read behind the end fails (virtio 5.2.6)"
+				 : "a request within the disk ends with status 0",
+		       "status 0x%02x for request %llu, type %u, sector %llu%s", seen,
+		       (unsigned long long)s->serial, s->type, (unsigned long long)s->sector,
+		       seen == UNTOUCHED ? " (the status was not written)" : "");
+}
+
 /* Block: status, length, contents. */
 static void check_blk(struct rig *rig, struct load_slot *s, uint32_t written)
 {
 	struct load *l = &rig->load;
 	unsigned block = (unsigned)(s->sector / (l->length / 512));
 	uint8_t *known = l->known + (size_t)block * l->length;
-	uint32_t expected = rig->options.writes ? 1 : l->length + 1;
+	uint32_t expected = s->type == VIRTIO_BLK_T_IN ? l->length + 1 : 1;
 
-	if (s->in[l->length] != VIRTIO_BLK_S_OK)
-		broken(rig->c, "a request within the disk ends with status 0",
-		       "status 0x%02x for sector %llu%s", s->in[l->length],
-		       (unsigned long long)s->sector,
-		       s->in[l->length] == UNTOUCHED ? " (the status was not written)" : "");
+	check_status(rig, s);
+	if (s->status != VIRTIO_BLK_S_OK || s->type == VIRTIO_BLK_T_GET_ID)
+		return; /* how much was written is the device's affair */
 	if (written != expected)
 		broken(rig->c, "the used length counts the bytes written", "%u instead of %u",
 		       written, expected);
-	if (rig->options.writes) {
+	if (s->type == VIRTIO_BLK_T_FLUSH)
+		return;
+	if (s->type == VIRTIO_BLK_T_OUT) {
 		memcpy(known, s->in, l->length);
 	} else if (l->known_set[block] && memcmp(known, s->in, l->length)) {
 		broken(rig->c, "a read returns what is on the disk",
@@ -336,8 +386,11 @@ static int poll_queue(struct rig *rig, unsigned queue, struct uvdpa_completion *
 	int n = uvdpa_queue_poll(rig->queue[queue], done, 32);
 
 	if (n < 0)
-		broken(rig->c, "the used ring makes sense (S3, virtio 2.7.8)", "queue %u: %s",
-		       queue, uvdpa_queue_fault(rig->queue[queue]) ?: answer(n));
+		broken(rig->c,
+		       rig->in_order ? "buffers are used in the order in which they were made "
+				       "available, each once (virtio 2.7.9)"
+				     : "the used ring makes sense (S3, virtio 2.7.8)",
+		       "queue %u: %s", queue, uvdpa_queue_fault(rig->queue[queue]) ?: answer(n));
 	return n;
 }
 

@@ -88,6 +88,11 @@ static void s12_3(struct check *c)
 	again(c, &(struct rig_options){.indirect = true, .scattered = true});
 }
 
+static void s12_8(struct check *c)
+{
+	again(c, &(struct rig_options){.mixed = true, .size = 256});
+}
+
 static void between(struct check *c, unsigned first, unsigned times)
 {
 	uint64_t common = c->facts[0].features & c->facts[1].features;
@@ -244,6 +249,8 @@ const struct check_case restore_cases[] = {
 	{"S12-2", "restore", "S12", "the same with indexes that wrap", 'M', NEED_STOP, s12_2},
 	{"S12-3", "restore", "S12", "the same with indirect chains", 'M', NEED_STOP | NEED_INDIRECT,
 	 s12_3},
+	{"S12-8", "restore", "S12", "the same, used in order", 'M', NEED_STOP | NEED_IN_ORDER,
+	 s12_8},
 	{"S12-4", "restore", "S12", "from TARGET to OTHER", 'M', NEED_STOP | NEED_TWO, s12_4},
 	{"S12-5", "restore", "S12", "from OTHER to TARGET", 'M', NEED_STOP | NEED_TWO, s12_5},
 	{"S12-6", "restore", "S12", "there and back, under load", 'M', NEED_STOP | NEED_TWO, s12_6},

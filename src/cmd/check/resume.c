@@ -166,12 +166,12 @@ static void s7_2(struct check *c)
 	load_must_run(&rig, 4, "after SET_CONFIG while suspended, and RESUME");
 }
 
-static void s11_1(struct check *c)
+static void cycles(struct check *c, const struct rig_options *options)
 {
 	struct rounds r;
 	struct rig rig;
 
-	rig_set_up(c, &rig, &(struct rig_options){0});
+	rig_set_up(c, &rig, options);
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
 		load_post(&rig, 1 + check_random(c, 16));
 		rig_kick(&rig);
@@ -180,10 +180,23 @@ static void s11_1(struct check *c)
 		load_post(&rig, check_random(c, 4));
 		rig_resume(&rig);
 		rig_kick(&rig);
-		load_collect(&rig);
+		if (rig.in_order && r.done % 4 == 0) /* looks at each step of it */
+			load_must_settle(&rig, "after RESUME and a kick, used in order");
+		else
+			load_collect(&rig);
 	}
 	load_must_settle(&rig, "after many cycles: each exactly once");
 	load_check_canaries(&rig);
+}
+
+static void s11_1(struct check *c)
+{
+	cycles(c, &(struct rig_options){0});
+}
+
+static void s11_8(struct check *c)
+{
+	cycles(c, &(struct rig_options){.mixed = true, .size = 256});
 }
 
 static void s11_2(struct check *c)
@@ -298,5 +311,7 @@ const struct check_case resume_cases[] = {
 	{"S11-4", "resume", "S11", "nor does any other call", 'M', NEED_STOP, s11_4},
 	{"S11-5", "resume", "S11 S6", "cycles with indexes that wrap", 'M', NEED_CYCLE, s11_5},
 	{"S11-6", "resume", "S11", "calls are sent again after RESUME", 'M', NEED_CYCLE, s11_6},
+	{"S11-8", "resume", "S11 S3", "used in order, suspensions or not", 'M',
+	 NEED_CYCLE | NEED_IN_ORDER, s11_8},
 };
 CASE_COUNT(resume);

@@ -30,8 +30,9 @@ static uint64_t wanted(const struct rig *rig)
 {
 	uint64_t kind = rig->facts->device_id == VIRTIO_ID_NET ? WANTED_NET : WANTED_BLK;
 	uint64_t packed = rig->packed ? BIT(VIRTIO_F_RING_PACKED) : 0;
+	uint64_t in_order = rig->in_order ? BIT(VIRTIO_F_IN_ORDER) : 0;
 
-	return (kind | WANTED_RING | packed | rig->options.features_on) &
+	return (kind | WANTED_RING | packed | in_order | rig->options.features_on) &
 	       ~rig->options.features_off;
 }
 
@@ -56,6 +57,8 @@ void rig_negotiate(struct rig *rig)
 		broken(rig->c, "the device accepts a subset of its features", "%s", error.text);
 	if (rig->packed && !(rig->features & BIT(VIRTIO_F_RING_PACKED)))
 		broken(rig->c, "the device accepts packed rings, which it offers", "it does not");
+	if (rig->in_order && !(rig->features & BIT(VIRTIO_F_IN_ORDER)))
+		broken(rig->c, "the device accepts IN_ORDER, which it offers", "it does not");
 	doing(rig->c, "mapping memory");
 	if (uvdpa_driver_map(rig->drv, rig->memory, 0, &error) < 0)
 		broken(rig->c, "memory can be mapped", "%s", error.text);
@@ -114,6 +117,7 @@ void rig_set_up(struct check *c, struct rig *rig, const struct rig_options *opti
 	rig->options = *options;
 	rig->facts = &c->facts[options->which];
 	rig->packed = c->kase->needs & NEED_PACKED;
+	rig->in_order = c->kase->needs & NEED_IN_ORDER;
 	rig->config_call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rig->drv = check_open_flags(c, options->which, 0);
 	make_memory(rig);

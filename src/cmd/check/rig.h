@@ -12,9 +12,10 @@
  * it is collected: done once, its status and its bytes, and the canaries around its buffers.
  *
  * The load of a block device is reads of its first blocks, whose contents are learnt once and
- *compared ever after, or with --scratch, where a case asks for it, writes. That of a network device
- *is broadcast frames of an experimental ethertype, each with its number, into queue 1, with as many
- *buffers in queue 0.
+ *compared ever after, or with --scratch, where a case asks for it, writes; or reads of one piece
+ *and of many, flushes, ids, and reads behind the end, which are done in no time. That of a network
+ *device is broadcast frames of an experimental ethertype, each with its number, into queue 1, with
+ *as many buffers in queue 0.
  */
 #ifndef UVDPA_CMD_CHECK_RIG_H
 #define UVDPA_CMD_CHECK_RIG_H
@@ -42,6 +43,7 @@ struct rig_options {
 	bool no_driver_ok;     /* stop before DRIVER_OK */
 	bool no_queues;	       /* negotiate and map only */
 	bool writes;	       /* block: write instead of read (--scratch) */
+	bool mixed;	       /* block: flushes, ids and reads that fail among the reads */
 	bool cvq;	       /* network: the control queue, too */
 	bool private_memory;   /* private anonymous memory */
 };
@@ -52,6 +54,8 @@ struct load_slot {
 	uint8_t *in;	 /* what it writes: block data and status, or the received frame */
 	uint64_t serial; /* number of the request, from 1 */
 	uint64_t sector;
+	uint32_t type;	/* block: VIRTIO_BLK_T_* */
+	uint8_t status; /* block: what it has to end with */
 	bool busy;
 };
 
@@ -75,7 +79,7 @@ struct rig {
 	struct uvdpa_driver *drv;
 	struct uvdpa_memory *memory;
 	uint64_t features;
-	bool packed;
+	bool packed, in_order;
 	unsigned queues; /* attached */
 	unsigned work;	 /* the queue whose completions count: 0, network 1 */
 	struct uvdpa_queue *queue[RIG_MAX_QUEUES];

@@ -319,6 +319,28 @@ static void r20(struct check *c)
 	load_must_settle(&rig, "after DRIVER_OK and a kick");
 }
 
+/*
+ * With IN_ORDER a used entry stands for all that was made available up to its own: each of these
+ * has its status and its data by then, and what came before it is never named again.
+ */
+static void r21(struct check *c)
+{
+	const struct rig_options mixed = {.mixed = true, .size = 256};
+	struct rounds r;
+	struct rig rig;
+
+	full_rings(c, &mixed, 10);
+	rig_set_up(c, &rig, &mixed);
+	for (rounds_begin(c, &r); rounds_more(c, &r);) {
+		load_post(&rig, 1 + check_random(c, 12));
+		rig_kick(&rig);
+		check_sleep(check_random(c, 300));
+		load_collect(&rig);
+	}
+	load_must_settle(&rig, "of a mixed load, used in order");
+	load_check_canaries(&rig);
+}
+
 const struct check_case ring_cases[] = {
 	{"R01", "ring", "virtio 2.7.8", "a completion is announced by a call", 'M', NEED_LOAD, r01},
 	{"R02", "ring", "virtio 2.7", "full rings, again and again", 'M', NEED_LOAD, r02},
@@ -351,5 +373,7 @@ const struct check_case ring_cases[] = {
 	{"R19", "ring", "virtio 2.7.10", "a driver that kicks when asked and sleeps until called",
 	 'M', NEED_LOAD, r19},
 	{"R20", "ring", "vdpasim_kick_vq", "nothing happens before DRIVER_OK", 'M', NEED_LOAD, r20},
+	{"R21", "ring", "virtio 2.7.9", "what is made available in order is used in order", 'M',
+	 NEED_LOAD | NEED_IN_ORDER, r21},
 };
 CASE_COUNT(ring);

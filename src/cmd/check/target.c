@@ -168,6 +168,8 @@ static const char *lacks_kind(const struct facts *f, unsigned needs)
 		return "the device does not offer VIRTIO_RING_F_INDIRECT_DESC";
 	if (needs & NEED_PACKED && !(f->features >> VIRTIO_F_RING_PACKED & 1))
 		return "the device does not offer VIRTIO_F_RING_PACKED";
+	if (needs & NEED_IN_ORDER && !(f->features >> VIRTIO_F_IN_ORDER & 1))
+		return "the device does not offer VIRTIO_F_IN_ORDER";
 	if (needs & NEED_MANY_SLOTS && f->ring_max < 16)
 		return "the device's queues have less than 16 entries";
 	return NULL;
