@@ -91,19 +91,43 @@ int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigne
 	return error;
 }
 
-int packet_receive(struct packet_channel *channel, uint8_t *buffer)
+/* What a backend said that it received. As packet_receive. */
+static int judge(const uint8_t *frame, int size)
 {
-	int size = channel->packet->ops->receive(channel, buffer);
-
 	if (size <= 0)
 		return size;
 	assert((size_t)size <= PACKET_BUFFER);
 	if ((size_t)size < NET_HDR_SIZE + ETH_HLEN)
 		return -EMSGSIZE;
 	/* what the receiver cannot take is the caller's to judge */
-	if (!packet_header_ok(buffer, (size_t)size - NET_HDR_SIZE, ~0u))
+	if (!packet_header_ok(frame, (size_t)size - NET_HDR_SIZE, ~0u))
 		return -EINVAL;
 	return size;
+}
+
+int packet_receive(struct packet_channel *channel, uint8_t *buffer)
+{
+	return judge(buffer, channel->packet->ops->receive(channel, buffer));
+}
+
+int packet_peek(struct packet_channel *channel, uint8_t *buffer, uint8_t **frame)
+{
+	int size, judged;
+
+	*frame = buffer;
+	if (!channel->packet->ops->peek)
+		return packet_receive(channel, buffer);
+	size = channel->packet->ops->peek(channel, frame);
+	judged = judge(*frame, size);
+	if (size > 0 && judged < 0)
+		packet_release(channel);
+	return judged;
+}
+
+void packet_release(struct packet_channel *channel)
+{
+	if (channel->packet->ops->release)
+		channel->packet->ops->release(channel);
 }
 
 int packet_fd(struct packet_channel *channel)

@@ -78,6 +78,12 @@ struct packet_ops {
 	/* Optional. */
 	/* Frames sent may be kept back until this: what is worth doing once for several. */
 	void (*flush)(struct packet_channel *channel);
+	/*
+	 * Both or none. As receive, but the frame stays where it lies, the next one to be had,
+	 * until release: then it is gone. Meanwhile it may be changed in place.
+	 */
+	int (*peek)(struct packet_channel *channel, uint8_t **frame);
+	void (*release)(struct packet_channel *channel);
 	int (*fd)(struct packet_channel *channel); /* readable when frames arrived */
 	/* What frames received may leave undone. */
 	void (*set_offloads)(struct packet *packet, unsigned offloads);
@@ -106,6 +112,12 @@ int packet_put(struct packet_channel *channel, const struct iovec *iov, unsigned
 void packet_flush(struct packet_channel *channel);
 /* Also -EMSGSIZE, -EINVAL: what arrived is no frame, or has a header that is nonsense. */
 int packet_receive(struct packet_channel *channel, uint8_t *buffer);
+/*
+ * As packet_receive, with *frame where it is: in `buffer` or in the backend, until packet_release,
+ * which follows every frame. What is lost or no frame needs none.
+ */
+int packet_peek(struct packet_channel *channel, uint8_t *buffer, uint8_t **frame);
+void packet_release(struct packet_channel *channel);
 int packet_fd(struct packet_channel *channel);
 void packet_set_offloads(struct packet *packet, unsigned offloads);
 void packet_set_pairs(struct packet *packet, unsigned pairs);

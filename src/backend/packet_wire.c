@@ -45,6 +45,7 @@
 #include <unistd.h>
 
 #define LINE_BYTES (1u << 20)
+#define WARM_BYTES (LINE_BYTES / 8)
 #define BUSY_MAX   64 /* tries in a row */
 
 #define CACHE_LINE 64
@@ -55,6 +56,7 @@ struct line {
 	bool shared;
 	uint32_t next;	/* counts up, as the others do; next - head bytes are in use */
 	uint32_t freed; /* head when last looked at */
+	uint32_t shift; /* the position that is the ring's beginning */
 	uint8_t *bytes;
 	int fd;
 	pthread_mutex_t sink_lock;
@@ -87,6 +89,12 @@ struct cable {
 static struct line *line_of(struct packet_channel *channel)
 {
 	return &((struct end *)channel->packet)->lines[channel->index];
+}
+
+/* Where in the ring a position is. */
+static uint32_t place(const struct line *line, uint32_t position)
+{
+	return (position - line->shift) % LINE_BYTES;
 }
 
 /* The line that frames of a channel go into. */
@@ -147,9 +155,24 @@ static bool has_room(struct line *line, uint32_t size)
 	return LINE_BYTES - (line->next - line->freed) >= size;
 }
 
+/*
+ * A batch that finds the line empty goes to the ring's beginning: what is there is still in the
+ * cache, where a walk through all of the ring would not be. Nobody reads `shift` meanwhile, since
+ * the receiver looks at it only while there is a frame.
+ */
+static void rewind_ring(struct line *line)
+{
+	if (place(line, line->next) < WARM_BYTES ||
+	    line->next != atomic_load_explicit(&line->tail, memory_order_relaxed))
+		return;
+	line->freed = atomic_load_explicit(&line->head, memory_order_acquire);
+	if (line->freed == line->next)
+		line->shift = line->next;
+}
+
 static void copy_in(struct line *line, const struct iovec *iov, unsigned count, uint32_t size)
 {
-	uint8_t *to = line->bytes + line->next % LINE_BYTES;
+	uint8_t *to = line->bytes + place(line, line->next);
 
 	memcpy(to, &size, sizeof(size));
 	to += sizeof(size);
@@ -191,6 +214,7 @@ static int wire_send(struct packet_channel *channel, const struct iovec *iov, un
 		return taken < 0 ? -EBUSY : 0;
 
 	lock(line);
+	rewind_ring(line);
 	room = has_room(line, (uint32_t)(sizeof(uint32_t) + size));
 	if (room)
 		copy_in(line, iov, count, (uint32_t)size);
@@ -220,19 +244,55 @@ static bool line_has(struct line *line, uint32_t head)
 	return head != line->seen;
 }
 
+/* The first frame; NULL: there is none. */
+static uint8_t *first_frame(struct line *line, uint32_t *size)
+{
+	uint32_t head = atomic_load_explicit(&line->head, memory_order_relaxed);
+	uint8_t *at;
+
+	if (!line_has(line, head))
+		return NULL;
+	at = line->bytes + place(line, head);
+	memcpy(size, at, sizeof(*size));
+	return at + sizeof(*size);
+}
+
+static void pass_frame(struct line *line, uint32_t size)
+{
+	uint32_t head = atomic_load_explicit(&line->head, memory_order_relaxed);
+
+	atomic_store_explicit(&line->head, head + (uint32_t)sizeof(size) + size,
+			      memory_order_release);
+}
+
 static int wire_receive(struct packet_channel *channel, uint8_t *buffer)
 {
 	struct line *line = line_of(channel);
-	uint32_t head = atomic_load_explicit(&line->head, memory_order_relaxed), size;
-	const uint8_t *from = line->bytes + head % LINE_BYTES;
+	uint32_t size;
+	const uint8_t *frame = first_frame(line, &size);
 
-	if (!line_has(line, head))
+	if (!frame)
 		return 0;
-	memcpy(&size, from, sizeof(size));
-	memcpy(buffer, from + sizeof(size), size);
-	atomic_store_explicit(&line->head, head + (uint32_t)sizeof(size) + size,
-			      memory_order_release);
+	memcpy(buffer, frame, size);
+	pass_frame(line, size);
 	return (int)size;
+}
+
+static int wire_peek(struct packet_channel *channel, uint8_t **frame)
+{
+	uint32_t size = 0;
+
+	*frame = first_frame(line_of(channel), &size);
+	return (int)size;
+}
+
+static void wire_release(struct packet_channel *channel)
+{
+	struct line *line = line_of(channel);
+	uint32_t size;
+
+	if (first_frame(line, &size))
+		pass_frame(line, size);
 }
 
 static int wire_fd(struct packet_channel *channel)
@@ -308,6 +368,8 @@ static const struct packet_ops wire_ops = {
 	.flush = wire_flush,
 	.receive = wire_receive,
 	.close = wire_close,
+	.peek = wire_peek,
+	.release = wire_release,
 	.fd = wire_fd,
 	.set_pairs = wire_set_pairs,
 	.set_sink = wire_set_sink,

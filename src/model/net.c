@@ -111,6 +111,8 @@ static void net_queue_stop(struct model *model, unsigned index)
 		return;
 	if (index % 2 == 0 && index / 2 < net->pairs)
 		packet_set_sink(net->pair[index / 2].channel, NULL);
+	if (queue->staged) /* it stays counted as such: a reset wants to know */
+		packet_release(net->pair[index / 2].channel);
 	if (index / 2 < net->pairs)
 		close_channel(net, index / 2);
 	free(queue->frame);
@@ -165,9 +167,12 @@ static void net_reset(struct model *model)
 	filter_reset(&net->filter, net_mac(net->options.mac), false);
 	for (unsigned i = 0; i < net->queue_count; i++) {
 		/* it was for a driver that is not there any more */
-		if (net->queues[i].staged)
-			net_count(&net->queues[i].counters.no_room, 1);
+		if (!net->queues[i].staged)
+			continue;
+		net_count(&net->queues[i].counters.no_room, 1);
 		net->queues[i].staged = 0;
+		if (net->queues[i].frame) /* otherwise queue_stop has seen to it */
+			packet_release(net->pair[i / 2].channel);
 	}
 }
 

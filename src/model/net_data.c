@@ -30,19 +30,23 @@ static bool adapt(struct net *net, uint8_t *frame, unsigned size)
 static bool stage(struct net_queue *queue, struct packet_channel *channel)
 {
 	struct net *net = queue->net;
-	int size = packet_receive(channel, queue->frame);
+	int size = packet_peek(channel, queue->frame, &queue->arrived);
 
 	if (size == 0)
 		return false;
-	if (size < 0)
+	if (size < 0) {
 		net_count(&queue->counters.malformed, 1);
-	else if (net->link_down || !filter_wants(&net->filter, queue->frame + NET_HDR_SIZE,
-						 (unsigned)size - NET_HDR_SIZE))
+		return true;
+	}
+	if (net->link_down || !filter_wants(&net->filter, queue->arrived + NET_HDR_SIZE,
+					    (unsigned)size - NET_HDR_SIZE))
 		net_count(&queue->counters.filtered, 1);
-	else if (!adapt(net, queue->frame, (unsigned)size))
+	else if (!adapt(net, queue->arrived, (unsigned)size))
 		net_count(&queue->counters.malformed, 1);
 	else
 		queue->staged = (unsigned)size;
+	if (!queue->staged)
+		packet_release(channel);
 	return true;
 }
 
@@ -96,20 +100,13 @@ unsigned net_take_buffers(struct net_queue *queue, struct chain_source *source, 
 	return 0;
 }
 
-/* No buffer will ever do. */
-static void drop(struct net_queue *queue)
-{
-	net_count(&queue->counters.no_room, 1);
-	queue->staged = 0;
-}
-
 /* Writes the staged frame into the chains taken for it. They are shown together, by publish. */
 static void deliver(struct net_queue *queue, unsigned count)
 {
 	uint32_t at = 0;
 	bool gone = false;
 
-	store_le16(queue->frame + NET_HDR_BUFFERS, (uint16_t)count);
+	store_le16(queue->arrived + NET_HDR_BUFFERS, (uint16_t)count);
 	for (unsigned i = 0; i < count; i++) {
 		struct request *request = queue->taken[i];
 		uint32_t n = queue->staged - at;
@@ -117,7 +114,7 @@ static void deliver(struct net_queue *queue, unsigned count)
 		if (n > request->chain.writable)
 			n = (uint32_t)request->chain.writable;
 		request->chain.in_order = true; /* the log marks no more than is written */
-		gone = gone || chain_write(&request->chain, 0, queue->frame + at, n) < 0;
+		gone = gone || chain_write(&request->chain, 0, queue->arrived + at, n) < 0;
 		at += n;
 		if (gone)
 			request_refuse(request, "a receive buffer went away");
@@ -126,7 +123,6 @@ static void deliver(struct net_queue *queue, unsigned count)
 	}
 	net_count(&queue->counters.packets, 1);
 	net_count(&queue->counters.bytes, queue->staged - NET_HDR_SIZE);
-	queue->staged = 0;
 }
 
 bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
@@ -145,8 +141,10 @@ bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 			return false; /* the frame stays staged */
 		if (count)
 			deliver(queue, count);
-		else
-			drop(queue);
+		else /* no buffer will ever do */
+			net_count(&queue->counters.no_room, 1);
+		queue->staged = 0;
+		packet_release(channel);
 	}
 	return true;
 }

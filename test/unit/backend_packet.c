@@ -170,6 +170,8 @@ static void pairs_are_crossed(void **state)
 	packet_close(packets[1]);
 }
 
+#define CROWD 30000u
+
 static int put_tagged(struct packet_channel *channel, unsigned tag)
 {
 	uint8_t header[NET_HDR_SIZE] = {0}, bytes[400] = {0};
@@ -208,7 +210,34 @@ static void batches_go_with_the_flush(void **state)
 	packet_close(packet);
 }
 
-#define CROWD 30000u
+static void frames_are_read_where_they_lie(void **state)
+{
+	struct packet_channel *channel;
+	struct packet *packet;
+	uint8_t *at, *again;
+
+	assert_int_equal(packet_loopback_open(1, &packet, NULL), 0);
+	assert_int_equal(packet_channel_open(packet, 0, &channel, NULL), 0);
+	packet_release(channel); /* nothing is there: nothing happens */
+	/* many times around the ring, in a line that is never empty: every cut at its end */
+	assert_int_equal(put_tagged(channel, 0), 0);
+	for (unsigned i = 0; i < CROWD; i++) {
+		assert_int_equal(put_tagged(channel, i + 1), 0);
+		packet_flush(channel);
+		assert_int_equal(packet_peek(channel, buffer, &at), NET_HDR_SIZE + 60 + i % 300);
+		assert_ptr_not_equal(at, buffer);
+		assert_int_equal(load_le32(at + NET_HDR_SIZE), i);
+		at[NET_HDR_SIZE + 5] = 0xee;
+		assert_int_equal(packet_peek(channel, buffer, &again), NET_HDR_SIZE + 60 + i % 300);
+		assert_ptr_equal(again, at);
+		assert_int_equal(again[NET_HDR_SIZE + 5], 0xee);
+		packet_release(channel);
+	}
+	packet_release(channel);
+	assert_int_equal(packet_peek(channel, buffer, &at), 0);
+	packet_channel_close(channel);
+	packet_close(packet);
+}
 
 static void *send_crowd(void *arg)
 {
@@ -268,6 +297,7 @@ int main(void)
 		cmocka_unit_test(loopback_returns_frames),
 		cmocka_unit_test(pairs_are_crossed),
 		cmocka_unit_test(batches_go_with_the_flush),
+		cmocka_unit_test(frames_are_read_where_they_lie),
 		cmocka_unit_test_prestate(ends_need_not_agree, &one),
 		cmocka_unit_test_prestate(ends_need_not_agree, &two),
 	};

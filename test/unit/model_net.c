@@ -415,6 +415,23 @@ static void starved(void **state)
 	stop();
 }
 
+/* A queue that is stopped, and a reset, drop the frame that was staged and no other. */
+static void starved_to_the_end(void **state)
+{
+	start_loopback(1, EVERYTHING);
+	for (unsigned size = 1000; size < 1003; size++)
+		transmit(size, false);
+	assert_false(pump(RX));
+	model->ops->queue_stop(model, RX);
+	assert_int_equal(model->ops->queue_start(model, RX, MOST, NULL), 0);
+	assert_false(pump(RX));
+	model->ops->reset(model);
+	offer(0, 2000, false);
+	assert_false(pump(RX));
+	assert_int_equal(collect(1), 1002);
+	stop();
+}
+
 /* Without mergeable buffers a frame has one chain, or is dropped; the chain stays. */
 static void one_buffer(void **state)
 {
@@ -568,7 +585,7 @@ int main(void)
 		cmocka_unit_test(a_command_without_room),
 		cmocka_unit_test(config_space),
 		cmocka_unit_test(frames_of_every_cut),
-		cmocka_unit_test(starved),
+		cmocka_unit_test(starved), cmocka_unit_test(starved_to_the_end),
 		cmocka_unit_test(one_buffer),
 		cmocka_unit_test(no_frame_no_chain),
 		cmocka_unit_test(bad_frames),
