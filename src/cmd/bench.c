@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd/ferry.h"
 #include "cmd/verb.h"
@@ -24,8 +25,8 @@ static void help(FILE *to)
 	      "load.\n"
 	      "\n"
 	      "Usage: uvdpa bench TARGET [--rw WHAT] [--bs SIZE] [--depth N] [--queues N]\n"
-	      "                   [--packed] [--poll] [--seconds S] [--suspends N | "
-	      "--suspend-every MS]\n"
+	      "                   [--packed] [--poll] [--memory mapped|copied] [--seconds S]\n"
+	      "                   [--suspends N | --suspend-every MS]\n"
 	      "                   [--handover TARGET [--moves N]] [--every MS] [--pid PID] "
 	      "[--json]\n"
 	      "\n"
@@ -42,6 +43,10 @@ static void help(FILE *to)
 	      "  --packed           packed virtqueues: refused where the device offers none\n"
 	      "  --poll             the threads never sleep: they look for completions all the "
 	      "time\n"
+	      "  --memory WHAT      of rings and data: mapped (default), a memfd that the server "
+	      "maps,\n"
+	      "                     or copied, private as QEMU's RAM is by default (not over "
+	      "sockets)\n"
 	      "  --seconds S        how long (5); with --suspends or --moves: until these are "
 	      "done\n"
 	      "  --suspends N       suspend and resume so often, and tell what that takes\n"
@@ -74,7 +79,7 @@ static int set_rw(struct bench_options *o, const char *rw, struct fault *f)
 
 struct texts {
 	const char *rw, *bs, *depth, *queues, *seconds, *suspends, *suspend_every, *moves, *every,
-		*pid;
+		*pid, *memory;
 };
 
 static int set_numbers(struct bench_options *o, const struct texts *t, struct fault *f)
@@ -109,11 +114,34 @@ static int set_numbers(struct bench_options *o, const struct texts *t, struct fa
 	return r;
 }
 
+static bool is_socket(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static int set_memory(struct bench_options *o, const char *memory, struct fault *f)
+{
+	o->copied = memory && strcmp(memory, "copied") == 0;
+	if (memory && !o->copied && strcmp(memory, "mapped") != 0)
+		return fault(f, -EINVAL, "--memory %s: it is mapped or copied", memory);
+	for (unsigned i = 0; o->copied && i < 2 && o->targets[i]; i++)
+		if (is_socket(o->targets[i]))
+			return fault(f, -EINVAL,
+				     "--memory copied: %s is a socket, whose server maps it all; "
+				     "use the device's file",
+				     o->targets[i]);
+	return 0;
+}
+
 static int check_options(struct bench_options *o, const struct texts *t, struct fault *f)
 {
 	uint64_t size;
 	int r = set_rw(o, t->rw, f);
 
+	if (r == 0)
+		r = set_memory(o, t->memory, f);
 	if (r == 0)
 		r = set_numbers(o, t, f);
 	if (r < 0)
@@ -144,6 +172,7 @@ static int parse(int argc, char **argv, struct bench_options *o, struct fault *f
 		{"queues", 0, ARG_TEXT, &t.queues},
 		{"poll", 0, ARG_FLAG, &o->poll},
 		{"packed", 0, ARG_FLAG, &o->packed},
+		{"memory", 0, ARG_TEXT, &t.memory},
 		{"seconds", 0, ARG_TEXT, &t.seconds},
 		{"suspend-every", 0, ARG_TEXT, &t.suspend_every},
 		{"suspends", 0, ARG_TEXT, &t.suspends},

@@ -108,12 +108,13 @@ static json_t *steps(const struct moves *moves)
 void bench_print_json(const struct bench_options *o, const struct bench_result *r, FILE *to)
 {
 	json_t *root = json_pack(
-		"{s:s, s:s, s:i, s:i, s:i, s:b, s:b, s:f, s:I, s:I, s:f, s:f, s:o, s:o}", "target",
-		o->targets[0], "rw", o->rw->name, "block_size", (int)o->block_size, "depth",
-		(int)o->depth, "queues", (int)o->queues, "poll", (int)o->poll, "packed",
-		(int)o->packed, "seconds", r->seconds, "requests", (json_int_t)r->requests,
-		"errors", (json_int_t)r->errors, "iops", (double)r->requests / r->seconds,
-		"driver_cpu_us", per_request(r->client_cpu, r), "server_cpu_us",
+		"{s:s, s:s, s:i, s:i, s:i, s:b, s:b, s:s, s:f, s:I, s:I, s:f, s:f, s:o, s:o}",
+		"target", o->targets[0], "rw", o->rw->name, "block_size", (int)o->block_size,
+		"depth", (int)o->depth, "queues", (int)o->queues, "poll", (int)o->poll, "packed",
+		(int)o->packed, "memory", o->copied ? "copied" : "mapped", "seconds", r->seconds,
+		"requests", (json_int_t)r->requests, "errors", (json_int_t)r->errors, "iops",
+		(double)r->requests / r->seconds, "driver_cpu_us", per_request(r->client_cpu, r),
+		"server_cpu_us",
 		r->server_cpu < 0 ? json_null() : json_real(per_request(r->server_cpu, r)),
 		"request_us", percentiles(&r->latency));
 

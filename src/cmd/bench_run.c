@@ -198,6 +198,7 @@ static int make_disk_load(struct bench *b, struct fault *f)
 	const struct ferry_options ferry = {.depth = load.depth,
 					    .queues = b->o.queues,
 					    .packed = b->o.packed,
+					    .copied = b->o.copied,
 					    .data_size = traffic_memory_size(&load),
 					    .indirect = true};
 	int r = ferry_start(&b->ferry, &ferry, f);
@@ -228,6 +229,7 @@ static int make_net_load(struct bench *b, struct fault *f)
 	const struct ferry_options ferry = {.depth = load.depth,
 					    .queues = b->o.queues,
 					    .packed = b->o.packed,
+					    .copied = b->o.copied,
 					    .data_size = traffic_net_memory_size(&load)};
 	int r = ferry_start(&b->ferry, &ferry, f);
 

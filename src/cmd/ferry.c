@@ -72,8 +72,10 @@ static int make_queues(struct ferry *ferry, const struct ferry_options *o, struc
 {
 	unsigned count = o->queues ? o->queues : 1;
 	struct uvdpa_queue_options ring = {.features = ferry->features};
+	struct uvdpa_memory_options arena = {
+		.kind = o->copied ? UVDPA_MEMORY_PRIVATE : UVDPA_MEMORY_SHARED,
+	};
 	struct uvdpa_error error;
-	uint64_t size;
 	int r = check_count(ferry, count, f);
 
 	if (r == 0)
@@ -82,8 +84,8 @@ static int make_queues(struct ferry *ferry, const struct ferry_options *o, struc
 		return r;
 	if (!ferry_is_net(ferry) && ferry_chain_flags(ferry, o))
 		ring.indirect = FERRY_CHAIN;
-	size = count * (o->data_size + RINGS_SIZE + (uint64_t)ring.size * 128);
-	r = uvdpa_memory_new(&(struct uvdpa_memory_options){.size = size}, &ferry->memory, &error);
+	arena.size = count * (o->data_size + RINGS_SIZE + (uint64_t)ring.size * 128);
+	r = uvdpa_memory_new(&arena, &ferry->memory, &error);
 	count *= ferry_is_net(ferry) ? 2 : 1;
 	for (unsigned i = 0; i < count && r == 0; i++) {
 		r = uvdpa_queue_new(ferry->memory, &ring, &ferry->queues[i], &error);

@@ -20,6 +20,7 @@ struct ferry_options {
 	unsigned queues;    /* 1 to FERRY_QUEUES; 0: 1; of a network card: pairs */
 	uint64_t data_size; /* bytes of memory for the requests of one queue (pair) */
 	bool packed;	    /* packed rings, or it does not start */
+	bool copied;	    /* private memory, which no other process can map */
 	bool indirect; /* one descriptor for each, if the device can: see ferry_chain_flags() */
 };
 

@@ -96,6 +96,13 @@ def cards():
                found["errors"] == 0, found)
 
 
+def refused(words, says):
+    done = subprocess.run([UVDPA, "bench"] + words, capture_output=True, text=True,
+                          timeout=PATIENCE)
+    demand("refuses %s" % words, done.returncode == 1 and says in done.stderr and
+           done.stderr.count("\n") == 1, done.returncode, done.stderr)
+
+
 def refusals():
     for words, says in ((["blk,name=x,null=1M", "--rw", "up"], "--rw up"),
                         (["blk,name=x,null=1M", "--bs", "100"], "--bs 100"),
@@ -104,6 +111,7 @@ def refusals():
                         (["blk,name=x,null=1M", "--depth", "1000"], "256"),
                         (["blk,name=x,null=1M", "--queues", "2"], "1 queue, not 2"),
                         (["blk,name=x,null=1M", "--packed"], "packed=on"),
+                        (["blk,name=x,null=1M", "--memory", "shared"], "mapped or copied"),
                         (["blk,name=x,null=1M", "--rw", "rx"], "for network cards"),
                         (["net,name=x,null=on", "--rw", "mix"], "for disks"),
                         (["net,name=x,null=on", "--bs", "59"], "60 to 9014"),
@@ -117,10 +125,7 @@ def refusals():
                         (["blk,name=x,null=1M,suspend=off", "--suspends", "1"], "SUSPEND"),
                         (["blk,name=x,null=1M,fault.fail-every=2", "--seconds", "1"], "failed"),
                         (["/nonexistent/device"], "No such file"), ([], "TARGET")):
-        done = subprocess.run([UVDPA, "bench"] + words, capture_output=True, text=True,
-                              timeout=PATIENCE)
-        demand("refuses %s" % words, done.returncode == 1 and says in done.stderr and
-               done.stderr.count("\n") == 1, done.returncode, done.stderr)
+        refused(words, says)
 
 
 def with_files():
@@ -144,6 +149,10 @@ def with_files():
             demand("the socket tells the process", bench(
                 folder + "/a.sock", "--seconds", "1", "--poll")["server_cpu_us"] > 0)
             moves(folder + "/vdpa/a", folder + "/vdpa/b", "moves of files")
+            found = bench(folder + "/vdpa/a", "--seconds", "1", "--memory", "copied")
+            demand("copied memory", (found["memory"], found["errors"]) == ("copied", 0) and
+                   found["requests"] > 0, found)
+            refused([folder + "/a.sock", "--memory", "copied"], "is a socket")
         finally:
             server.terminate()
             said = server.communicate(timeout=PATIENCE)[1]
