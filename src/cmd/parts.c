@@ -234,6 +234,7 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 				.no_resume = !spec->resume,
 				.packed = spec->packed,
 				.in_order = spec->in_order,
+				.ring_reset = spec->ring_reset,
 				.features_off =
 					(spec->event_idx ? 0
 							 : UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX) |

@@ -71,6 +71,8 @@ static const struct key keys[] = {
 	 "offer VIRTIO_F_RING_PACKED; QEMU's shadow queues refuse it (off)"},
 	{"in-order", SWITCH, AT(in_order), 0, 1, 0, "on|off",
 	 "offer VIRTIO_F_IN_ORDER: a slow request holds up those behind it (off)"},
+	{"ring-reset", SWITCH, AT(ring_reset), 0, 1, 0, "on|off",
+	 "offer VIRTIO_F_RING_RESET over vhost-user; not for QEMU's cards (off)"},
 	{"log", SWITCH, AT(log), 0, 1, 0, "on|off",
 	 "dirty logging over vhost-vdpa (VHOST_F_LOG_ALL), which Linux has not (off)"},
 	{"trace", SWITCH, AT(trace), 0, 1, 1, "on|off", "keep a trace, for 'uvdpa trace' (on)"},

@@ -19,7 +19,7 @@ struct device_spec {
 	/* The device. */
 	uint64_t queue_size, workers, poll_us, cpu, asids, groups, suspend_timeout;
 	const char *on_timeout; /* "fail" or "park" */
-	bool suspend, resume, event_idx, indirect, packed, in_order, log, trace;
+	bool suspend, resume, event_idx, indirect, packed, in_order, ring_reset, log, trace;
 	const char *uapi;	      /* "uvdpa" or "kernel" */
 	const char *socket, *connect; /* vhost-user: at most one; NULL, NULL: DIR/NAME.sock */
 	uint64_t reconnect;

@@ -83,6 +83,7 @@ struct device_options {
 	unsigned groups;
 	bool packed;	      /* offer VIRTIO_F_RING_PACKED: QEMU's shadow virtqueues refuse it */
 	bool in_order;	      /* offer VIRTIO_F_IN_ORDER: what is slow holds up what is not */
+	bool ring_reset;      /* offer VIRTIO_F_RING_RESET where a door can (DOOR_RESETS_QUEUES) */
 	bool no_suspend;      /* suspend=off (S1) */
 	bool no_resume;	      /* resume=off (S1) */
 	uint64_t features_off; /* feature bits the operator masks */
@@ -113,12 +114,14 @@ int device_set_client(struct device *device, struct client_memory *memory);
  * IMPLIES_PLATFORM      its drivers do not know ACCESS_PLATFORM (to a vhost-user front end it means a
  *                       vIOMMU), although their addresses go through a space: as if negotiated
  * SETS_QUEUES_ANY_TIME  a queue that is not ready may be set up while the device runs
+ * RESETS_QUEUES         a single queue can be stopped and set up anew (virtio 1.3, 2.6.1)
  * MOVES_RECORDS         whoever moves the device takes the records of requests in flight along
  */
 enum device_door_rules {
 	DOOR_IMPLIES_PLATFORM = 1,
 	DOOR_SETS_QUEUES_ANY_TIME = 2,
-	DOOR_MOVES_RECORDS = 4
+	DOOR_MOVES_RECORDS = 4,
+	DOOR_RESETS_QUEUES = 8
 };
 void device_set_door_rules(struct device *device, unsigned rules);
 

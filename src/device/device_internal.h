@@ -251,6 +251,8 @@ void queue_clear(struct queue *queue);
 void queue_forget(struct queue *queue);
 /* Where a ring that is not started stands. */
 uint32_t queue_base(const struct queue *queue);
+/* What it offers, whatever the door. */
+uint64_t device_features_anywhere(const struct device *device);
 /* Makes room for `again`. Returns 0 or -ENOMEM. */
 int queue_make_again(struct queue *queue);
 

@@ -19,7 +19,9 @@
  * BROKEN       The driver posted nonsense, or the backend would not give requests back in
  *              time. NEEDS_RESET is set; only a reset leads out.
  *
- * The events. Four of them are resets, with four different effects:
+ * The events. Three of them are resets, with three different effects. That of a single queue
+ * (VIRTIO_F_RING_RESET) is none of them: the device lives on, and the queue is stopped
+ * (device_stop_vq) and set up anew.
  *
  * NEGOTIATE, FEATURES_OK, DRIVER_OK   SET_STATUS, by the highest bit that is set
  * HOLD            the first party asks for suspension (S14)
@@ -30,7 +32,6 @@
  * DRIVER_RESET    SET_STATUS(0): the driver's hold ends, an operator's stays
  * DRIVER_GONE     release, hang-up: as a reset, and mappings and features are forgotten
  * OPERATOR_RESET  the operator breaks the device so that its driver resets it
- * RING_RESET      one queue is reset (VIRTIO_F_RING_RESET)
  * BREAK           nonsense in a ring, or client memory that went away
  */
 #ifndef UVDPA_DEVICE_LIFECYCLE_H
@@ -60,7 +61,6 @@ enum device_event {
 	EV_DRIVER_RESET,
 	EV_DRIVER_GONE,
 	EV_OPERATOR_RESET,
-	EV_RING_RESET,
 	EV_BREAK,
 	EV_COUNT
 };

@@ -65,7 +65,7 @@ int device_save(struct device *device, struct device_snapshot *s, struct fault *
 
 static int check_features(struct device *device, const struct device_snapshot *s, struct fault *f)
 {
-	uint64_t missing = s->features & ~device_get_device_features(device);
+	uint64_t missing = s->features & ~device_features_anywhere(device);
 
 	if (missing)
 		return fault(

@@ -13,7 +13,7 @@
 /* Without these two we could not serve the driver (sim: vdpasim_set_driver_features). */
 #define REQUIRED_FEATURES (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
 
-uint64_t device_get_device_features(const struct device *device)
+uint64_t device_features_anywhere(const struct device *device)
 {
 	uint64_t offered = device->model->ops->features(device->model) | RING_FEATURES;
 
@@ -21,7 +21,17 @@ uint64_t device_get_device_features(const struct device *device)
 		offered |= BIT(VIRTIO_F_RING_PACKED);
 	if (device->options.in_order)
 		offered |= BIT(VIRTIO_F_IN_ORDER);
+	if (device->options.ring_reset)
+		offered |= BIT(VIRTIO_F_RING_RESET);
 	return offered & ~(device->options.features_off & ~REQUIRED_FEATURES);
+}
+
+uint64_t device_get_device_features(const struct device *device)
+{
+	uint64_t offered = device_features_anywhere(device);
+
+	return device->door_rules & DOOR_RESETS_QUEUES ? offered
+						       : offered & ~BIT(VIRTIO_F_RING_RESET);
 }
 
 int device_set_driver_features(struct device *device, uint64_t features)

@@ -180,9 +180,16 @@ int vu_inflight_attach(struct vu_client *client, unsigned index)
 	return device_set_vq_record(client->door->device, index, record_at(client, index));
 }
 
+void vu_inflight_forget(struct vu_client *client, unsigned index)
+{
+	if (client->inflight.at && index < client->inflight_queues)
+		record_clear(client->inflight_packed, record_at(client, index),
+			     client->inflight_size);
+}
+
 /* After a reset the driver has forgotten its requests: so does the record. */
 void vu_inflight_reset(struct vu_client *client)
 {
-	for (unsigned i = 0; client->inflight.at && i < client->inflight_queues; i++)
-		record_clear(client->inflight_packed, record_at(client, i), client->inflight_size);
+	for (unsigned i = 0; i < client->inflight_queues; i++)
+		vu_inflight_forget(client, i);
 }

@@ -58,6 +58,7 @@ struct vu_ring {
 	uint32_t base;
 	int kick, call, err; /* ours; -1: none */
 	bool has_addr, has_base, started, enabled;
+	bool stopped;		       /* by GET_VRING_BASE; `base` is where it stood */
 	bool kept;		       /* it could not be stopped: set up again, it goes on */
 	bool polled;		       /* SET_VRING_KICK came to say that there will be no kicks */
 	bool call_set;		       /* SET_VRING_CALL came, be it to say that there is none */
@@ -172,6 +173,8 @@ int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message);
 int vu_inflight_attach(struct vu_client *client, unsigned index);
 /* The driver reset the device: nothing is in flight. */
 void vu_inflight_reset(struct vu_client *client);
+/* One queue's record is empty again: its driver reset that queue. It is not started. */
+void vu_inflight_forget(struct vu_client *client, unsigned index);
 
 int vu_set_log_base(struct vu_client *client, struct vu_message *message);
 /* Log, features or a ring's flags changed. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "host/eventfd.h"
+#include "ring/ring.h"
 #include "util/bytes.h"
 #include "util/log.h"
 
@@ -67,7 +68,7 @@ void vu_rings_reset(struct vu_client *client)
 	for (unsigned i = 0; i < client->ring_count; i++) {
 		struct vu_ring *ring = &client->rings[i];
 
-		ring->started = ring->kept = false;
+		ring->started = ring->stopped = ring->kept = false;
 		ring->enabled = enabled;
 		ring->has_base = false;
 		forget_kicks(client, i);
@@ -172,8 +173,8 @@ static int peek_index(struct vu_client *client, uint64_t area, uint16_t *index)
 
 /*
  * Where a ring starts. Without a record of requests in flight nothing is between what was taken and
- * what is done, and two things that DPDK's virtio-user sends, as its own back end wants no more, can
- * be put right:
+ * what is done, and two things that DPDK's virtio-user sends, as its own back end wants no more,
+ * can be put right:
  *
  * - of a packed ring's position the driver's half alone. The device's would be 0, which is a device
  *   that stands a lap behind: it is where the driver's is.
@@ -295,9 +296,9 @@ static int stopped(struct vu_client *client, int result)
 }
 
 /*
- * S10: the ring runs on. An answer without payload is one that no front end takes for a base, and the
- * connection stays, so that the front end can carry on (QEMU gives up the migration): it may set the
- * ring up again as if it had been stopped.
+ * S10: the ring runs on. An answer without payload is one that no front end takes for a base, and
+ * the connection stays, so that the front end can carry on (QEMU gives up the migration): it may
+ * set the ring up again as if it had been stopped.
  */
 static int not_stopped(struct vu_client *client, int result)
 {
@@ -322,6 +323,7 @@ static int ring_stopped(struct vu_client *client, int result)
 	if (r < 0)
 		return r;
 	ring->started = ring->kept = false;
+	ring->stopped = true;
 	forget_kicks(client, client->later_ring);
 	if (vu_rings_any_started(client))
 		return stopped(client, 0);
@@ -392,6 +394,18 @@ int vu_set_vring_addr(struct vu_client *client, struct vu_message *message)
 	return 0;
 }
 
+/*
+ * Whether a ring begins anew, as the driver reset it (virtio 1.3, 2.6.1), rather than go on where
+ * it was stopped. No message says so; but it stood elsewhere.
+ */
+static bool begins_anew(const struct vu_client *client, unsigned index, uint32_t base)
+{
+	const struct vu_ring *ring = &client->rings[index];
+
+	return client->features & BIT(VIRTIO_F_RING_RESET) && ring->stopped && ring->base != base &&
+	       base == ring_first_base(client->features);
+}
+
 int vu_set_vring_base(struct vu_client *client, struct vu_message *message)
 {
 	const struct vhost_vring_state *state = &message->payload.state;
@@ -403,6 +417,9 @@ int vu_set_vring_base(struct vu_client *client, struct vu_message *message)
 		return 0;
 	if (is_ready(client, state->index))
 		return busy(client, state->index, "SET_VRING_BASE");
+	if (begins_anew(client, state->index, state->num))
+		vu_inflight_forget(client, state->index);
+	client->rings[state->index].stopped = false;
 	/* Which of the bits may be set depends on the layout: the device judges when it starts. */
 	client->rings[state->index].base = state->num;
 	client->rings[state->index].has_base = true;

@@ -61,7 +61,8 @@ static int get_protocol_features(struct vu_client *client, struct vu_message *me
 
 void vu_set_door_rules(struct vu_client *client)
 {
-	unsigned rules = DOOR_IMPLIES_PLATFORM | DOOR_SETS_QUEUES_ANY_TIME;
+	unsigned rules =
+		DOOR_IMPLIES_PLATFORM | DOOR_SETS_QUEUES_ANY_TIME | DOOR_RESETS_QUEUES;
 
 	if (vu_has(client, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT))
 		rules |= DOOR_MOVES_RECORDS;

@@ -28,15 +28,15 @@ static const char letters[] = "scfaxntgzrqp"; /* by bit */
 
 static const char *const expected[STATE_COUNT][EV_COUNT] = {
 	/* clang-format off */
-	/* NEGOTIATE FEATURES_OK DRIVER_OK HOLD RELEASE DRAINED PARK DEADLINE DRIVER_RESET DRIVER_GONE OPERATOR_RESET RING_RESET BREAK */
-	[STATE_RESET] = {"ne", "rd", "ru+g", "re+a", ".", ".", ".", ".", "re+xr", "re+xr", "re+r", "!EOPNOTSUPP", "."},
-	[STATE_NEGOTIATING] = {".", "rd", "ru+g", "ne+a", ".", ".", ".", ".", "rs+s", "rs+s", "br+nr", "!EOPNOTSUPP", "."},
-	[STATE_READY] = {"!EINVAL", ".", "ru+g", "rd+a", ".", ".", ".", ".", "rs+s", "rs+s", "br+nr", "!EOPNOTSUPP", "."},
-	[STATE_RUNNING] = {"!EINVAL", "!EINVAL", ".", "sg+s", ".", ".", ".", ".", "rs+sc", "rs+sc", "br+scnr", "!EOPNOTSUPP", "br+scn"},
-	[STATE_SUSPENDING] = {"!EINVAL", "!EINVAL", ".", ".", "ru+fg", "sd+za", "sg+p", "ru+fg", "rs+scf", "rs+scf", "br+scfnr", "!EOPNOTSUPP", "br+scfn"},
-	[STATE_SUSPENDED] = {"!EINVAL", "!EINVAL", ".", "sd+a", "ru+tg", ".", ".", ".", "rs+s", "rs+s", "!EBUSY", "!EOPNOTSUPP", "!EBUSY"},
-	[STATE_RESETTING] = {"!EBUSY", "!EBUSY", "!EBUSY", ".", ".", "re+xtar", ".", "br+fnq", ".", ".", "!EBUSY", "!EOPNOTSUPP", "."},
-	[STATE_BROKEN] = {".", ".", ".", "!EIO", ".", ".", ".", ".", "rs+sc", "rs+sc", "br+r", "!EOPNOTSUPP", "."},
+	/* NEGOTIATE FEATURES_OK DRIVER_OK HOLD RELEASE DRAINED PARK DEADLINE DRIVER_RESET DRIVER_GONE OPERATOR_RESET BREAK */
+	[STATE_RESET] = {"ne", "rd", "ru+g", "re+a", ".", ".", ".", ".", "re+xr", "re+xr", "re+r", "."},
+	[STATE_NEGOTIATING] = {".", "rd", "ru+g", "ne+a", ".", ".", ".", ".", "rs+s", "rs+s", "br+nr", "."},
+	[STATE_READY] = {"!EINVAL", ".", "ru+g", "rd+a", ".", ".", ".", ".", "rs+s", "rs+s", "br+nr", "."},
+	[STATE_RUNNING] = {"!EINVAL", "!EINVAL", ".", "sg+s", ".", ".", ".", ".", "rs+sc", "rs+sc", "br+scnr", "br+scn"},
+	[STATE_SUSPENDING] = {"!EINVAL", "!EINVAL", ".", ".", "ru+fg", "sd+za", "sg+p", "ru+fg", "rs+scf", "rs+scf", "br+scfnr", "br+scfn"},
+	[STATE_SUSPENDED] = {"!EINVAL", "!EINVAL", ".", "sd+a", "ru+tg", ".", ".", ".", "rs+s", "rs+s", "!EBUSY", "!EBUSY"},
+	[STATE_RESETTING] = {"!EBUSY", "!EBUSY", "!EBUSY", ".", ".", "re+xtar", ".", "br+fnq", ".", ".", "!EBUSY", "."},
+	[STATE_BROKEN] = {".", ".", ".", "!EIO", ".", ".", ".", ".", "rs+sc", "rs+sc", "br+r", "."},
 	/* clang-format on */
 };
 

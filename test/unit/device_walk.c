@@ -186,8 +186,7 @@ static void every_cell(void **unused)
 {
 	for (enum device_state s = 0; s < STATE_COUNT; s++)
 		for (enum device_event e = 0; e < EV_COUNT; e++)
-			if (e != EV_RING_RESET)
-				walk(s, e, false);
+			walk(s, e, false);
 }
 
 static void every_cell_with_work(void **unused)
@@ -197,8 +196,7 @@ static void every_cell_with_work(void **unused)
 
 	for (unsigned i = 0; i < sizeof(can) / sizeof(can[0]); i++)
 		for (enum device_event e = 0; e < EV_COUNT; e++)
-			if (e != EV_RING_RESET)
-				walk(can[i], e, true);
+			walk(can[i], e, true);
 }
 
 int main(void)

@@ -36,6 +36,7 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 			   .queue_size = 256,
 			   .asids = 1,
 			   .packed = o->packed,
+			   .ring_reset = o->ring_reset,
 			   .suspend_timeout_ms = o->timeout_ms ? o->timeout_ms : 5000}};
 	struct blk_options blk = {.queues = o->queues ? o->queues : 1,
 				  .queue_size = 256,

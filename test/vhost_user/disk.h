@@ -16,6 +16,7 @@ struct disk_options {
 	const char *path;			   /* of the socket; NULL: in a folder of its own */
 	uint32_t reconnect_ms;			   /* not 0: connect to `path`, so often */
 	bool packed;				   /* offer packed rings */
+	bool ring_reset;			   /* offer VIRTIO_F_RING_RESET */
 	uint32_t timeout_ms;			   /* of suspensions; 0: 5000 */
 	const struct block_fault_options *trouble; /* NULL: none */
 };
