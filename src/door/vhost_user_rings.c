@@ -164,11 +164,8 @@ static int bind_events(struct vu_client *client, unsigned index)
 /* The index of an available or used ring (virtio 1.3, 2.7.6 and 2.7.8: flags, then idx). */
 static int peek_index(struct vu_client *client, uint64_t area, uint16_t *index)
 {
-	uint8_t bytes[2];
-	int r = vu_memory_peek(client->memory, area + 2, bytes, sizeof(bytes));
-
-	*index = r == 0 ? load_le16(bytes) : 0;
-	return r;
+	*index = 0;
+	return vu_memory_peek16(client->memory, area + 2, index);
 }
 
 /*
