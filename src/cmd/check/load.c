@@ -14,6 +14,7 @@
 #include "cmd/check/rig.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "cmd/check/target.h"
@@ -463,6 +464,18 @@ void load_must_settle(struct rig *rig, const char *when)
 	broken(rig->c, "every request is done", "%llu of %llu within %d ms %s",
 	       (unsigned long long)rig->load.done, (unsigned long long)rig->load.posted,
 	       (int)rig->c->options->patience, when);
+}
+
+void load_must_be_called(struct rig *rig, unsigned n, int call, const char *what)
+{
+	struct pollfd p = {.fd = call, .events = POLLIN};
+
+	load_post(rig, n);
+	rig_kick(rig);
+	if (poll(&p, 1, (int)rig->c->options->patience) != 1)
+		broken(rig->c, what, "no call within %d ms; used index %u",
+		       (int)rig->c->options->patience, rig_used(rig, rig->work));
+	load_must_settle(rig, "after a call");
 }
 
 void load_must_run(struct rig *rig, unsigned n, const char *when)

@@ -142,6 +142,12 @@ int load_settle(struct rig *rig, unsigned milliseconds);
 int load_run(struct rig *rig, unsigned n, unsigned milliseconds);
 /* The same, and broken() if it is not done in time. `when`: "after resume". */
 void load_must_run(struct rig *rig, unsigned n, const char *when);
+/*
+ * Posts n requests, kicks, and does not look at the ring before the eventfd is signalled, which is
+ * not read; then everything has to be done. A driver that looks may be so quick to collect, and to
+ * ask for the next call, that none is due (virtio 2.7.10). broken() says `what` was expected.
+ */
+void load_must_be_called(struct rig *rig, unsigned n, int call, const char *what);
 /* Everything posted is done (collected or not) within the patience of a case, or broken(). */
 void load_must_settle(struct rig *rig, const char *when);
 /* Ends with broken() if a canary around or between buffers has changed. */

@@ -2,7 +2,6 @@
 #include "cmd/check/cases.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -16,25 +15,13 @@
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* Whether an eventfd becomes readable in time. */
-static bool signalled(int fd, int milliseconds)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return poll(&p, 1, milliseconds) == 1;
-}
-
 static void r01(struct check *c)
 {
 	struct rig rig;
 
 	rig_set_up(c, &rig, &(struct rig_options){0});
-	load_post(&rig, 1);
-	rig_kick(&rig);
-	if (!signalled(uvdpa_queue_call_fd(rig.queue[rig.work]), (int)c->options->patience))
-		broken(c, "a completion is announced by the call eventfd",
-		       "no call within %d ms; used index %u", (int)c->options->patience,
-		       rig_used(&rig, rig.work));
-	load_must_settle(&rig, "after its call");
+	load_must_be_called(&rig, 1, uvdpa_queue_call_fd(rig.queue[rig.work]),
+			    "a completion is announced by the call eventfd");
 }
 
 static void full_rings(struct check *c, const struct rig_options *options, unsigned times)
@@ -170,9 +157,7 @@ static void r13(struct check *c)
 	check_sleep(WATCH_US); /* a call may come after the used index that it tells of */
 	want(c, uvdpa_set_vring_call(rig.drv, rig.work, fresh), 0, "SET_VRING_CALL");
 	uvdpa_queue_drain_calls(rig.queue[rig.work]);
-	load_must_run(&rig, 2, "after binding another call eventfd");
-	if (!signalled(fresh, (int)c->options->patience))
-		broken(c, "the call eventfd bound last is signalled", "it is not");
+	load_must_be_called(&rig, 2, fresh, "the call eventfd bound last is signalled");
 	if (uvdpa_queue_drain_calls(rig.queue[rig.work]))
 		broken(c, "the call eventfd bound before is not signalled", "it is");
 }
