@@ -15,6 +15,7 @@ int block_memory_open(uint64_t size, struct block **block, struct fault *fault);
 struct block_file_options {
 	const char *path;
 	bool read_only, direct;
+	bool sqpoll; /* a thread of the kernel's takes the requests, while there are some */
 };
 int block_file_open(const struct block_file_options *options, struct block **block,
 		    struct fault *fault);

@@ -51,6 +51,7 @@ enum { STEP_TRANSFER, STEP_PUNCH, STEP_RANGE, STEP_ZEROES, STEP_SYNC };
 #define RETRY_ONE  0x100ull
 #define RETRY_MAX  0x10000ull /* 256 */
 #define SQ_ENTRIES 128
+#define SQ_IDLE_MS 10	       /* sqpoll: then the kernel's thread sleeps */
 #define NOW_MAX	   (64 * 1024) /* some microseconds of copying */
 /* What one write of zeroes covers: ZERO_COUNT times the same zero bytes. */
 #define ZERO_SIZE  (64 * 1024)
@@ -108,14 +109,19 @@ static int ring_refused(int error, struct fault *f)
 }
 
 /* Old kernels do not know all flags that help: the plain ring will do. */
-static int ring_init(struct io_uring *ring, unsigned depth)
+static int ring_init(struct io_uring *ring, unsigned depth, bool sqpoll)
 {
-	static const unsigned flags[] = {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
+	const unsigned flags[] = {
+		sqpoll ? IORING_SETUP_SQPOLL
+		       : IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		sqpoll ? IORING_SETUP_SQPOLL : 0,
+	};
 	int error = 0;
 
 	for (unsigned i = 0; i < 2; i++) {
 		struct io_uring_params params = {
 			.flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+			.sq_thread_idle = SQ_IDLE_MS,
 			.cq_entries = depth + 2 > 2 * SQ_ENTRIES ? depth + 2 : 2 * SQ_ENTRIES,
 		};
 
@@ -126,10 +132,10 @@ static int ring_init(struct io_uring *ring, unsigned depth)
 	return error;
 }
 
-int file_probe_ring(struct fault *f)
+int file_probe_ring(bool sqpoll, struct fault *f)
 {
 	struct io_uring ring;
-	int error = ring_init(&ring, 1);
+	int error = ring_init(&ring, 1, sqpoll);
 
 	if (error)
 		return ring_refused(error, f);
@@ -146,7 +152,7 @@ static int file_channel_open(struct block *block, unsigned depth, struct block_c
 
 	if (!ch)
 		return fault(f, -ENOMEM, "no memory for a channel of %s", file->path);
-	error = ring_init(&ch->ring, depth);
+	error = ring_init(&ch->ring, depth, file->sqpoll);
 	if (error) {
 		free(ch);
 		return ring_refused(error, f);
@@ -179,6 +185,10 @@ static void hand_over(struct file_channel *ch)
 	for (unsigned tries = 0; ch->unsubmitted && tries < 1000; tries++) {
 		int n = io_uring_submit(&ch->ring);
 
+		/* the kernel's thread takes them when it gets to it: the count is of all it has not
+		 */
+		if (n > 0 && file_of(ch)->sqpoll)
+			n = (int)ch->unsubmitted;
 		if (n > 0) {
 			assert((unsigned)n <= ch->unsubmitted);
 			ch->unsubmitted -= (unsigned)n;

@@ -210,12 +210,13 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 	memcpy(file->path, options->path, length);
 	file->fd = -1;
 	file->direct = options->direct;
+	file->sqpoll = options->sqpoll;
 	file->block.ops = &file_ops;
 	error = open_path(file, options, f);
 	if (!error)
 		error = find_limits(file, options, f);
 	if (!error)
-		error = file_probe_ring(f);
+		error = file_probe_ring(file->sqpoll, f);
 	file->in_memory = !error && is_in_memory(file);
 	if (error)
 		file_close(&file->block);

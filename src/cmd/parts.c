@@ -21,6 +21,7 @@ static int open_file(const struct device_spec *spec, struct block **block, struc
 		.path = spec->file,
 		.read_only = spec->readonly,
 		.direct = spec->direct,
+		.sqpoll = spec->sqpoll,
 	};
 
 	return block_file_open(&options, block, f);

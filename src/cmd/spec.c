@@ -42,6 +42,8 @@ static const struct key keys[] = {
 	 "the disk reads zeroes, drops writes; net: null=on, frames vanish"},
 	{"readonly", SWITCH, AT(readonly), 0, 1, 0, "on|off", "refuse writes (off)"},
 	{"direct", SWITCH, AT(direct), 0, 1, 0, "on|off", "file: go round the page cache (off)"},
+	{"sqpoll", SWITCH, AT(sqpoll), 0, 1, 0, "on|off",
+	 "file: a thread of the kernel's takes the requests (off)"},
 	{"write-cache", SWITCH, AT(write_cache), 0, 1, 1, "on|off",
 	 "off: a write is durable before it completes (on)"},
 	{"serial", TEXT, AT(serial), 0, 0, 0, "TEXT", "what the guest reads as serial, 20 bytes"},
@@ -260,6 +262,8 @@ static int check_disk(const struct device_spec *spec, struct fault *f)
 			     homes ? "the disk is in several places" : "the disk is nowhere");
 	if (spec->direct && !spec->file)
 		return fault(f, -EINVAL, "direct=on: only with file=PATH");
+	if (spec->sqpoll && !spec->file)
+		return fault(f, -EINVAL, "sqpoll=on: only with file=PATH");
 	if (spec->serial && strlen(spec->serial) > 20)
 		return fault(f, -EINVAL, "serial=%s: a serial has at most 20 bytes", spec->serial);
 	return 0;

@@ -97,6 +97,7 @@ def cases(t):
         (device("blk,name=a,null=9E"), "too large"),
         (device("blk,name=a,null=-1"), "not a size"),
         (device("blk,name=a,memory=1M,direct=on"), "only with file=PATH"),
+        (device("blk,name=a,memory=1M,sqpoll=on"), "sqpoll=on: only with file=PATH"),
         (device("blk,name=a,memory=1M,queues=0"), "1 to 64"),
         (device("blk,name=a,memory=1M,queues=65"), "1 to 64"),
         (device("blk,name=a,memory=1M,queues=two"), "not a number"),
