@@ -87,10 +87,13 @@ struct queue {
 	bool settling;	    /* control was asked to look; not again until it did */
 	char refusal[120];  /* why the model refused a chain; "": it did not */
 
-	/* Made when the queue first starts, kept until the driver is gone. */
+	/*
+	 * Made when the queue first starts, kept until the driver is gone. A slot is touched when
+	 * there are first so many chains in flight: a driver that keeps few there costs few pages.
+	 */
 	uint8_t *slots;
 	struct segment *few, *more; /* the chains' tables: those in use all the time are small */
-	unsigned slot_count;
+	unsigned slot_count; /* made so far: the worker's */
 	struct request *free;
 	unsigned in_flight;
 	uint64_t next_sequence;
@@ -253,6 +256,8 @@ void queue_forget(struct queue *queue);
 uint32_t queue_base(const struct queue *queue);
 /* What it offers, whatever the door. */
 uint64_t device_features_anywhere(const struct device *device);
+/* In a pass: one more free slot, that was not in use before; NULL: all were. */
+struct request *queue_make_slot(struct queue *queue);
 /* Makes room for `again`. Returns 0 or -ENOMEM. */
 int queue_make_again(struct queue *queue);
 

@@ -79,7 +79,7 @@ const struct request_sink queue_sink = {
 /* Takes one chain into the first free request. */
 static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
 {
-	struct request *request = queue->free;
+	struct request *request = queue->free ? queue->free : queue_make_slot(queue);
 	enum ring_pop_result r;
 
 	if (!request) {

@@ -168,7 +168,27 @@ static void free_slots(struct queue *queue)
 	queue->few = queue->more = NULL;
 }
 
-/* Makes slots and opens the model's side. Returns 0 or a negative errno with the fault filled. */
+struct request *queue_make_slot(struct queue *queue)
+{
+	unsigned i = queue->slot_count;
+	struct request *request;
+
+	if (i == queue->device->options.queue_size)
+		return NULL;
+	queue->slot_count++;
+	request = queue_slot(queue, i);
+	memset(request, 0, sizeof(*request));
+	request->few = queue->few + (size_t)i * CHAIN_FEW_SEGMENTS;
+	request->chain.more = queue->more + (size_t)i * CHAIN_MAX_SEGMENTS;
+	request->sink = &queue_sink;
+	request->owner = queue;
+	request->queue = (uint16_t)queue->index;
+	request->next = queue->free;
+	queue->free = request;
+	return request;
+}
+
+/* Makes room for slots and opens the model's side. Returns 0 or a negative errno with the fault filled. */
 static int prepare(struct queue *queue, struct fault *f)
 {
 	struct device *device = queue->device;
@@ -189,20 +209,8 @@ static int prepare(struct queue *queue, struct fault *f)
 		if (r < 0)
 			goto fail;
 	}
-	queue->slot_count = count;
+	queue->slot_count = 0;
 	queue->free = NULL;
-	for (unsigned i = count; i-- > 0;) {
-		struct request *request = queue_slot(queue, i);
-
-		memset(request, 0, sizeof(*request));
-		request->few = queue->few + (size_t)i * CHAIN_FEW_SEGMENTS;
-		request->chain.more = queue->more + (size_t)i * CHAIN_MAX_SEGMENTS;
-		request->sink = &queue_sink;
-		request->owner = queue;
-		request->queue = (uint16_t)queue->index;
-		request->next = queue->free;
-		queue->free = request;
-	}
 	device->host->ops->queue_changed(device->host, queue->index, true);
 	return 0;
 fail:
