@@ -15,24 +15,14 @@ static void help(FILE *to)
 	      to);
 }
 
+static void say(const struct client_options *options, const json_t *result)
+{
+	printf("%s is asked to announce itself\n", options->words[0]);
+}
+
 static int run(int argc, char **argv)
 {
-	struct client_options options;
-	json_t *result;
-	struct fault f;
-	int ret;
-
-	if (client_parse(argc, argv, false, 1, 1, "NAME", &options, &f))
-		return complain(&f);
-	ret = client_call(&options, "announce", json_pack("{s:s}", "name", options.words[0]),
-			  &result);
-	if (ret)
-		return ret;
-	if (options.json)
-		return client_print_json(result);
-	json_decref(result);
-	printf("%s is asked to announce itself\n", options.words[0]);
-	return EXIT_OK;
+	return client_do_one(argc, argv, "announce", say);
 }
 
 const struct verb verb_announce = {

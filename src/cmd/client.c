@@ -177,3 +177,28 @@ int client_print_json(json_t *result)
 	json_decref(result);
 	return EXIT_OK;
 }
+
+int client_do(const struct client_options *options, const char *command, json_t *arguments,
+	      client_say *say)
+{
+	json_t *result;
+	int ret = client_call(options, command, arguments, &result);
+
+	if (ret)
+		return ret;
+	if (options->json)
+		return client_print_json(result);
+	say(options, result);
+	json_decref(result);
+	return EXIT_OK;
+}
+
+int client_do_one(int argc, char **argv, const char *command, client_say *say)
+{
+	struct client_options options;
+	struct fault f;
+
+	if (client_parse(argc, argv, false, 1, 1, "NAME", &options, &f))
+		return complain(&f);
+	return client_do(&options, command, json_pack("{s:s}", "name", options.words[0]), say);
+}

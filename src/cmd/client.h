@@ -11,7 +11,7 @@
 /* What all operators' verbs understand, and their words. */
 struct client_options {
 	const char *dir;
-	const char *timeout; /* text of --timeout; only where the verb has it */
+	const char *timeout;	/* text of --timeout; only where the verb has it */
 	const char *on_timeout; /* likewise, of --on-timeout */
 	bool json;
 	const char *words[2];
@@ -32,6 +32,15 @@ int client_parse(int argc, char **argv, bool has_timeout, unsigned min, unsigned
  */
 int client_call(const struct client_options *options, const char *command, json_t *arguments,
 		json_t **result);
+
+/* Says in words what the server did. Printed instead with --json: `result`. */
+typedef void client_say(const struct client_options *options, const json_t *result);
+
+/* Asks as client_call does, and prints what came of it. Returns an exit code. */
+int client_do(const struct client_options *options, const char *command, json_t *arguments,
+	      client_say *say);
+/* All of a verb that is a command on one device and has no other word: uvdpa COMMAND NAME. */
+int client_do_one(int argc, char **argv, const char *command, client_say *say);
 
 /* Prints `result` as --json wants it, and drops it. Returns EXIT_OK. */
 int client_print_json(json_t *result);

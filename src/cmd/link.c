@@ -1,4 +1,5 @@
 /* uvdpa link: plugs a network card's cable in, or pulls it. */
+#include <errno.h>
 #include <string.h>
 
 #include "cmd/client.h"
@@ -15,30 +16,26 @@ static void help(FILE *to)
 	      to);
 }
 
+static void say(const struct client_options *options, const json_t *result)
+{
+	printf("the link of %s is %s\n", options->words[0], options->words[1]);
+}
+
 static int run(int argc, char **argv)
 {
 	struct client_options options;
-	json_t *result;
 	struct fault f;
 	bool up;
-	int ret;
 
 	if (client_parse(argc, argv, false, 2, 2, "NAME up|down", &options, &f))
 		return complain(&f);
 	up = !strcmp(options.words[1], "up");
 	if (!up && strcmp(options.words[1], "down")) {
-		fault(&f, -1, "'%s': a link is up or down", options.words[1]);
+		fault(&f, -EINVAL, "'%s': a link is up or down", options.words[1]);
 		return complain(&f);
 	}
-	ret = client_call(&options, "link",
-			  json_pack("{s:s, s:b}", "name", options.words[0], "up", up), &result);
-	if (ret)
-		return ret;
-	if (options.json)
-		return client_print_json(result);
-	json_decref(result);
-	printf("the link of %s is %s\n", options.words[0], options.words[1]);
-	return EXIT_OK;
+	return client_do(&options, "link",
+			 json_pack("{s:s, s:b}", "name", options.words[0], "up", up), say);
 }
 
 const struct verb verb_link = {

@@ -13,25 +13,16 @@ static void help(FILE *to)
 	      to);
 }
 
+static void say(const struct client_options *options, const json_t *result)
+{
+	const char *state = json_string_value(json_object_get(result, "state"));
+
+	printf("%s is reset (%s)\n", options->words[0], state ? state : "?");
+}
+
 static int run(int argc, char **argv)
 {
-	struct client_options options;
-	const char *state = "?";
-	struct fault f;
-	json_t *result;
-	int ret;
-
-	if (client_parse(argc, argv, false, 1, 1, "NAME", &options, &f))
-		return complain(&f);
-	ret = client_call(&options, "reset", json_pack("{s:s}", "name", options.words[0]), &result);
-	if (ret)
-		return ret;
-	if (options.json)
-		return client_print_json(result);
-	json_unpack(result, "{s:s}", "state", &state);
-	printf("%s is reset (%s)\n", options.words[0], state);
-	json_decref(result);
-	return EXIT_OK;
+	return client_do_one(argc, argv, "reset", say);
 }
 
 const struct verb verb_reset = {

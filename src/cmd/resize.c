@@ -1,5 +1,5 @@
 /* uvdpa resize: gives a disk another size. */
-#include <inttypes.h>
+#include <errno.h>
 
 #include "cmd/client.h"
 #include "cmd/verb.h"
@@ -16,33 +16,28 @@ static void help(FILE *to)
 	      to);
 }
 
+static void say(const struct client_options *options, const json_t *result)
+{
+	printf("%s has %" JSON_INTEGER_FORMAT " bytes now\n", options->words[0],
+	       json_integer_value(json_object_get(result, "bytes")));
+}
+
 static int run(int argc, char **argv)
 {
 	struct client_options options;
+	json_t *arguments;
 	uint64_t bytes;
 	struct fault f;
-	json_t *result;
-	int ret;
 
 	if (client_parse(argc, argv, false, 2, 2, "NAME SIZE", &options, &f))
 		return complain(&f);
-	ret = size_parse(options.words[1], &bytes);
-	if (ret || !bytes || bytes % 512) {
-		fault(&f, -1, "'%s' is not a size of a disk: a multiple of 512, like 20G",
+	if (size_parse(options.words[1], &bytes) || !bytes || bytes % 512) {
+		fault(&f, -EINVAL, "'%s' is not a size of a disk: a multiple of 512, like 20G",
 		      options.words[1]);
 		return complain(&f);
 	}
-	ret = client_call(
-		&options, "resize",
-		json_pack("{s:s, s:I}", "name", options.words[0], "bytes", (json_int_t)bytes),
-		&result);
-	if (ret)
-		return ret;
-	if (options.json)
-		return client_print_json(result);
-	json_decref(result);
-	printf("%s has %" PRIu64 " bytes now\n", options.words[0], bytes);
-	return EXIT_OK;
+	arguments = json_pack("{s:s, s:I}", "name", options.words[0], "bytes", (json_int_t)bytes);
+	return client_do(&options, "resize", arguments, say);
 }
 
 const struct verb verb_resize = {

@@ -36,11 +36,16 @@ static char *read_state(const char *path, struct fault *f)
 	return text;
 }
 
+static void say(const struct client_options *options, const json_t *result)
+{
+	printf("%s has the state of %s and waits for its driver\n", options->words[0],
+	       options->words[1]);
+}
+
 static int run(int argc, char **argv)
 {
 	struct client_options options;
 	struct fault f;
-	json_t *result;
 	char *text;
 	int ret;
 
@@ -49,18 +54,10 @@ static int run(int argc, char **argv)
 	text = read_state(options.words[1], &f);
 	if (!text)
 		return complain(&f);
-	ret = client_call(&options, "restore",
-			  json_pack("{s:s, s:s}", "name", options.words[0], "state", text),
-			  &result);
+	ret = client_do(&options, "restore",
+			json_pack("{s:s, s:s}", "name", options.words[0], "state", text), say);
 	free(text);
-	if (ret)
-		return ret;
-	if (options.json)
-		return client_print_json(result);
-	json_decref(result);
-	printf("%s has the state of %s and waits for its driver\n", options.words[0],
-	       options.words[1]);
-	return EXIT_OK;
+	return ret;
 }
 
 const struct verb verb_restore = {

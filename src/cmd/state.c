@@ -101,8 +101,8 @@ static int show(const char *path, bool json, struct fault *f)
 	uint8_t *bytes = s ? state_file_read(path, &size, f) : NULL;
 	int r = s ? bytes ? 0 : -EIO : fault(f, -ENOMEM, "out of memory");
 
-	if (r == 0)
-		r = state_decode(bytes, size, s, f);
+	if (r == 0 && (r = state_decode(bytes, size, s, f)) < 0)
+		fault_prefix(f, "%s", path);
 	if (r == 0 && json)
 		client_print_json(to_json(s));
 	else if (r == 0)

@@ -154,30 +154,27 @@ static void print_one(const json_t *device)
 	print_queues(json_object_get(device, "queues"));
 }
 
+static void say(const struct client_options *options, const json_t *result)
+{
+	const json_t *devices = json_object_get(result, "devices");
+
+	if (options->word_count)
+		print_one(json_array_get(devices, 0));
+	else
+		print_table(devices);
+}
+
 static int run(int argc, char **argv)
 {
 	struct client_options options;
-	json_t *arguments, *result;
-	const json_t *devices;
+	json_t *arguments;
 	struct fault f;
-	int ret;
 
 	if (client_parse(argc, argv, false, 0, 1, "[NAME]", &options, &f))
 		return complain(&f);
 	arguments =
 		options.word_count ? json_pack("{s:s}", "name", options.words[0]) : json_object();
-	ret = client_call(&options, "status", arguments, &result);
-	if (ret)
-		return ret;
-	if (options.json)
-		return client_print_json(result);
-	devices = json_object_get(result, "devices");
-	if (options.word_count)
-		print_one(json_array_get(devices, 0));
-	else
-		print_table(devices);
-	json_decref(result);
-	return EXIT_OK;
+	return client_do(&options, "status", arguments, say);
 }
 
 const struct verb verb_status = {

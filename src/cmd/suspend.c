@@ -42,13 +42,18 @@ static int parse_timeout(const char *text, json_int_t *ms, struct fault *f)
 	return 0;
 }
 
+static void say(const struct client_options *options, const json_t *result)
+{
+	printf("%s is suspended; 'uvdpa resume %s' lets it go on\n", options->words[0],
+	       options->words[0]);
+}
+
 static int run(int argc, char **argv)
 {
 	struct client_options options;
 	json_int_t timeout;
 	struct fault f;
-	json_t *arguments, *result;
-	int ret;
+	json_t *arguments;
 
 	if (client_parse(argc, argv, true, 1, 1, "NAME", &options, &f) ||
 	    parse_timeout(options.timeout, &timeout, &f))
@@ -61,15 +66,7 @@ static int run(int argc, char **argv)
 	arguments = json_pack("{s:s, s:I}", "name", options.words[0], "timeout_ms", timeout);
 	if (options.on_timeout)
 		json_object_set_new(arguments, "on_timeout", json_string(options.on_timeout));
-	ret = client_call(&options, "suspend", arguments, &result);
-	if (ret)
-		return ret;
-	if (options.json)
-		return client_print_json(result);
-	json_decref(result);
-	printf("%s is suspended; 'uvdpa resume %s' lets it go on\n", options.words[0],
-	       options.words[0]);
-	return EXIT_OK;
+	return client_do(&options, "suspend", arguments, say);
 }
 
 const struct verb verb_suspend = {

@@ -58,7 +58,7 @@ def cases(t):
         (["state"], "usage: uvdpa state FILE"),
         (["state", t], "Is a directory"),
         (["state", img], "too large"),
-        (["state", "/dev/null"], "not a saved state"),
+        (["state", "/dev/null"], "/dev/null: that is not a saved state"),
         (["trace"], "usage: uvdpa trace NAME"),
         (["trace", "a", "b"], "unexpected word 'b'"),
         (["trace", "a", "--outptu", "b"], "did you mean --output?"),
