@@ -1,6 +1,6 @@
 /*
  * Our own device against every case of `uvdpa check`, without a file between: through the
- *in-process door, so that it runs where there is no /dev/fuse, and under the sanitizers.
+ * in-process door, so that it runs where there is no /dev/fuse, and under the sanitizers.
  *
  *	check_ours [NAME]      NAME: one of the devices of test/door; default disk
  *	CHECK_ROUNDS=100 ...   that many rounds of each racing case (10)

@@ -1,13 +1,13 @@
 /*
  * A RAM disk behind VDUSE, for the checker to be held against the kernel's own way to a device in
  * user space: /dev/vhost-vdpa-N is then the kernel's code down to the messages, and ours behind
- *them.
+ * them.
  *
  *	vduse_disk NAME no-suspend|suspend|fail-suspend
  *
  * Says "ready" on stdout when `vdpa dev add name NAME mgmtdev vduse` may be called, and serves
- *until it is killed. Linux 7.3 forwards SUSPEND if the server has asked for that before it creates
- *the device (linux: vduse_vdpa_suspend()); "fail-suspend" asks for it and then refuses.
+ * until it is killed. Linux 7.3 forwards SUSPEND if the server has asked for that before it creates
+ * the device (linux: vduse_vdpa_suspend()); "fail-suspend" asks for it and then refuses.
  *
  * One thread, one queue, every request finished before the next is looked at: nothing is ever in
  * flight when a message comes, so that answering SUSPEND is a matter of not looking any more.

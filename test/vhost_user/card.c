@@ -20,6 +20,7 @@
 #include "uvdpa/driver.h"
 #include "vhost_user/disk.h"
 #include "vhost_user/front.h"
+#include "vhost_user/user.h"
 
 #define BIT(n) (1ull << (n))
 #define MTU    1500

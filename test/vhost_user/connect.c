@@ -18,8 +18,8 @@
 #include "uvdpa/driver.h"
 #include "util/log.h"
 #include "vhost_user/disk.h"
+#include "vhost_user/user.h"
 
-#define MEMORY	     (1 << 20)
 #define RECONNECT_MS 20
 #define PATIENCE_MS  60000
 
@@ -67,21 +67,6 @@ static int accept_server(int listener)
 	return fd;
 }
 
-static void must(int r, const struct uvdpa_error *error)
-{
-	if (r < 0)
-		print_message("%s\n", error->text);
-	assert_true(r >= 0);
-}
-
-struct user {
-	struct uvdpa_driver *drv;
-	struct uvdpa_memory *memory;
-	struct uvdpa_queue *queue;
-	struct uvdpa_blk *blk;
-	unsigned char *data;
-};
-
 /* The server may turn itself away, as long as it has not let go of the one before; it comes again.
  */
 static void open_driver(struct user *u, int listener, struct uvdpa_error *e)
@@ -96,31 +81,11 @@ static void open_driver(struct user *u, int listener, struct uvdpa_error *e)
 static void user_start(struct user *u, int listener)
 {
 	struct uvdpa_error e = {0};
-	uint64_t features;
 
 	memset(u, 0, sizeof(*u));
 	open_driver(u, listener, &e);
 	assert_string_equal(uvdpa_driver_name(u->drv), path);
-	must(uvdpa_driver_negotiate(u->drv, 0, &features, &e), &e);
-	must(uvdpa_memory_new(&(struct uvdpa_memory_options){.size = MEMORY}, &u->memory, &e), &e);
-	must(uvdpa_driver_map(u->drv, u->memory, 0, &e), &e);
-	must(uvdpa_queue_new(u->memory,
-			     &(struct uvdpa_queue_options){.size = 64, .features = features},
-			     &u->queue, &e),
-	     &e);
-	must(uvdpa_driver_attach(u->drv, 0, u->queue, uvdpa_queue_position(u->queue), &e), &e);
-	must(uvdpa_driver_driver_ok(u->drv, &e), &e);
-	must(uvdpa_blk_new(u->memory, u->queue, 16, &u->blk, &e), &e);
-	u->data = uvdpa_memory_alloc(u->memory, 4096, 4096);
-	assert_non_null(u->data);
-}
-
-static void user_end(struct user *u)
-{
-	uvdpa_driver_close(u->drv);
-	uvdpa_blk_free(u->blk);
-	uvdpa_queue_free(u->queue);
-	uvdpa_memory_free(u->memory);
+	user_begin(u, 0, 4096);
 }
 
 /* Writes `mark`, after having read what the last one wrote. */

@@ -1,6 +1,6 @@
 /*
  * S12 over doors: a driver that works on the vhost-vdpa file of one server goes on over the
- *vhost-user socket of another, and back, under a verified load.
+ * vhost-user socket of another, and back, under a verified load.
  *
  *	cross UVDPA|- [MOVES [packed]]		100 moves otherwise, over split rings
  *
@@ -25,6 +25,7 @@
 #include "door/inprocess.h"
 #include "util/log.h"
 #include "vhost_user/disk.h"
+#include "vhost_user/user.h"
 
 #define DEPTH 64
 
@@ -155,19 +156,8 @@ static int judge(struct workload *w, unsigned moves, unsigned done, const char *
 
 static void end_servers(void)
 {
-	char path[160];
-
-	for (unsigned i = 0; i < 2; i++) {
-		if (servers[i] <= 0)
-			continue;
-		kill(servers[i], SIGTERM);
-		waitpid(servers[i], NULL, 0);
-		snprintf(path, sizeof(path), "%s/lock", places[i]);
-		unlink(path);
-		snprintf(path, sizeof(path), "%s/vdpa", places[i]);
-		rmdir(path);
-		rmdir(places[i]);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		server_end(servers[i], places[i]);
 }
 
 int main(int argc, char **argv)

@@ -18,55 +18,16 @@
 
 #include "uvdpa/driver.h"
 #include "vhost_user/disk.h"
+#include "vhost_user/user.h"
 #include "wire/vhost.h"
-
-#define MEMORY (4 << 20)
-
-struct user {
-	struct uvdpa_driver *drv;
-	struct uvdpa_memory *memory;
-	struct uvdpa_queue *queue;
-	struct uvdpa_blk *blk;
-	unsigned char *data;
-};
-
-static void must(int r, const struct uvdpa_error *error)
-{
-	if (r < 0)
-		print_message("%s\n", error->text);
-	assert_true(r >= 0);
-}
 
 static void user_start(struct user *u, const char *path)
 {
 	struct uvdpa_error error = {0};
-	uint64_t features = 0;
 
 	memset(u, 0, sizeof(*u));
 	must(uvdpa_driver_open(path, 0, &u->drv, &error), &error);
-	must(uvdpa_driver_negotiate(u->drv, 1ull << VIRTIO_RING_F_EVENT_IDX, &features, &error),
-	     &error);
-	must(uvdpa_memory_new(&(struct uvdpa_memory_options){.size = MEMORY}, &u->memory, &error),
-	     &error);
-	must(uvdpa_driver_map(u->drv, u->memory, 0, &error), &error);
-	must(uvdpa_queue_new(u->memory,
-			     &(struct uvdpa_queue_options){.size = 64, .features = features},
-			     &u->queue, &error),
-	     &error);
-	must(uvdpa_driver_attach(u->drv, 0, u->queue, uvdpa_queue_position(u->queue), &error),
-	     &error);
-	must(uvdpa_driver_driver_ok(u->drv, &error), &error);
-	must(uvdpa_blk_new(u->memory, u->queue, 16, &u->blk, &error), &error);
-	u->data = uvdpa_memory_alloc(u->memory, 65536, 4096);
-	assert_non_null(u->data);
-}
-
-static void user_end(struct user *u)
-{
-	uvdpa_driver_close(u->drv);
-	uvdpa_blk_free(u->blk);
-	uvdpa_queue_free(u->queue);
-	uvdpa_memory_free(u->memory);
+	user_begin(u, 1ull << VIRTIO_RING_F_EVENT_IDX, 65536);
 }
 
 static void write_and_read(struct user *u, unsigned sector, unsigned char mark)

@@ -1,16 +1,16 @@
 /*
  * A disk whose backend takes 5 s for a request is given to another server under a verified load:
- *its requests are parked, handed over and done there, long before this one could have done them.
+ * its requests are parked, handed over and done there, long before this one could have done them.
  *
  *	park UVDPA record|state [ROUNDS]		5 rounds otherwise
  *
  * record: GET_VRING_BASE, and the record of requests in flight goes along
- *(GET_VRING_BASE_INFLIGHT). state: an operator suspends with --on-timeout park, saves here and
- *restores there.
+ * (GET_VRING_BASE_INFLIGHT). state: an operator suspends with --on-timeout park, saves here and
+ * restores there.
  *
  * The deadline of both is DEADLINE; what is printed is how long a hand-over took, from asking the
- *one server to stand still to the first request that the other one completes, and how much of it
- *was waiting for the standstill.
+ * one server to stand still to the first request that the other one completes, and how much of it
+ * was waiting for the standstill.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -25,6 +25,7 @@
 #include "cmd/workload.h"
 #include "util/log.h"
 #include "vhost_user/session.h"
+#include "vhost_user/user.h"
 
 #define DEADLINE "1000"
 #define DEPTH	 32
@@ -219,19 +220,8 @@ static bool judge(struct session *s, struct workload *w, struct figures *f, unsi
 
 static void end_servers(void)
 {
-	char path[160];
-
-	for (unsigned i = 0; i < 2; i++) {
-		if (servers[i] <= 0)
-			continue;
-		kill(servers[i], SIGTERM);
-		waitpid(servers[i], NULL, 0);
-		snprintf(path, sizeof(path), "%s/lock", places[i]);
-		unlink(path);
-		snprintf(path, sizeof(path), "%s/vdpa", places[i]);
-		rmdir(path);
-		rmdir(places[i]);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		server_end(servers[i], places[i]);
 	unlink(state_file);
 	unlink(output);
 	unlink(image);

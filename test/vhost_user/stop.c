@@ -16,20 +16,21 @@
 #include "uvdpa/driver.h"
 #include "vhost_user/disk.h"
 #include "vhost_user/session.h"
+#include "vhost_user/user.h"
 
 #define BIT(n) (1ull << (n))
 
 /* Every third request never completes, unless it is cancelled. */
 static const struct block_fault_options keeps = {.never_every = 3};
 
-struct user {
+struct client {
 	struct session s;
 	struct uvdpa_blk *blk;
 	unsigned char *data;
 	bool done[2048]; /* by cookie */
 };
 
-static void user_begin_any(struct user *u, const char *path, uint64_t protocol_off, bool packed)
+static void client_begin_any(struct client *u, const char *path, uint64_t protocol_off, bool packed)
 {
 	struct uvdpa_error error = {0};
 
@@ -45,12 +46,12 @@ static void user_begin_any(struct user *u, const char *path, uint64_t protocol_o
 	assert_non_null(u->data);
 }
 
-static void user_begin(struct user *u, const char *path, uint64_t protocol_off)
+static void client_begin(struct client *u, const char *path, uint64_t protocol_off)
 {
-	user_begin_any(u, path, protocol_off, false);
+	client_begin_any(u, path, protocol_off, false);
 }
 
-static void user_end(struct user *u)
+static void client_end(struct client *u)
 {
 	uvdpa_blk_free(u->blk);
 	session_hang_up(&u->s);
@@ -58,7 +59,7 @@ static void user_end(struct user *u)
 }
 
 /* Writes with the number as contents, of which every third does not come back. */
-static void submit(struct user *u, unsigned from, unsigned to)
+static void submit(struct client *u, unsigned from, unsigned to)
 {
 	for (unsigned i = from; i <= to; i++) {
 		unsigned char *data = u->data + 4096 * (i % 16);
@@ -86,12 +87,12 @@ static void wait_for(struct uvdpa_queue *queue, struct uvdpa_blk *blk, bool *don
 	}
 }
 
-static void finish(struct user *u, unsigned i)
+static void finish(struct client *u, unsigned i)
 {
 	wait_for(u->s.queue, u->blk, u->done, i);
 }
 
-static void is_written(struct user *u, unsigned i)
+static void is_written(struct client *u, unsigned i)
 {
 	memset(u->data, 0, 4096);
 	assert_int_equal(uvdpa_blk_read(u->blk, 8ull * i, u->data, 4096, 1000 + i), 0);
@@ -132,7 +133,7 @@ static void hand_over(bool packed)
 	int fd = mkstemp(image);
 	int64_t base;
 	struct disk from, to;
-	struct user u;
+	struct client u;
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 16 << 20), 0);
@@ -140,7 +141,7 @@ static void hand_over(bool packed)
 		  &(struct disk_options){
 			  .file = image, .trouble = &keeps, .timeout_ms = 200, .packed = packed});
 	disk_open(&to, &(struct disk_options){.file = image, .packed = packed});
-	user_begin_any(&u, from.path, 0, packed);
+	client_begin_any(&u, from.path, 0, packed);
 	submit(&u, 1, 7); /* 3 and 6 stay */
 	finish(&u, 1);
 	finish(&u, 2);
@@ -161,7 +162,7 @@ static void hand_over(bool packed)
 	for (unsigned i = 1; i <= 7; i++)
 		is_written(&u, i);
 	assert_int_equal(session_stop(&u.s), packed ? 0x802a802a : base + 7);
-	user_end(&u);
+	client_end(&u);
 	disk_close(&from);
 	disk_close(&to);
 	close(fd);
@@ -183,11 +184,11 @@ static void started_again(void **state)
 {
 	struct vhost_vring_state s = {0};
 	struct disk disk;
-	struct user u;
+	struct client u;
 	int kick;
 
 	disk_open(&disk, &(struct disk_options){.trouble = &keeps, .timeout_ms = 200});
-	user_begin(&u, disk.path, 0);
+	client_begin(&u, disk.path, 0);
 	kick = uvdpa_queue_kick_fd(u.s.queue);
 	submit(&u, 1, 3);
 	finish(&u, 1);
@@ -199,7 +200,7 @@ static void started_again(void **state)
 			 0);
 	finish(&u, 3); /* the fourth that the backend sees */
 	is_written(&u, 3);
-	user_end(&u);
+	client_end(&u);
 	disk_close(&disk);
 }
 
@@ -223,10 +224,10 @@ static void refused(void **state)
 	struct vhost_vring_state s = {.num = SESSION_RING};
 	int kick, call;
 	struct disk disk;
-	struct user u;
+	struct client u;
 
 	disk_open(&disk, &(struct disk_options){.trouble = &keeps, .timeout_ms = 200});
-	user_begin(&u, disk.path, BIT(VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT));
+	client_begin(&u, disk.path, BIT(VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT));
 	kick = uvdpa_queue_kick_fd(u.s.queue);
 	call = uvdpa_queue_call_fd(u.s.queue);
 	submit(&u, 1, 3);
@@ -261,7 +262,7 @@ static void refused(void **state)
 	submit(&u, 7, 8); /* 6 stays with the backend, as its sixth: which is 7 */
 	finish(&u, 8);
 	assert_int_equal(recorded(&u.s), 2);
-	user_end(&u);
+	client_end(&u);
 	disk_close(&disk);
 }
 
@@ -273,26 +274,15 @@ static void refused_to_a_driver(void **state)
 	struct uvdpa_memory *memory;
 	struct uvdpa_driver *drv;
 	struct uvdpa_blk *blk[2];
-	uint64_t features = 0;
 	bool done[16] = {false};
 	struct disk disk;
 	unsigned char *data;
 
 	disk_open(&disk, &(struct disk_options){.trouble = &keeps, .timeout_ms = 200, .queues = 2});
 	assert_int_equal(uvdpa_driver_open(disk.path, 0, &drv, &error), 0);
-	assert_int_equal(uvdpa_driver_negotiate(drv, BIT(VIRTIO_F_VERSION_1), &features, &error),
-			 0);
-	assert_int_equal(
-		uvdpa_memory_new(&(struct uvdpa_memory_options){.size = 1 << 20}, &memory, &error),
-		0);
-	assert_int_equal(uvdpa_driver_map(drv, memory, 0, &error), 0);
-	for (unsigned q = 0; q < 2; q++) {
-		const struct uvdpa_queue_options options = {.size = 64, .features = features};
-
-		assert_int_equal(uvdpa_queue_new(memory, &options, &queues[q], &error), 0);
-		assert_int_equal(uvdpa_driver_attach(drv, q, queues[q], 0, &error), 0);
+	two_queues(drv, &memory, queues);
+	for (unsigned q = 0; q < 2; q++)
 		assert_int_equal(uvdpa_blk_new(memory, queues[q], 8, &blk[q], &error), 0);
-	}
 	assert_int_equal(uvdpa_driver_driver_ok(drv, &error), 0);
 	data = uvdpa_memory_alloc(memory, 4096, 4096);
 	for (unsigned i = 1; i <= 3; i++)
@@ -322,10 +312,10 @@ static void reset(void **state)
 	struct vhost_vring_state s = {.num = SESSION_RING};
 	int kick, call;
 	struct disk disk;
-	struct user u;
+	struct client u;
 
 	disk_open(&disk, &(struct disk_options){.trouble = &keeps});
-	user_begin(&u, disk.path, 0);
+	client_begin(&u, disk.path, 0);
 	kick = uvdpa_queue_kick_fd(u.s.queue);
 	call = uvdpa_queue_call_fd(u.s.queue);
 	for (unsigned i = 0; i < 3; i++) {
@@ -353,7 +343,7 @@ static void reset(void **state)
 					   &(struct vhost_vring_state){.num = 1}, 8, NULL, 0),
 				 0);
 	}
-	user_end(&u);
+	client_end(&u);
 	disk_close(&disk);
 }
 

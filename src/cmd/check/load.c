@@ -6,9 +6,9 @@
  *	| guard | out: 16 byte header or frame | guard | in: data, status | guard |
  *
  * Network: `slots` are what is sent, `rx` what it comes back into; the frame is a 12 byte virtio
- *header, an ethernet header and the request's number. Every request has a number of its own (the
- *serial), carried in the cookie with its slot, so that one done twice is seen even if the driver
- *library were fooled.
+ * header, an ethernet header and the request's number. Every request has a number of its own (the
+ * serial), carried in the cookie with its slot, so that one done twice is seen even if the driver
+ * library were fooled.
  */
 #include "cmd/check/options.h"
 #include "cmd/check/rig.h"

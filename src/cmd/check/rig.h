@@ -12,10 +12,10 @@
  * it is collected: done once, its status and its bytes, and the canaries around its buffers.
  *
  * The load of a block device is reads of its first blocks, whose contents are learnt once and
- *compared ever after, or with --scratch, where a case asks for it, writes; or reads of one piece
- *and of many, flushes, ids, and reads behind the end, which are done in no time. That of a network
- *device is broadcast frames of an experimental ethertype, each with its number, into queue 1, with
- *as many buffers in queue 0.
+ * compared ever after, or with --scratch, where a case asks for it, writes; or reads of one piece
+ * and of many, flushes, ids, and reads behind the end, which are done in no time. That of a network
+ * device is broadcast frames of an experimental ethertype, each with its number, into queue 1, with
+ * as many buffers in queue 0.
  */
 #ifndef UVDPA_CMD_CHECK_RIG_H
 #define UVDPA_CMD_CHECK_RIG_H
