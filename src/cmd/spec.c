@@ -54,7 +54,7 @@ static const struct key keys[] = {
 	{"workers", NUMBER, AT(workers), 1, DEVICE_MAX_QUEUES, 1, "N",
 	 "threads that share the queues (1)"},
 	{"poll-us", NUMBER, AT(poll_us), 0, 1000000, POLL_US, "US",
-	 "how long a busy worker looks for requests before it sleeps; 0: not (64)"},
+	 "how long a busy worker looks for requests before it sleeps; 3 times that for a disk (64)"},
 	{"cpu", NUMBER, AT(cpu), 0, 1023, ANY_CPU, "N",
 	 "worker i runs on processor N + i only (any)"},
 	{"asids", NUMBER, AT(asids), 1, DEVICE_MAX_ASIDS, 0, "N", "address spaces (1; net: 2)"},

@@ -258,6 +258,8 @@ enum device_turn {
  */
 enum device_turn device_turn_queue(struct device *device, unsigned queue, unsigned budget,
 				   bool polling);
+/* [worker] Whether its backend has requests of it: completions will come without a kick. */
+bool device_queue_is_owed(const struct device *device, unsigned queue);
 /* [worker] The same without polling: whether it should be called again at once. */
 static inline bool device_run_queue(struct device *device, unsigned queue, unsigned budget)
 {

@@ -345,6 +345,12 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 	return turn;
 }
 
+bool device_queue_is_owed(const struct device *device, unsigned index)
+{
+	assert(index < device->queue_count);
+	return device->queues[index].in_flight > 0;
+}
+
 /*
  * A visit: a worker of another device has something for this queue. It is between two passes of
  * this one's worker, by which nothing is lost: what it takes it also completes, a ring that it finds

@@ -67,8 +67,9 @@ static enum worker_next lane_pass(void *arg)
 {
 	struct lane *lane = arg;
 	struct device *device = lane->runner->device;
+	struct poller_pass pass = {0};
 	uint64_t todo, dry = 0, more = 0;
-	bool polling = poller_begin(&lane->poller), done = false;
+	bool polling = poller_begin(&lane->poller);
 
 	for (todo = lane->kicked; todo; todo &= todo - 1)
 		device_kick_vq(device, (unsigned)__builtin_ctzll(todo));
@@ -82,12 +83,15 @@ static enum worker_next lane_pass(void *arg)
 
 		more |= (uint64_t)(turn == TURN_MORE) << queue;
 		dry |= (uint64_t)(turn == TURN_DRY) << queue;
-		done |= turn == TURN_DONE;
+		pass.done |= turn == TURN_DONE;
+		pass.owed |= device_queue_is_owed(device, queue);
 		if (lane->record)
 			recorder_look(lane->runner, lane->record, queue);
 	}
 	lane->active = more | dry;
-	return poller_end(&lane->poller, done, more, dry);
+	pass.more = more;
+	pass.dry = dry;
+	return poller_end(&lane->poller, pass);
 }
 
 static void lane_after(void *arg)

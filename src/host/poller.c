@@ -5,6 +5,7 @@
 
 #define PATIENCE 4
 #define FAR	 8
+#define ANSWER	 3 /* times as long as for a request */
 
 static uint64_t now_ns(void)
 {
@@ -16,50 +17,67 @@ static uint64_t now_ns(void)
 
 void poller_init(struct poller *poller, unsigned max_us)
 {
-	*poller = (struct poller){.max = (uint64_t)max_us * 1000, .now = now_ns};
+	*poller = (struct poller){
+		.request.max = (uint64_t)max_us * 1000,
+		.answer.max = (uint64_t)max_us * 1000 * ANSWER,
+		.now = now_ns,
+	};
+}
+
+static struct poller_window *window_of(struct poller *poller)
+{
+	return poller->owed ? &poller->answer : &poller->request;
 }
 
 bool poller_begin(const struct poller *poller)
 {
-	return poller->window && !poller->over;
+	if (!poller->dry) /* which of them it will be is not known yet */
+		return poller->request.length || poller->answer.length;
+	return !poller->over && (poller->owed ? poller->answer : poller->request).length;
 }
 
 /* There is work again, after `gap`, which was slept through at its end: see the theory. */
-static void adapt(struct poller *poller, uint64_t gap)
+static void adapt(struct poller_window *window, uint64_t gap)
 {
-	uint64_t reach = poller->window ? poller->max : 2 * poller->max;
+	uint64_t reach = window->length ? window->max : 2 * window->max;
 
 	if (gap > reach) {
-		if (gap > FAR * poller->max || ++poller->vain >= PATIENCE)
-			poller->window = poller->vain = 0;
+		if (gap > FAR * window->max || ++window->vain >= PATIENCE)
+			window->length = window->vain = 0;
 		return;
 	}
-	poller->vain = 0;
-	if (!poller->window)
-		poller->window = poller->max / 8;
-	else if (poller->window < gap)
-		poller->window =
-			poller->window * 2 < poller->max ? poller->window * 2 : poller->max;
+	window->vain = 0;
+	if (!window->length)
+		window->length = window->max / 8;
+	else if (window->length < gap)
+		window->length =
+			window->length * 2 < window->max ? window->length * 2 : window->max;
 }
 
-enum worker_next poller_end(struct poller *poller, bool done, bool more, bool dry)
+static void work_came(struct poller *poller)
 {
-	if (!poller->max)
-		return more ? WORKER_AGAIN : WORKER_SLEEP;
-	if (done || more) {
-		if (poller->asleep)
-			adapt(poller, poller->now() - poller->dry);
-		else if (poller->dry)
-			poller->vain = 0; /* it helped */
-		poller->dry = 0;
-		poller->over = poller->asleep = false;
-	}
-	if (more)
+	if (poller->asleep)
+		adapt(window_of(poller), poller->now() - poller->dry);
+	else if (poller->dry)
+		window_of(poller)->vain = 0; /* it helped */
+	poller->dry = 0;
+	poller->over = poller->asleep = false;
+}
+
+enum worker_next poller_end(struct poller *poller, struct poller_pass pass)
+{
+	if (!poller->request.max)
+		return pass.more ? WORKER_AGAIN : WORKER_SLEEP;
+	if (pass.done || pass.more)
+		work_came(poller);
+	if (pass.more)
 		return WORKER_AGAIN;
-	if (!poller->dry)
+	if (!poller->dry) {
 		poller->dry = poller->now();
-	if (dry) {
-		poller->over = poller->now() - poller->dry >= poller->window;
+		poller->owed = pass.owed;
+	}
+	if (pass.dry) {
+		poller->over = poller->now() - poller->dry >= window_of(poller)->length;
 		return poller->over ? WORKER_AGAIN : WORKER_POLL;
 	}
 	poller->over = false;

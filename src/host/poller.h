@@ -20,8 +20,14 @@
  * it. Without that and the patience a worker that was once held up for a while would stay with
  * sleeping: it would be woken each time just too late to see that looking had helped.
  *
+ * There are two windows. Where the backend owes an answer (a disk that is reading), the gap is the
+ * disk's, something is sure to come, and until then the driver waits, too: its maximum is three
+ * times the other's, enough for fast disks, whose requests take 50 to 150 microseconds. Where
+ * nothing is owed only the driver can have something, and who knows when. A disk that is slow, or a
+ * driver that thinks, closes the one and leaves the other.
+ *
  * So a device that is idle, or has work at long intervals, costs nothing; one that has a request
- * after the other opens its window after the first few. The window begins with an eighth of the
+ * after the other opens its windows after the first few. A window begins with an eighth of its
  * maximum.
  *
  * One thread's. The clock is read when work runs out and comes, not while there is some.
@@ -34,23 +40,35 @@
 
 #include "loop/worker.h"
 
-struct poller {
+struct poller_window {
 	uint64_t max;	 /* ns; 0: never poll */
-	uint64_t window; /* ns; at most max */
-	uint64_t dry;	 /* ns: when work ran out; 0: there is some, or never was */
+	uint64_t length; /* ns; at most max */
 	unsigned vain;	 /* gaps beyond the maximum, one after the other */
-	bool over;	 /* the window has passed: the next pass is the last before sleep */
+};
+
+struct poller {
+	struct poller_window request; /* for what drivers have */
+	struct poller_window answer;  /* for what backends owe, or drivers have */
+	uint64_t dry;		      /* ns: when work ran out; 0: there is some, or never was */
+	bool owed;		      /* something was, then: the answer's window is the one */
+	bool over; /* the window has passed: the next pass is the last before sleep */
 	bool asleep;
 	uint64_t (*now)(void); /* ns, never 0 */
 };
 
+/* What a pass found. Whether there was some queue that ... */
+struct poller_pass {
+	bool done; /* had work and is idle now */
+	bool more; /* has work */
+	bool dry;  /* had none but is unarmed */
+	bool owed; /* has requests with its backend */
+};
+
+/* How long to look for requests, at most. */
 void poller_init(struct poller *poller, unsigned max_us);
 /* Before a pass: whether queues without work are to be left unarmed. */
 bool poller_begin(const struct poller *poller);
-/*
- * After it. Whether there was some queue that had work and is idle now, that has work, and that had
- * none but is unarmed. Says how to go on.
- */
-enum worker_next poller_end(struct poller *poller, bool done, bool more, bool dry);
+/* After it. Says how to go on. */
+enum worker_next poller_end(struct poller *poller, struct poller_pass pass);
 
 #endif

@@ -76,6 +76,11 @@ void device_kick_vq(struct device *d, unsigned queue)
 	d->kicks[queue]++;
 }
 
+bool device_queue_is_owed(const struct device *d, unsigned queue)
+{
+	return false;
+}
+
 enum device_turn device_turn_queue(struct device *d, unsigned queue, unsigned budget, bool polling)
 {
 	uint64_t value;
