@@ -24,7 +24,7 @@ static void unbind_kick(struct runner *runner, unsigned queue)
 	if (*kick < 0)
 		return;
 	/* the client has the file open, too: closing our descriptor would not end the watch */
-	worker_unwatch(runner_lane(runner, queue)->worker, *kick);
+	crew_unwatch(runner_lane(runner, queue), *kick);
 	close(*kick);
 	*kick = -1;
 }
@@ -49,8 +49,7 @@ int runner_bind_kick(struct runner *runner, unsigned queue, int fd)
 		close(fd); /* the same file again changes nothing (vhost_vring_ioctl: eventfp) */
 		return 0;
 	}
-	ret = worker_watch(runner_lane(runner, queue)->worker, fd, WORKER_EDGE,
-			   lane_token_kick(queue));
+	ret = crew_watch(runner_lane(runner, queue), fd, WORKER_EDGE, lane_token_kick(queue));
 	if (ret)
 		goto refuse;
 	unbind_kick(runner, queue);
@@ -117,17 +116,17 @@ void binding_forget(struct runner *runner, bool everything)
 
 void binding_watch_queue(struct runner *runner, unsigned queue, bool started)
 {
-	struct worker *worker = runner_lane(runner, queue)->worker;
+	struct lane *lane = runner_lane(runner, queue);
 	bool edge = false;
 	int fd = started ? device_queue_poll_fd(runner->device, queue, &edge) : -1;
 	int ret;
 
 	if (runner->poll_fd[queue] >= 0)
-		worker_unwatch(worker, runner->poll_fd[queue]);
+		crew_unwatch(lane, runner->poll_fd[queue]);
 	runner->poll_fd[queue] = -1;
 	if (fd < 0)
 		return;
-	ret = worker_watch(worker, fd, edge ? WORKER_EDGE : WORKER_LEVEL, lane_token_poll(queue));
+	ret = crew_watch(lane, fd, edge ? WORKER_EDGE : WORKER_LEVEL, lane_token_poll(queue));
 	if (ret)
 		log_error(device_name(runner->device),
 			  "queue %u: completions cannot be watched (error %d)", queue, -ret);

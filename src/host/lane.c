@@ -1,5 +1,5 @@
 /*
- * Lanes: the passes of a device's workers.
+ * Lanes: the passes of a device's workers. Which lane of a worker is run when: host/crew.h.
  *
  * Theory of operation
  * -------------------
@@ -42,9 +42,8 @@ struct lane *runner_lane(struct runner *runner, unsigned queue)
 	return &runner->lanes[queue % runner->lane_count];
 }
 
-static void lane_ready(void *arg, uint64_t token)
+void lane_ready(struct lane *lane, uint64_t token)
 {
-	struct lane *lane = arg;
 	uint64_t expirations;
 
 	if (token == LANE_TOKEN_TIMER) {
@@ -63,9 +62,8 @@ static void lane_ready(void *arg, uint64_t token)
 	}
 }
 
-static enum worker_next lane_pass(void *arg)
+enum worker_next lane_pass(struct lane *lane)
 {
-	struct lane *lane = arg;
 	struct device *device = lane->runner->device;
 	struct poller_pass pass = {0};
 	uint64_t todo, dry = 0, more = 0;
@@ -94,45 +92,67 @@ static enum worker_next lane_pass(void *arg)
 	return poller_end(&lane->poller, pass);
 }
 
-static void lane_after(void *arg)
+bool lane_wants_attention(const struct lane *lane)
 {
-	struct lane *lane = arg;
-	struct runner *runner = lane->runner;
-
-	/* loads first: this is run after every pass, and the flags are rarely set */
-	if (atomic_load(&runner->deadline_due) && atomic_exchange(&runner->deadline_due, false)) {
-		device_deadline(runner_lock(runner), runner_now_ms());
-		runner_unlock(runner);
-	}
-	while (atomic_load(&runner->settle_wanted) &&
-	       atomic_exchange(&runner->settle_wanted, false)) {
-		device_settle(runner_lock(runner));
-		runner_unlock(runner);
-	}
+	return atomic_load(&lane->runner->deadline_due) ||
+	       atomic_load(&lane->runner->settle_wanted);
 }
 
-const struct worker_ops lane_ops = {
-	.ready = lane_ready,
-	.pass = lane_pass,
-	.after = lane_after,
-};
+bool lane_attend(struct lane *lane, bool wait)
+{
+	struct runner *runner = lane->runner;
+
+	if (!wait && !runner_try_lock(runner))
+		return false;
+	if (wait)
+		runner_lock(runner);
+	if (atomic_exchange(&runner->deadline_due, false))
+		device_deadline(runner->device, runner_now_ms());
+	while (atomic_exchange(&runner->settle_wanted, false))
+		device_settle(runner->device);
+	runner_unlock(runner);
+	return true;
+}
 
 void lane_want(struct runner *runner, unsigned queue)
 {
 	struct lane *lane = runner_lane(runner, queue);
 
 	atomic_fetch_or(&lane->wanted, UINT64_C(1) << queue);
-	worker_wake(lane->worker);
+	crew_call(lane);
 }
 
 void lane_settle(struct runner *runner)
 {
+	const struct lane *whose;
+
 	atomic_store(&runner->settle_wanted, true);
 	for (unsigned i = 0; i < runner->lane_count; i++)
-		if (worker_is_current(runner->lanes[i].worker))
+		if (crew_in_pass(&runner->lanes[i], &whose) && whose == &runner->lanes[i])
 			return; /* it looks at the flag after this pass */
 	if (runner->lane_count)
-		worker_wake(runner->lanes[0].worker);
+		crew_call(&runner->lanes[0]);
+}
+
+/*
+ * From a pass of the same worker the gate is ours already: what that pass runs is another lane, or
+ * it would have to look at its own queue in the middle of using it.
+ */
+bool lane_visit_begin(struct lane *lane)
+{
+	const struct lane *whose;
+
+	if (crew_in_pass(lane, &whose))
+		return whose != lane;
+	return worker_try_enter(lane->worker);
+}
+
+void lane_visit_end(struct lane *lane)
+{
+	const struct lane *whose;
+
+	if (!crew_in_pass(lane, &whose))
+		worker_leave(lane->worker);
 }
 
 void runner_exclude_begin(struct runner *runner)

@@ -51,12 +51,12 @@ static void host_settle(struct device_host *host)
 
 static bool host_visit_begin(struct device_host *host, unsigned queue)
 {
-	return worker_try_enter(runner_lane(runner_of(host), queue)->worker);
+	return lane_visit_begin(runner_lane(runner_of(host), queue));
 }
 
 static void host_visit_end(struct device_host *host, unsigned queue)
 {
-	worker_leave(runner_lane(runner_of(host), queue)->worker);
+	lane_visit_end(runner_lane(runner_of(host), queue));
 }
 
 static void host_set_deadline(struct device_host *host, uint64_t at_ms)
@@ -102,58 +102,98 @@ static const struct device_host_ops host_ops = {
 	.note = host_note,
 };
 
-/* Starts the worker threads. On failure those that run are left to stop_lanes. */
+/* Has a lane's worker run on a processor of its own, if the operator wants that. */
+static int pin(const struct lane *lane, const struct runner_options *options, unsigned i,
+	       struct fault *fault_out)
+{
+	int ret = options->pinned ? worker_pin(lane->worker, options->cpu + i) : 0;
+
+	return ret ? fault(fault_out, ret, "worker %u cannot run on processor %u: %s", i,
+			   options->cpu + i, strerror(-ret))
+		   : 0;
+}
+
+/* Makes what a lane needs and has it run. What was made is left to stop_lanes also on failure. */
+static int start_lane(struct runner *runner, const struct runner_options *options, unsigned i,
+		      struct fault *fault_out)
+{
+	struct lane *lane = &runner->lanes[i];
+	struct crew *crew;
+	char name[32];
+	int ret;
+
+	lane->runner = runner;
+	lane->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	runner->lane_count++;
+	if (lane->tick < 0)
+		return fault(fault_out, -errno, "cannot make a timer: %s", strerror(errno));
+	if (runner->recorder && !(lane->record = lane_record_new()))
+		return fault(fault_out, -ENOMEM, "no memory for a trace");
+	poller_init(&lane->poller, options->poll_us);
+	snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
+	ret = crew_new(name, &crew, fault_out);
+	if (ret)
+		return ret;
+	ret = crew_join(crew, lane);
+	if (ret) {
+		crew_free(crew);
+		return fault(fault_out, ret, "no memory for a worker");
+	}
+	lane->worker = crew->worker;
+	ret = crew_watch(lane, lane->tick, WORKER_LEVEL, LANE_TOKEN_TICK);
+	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret))
+		   : pin(lane, options, i, fault_out);
+}
+
+/* Has the device run. On failure what runs is left to stop_lanes. */
 static int start_lanes(struct runner *runner, const struct runner_options *options,
 		       struct fault *fault_out)
 {
 	unsigned queues = device_get_vqs_count(runner->device);
 	unsigned count = options->workers ? options->workers : 1;
-	char name[32];
-	int ret;
+	int ret = 0;
 
 	if (count > queues)
 		count = queues;
 	runner->lanes = calloc(count, sizeof(*runner->lanes));
 	if (!runner->lanes)
 		return fault(fault_out, -ENOMEM, "no memory for %u workers", count);
-	for (unsigned i = 0; i < count; i++) {
-		struct lane *lane = &runner->lanes[i];
-
-		lane->runner = runner;
-		lane->tick = -1;
-		if (runner->recorder && !(lane->record = lane_record_new()))
-			return fault(fault_out, -ENOMEM, "no memory for a trace");
-		snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
-		poller_init(&lane->poller, options->poll_us);
-		ret = worker_new(name, &lane_ops, lane, &lane->worker, fault_out);
-		if (ret) {
-			lane_record_free(lane->record);
-			return ret;
-		}
-		runner->lane_count++;
-		ret = options->pinned ? worker_pin(lane->worker, options->cpu + i) : 0;
-		if (ret)
-			return fault(fault_out, ret, "worker %u cannot run on processor %u: %s", i,
-				     options->cpu + i, strerror(-ret));
-		lane->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-		ret = lane->tick < 0 ? -errno
-				     : worker_watch(lane->worker, lane->tick, WORKER_LEVEL,
-						    LANE_TOKEN_TICK);
-		if (ret)
-			return fault(fault_out, ret, "cannot make a timer: %s", strerror(-ret));
-	}
-	ret = worker_watch(runner->lanes[0].worker, runner->timer, WORKER_LEVEL, LANE_TOKEN_TIMER);
+	for (unsigned i = 0; !ret && i < count; i++)
+		ret = start_lane(runner, options, i, fault_out);
+	if (ret)
+		return ret;
+	ret = crew_watch(&runner->lanes[0], runner->timer, WORKER_LEVEL, LANE_TOKEN_TIMER);
 	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
 }
 
-static void stop_lanes(struct runner *runner)
+/* Kicks are unbound already. A device that was not reset in time still has its models' fds. */
+static void unwatch(struct runner *runner)
 {
 	for (unsigned i = 0; i < runner->lane_count; i++)
-		worker_free(runner->lanes[i].worker);
+		if (runner->lanes[i].worker)
+			crew_unwatch(&runner->lanes[i], runner->lanes[i].tick);
+	if (runner->lane_count && runner->lanes[0].worker)
+		crew_unwatch(&runner->lanes[0], runner->timer);
+	for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++)
+		if (runner->poll_fd[i] >= 0)
+			crew_unwatch(runner_lane(runner, i), runner->poll_fd[i]);
+}
+
+/* From then on nothing of the device is run. */
+static void stop_lanes(struct runner *runner)
+{
+	unwatch(runner);
+	for (unsigned i = 0; i < runner->lane_count; i++)
+		if (runner->lanes[i].worker)
+			crew_leave(&runner->lanes[i]);
 	for (unsigned i = 0; i < runner->lane_count; i++) {
-		lane_record_free(runner->lanes[i].record);
-		if (runner->lanes[i].tick >= 0)
-			close(runner->lanes[i].tick);
+		struct lane *lane = &runner->lanes[i];
+
+		if (lane->worker)
+			crew_free(lane->place.crew);
+		lane_record_free(lane->record);
+		if (lane->tick >= 0)
+			close(lane->tick);
 	}
 	runner->lane_count = 0;
 }
@@ -253,6 +293,11 @@ struct device *runner_lock(struct runner *runner)
 {
 	pthread_mutex_lock(&runner->lock);
 	return runner->device;
+}
+
+bool runner_try_lock(struct runner *runner)
+{
+	return !pthread_mutex_trylock(&runner->lock);
 }
 
 void runner_unlock(struct runner *runner)

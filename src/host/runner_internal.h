@@ -1,4 +1,4 @@
-/* What runner.c, lane.c, recorder.c and binding.c share. */
+/* What runner.c, lane.c, crew.c, recorder.c and binding.c share. */
 #ifndef UVDPA_HOST_RUNNER_INTERNAL_H
 #define UVDPA_HOST_RUNNER_INTERNAL_H
 
@@ -8,15 +8,17 @@
 
 #include "device/device.h"
 #include "device/limits.h"
+#include "host/crew.h"
 #include "host/poller.h"
 #include "host/recorder.h"
 #include "host/runner.h"
 #include "loop/worker.h"
 
-/* A worker of a device, and what its queues want. Bit q: queue q. */
+/* What a device has of a worker, and what its queues want. Bit q: queue q. */
 struct lane {
 	struct runner *runner;
-	struct worker *worker;
+	struct worker *worker;	 /* its crew's */
+	struct crew_place place; /* the crew's */
 	_Atomic uint64_t wanted; /* passes asked for by others; any thread */
 	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
 	uint64_t active;	 /* queues with work to do; likewise */
@@ -55,8 +57,17 @@ struct runner {
 	char claimant[96]; /* "": nobody [claim_lock] */
 };
 
-/* lane.c: the passes. */
-extern const struct worker_ops lane_ops;
+/* lane.c: the passes. For its crew: */
+void lane_ready(struct lane *lane, uint64_t token);
+enum worker_next lane_pass(struct lane *lane);
+/* In a pass: whether there is something for lane_attend. */
+bool lane_wants_attention(const struct lane *lane);
+/*
+ * After a pass, with the gate open: does for the device what needs its lock. False: somebody has it,
+ * and we are not to `wait`.
+ */
+bool lane_attend(struct lane *lane, bool wait);
+/* For others: */
 struct lane *runner_lane(struct runner *runner, unsigned queue);
 uint64_t lane_token_kick(unsigned queue);
 uint64_t lane_token_poll(unsigned queue);
@@ -66,9 +77,15 @@ uint64_t lane_token_poll(unsigned queue);
 void lane_want(struct runner *runner, unsigned queue);
 /* device_settle will be called after the pass in progress, or soon. Any thread. */
 void lane_settle(struct runner *runner);
+/* As if in a pass of this lane until the end, if that is possible without waiting. */
+bool lane_visit_begin(struct lane *lane);
+void lane_visit_end(struct lane *lane);
 /* Opens and closes the gates of all lanes; nests. Control only. */
 void runner_exclude_begin(struct runner *runner);
 void runner_exclude_end(struct runner *runner);
+
+/* As runner_lock, if nobody has it. */
+bool runner_try_lock(struct runner *runner);
 
 /* binding.c: eventfds. */
 void binding_init(struct runner *runner);

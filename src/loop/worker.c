@@ -42,10 +42,9 @@ struct worker {
 
 static _Thread_local const struct worker *current;
 
-/* Reports what is ready; sleeps for it if there is nothing to do. */
-static void collect(struct worker *worker, bool busy)
+/* Finds out what is ready; sleeps for it if there is nothing to do. Returns how many. */
+static int collect(struct worker *worker, bool busy, struct epoll_event events[EVENTS])
 {
-	struct epoll_event events[EVENTS];
 	int timeout = 0, count;
 
 	if (!busy) {
@@ -54,31 +53,44 @@ static void collect(struct worker *worker, bool busy)
 	}
 	count = epoll_wait(worker->epoll, events, EVENTS, timeout);
 	atomic_store(&worker->sleeping, false);
+	return count;
+}
+
+/* One turn inside the gate. */
+static enum worker_next pass(struct worker *worker, const struct epoll_event *events, int count)
+{
+	enum worker_next next;
+
+	gate_enter(&worker->gate);
+	worker->in_pass = true;
 	for (int i = 0; i < count; i++)
 		if (events[i].data.u64 != TOKEN_WAKE)
 			worker->ops->ready(worker->arg, events[i].data.u64);
+	next = worker->ops->pass(worker->arg);
+	worker->in_pass = false;
+	gate_leave(&worker->gate);
+	return next;
 }
 
 static void *worker_main(void *arg)
 {
 	struct worker *worker = arg;
 	enum worker_next next = WORKER_SLEEP;
+	struct epoll_event events[EVENTS];
 	unsigned unlooked = 0; /* in GLANCES; a pass with work counts as some of them */
 
 	current = worker;
 	while (!atomic_load(&worker->stopping)) {
+		int count = 0;
+
 		unlooked += next == WORKER_POLL ? 1 : GLANCES / PASSES;
 		if (next == WORKER_SLEEP || unlooked >= GLANCES) {
-			collect(worker, next != WORKER_SLEEP);
+			count = collect(worker, next != WORKER_SLEEP, events);
 			unlooked = 0;
 		} else if (next == WORKER_POLL) {
 			relax();
 		}
-		gate_enter(&worker->gate);
-		worker->in_pass = true;
-		next = worker->ops->pass(worker->arg);
-		worker->in_pass = false;
-		gate_leave(&worker->gate);
+		next = pass(worker, events, count);
 		worker->ops->after(worker->arg);
 	}
 	return NULL;
@@ -230,7 +242,7 @@ void worker_wake(struct worker *worker)
 
 void worker_enter(struct worker *worker)
 {
-	assert(!worker_is_current(worker) || !worker->in_pass);
+	assert(!worker_in_pass(worker));
 	gate_enter_nudging(&worker->gate, nudge, worker);
 }
 
@@ -254,4 +266,9 @@ void worker_call(struct worker *worker, void (*fn)(void *), void *arg)
 bool worker_is_current(const struct worker *worker)
 {
 	return current == worker;
+}
+
+bool worker_in_pass(const struct worker *worker)
+{
+	return worker_is_current(worker) && worker->in_pass;
 }

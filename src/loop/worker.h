@@ -3,13 +3,13 @@
  *
  * Theory of operation
  * -------------------
- *      +--> collect: epoll_wait, ready() for each fd      gate open
+ *      +--> collect: epoll_wait                        gate open
  *      |      |        sleeps here, and only here
  *      |      v
- *      |    pass()                                        gate held
+ *      |    ready() for each fd, pass()                gate held
  *      |      |
  *      |      v
- *      +--- after()                                       gate open
+ *      +--- after()                                    gate open
  *
  * All that a pass touches may be touched by other threads through
  * worker_enter/worker_leave (or worker_call): they run between two passes, in
@@ -51,7 +51,7 @@ enum worker_next {
 
 /* All called on the worker's thread. */
 struct worker_ops {
-	/* The source of this token has something. Gate open. */
+	/* The source of this token has something. Gate held; a pass follows. */
 	void (*ready)(void *arg, uint64_t token);
 	/* One bounded piece of work. Gate held. */
 	enum worker_next (*pass)(void *arg);
@@ -93,5 +93,7 @@ void worker_call(struct worker *worker, void (*fn)(void *arg), void *arg);
 
 /* Whether the calling thread is this worker's. */
 bool worker_is_current(const struct worker *worker);
+/* Whether it is, and in ready() or pass(): inside its gate. */
+bool worker_in_pass(const struct worker *worker);
 
 #endif
