@@ -3,9 +3,11 @@
  *
  * Theory of operation
  * -------------------
- * A channel is one ring. submit() only prepares entries; kick() hands the
- * batch to the kernel with one system call; poll() reaps. The channel's fd is
- * the ring's own: readable while completions wait.
+ * A channel is one ring. submit() prepares entries; kick() hands what there is
+ * to the kernel with one system call; poll() reaps. The channel's fd is
+ * the ring's own: readable while completions wait. A disk that has little to do
+ * does not wait for the end of a large batch: submit() hands over, too, as soon
+ * as there is a quarter of what the kernel has.
  *
  * Nothing here blocks the worker, which has to stay ready for a suspend (S10):
  * a buffered write that may have to wait goes to the kernel's own threads, even
@@ -51,6 +53,7 @@ enum { STEP_TRANSFER, STEP_PUNCH, STEP_RANGE, STEP_ZEROES, STEP_SYNC };
 #define RETRY_ONE  0x100ull
 #define RETRY_MAX  0x10000ull /* 256 */
 #define SQ_ENTRIES 128
+#define SOME	   4 /* entries that are worth a system call */
 #define SQ_IDLE_MS 10	       /* sqpoll: then the kernel's thread sleeps */
 #define NOW_MAX	   (64 * 1024) /* some microseconds of copying */
 /* What one write of zeroes covers: ZERO_COUNT times the same zero bytes. */
@@ -354,6 +357,12 @@ static bool transfer_now(struct file_channel *ch, struct block_request *request)
 	return done >= 0 && (uint64_t)done == request->length;
 }
 
+/* Whether the disk had better begin with what there is: see the theory. */
+static bool is_enough(const struct file_channel *ch)
+{
+	return ch->unsubmitted >= SOME && ch->unsubmitted * 4 > ch->in_kernel;
+}
+
 static void file_submit(struct block_channel *channel, struct block_request *request)
 {
 	struct file_channel *ch = (struct file_channel *)channel;
@@ -366,6 +375,8 @@ static void file_submit(struct block_channel *channel, struct block_request *req
 		finish(ch, request, 0);
 	else
 		prepare(ch, request);
+	if (is_enough(ch))
+		hand_over(ch);
 }
 
 static void finish(struct file_channel *ch, struct block_request *request, int error)

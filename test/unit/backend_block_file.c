@@ -202,6 +202,22 @@ static void batches(void **state)
 	close_disk();
 }
 
+/* Of a large batch the kernel has some before the kick. */
+static void a_disk_begins_early(void **state)
+{
+	struct job jobs[4] = {0};
+	struct pollfd pfd;
+
+	open_disk(path, false);
+	pfd = (struct pollfd){.fd = block_fd(channel), .events = POLLIN};
+	for (unsigned i = 0; i < 4; i++)
+		job_submit(channel, &jobs[i], BLOCK_READ, 0, bytes + i * (SIZE / 4), SIZE / 4);
+	assert_int_equal(poll(&pfd, 1, 60000), 1);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(job_wait(channel, &jobs[i], 60000), 0);
+	close_disk();
+}
+
 static void truncated_underneath(void **state)
 {
 	open_disk(path, false);
@@ -545,6 +561,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(deep),
 		cmocka_unit_test(several_buffers),
 		cmocka_unit_test(batches),
+		cmocka_unit_test(a_disk_begins_early),
 		cmocka_unit_test(truncated_underneath),
 		cmocka_unit_test(durable),
 		cmocka_unit_test(zeroing_on_disk),
