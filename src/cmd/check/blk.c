@@ -329,9 +329,7 @@ static void ks36(struct check *c)
 		uvdpa_driver_close(s.rig.drv);
 		rig_set_up(c, &rig, &(struct rig_options){.writes = true, .size = 128});
 		blocks = rig.load.blocks;
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 300));
+		load_burst(&rig, 300);
 		rig_suspend(&rig);
 		load_collect(&rig);
 		for (unsigned i = 0; i < LOAD_SLOTS; i++) {
@@ -369,9 +367,7 @@ static void b14(struct check *c)
 
 	rig_set_up(c, &rig, &(struct rig_options){.writes = true});
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 200));
+		load_burst(&rig, 200);
 		rig_suspend(&rig);
 		still_finished(&rig, "after SUSPEND amid writes");
 		rig_resume(&rig);

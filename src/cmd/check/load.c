@@ -310,6 +310,13 @@ unsigned load_fill(struct rig *rig)
 	return load_post(rig, LOAD_SLOTS);
 }
 
+void load_burst(struct rig *rig, unsigned us)
+{
+	load_fill(rig);
+	rig_kick(rig);
+	check_sleep(check_random(rig->c, us));
+}
+
 static void check_status(struct rig *rig, const struct load_slot *s)
 {
 	uint8_t seen = s->in[rig->load.length];

@@ -301,9 +301,7 @@ static void ks38(struct check *c)
 	for (unsigned i = 0; i < 2; i++)
 		race_start(&two[i], &rig, disturber);
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 200));
+		load_burst(&rig, 200);
 		rig_suspend(&rig);
 		still_watch(&rig, STILL_BASE | STILL_USED | STILL_MEMORY, 2000,
 			    "while two threads call other things");

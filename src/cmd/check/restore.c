@@ -160,9 +160,7 @@ static void s13_1(struct check *c)
 
 	rig_set_up(c, &rig, &(struct rig_options){0});
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 200));
+		load_burst(&rig, 200);
 		rig_suspend(&rig);
 		rig_kick(&rig);
 		load_collect(&rig);

@@ -61,9 +61,7 @@ static void s8_2(struct check *c)
 	rig_set_up(c, &rig, &(struct rig_options){.size = 256});
 	load_must_run(&rig, 2, "at first");
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 200));
+		load_burst(&rig, 200);
 		rig_suspend(&rig);
 		check_sleep(5000);
 		rig_resume(&rig);

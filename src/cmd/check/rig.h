@@ -134,6 +134,8 @@ void load_show(struct rig *rig);
 unsigned load_post(struct rig *rig, unsigned n);
 /* Fills the rings. Returns how many went in. */
 unsigned load_fill(struct rig *rig);
+/* All that there is room for, a kick, and a while of up to so many us: what follows comes amid it. */
+void load_burst(struct rig *rig, unsigned us);
 /* Collects and checks what is done, now; returns how many. */
 unsigned load_collect(struct rig *rig);
 /* Collects until all is done. 0, or -ETIMEDOUT. */

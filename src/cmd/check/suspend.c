@@ -195,9 +195,7 @@ static void s3_1(struct check *c)
 
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
 		rig_set_up(c, &rig, &(struct rig_options){0});
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 400));
+		load_burst(&rig, 400);
 		rig_suspend(&rig);
 		still_finished(&rig, "right after SUSPEND under load");
 		load_collect(&rig);
@@ -240,9 +238,7 @@ static void s3_3(struct check *c)
 
 	rig_set_up(c, &rig, &(struct rig_options){.scattered = c->facts->ring_max >= 16});
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 300));
+		load_burst(&rig, 300);
 		rig_suspend(&rig);
 		load_collect(&rig); /* whatever is published has its status and all its bytes */
 		load_check_canaries(&rig);
@@ -257,22 +253,26 @@ static void s4_1(struct check *c)
 	try_still(c, &(struct rig_options){0}, STILL_MEMORY);
 }
 
-static void s4_2(struct check *c)
+/* Looks for what S4 and S5 forbid, after many suspensions amid a burst. */
+static void still_amid_bursts(struct check *c, unsigned what)
 {
 	struct rounds r;
 	struct rig rig;
 
 	rig_set_up(c, &rig, &(struct rig_options){0});
 	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 300));
+		load_burst(&rig, 300);
 		rig_suspend(&rig);
-		still_watch(&rig, STILL_MEMORY, 3000, "after SUSPEND under load");
+		still_watch(&rig, what, 3000, "after SUSPEND under load");
 		rig_resume(&rig);
 		rig_kick(&rig);
 		load_must_settle(&rig, "after RESUME and a kick");
 	}
+}
+
+static void s4_2(struct check *c)
+{
+	still_amid_bursts(c, STILL_MEMORY);
 }
 
 static void s4_3(struct check *c)
@@ -303,20 +303,7 @@ static void s5_1(struct check *c)
 
 static void s5_2(struct check *c)
 {
-	struct rounds r;
-	struct rig rig;
-
-	rig_set_up(c, &rig, &(struct rig_options){0});
-	for (rounds_begin(c, &r); rounds_more(c, &r);) {
-		load_fill(&rig);
-		rig_kick(&rig);
-		check_sleep(check_random(c, 300));
-		rig_suspend(&rig);
-		still_watch(&rig, STILL_CALLS, 3000, "after SUSPEND under load");
-		rig_resume(&rig);
-		rig_kick(&rig);
-		load_must_settle(&rig, "after RESUME and a kick");
-	}
+	still_amid_bursts(c, STILL_CALLS);
 }
 
 static void s5_3(struct check *c)
