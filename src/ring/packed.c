@@ -23,6 +23,7 @@
 
 #include <errno.h>
 
+#include "ring/straight.h"
 #include "wire/vhost.h"
 
 #define DESC_SIZE   16u
@@ -166,16 +167,21 @@ enum ring_pop_result packed_look(struct ring *ring)
 	return RING_CHAIN;
 }
 
+static inline struct desc desc_of(struct ring_raw raw)
+{
+	return (struct desc){.addr = raw.addr,
+			     .len = (uint32_t)raw.rest,
+			     .id = (uint16_t)(raw.rest >> 32),
+			     .flags = (uint16_t)(raw.rest >> 48)};
+}
+
 static int load_desc(const struct ring *ring, const struct ring_area *table, uint32_t index,
 		     struct desc *desc)
 {
 	struct ring_raw raw;
 	int r = area_load_raw(ring, table, index, &raw);
 
-	*desc = (struct desc){.addr = raw.addr,
-			      .len = (uint32_t)raw.rest,
-			      .id = (uint16_t)(raw.rest >> 32),
-			      .flags = (uint16_t)(raw.rest >> 48)};
+	*desc = desc_of(raw);
 	return r;
 }
 
@@ -306,11 +312,69 @@ static enum ring_pop_result follow(struct ring *ring, struct chain *chain)
 	return RING_CHAIN;
 }
 
+static inline bool straight_add_desc(const struct ring *ring, struct straight *s,
+				     const struct desc *desc)
+{
+	return straight_add(ring, s, desc->addr, desc->len, desc->flags & VRING_DESC_F_WRITE);
+}
+
+/* All entries of a table, as take_indirect. */
+static inline bool add_table_straight(const struct ring *ring, struct straight *s,
+				      const struct desc *desc)
+{
+	uint32_t entries = desc->len / DESC_SIZE;
+	const uint8_t *table;
+
+	if (!ring->indirect || desc->flags & VRING_DESC_F_NEXT || !entries || desc->len % DESC_SIZE)
+		return false;
+	table = space_cached(&ring->cache, desc->addr, desc->len, SPACE_READ);
+	if (!table)
+		return false;
+	for (uint32_t i = 0; i < entries; i++) {
+		struct desc entry = desc_of(load_raw(table, i));
+
+		if (!straight_add_desc(ring, s, &entry))
+			return false;
+	}
+	return true;
+}
+
+/* Puts the next chain together, if it is one of the usual ones: see straight.h. */
+static bool follow_straight(struct ring *ring, struct chain *chain)
+{
+	struct straight s = straight_begin(ring, chain, ring->setup.num);
+	uint16_t index = ring->last_avail, entries = 0;
+	bool wrap = ring->avail_wrap;
+	struct desc desc;
+
+	do {
+		bool table;
+
+		desc = desc_of(load_raw(ring->desc.host, index));
+		table = desc.flags & VRING_DESC_F_INDIRECT;
+		if (table && (entries || !add_table_straight(ring, &s, &desc)))
+			return false;
+		if (!table && !straight_add_desc(ring, &s, &desc))
+			return false;
+		entries++;
+		advance(ring, &index, &wrap, 1);
+	} while (desc.flags & VRING_DESC_F_NEXT);
+	chain->head = desc.id;
+	if (!straight_end(ring, &s, chain))
+		return false;
+	chain->entries = entries;
+	ring->last_avail = index;
+	ring->avail_wrap = wrap;
+	return true;
+}
+
 enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain)
 {
 	enum ring_pop_result r = packed_look(ring);
 
 	if (r != RING_CHAIN)
+		return r;
+	if (ring->straight && !ring->setup.record && follow_straight(ring, chain))
 		return r;
 	/* a record has one end for both: see inflight.h */
 	if (ring->setup.record && ring->batch_entries) {

@@ -53,8 +53,9 @@ void ring_set_log(struct ring *ring, struct dirty_log *data, struct dirty_log *u
 	ring->used_log_at = used_at;
 }
 
-/* The first `size` bytes of a chain's writable part were written. */
-static void mark(struct ring *ring, const struct chain *chain, uint64_t size)
+/* The first `size` bytes of a chain's writable part were written. Rare: not inline. */
+static __attribute__((noinline)) void mark(struct ring *ring, const struct chain *chain,
+					   uint64_t size)
 {
 	const struct segment *s = chain->segments + chain->readable_count;
 
@@ -153,6 +154,8 @@ static bool resolve_again(struct ring *ring)
 	/* packed: used descriptors are written into the descriptor ring itself */
 	if (ring->resolved && ring->packed)
 		ring->resolved = resolve_area(ring, &ring->desc, SPACE_WRITE, 2);
+	ring->straight =
+		ring->resolved && ring->desc.host && ring->driver.host && ring->device.host;
 	return ring->resolved;
 }
 
@@ -228,6 +231,17 @@ static void use_in_order(struct ring *ring, uint16_t turn, const struct ring_use
 	}
 }
 
+/* Whether a chain can be shown as used; the ring is broken if not. */
+static inline bool completable(struct ring *ring)
+{
+	if (ring->broken)
+		return false;
+	if (!resolve(ring))
+		ring_break(ring, "the used ring at 0x%llx is not mapped for writing",
+			   (unsigned long long)ring->setup.device);
+	return !ring->broken;
+}
+
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written)
 {
 	const struct ring_used used = {.head = chain->head,
@@ -241,17 +255,14 @@ void ring_complete(struct ring *ring, const struct chain *chain, uint32_t writte
 	/* A model that failed half-way, or puts a status last, wrote somewhere in its part. */
 	if (ring->data_log)
 		mark(ring, chain, chain->in_order ? written : chain->writable);
-	if (ring->broken)
+	if (!completable(ring))
 		return;
-	if (!resolve(ring)) {
-		ring_break(ring, "the used ring at 0x%llx is not mapped for writing",
-			   (unsigned long long)ring->setup.device);
-		return;
-	}
 	if (ring->setup.turns)
 		use_in_order(ring, chain->turn, &used);
+	else if (ring->packed)
+		packed_complete(ring, &used);
 	else
-		use(ring, &used);
+		split_complete(ring, &used);
 }
 
 bool ring_publish(struct ring *ring)

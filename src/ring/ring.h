@@ -107,6 +107,7 @@ struct ring {
 	uint64_t used_log_at; /* what the first byte of the device area is logged as */
 	bool packed, event_idx, indirect;
 	bool started, resolved, broken;
+	bool straight; /* resolved, and no area has to be copied */
 	bool armed; /* the driver was last told to kick */
 	struct fault reason;
 	struct ring_copies copies;

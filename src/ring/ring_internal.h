@@ -126,15 +126,19 @@ struct ring_raw {
  * The driver can change a descriptor at any time: what is judged has to be what is used. A mapped
  * one is loaded with two loads that the compiler may neither repeat nor split.
  */
+static inline struct ring_raw load_raw(const uint8_t *table, uint32_t index)
+{
+	typedef volatile uint64_t __attribute__((aligned(1), may_alias)) once;
+	const once *from = (const once *)(table + (size_t)index * sizeof(struct ring_raw));
+
+	return (struct ring_raw){from[0], from[1]};
+}
+
 static inline int area_load_raw(const struct ring *ring, const struct ring_area *area,
 				uint32_t index, struct ring_raw *raw)
 {
-	typedef volatile uint64_t __attribute__((aligned(1), may_alias)) once;
-
 	if (area->host) {
-		const once *from = (const once *)(area->host + (size_t)index * sizeof(*raw));
-
-		*raw = (struct ring_raw){from[0], from[1]};
+		*raw = load_raw(area->host, index);
 		return 0;
 	}
 	return space_read(ring->space, area->iova + (uint64_t)index * sizeof(*raw), raw,

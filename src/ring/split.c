@@ -19,6 +19,7 @@
 
 #include <errno.h>
 
+#include "ring/straight.h"
 #include "wire/vhost.h"
 
 #define DESC_SIZE      16u
@@ -29,9 +30,6 @@
 #define USED_IDX       2u
 #define USED_RING      4u
 #define USED_ELEM_SIZE 8u
-
-/* How many chains ahead of the one being taken descriptors are fetched; tables, half as many. */
-#define AHEAD 4
 
 /* Descriptors of one chain mostly lie side by side: copied ones are fetched by so many. */
 #define NEAR 4
@@ -99,6 +97,14 @@ static int fetch_near(const struct ring *ring, struct walk *walk, uint32_t index
 			  walk->near_count * DESC_SIZE);
 }
 
+static inline struct desc desc_of(struct ring_raw raw)
+{
+	return (struct desc){.addr = raw.addr,
+			     .len = (uint32_t)raw.rest,
+			     .flags = (uint16_t)(raw.rest >> 32),
+			     .next = (uint16_t)(raw.rest >> 48)};
+}
+
 static int load_desc(const struct ring *ring, struct walk *walk, uint32_t index, struct desc *desc)
 {
 	struct ring_raw raw;
@@ -112,10 +118,7 @@ static int load_desc(const struct ring *ring, struct walk *walk, uint32_t index,
 		raw = walk->near[index - walk->near_at];
 	}
 
-	*desc = (struct desc){.addr = raw.addr,
-			      .len = (uint32_t)raw.rest,
-			      .flags = (uint16_t)(raw.rest >> 32),
-			      .next = (uint16_t)(raw.rest >> 48)};
+	*desc = desc_of(raw);
 	return r;
 }
 
@@ -297,42 +300,70 @@ static enum ring_pop_result find_again(struct ring *ring, struct chain *chain)
 	return RING_CHAIN;
 }
 
-/*
- * Has what the next chains need on its way while this one is dealt with: it comes from the driver's
- * processor. What is read here is a hint; it is read again, and judged, when its turn comes.
- */
-static inline void look_ahead(const struct ring *ring)
+/* The table that a descriptor of a straight ring names; NULL: not this way. */
+static inline const uint8_t *straight_table(const struct ring *ring, const struct desc *desc)
 {
-	uint16_t left = (uint16_t)(ring->seen_avail - ring->last_avail);
-	uint32_t mask = ring->setup.num - 1u;
-	struct ring_raw raw;
-	uint16_t head;
-
-	if (left <= AHEAD || !ring->driver.host || !ring->desc.host)
-		return;
-	area_load16(ring, &ring->driver, AVAIL_RING + 2 * ((ring->last_avail + AHEAD) & mask),
-		    &head);
-	__builtin_prefetch(ring->desc.host + (size_t)(head & mask) * DESC_SIZE);
-	if (!ring->indirect)
-		return;
-	area_load16(ring, &ring->driver, AVAIL_RING + 2 * ((ring->last_avail + AHEAD / 2) & mask),
-		    &head);
-	area_load_raw(ring, &ring->desc, head & mask, &raw);
-	__builtin_prefetch(space_cached(&ring->cache, raw.addr, DESC_SIZE, SPACE_READ));
+	if (!ring->indirect || desc->flags & VRING_DESC_F_NEXT || !desc->len ||
+	    desc->len % DESC_SIZE)
+		return NULL;
+	return space_cached(&ring->cache, desc->addr, desc->len, SPACE_READ);
 }
 
-enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
+/* Puts the next chain together, if it is one of the usual ones: see straight.h. */
+static inline bool follow_straight(const struct ring *ring, struct chain *chain)
 {
-	struct walk walk;
-	enum ring_pop_result r = RING_CHAIN;
-	bool again;
+	const uint8_t *table = ring->desc.host;
+	uint32_t entries = ring->setup.num;
+	struct straight s;
+	struct desc desc;
 
-	if (ring->last_avail == ring->seen_avail || ring->resubmit)
-		r = split_look(ring);
-	again = ring->resubmit;
-	if (r == RING_CHAIN && again)
+	if (chain->head >= entries)
+		return false;
+	desc = desc_of(load_raw(table, chain->head));
+	if (desc.flags & VRING_DESC_F_INDIRECT) {
+		table = straight_table(ring, &desc);
+		if (!table)
+			return false;
+		entries = desc.len / DESC_SIZE;
+		desc = desc_of(load_raw(table, 0));
+	}
+	s = straight_begin(ring, chain, entries);
+	while (!(desc.flags & VRING_DESC_F_INDIRECT) &&
+	       straight_add(ring, &s, desc.addr, desc.len, desc.flags & VRING_DESC_F_WRITE)) {
+		if (!(desc.flags & VRING_DESC_F_NEXT))
+			return straight_end(ring, &s, chain);
+		if (desc.next >= entries)
+			return false;
+		desc = desc_of(load_raw(table, desc.next));
+	}
+	return false;
+}
+
+/* False: not this way. */
+static bool pop_straight(struct ring *ring, struct chain *chain)
+{
+	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
+
+	area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, &chain->head);
+	if (!follow_straight(ring, chain))
+		return false;
+	ring->last_avail++;
+	if (ring->setup.record)
+		inflight_take(ring->setup.record, chain->head, ++ring->counter);
+	return true;
+}
+
+/* Any chain, the next or one that is taken again. Not inline: its registers are saved elsewhere. */
+static __attribute__((noinline)) enum ring_pop_result pop_any(struct ring *ring,
+							      struct chain *chain)
+{
+	enum ring_pop_result r = RING_CHAIN;
+	bool again = ring->resubmit;
+	struct walk walk;
+
+	if (again)
 		r = find_again(ring, chain);
-	else if (r == RING_CHAIN && load_head(ring, &chain->head) < 0)
+	else if (load_head(ring, &chain->head) < 0)
 		r = RING_UNMAPPED;
 	if (r != RING_CHAIN)
 		return r;
@@ -349,8 +380,20 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 		ring->last_avail++;
 	if (ring->setup.record)
 		inflight_take(ring->setup.record, chain->head, ++ring->counter);
-	look_ahead(ring);
 	return r;
+}
+
+enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
+{
+	if (ring->last_avail == ring->seen_avail || ring->resubmit) {
+		enum ring_pop_result r = split_look(ring);
+
+		if (r != RING_CHAIN)
+			return r;
+	}
+	if (ring->straight && !ring->resubmit && pop_straight(ring, chain))
+		return RING_CHAIN;
+	return pop_any(ring, chain);
 }
 
 /* Writes `count` used entries, the last of which is the one before ring->used. */
@@ -396,15 +439,15 @@ void split_complete(struct ring *ring, const struct ring_used *used)
 	store_le32(elem, used->head);
 	store_le32(elem + 4, used->written);
 	ring->used++;
-	if (!ring->device.host || copies->used_count) {
+	if (ring->device.host && !copies->used_count && !ring->setup.turns) {
+		r = write_used(ring, elem, 1);
+	} else if (!ring->device.host || copies->used_count) {
 		memcpy(copies->used + copies->used_count++ * USED_ELEM_SIZE, elem, sizeof(elem));
 		if (copies->used_count == RING_COPY_ENTRIES ||
 		    !(ring->used & (ring->setup.num - 1u)))
 			r = flush_used(ring);
-	} else if (ring->setup.turns) {
-		r = write_in_order(ring, elem, used->full);
 	} else {
-		r = write_used(ring, elem, 1);
+		r = write_in_order(ring, elem, used->full);
 	}
 	if (r < 0) {
 		ring->used--;
