@@ -46,29 +46,41 @@ void block_channel_close(struct block_channel *channel)
 /* The buffers of a read or write: their sum is the caller's promise, their alignment is checked. */
 static int memory_refusal(const struct block_limits *limits, const struct block_request *request)
 {
+	const struct iovec *iov = request->iov;
 	uint64_t sum = 0, bits = 0;
 
 	if (request->iov_count > BLOCK_MAX_IOV)
 		return -EINVAL;
-	for (unsigned i = 0; i < request->iov_count; i++) {
-		sum += request->iov[i].iov_len;
-		bits |= request->iov[i].iov_len | (uintptr_t)request->iov[i].iov_base;
+	for (unsigned left = request->iov_count; left; left--, iov++) {
+		sum += iov->iov_len;
+		bits |= iov->iov_len | (uintptr_t)iov->iov_base;
 	}
 	assert(sum == request->length);
 	return bits & (limits->memory_alignment - 1) ? -EINVAL : 0;
 }
 
+/* Whether requests that change something are taken, and this one is known. */
+static int change_refusal(const struct block_limits *limits, enum block_op op)
+{
+	if (limits->read_only)
+		return -EROFS;
+	if (op == BLOCK_DISCARD && !limits->discard)
+		return -EOPNOTSUPP;
+	if (op == BLOCK_WRITE_ZEROES && !limits->write_zeroes)
+		return -EOPNOTSUPP;
+	return 0;
+}
+
 /* Why a request cannot be done by this block; 0: it may try. */
 static int refusal(const struct block_limits *limits, const struct block_request *request)
 {
+	int error;
+
 	if (request->op == BLOCK_FLUSH)
 		return 0;
-	if (request->op != BLOCK_READ && limits->read_only)
-		return -EROFS;
-	if (request->op == BLOCK_DISCARD && !limits->discard)
-		return -EOPNOTSUPP;
-	if (request->op == BLOCK_WRITE_ZEROES && !limits->write_zeroes)
-		return -EOPNOTSUPP;
+	error = request->op == BLOCK_READ ? 0 : change_refusal(limits, request->op);
+	if (error)
+		return error;
 	if ((request->offset | request->length) & (limits->block_size - 1))
 		return -EINVAL;
 	if (request->length > limits->size || request->offset > limits->size - request->length)

@@ -254,11 +254,14 @@ static const struct blk_type types[] = {
 /* The type as this driver may use it. virtio 1.3, 5.2.6.2: what is not known is UNSUPP. */
 static const struct blk_type *find_type(const struct blk *blk, uint32_t type)
 {
-	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (types[i].type == type &&
-		    (types[i].feature < 0 || blk_has(blk, (unsigned)types[i].feature)))
-			return &types[i];
-	return NULL;
+	unsigned i = 0;
+
+	while (types[i].type != type)
+		if (++i == sizeof(types) / sizeof(types[0]))
+			return NULL;
+	if (types[i].feature >= 0 && !blk_has(blk, (unsigned)types[i].feature))
+		return NULL;
+	return &types[i];
 }
 
 /* What was written into the chain: the data of types that answer with data, and the status. */
@@ -400,7 +403,10 @@ void blk_handle(struct model *model, struct request *request)
 	r->data = 0;
 	r->steps = 0;
 	r->submitting = false;
-	r->block = (struct block_request){.done = step_done};
+	r->block.done = step_done;
+	r->block.durable = r->block.unmap = false;
+	r->block.offset = r->block.length = 0;
+	r->block.iov_count = 0;
 	if (request->chain.readable < HEADER_SIZE)
 		refuse(r, "a block request has less than the 16 readable bytes of its header");
 	else if (request->chain.writable < 1)

@@ -71,7 +71,7 @@ static struct iovec *take_table(struct transfer *transfer)
 	return transfer->table;
 }
 
-static void give_back(struct transfer *transfer)
+void transfer_give_back(struct transfer *transfer)
 {
 	if (transfer->bounce)
 		push(&transfer->pool->bounces, transfer->bounce);
@@ -127,6 +127,27 @@ static bool list_segments(struct transfer *transfer, struct iovec *iov)
 	return !(bits & (transfer->pool->alignment - 1));
 }
 
+/* The same for a range in one segment, as most are. Returns false if it is not one, or no use. */
+static inline bool is_one(struct transfer *transfer)
+{
+	const struct chain *chain = transfer->chain;
+	const struct segment *s =
+		chain->segments + (transfer->to_chain ? chain->readable_count : 0);
+	uint64_t skip = transfer->offset, length = transfer->left;
+
+	if (!length)
+		return false;
+	while (skip >= s->size) /* not beyond the last: the part is longer */
+		skip -= s++->size;
+	if (!s->host || length > s->size - skip ||
+	    ((uintptr_t)(s->host + skip) | length) & (transfer->pool->alignment - 1))
+		return false;
+	transfer->inline_iov[0] = (struct iovec){s->host + skip, length};
+	transfer->iov = transfer->inline_iov;
+	transfer->iov_count = 1;
+	return true;
+}
+
 int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const struct chain *chain,
 		   bool to_chain, uint64_t offset, uint64_t length)
 {
@@ -145,6 +166,8 @@ int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const 
 	transfer->size = 0;
 	transfer->bounce = NULL;
 	transfer->table = NULL;
+	if (is_one(transfer))
+		return 0;
 	if (segments > TRANSFER_INLINE_IOV)
 		iov = take_table(transfer);
 	if (!iov)
@@ -152,15 +175,12 @@ int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const 
 	transfer->iov = iov;
 	if (list_segments(transfer, iov))
 		return 0;
-	give_back(transfer);
+	transfer_give_back(transfer);
 	return take_bounce(transfer);
 }
 
-int transfer_next(struct transfer *transfer)
+int transfer_fill(struct transfer *transfer)
 {
-	transfer->size = transfer->left;
-	if (!transfer->bounce || !transfer->left)
-		return 0;
 	if (transfer->size > TRANSFER_BOUNCE)
 		transfer->size = TRANSFER_BOUNCE;
 	transfer->inline_iov[0] = (struct iovec){transfer->bounce, transfer->size};
@@ -172,20 +192,11 @@ int transfer_next(struct transfer *transfer)
 	return 0;
 }
 
-int transfer_done(struct transfer *transfer)
+int transfer_drain(struct transfer *transfer)
 {
-	int error = 0;
-
-	if (transfer->bounce && transfer->to_chain && transfer->size)
-		error = chain_write(transfer->chain, transfer->offset, transfer->bounce,
-				    transfer->size);
-	transfer->offset += transfer->size;
-	transfer->left -= transfer->size;
-	transfer->size = 0;
-	return error ? -EFAULT : 0;
-}
-
-void transfer_end(struct transfer *transfer)
-{
-	give_back(transfer);
+	if (!transfer->to_chain || !transfer->size)
+		return 0;
+	if (chain_write(transfer->chain, transfer->offset, transfer->bounce, transfer->size))
+		return -EFAULT;
+	return 0;
 }

@@ -63,13 +63,34 @@ struct transfer {
 int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const struct chain *chain,
 		   bool to_chain, uint64_t offset, uint64_t length);
 
+/* For those below: what a transfer that goes through a buffer has to do besides. */
+int transfer_fill(struct transfer *transfer);
+int transfer_drain(struct transfer *transfer);
+void transfer_give_back(struct transfer *transfer);
+
 /* Makes the next piece ready for the backend. Returns 0, or -EFAULT: the driver's memory is gone.
  */
-int transfer_next(struct transfer *transfer);
+static inline int transfer_next(struct transfer *transfer)
+{
+	transfer->size = transfer->left;
+	return transfer->bounce && transfer->left ? transfer_fill(transfer) : 0;
+}
 
 /* The backend is done with the piece. Returns as transfer_next does. */
-int transfer_done(struct transfer *transfer);
+static inline int transfer_done(struct transfer *transfer)
+{
+	int error = transfer->bounce ? transfer_drain(transfer) : 0;
 
-void transfer_end(struct transfer *transfer);
+	transfer->offset += transfer->size;
+	transfer->left -= transfer->size;
+	transfer->size = 0;
+	return error;
+}
+
+static inline void transfer_end(struct transfer *transfer)
+{
+	if (transfer->bounce || transfer->table)
+		transfer_give_back(transfer);
+}
 
 #endif
