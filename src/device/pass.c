@@ -66,8 +66,8 @@ static bool cancelled(struct request *request)
 		refuse_queue(queue, "more chains in flight than the ring has entries");
 		return false;
 	}
-	queue->parked[queue->parked_count++] =
-		(struct parked){.sequence = request->sequence, .head = ring_name(&queue->ring, &request->chain)};
+	queue->parked[queue->parked_count++] = (struct parked){
+		.sequence = request->sequence, .head = ring_name(&queue->ring, &request->chain)};
 	ring_mark_chain(&queue->ring, &request->chain);
 	give_back(queue, request);
 	return true;
@@ -131,7 +131,11 @@ static bool may_take(const struct queue *queue)
 	       (!queue->discard && !queue_stays(queue) && ring_resubmits(&queue->ring));
 }
 
-/* So many chains are taken before the first of them goes to the model. */
+/*
+ * So many chains are taken before the first of them goes to the model; and what these led to is
+ * shown at once, so that the driver goes on while we do. With requests that take microseconds each
+ * it would otherwise wait for a whole pass.
+ */
 #define BATCH 8
 
 /*
@@ -150,6 +154,16 @@ static enum ring_pop_result pop_batch(struct queue *queue, struct request **batc
 		__builtin_prefetch(batch[*count]->chain.segments[0].host);
 	}
 	return r;
+}
+
+static void publish(struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	if (!queue->ring.started || !ring_publish(&queue->ring))
+		return;
+	queue->stats.notifications++;
+	device->host->ops->notify_queue(device->host, queue->index);
 }
 
 /* Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up). */
@@ -172,6 +186,7 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 			else
 				model->ops->handle(model, batch[i]);
 		}
+		publish(queue);
 		taken += n;
 	}
 	if (taken && model->ops->batch_end)
@@ -235,16 +250,6 @@ static void give_up_taken(struct queue *queue)
 
 	while (may_take(queue) && pop_one(queue, &request) == RING_CHAIN)
 		complete(request, 0);
-}
-
-static void publish(struct queue *queue)
-{
-	struct device *device = queue->device;
-
-	if (!queue->ring.started || !ring_publish(&queue->ring))
-		return;
-	queue->stats.notifications++;
-	device->host->ops->notify_queue(device->host, queue->index);
 }
 
 /* Lets the model take what it can use. Returns how to go on. */
@@ -353,8 +358,8 @@ bool device_queue_is_owed(const struct device *device, unsigned index)
 
 /*
  * A visit: a worker of another device has something for this queue. It is between two passes of
- * this one's worker, by which nothing is lost: what it takes it also completes, a ring that it finds
- * dry is armed, and kicks are still the worker's to see.
+ * this one's worker, by which nothing is lost: what it takes it also completes, a ring that it
+ * finds dry is armed, and kicks are still the worker's to see.
  */
 static void visit(struct queue *queue, void (*fn)(void *arg, struct chain_source *source),
 		  void *arg)

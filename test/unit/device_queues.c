@@ -142,6 +142,51 @@ static void first_shares_are_small(void **state)
 	bench_free(b);
 }
 
+/* What the driver could see when each of its requests was dealt with. */
+struct witness {
+	const struct vq *vq;
+	uint16_t seen[32];
+	unsigned count;
+};
+
+static void witness_says(void *arg, const char *line)
+{
+	struct witness *w = arg;
+
+	if (!strncmp(line, "take ", 5) && w->count < 32)
+		w->seen[w->count++] = vq_used_index(w->vq);
+}
+
+/* What was answered at once is shown before the pass is over: the driver goes on meanwhile. */
+static void shown_within_a_pass(void **state)
+{
+	struct stage_options options = two_queues;
+	struct witness w = {0};
+	struct bench *b;
+
+	options.num = 64;
+	b = bench_new(&options);
+	stage_up(&b->stage);
+	for (unsigned i = 0; i < 8; i++) /* a queue's first pass is short */
+		stage_post(&b->theatre, 0, i, 16);
+	assert_int_equal(device_turn_queue(b->stage.device, 0, 64, false), TURN_MORE);
+	for (unsigned i = 0; i < 8; i++)
+		stage_finish(&b->stage, i, NULL);
+	w.vq = &b->theatre.vqs[0];
+	b->stage.model.instant = true;
+	b->stage.model.say = witness_says;
+	b->stage.model.say_arg = &w;
+	for (unsigned i = 8; i < 24; i++)
+		stage_post(&b->theatre, 0, i, 16);
+	device_turn_queue(b->stage.device, 0, 64, false);
+	assert_int_equal(w.count, 16);
+	assert_int_equal(w.seen[7], 8);
+	assert_int_equal(w.seen[8], 16);
+	assert_int_equal(vq_used_index(w.vq), 24);
+	b->stage.model.say = NULL;
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +196,7 @@ int main(void)
 		cmocka_unit_test(ring_mapped_after_the_look),
 		cmocka_unit_test(polling),
 		cmocka_unit_test(first_shares_are_small),
+		cmocka_unit_test(shown_within_a_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
