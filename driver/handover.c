@@ -8,8 +8,9 @@
  *	4                                     BASE ENABLE
  *	5                                     DRIVER_OK           it serves
  *	6                                     one kick per queue
- *	7                                     has it kept DRIVER_OK?
- *	8     reset, unmap
+ *	7                                     has it begun?
+ *	8                                     has it kept DRIVER_OK?
+ *	9     reset, unmap
  *
  * It works on every kernel since 6.9. Two of its points are not obvious. The
  * base has to be read before the reset, which zeroes it. And the kick at the end belongs to it:
@@ -34,6 +35,10 @@
 #include "driver/arena.h"
 #include "driver/error.h"
 #include "driver/queue.h"
+
+/* How often, and how long, step 7 waits. */
+#define BREATHS	  4
+#define BREATH_NS 100000
 
 /* The queues on their way. */
 struct luggage {
@@ -181,7 +186,29 @@ static int unbind(struct uvdpa_driver *from)
 	return 0;
 }
 
-/* Steps 4 to 7. */
+/* Whether a device has finished something since the queues were handed over. */
+static bool goes_on(const struct luggage *l)
+{
+	for (unsigned i = 0; i < DRV_MAX_QUEUES; i++)
+		if (l->queues[i] && uvdpa_queue_position(l->queues[i]) != l->bases[i])
+			return true;
+	return false;
+}
+
+/*
+ * Step 7. What is left to do is in no hurry, and would take from the target, where processors are
+ * few, the one on which it could answer. So it waits for a first sign of life, but not for long:
+ * there may be nothing to do, or only what takes longer.
+ */
+static void let_go_on(const struct luggage *l)
+{
+	const struct timespec while_ns = {.tv_nsec = BREATH_NS};
+
+	for (unsigned i = 0; i < BREATHS && !goes_on(l); i++)
+		nanosleep(&while_ns, NULL);
+}
+
+/* Steps 4 to 8. */
 static int start(struct uvdpa_driver *to, const struct luggage *l,
 		 struct uvdpa_handover_times *times, struct uvdpa_error *error)
 {
@@ -201,6 +228,7 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 	if (r < 0)
 		return drv_error(error, r, "%s: kick: %s", to->name, strerror(-r));
 	times->kicked = now_ns();
+	let_go_on(l);
 	return drv_see_driver_ok(to, error);
 }
 
@@ -214,7 +242,7 @@ static int released(struct uvdpa_driver *from, int r, struct uvdpa_handover_time
 	return 0;
 }
 
-/* Step 8. The queues are the target's already, or nobody's. */
+/* Step 9. The queues are the target's already, or nobody's. */
 static int dismiss(struct uvdpa_driver *from, struct uvdpa_handover_times *times,
 		   struct uvdpa_error *error)
 {

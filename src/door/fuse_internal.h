@@ -20,7 +20,7 @@
  *
  * A client can make its thread here wait for ever, with memory that it answers
  * for itself (userfaultfd). That costs its own device's lane: before a reader
- * serves a request it sees to it that another reader is left.
+ * serves a request it sees to it that another reader is left (fuse_threads.c).
  */
 #ifndef UVDPA_DOOR_FUSE_INTERNAL_H
 #define UVDPA_DOOR_FUSE_INTERNAL_H
@@ -105,7 +105,12 @@ struct fuse_door {
 
 	pthread_mutex_t receiving; /* around taking a request and putting it in its lane */
 	struct fuse_buf buffer;
-	_Atomic unsigned free_readers; /* that read, or wait for their turn */
+	_Atomic unsigned free_readers; /* the receiver while it receives, and the reserves */
+	_Atomic uint64_t serving;      /* ns: how long the receiver has been at a request */
+	_Atomic bool watched;	       /* the timer is set */
+	_Atomic uint64_t awake_until;  /* ns; the receiver does not sleep before */
+	int vacancy_fd;		       /* eventfd: a receiver is wanted */
+	int relief_fd;		       /* timerfd: reserves look whether they are needed */
 
 	pthread_mutex_t threads_lock;
 	pthread_t *threads; /* readers and executors */

@@ -1,18 +1,45 @@
-/* The threads of the FUSE door: readers take requests, executors go on with parked lanes. */
+/*
+ * The threads of the FUSE door: readers take requests, executors go on with parked lanes.
+ *
+ * One reader at a time is the receiver; the others are reserves and sleep. A receiver that has got
+ * a request makes room for a reserve, since serving it may take for ever, and serves it.
+ *
+ * While a device is set up or handed over the calls follow each other closely, and what they take
+ * is time without a disk. So then the receiver stays awake for a while after a call, and stays the
+ * receiver while it serves: to wake another reader for each request would be a quarter of what a
+ * call takes. Where a request takes longer than RELIEF_NS a reserve takes its place all the same. A
+ * timer wakes it, which is set when such a request is served and not set already, and which nobody
+ * stops.
+ *
+ * `serving` is both the clock and the token: 0 while the receiver receives, else since when it
+ * serves, or NOBODY_RECEIVES. Who changes it to 0 is the receiver. `serving` is stored before
+ * `watched` is looked at, and by the reserve the other way round: no request goes unwatched.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "door/fuse_internal.h"
+#include "host/runner.h"
+#include "loop/relax.h"
 #include "util/log.h"
 
 /* How long a thread may take to come back when the door stops. */
 #define STOP_SECONDS 5
+
+/* How long a request may keep the others waiting. */
+#define RELIEF_NS 1000000
+
+/* How long the receiver looks for the next call to a device that stands still before it sleeps. */
+#define AWAKE_NS 60000
+
+#define NOBODY_RECEIVES UINT64_MAX
 
 static struct timespec time_from_now(unsigned seconds)
 {
@@ -22,6 +49,8 @@ static struct timespec time_from_now(unsigned seconds)
 	t.tv_sec += seconds;
 	return t;
 }
+
+static void *reader(void *arg);
 
 /* A thread that takes no signals: those are for the program's main thread. */
 static int spawn(struct fuse_door *door, void *(*run)(void *))
@@ -52,7 +81,11 @@ static bool receive(struct fuse_door *door)
 
 	if (atomic_load(&door->stopping) || fuse_session_exited(door->session))
 		return false;
-	if (poll(fds, 2, -1) < 0)
+	while ((n = poll(fds, 2, 0)) == 0 && runner_now_ns() < atomic_load(&door->awake_until))
+		relax();
+	if (n == 0)
+		n = poll(fds, 2, -1);
+	if (n < 0)
 		return errno == EINTR;
 	if (fds[1].revents)
 		return false;
@@ -65,24 +98,114 @@ static bool receive(struct fuse_door *door)
 	return true;
 }
 
+/* Sees to it that a reserve looks in a while whether the receiver is still at the same request. */
+static void watch(struct fuse_door *door)
+{
+	const struct itimerspec when = {.it_value.tv_nsec = RELIEF_NS};
+
+	if (!atomic_load(&door->watched) && !atomic_exchange(&door->watched, true))
+		timerfd_settime(door->relief_fd, 0, &when, NULL);
+}
+
+/* Takes the place of a receiver that has been at one request for too long. */
+static bool relieve(struct fuse_door *door)
+{
+	uint64_t since;
+
+	atomic_store(&door->watched, false);
+	since = atomic_load(&door->serving);
+	if (!since)
+		return false;
+	if (since == NOBODY_RECEIVES || runner_now_ns() - since >= RELIEF_NS)
+		return atomic_compare_exchange_strong(&door->serving, &since, 0);
+	watch(door);
+	return false;
+}
+
+static void take_note(int fd)
+{
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) < 0)
+		return; /* EAGAIN: nothing there, or another reserve was first */
+}
+
+/* A reserve's sleep. True: it is the receiver now; false: it is over. */
+static bool wait_for_turn(struct fuse_door *door)
+{
+	struct pollfd fds[] = {{.fd = door->relief_fd, .events = POLLIN},
+			       {.fd = door->vacancy_fd, .events = POLLIN},
+			       {.fd = door->stop_fd, .events = POLLIN}};
+
+	while (!relieve(door)) {
+		poll(fds, 3, -1);
+		if (fds[2].revents)
+			return false;
+		for (unsigned i = 0; i < 2; i++)
+			if (fds[i].revents)
+				take_note(fds[i].fd);
+	}
+	return true;
+}
+
+/*
+ * Whether the client may well make the next call at once, and nobody is served until it has come:
+ * of a device that is set up and does not run yet, or that was suspended in the midst of such
+ * calls.
+ */
+static bool more_to_come(struct runner *runner, bool awake)
+{
+	enum device_state state = device_state(runner_lock(runner));
+
+	runner_unlock(runner);
+	return state == STATE_READY || (state == STATE_SUSPENDED && awake);
+}
+
+/* Lets a reserve receive. */
+static void resign(struct fuse_door *door)
+{
+	uint64_t one = 1;
+
+	atomic_store(&door->serving, NOBODY_RECEIVES);
+	if (write(door->vacancy_fd, &one, sizeof(one)) < 0)
+		watch(door); /* never: it would hold 2^64 of them */
+}
+
+/* Serves a request with another reader left. True: the caller is the receiver still. */
+static bool serve(struct fuse_door *door, struct job *job)
+{
+	struct runner *runner = job->node->runner;
+	uint64_t since = job->came_ns;
+	bool awake = since < atomic_load(&door->awake_until);
+
+	if (awake) {
+		atomic_store(&door->serving, since);
+		watch(door);
+	} else {
+		resign(door);
+	}
+	if (atomic_fetch_sub(&door->free_readers, 1) == 1 && !spawn(door, reader))
+		atomic_fetch_add(&door->free_readers, 1);
+	lane_serve(job);
+	atomic_fetch_add(&door->free_readers, 1);
+	if (more_to_come(runner, awake))
+		atomic_store(&door->awake_until, runner_now_ns() + AWAKE_NS);
+	return atomic_compare_exchange_strong(&door->serving, &since, 0);
+}
+
 static void *reader(void *arg)
 {
 	struct fuse_door *door = arg;
-	bool on = true;
+	bool mine = false, on = true;
 
-	while (on) {
+	while (on && (mine || wait_for_turn(door))) {
 		struct job *job;
 
 		pthread_mutex_lock(&door->receiving);
 		on = receive(door);
 		job = fuse_take_mine();
 		pthread_mutex_unlock(&door->receiving);
-		if (!job)
-			continue;
-		if (atomic_fetch_sub(&door->free_readers, 1) == 1 && !spawn(door, reader))
-			atomic_fetch_add(&door->free_readers, 1);
-		lane_serve(job);
-		atomic_fetch_add(&door->free_readers, 1);
+		mine = !job || serve(door, job);
 	}
 	if (fuse_session_exited(door->session) && !atomic_load(&door->stopping) &&
 	    !atomic_exchange(&door->gone, true))
@@ -151,8 +274,11 @@ int threads_start(struct fuse_door *door, struct fault *fault_out)
 	door->thread_max = 2 * door->node_count + 3;
 	door->threads = calloc(door->thread_max, sizeof(*door->threads));
 	door->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!door->threads || door->stop_fd < 0)
+	door->vacancy_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	door->relief_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (!door->threads || door->stop_fd < 0 || door->vacancy_fd < 0 || door->relief_fd < 0)
 		return fault(fault_out, -ENOMEM, "%s: no memory for threads", door->mountpoint);
+	atomic_store(&door->serving, NOBODY_RECEIVES);
 	door->executors = 1;
 	atomic_store(&door->free_readers, 2);
 	r = spawn(door, executor);
