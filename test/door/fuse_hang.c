@@ -75,6 +75,22 @@ static void hang_worker(int report)
 	_exit(0);
 }
 
+/* Calls in a row, after which the server's reader does not sleep: its thread serves the next, too.
+ */
+static void set_up_in_a_row(int fd)
+{
+	uint8_t status[] = {0, 1, 3, 11};
+	uint64_t features = 0;
+
+	ioctl(fd, VHOST_SET_OWNER, NULL);
+	ioctl(fd, VHOST_GET_FEATURES, &features);
+	for (unsigned i = 0; i < 3; i++)
+		ioctl(fd, VHOST_VDPA_SET_STATUS, &status[i]);
+	ioctl(fd, VHOST_SET_FEATURES, &features);
+	for (unsigned i = 0; i < 10; i++)
+		ioctl(fd, VHOST_VDPA_SET_STATUS, &status[3]);
+}
+
 /* In a child: a call whose argument is in a tarpit, so that the server's thread waits there. */
 static void hang_in(const char *device, int report)
 {
@@ -83,6 +99,8 @@ static void hang_in(const char *device, int report)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	r = fd >= 0 && tarpit_make(&pit);
+	if (r && strcmp(device, "stuck") == 0)
+		set_up_in_a_row(fd);
 	if (write(report, r ? "h" : "n", 1) != 1 || !r)
 		_exit(1);
 	ioctl(fd, VHOST_VDPA_GET_CONFIG, pit.page);
