@@ -246,9 +246,10 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 				.park = !strcmp(spec->on_timeout, "park"),
 			},
 		.workers = (unsigned)spec->workers,
+		.worker = spec->worker,
 		.trace = spec->trace,
 		.poll_us = (unsigned)spec->poll_us,
-		.pinned = spec->cpu != UINT32_MAX,
+		.pinned = spec->cpu != SPEC_ANY_CPU,
 		.cpu = (unsigned)spec->cpu,
 	};
 	struct model *model;

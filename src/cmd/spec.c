@@ -28,7 +28,6 @@ struct key {
 
 #define AT(field)    offsetof(struct device_spec, field)
 #define ANY	     UINT32_MAX
-#define ANY_CPU	     UINT32_MAX
 #define POLL_US	     64
 #define PACKET_PAIRS 16 /* PACKET_MAX_PAIRS, where it is looked at again */
 
@@ -53,10 +52,12 @@ static const struct key keys[] = {
 	 "most entries of a queue, a power of two (256)"},
 	{"workers", NUMBER, AT(workers), 1, DEVICE_MAX_QUEUES, 1, "N",
 	 "threads that share the queues (1)"},
+	{"worker", TEXT, AT(worker), 0, 0, 0, "NAME",
+	 "one thread, shared with all devices that name it (one of its own)"},
 	{"poll-us", NUMBER, AT(poll_us), 0, 1000000, POLL_US, "US",
 	 "how long a busy worker looks for requests before it sleeps; 3 times that for a disk (64)"},
-	{"cpu", NUMBER, AT(cpu), 0, 1023, ANY_CPU, "N",
-	 "worker i runs on processor N + i only (any)"},
+	{"cpu", NUMBER, AT(cpu), 0, 1023, SPEC_ANY_CPU, "N",
+	 "worker i runs on processor N + i only (any); of a shared one, one says it for all"},
 	{"asids", NUMBER, AT(asids), 1, DEVICE_MAX_ASIDS, 0, "N", "address spaces (1; net: 2)"},
 	{"groups", NUMBER, AT(groups), 1, DEVICE_MAX_GROUPS, 0, "N",
 	 "virtqueue groups; queue q is in group q % N (1)"},
@@ -224,20 +225,20 @@ static void set_defaults(struct device_spec *spec)
 	spec->on_timeout = "fail";
 }
 
-/* A name becomes a file's name and a word in commands. */
-static int check_name(const char *name, struct fault *f)
+/* A name becomes a file's name and a word in commands. A worker's is as a device's. */
+static int check_name(const char *key, const char *name, struct fault *f)
 {
 	if (!name)
-		return fault(f, -EINVAL, "name=NAME is missing");
+		return fault(f, -EINVAL, "%s=NAME is missing", key);
 	if (strlen(name) > DEVICE_NAME_MAX)
-		return fault(f, -EINVAL, "name=%.20s...: a name has at most %d bytes", name,
+		return fault(f, -EINVAL, "%s=%.20s...: a name has at most %d bytes", key, name,
 			     DEVICE_NAME_MAX);
 	for (const char *p = name; *p; p++)
 		if (!isalnum((unsigned char)*p) && !(p > name && strchr("._-", *p)))
 			return fault(f, -EINVAL,
-				     "name=%s: a name is made of letters, digits, '.', '_' and "
+				     "%s=%s: a name is made of letters, digits, '.', '_' and "
 				     "'-', and begins with a letter or digit",
-				     name);
+				     key, name);
 	return 0;
 }
 
@@ -366,10 +367,24 @@ static void set_card_defaults(struct device_spec *spec)
 		spec->indirect = false;
 }
 
+static int check_worker(const struct device_spec *spec, struct fault *f)
+{
+	if (!spec->worker)
+		return 0;
+	if (is_given(spec, "workers"))
+		return fault(f, -EINVAL,
+			     "worker=%s, workers=%" PRIu64 ": give one of them: a thread that is "
+			     "shared, or threads of its own",
+			     spec->worker, spec->workers);
+	return check_name("worker", spec->worker, f);
+}
+
 static int check(struct device_spec *spec, struct fault *f)
 {
-	int ret = check_name(spec->name, f);
+	int ret = check_name("name", spec->name, f);
 
+	if (!ret)
+		ret = check_worker(spec, f);
 	if (!ret)
 		ret = parts_check_type(spec->type, f);
 	if (!ret)

@@ -12,12 +12,15 @@
 #include "util/fault.h"
 #include "util/keyval.h"
 
+#define SPEC_ANY_CPU UINT32_MAX
+
 struct device_spec {
 	struct keyvals keyvals; /* what the texts below point into */
 	const char *type, *name;
 
 	/* The device. */
 	uint64_t queue_size, workers, poll_us, cpu, asids, groups, suspend_timeout;
+	const char *worker;	/* NULL: its own */
 	const char *on_timeout; /* "fail" or "park" */
 	bool suspend, resume, event_idx, indirect, packed, in_order, ring_reset, log, trace;
 	const char *uapi;	      /* "uvdpa" or "kernel" */
@@ -62,7 +65,8 @@ struct spec_list {
 int spec_list_add(struct spec_list *list, const char *text, const char *where, struct fault *fault);
 /* Appends the devices of a file: one per line as after --device; # begins a comment line. */
 int spec_list_read(struct spec_list *list, const char *path, struct fault *fault);
-/* Whether the devices fit together: cables between cards have two ends. */
+/* Whether the devices fit together: cables between cards have two ends, and who share a worker want
+ * the same processor. */
 int spec_list_check(const struct spec_list *list, struct fault *fault);
 void spec_list_free(struct spec_list *list);
 

@@ -1,6 +1,7 @@
 /* The devices of a server, from the command line and from files: see spec.h. */
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,28 @@ int spec_list_read(struct spec_list *list, const char *path, struct fault *f)
 	return ret;
 }
 
+/* One says where a shared worker runs, or all say the same. */
+static int check_workers(const struct spec_list *list, struct fault *f)
+{
+	for (unsigned i = 0; i < list->count; i++) {
+		const struct device_spec *one = &list->items[i];
+
+		for (unsigned k = 0; one->worker && k < i; k++) {
+			const struct device_spec *other = &list->items[k];
+
+			if (!other->worker || strcmp(one->worker, other->worker) ||
+			    one->cpu == other->cpu || one->cpu == SPEC_ANY_CPU ||
+			    other->cpu == SPEC_ANY_CPU)
+				continue;
+			return fault(f, -EINVAL,
+				     "device '%s', cpu=%" PRIu64 ": device '%s' has worker '%s' "
+				     "run on processor %" PRIu64,
+				     one->name, one->cpu, other->name, one->worker, other->cpu);
+		}
+	}
+	return 0;
+}
+
 int spec_list_check(const struct spec_list *list, struct fault *f)
 {
 	for (unsigned i = 0; i < list->count; i++) {
@@ -93,7 +116,7 @@ int spec_list_check(const struct spec_list *list, struct fault *f)
 				     "pair=%s",
 				     spec->name, spec->pair, spec->pair, spec->name);
 	}
-	return 0;
+	return check_workers(list, f);
 }
 
 void spec_list_free(struct spec_list *list)

@@ -144,6 +144,8 @@ static void print_one(const json_t *device)
 	printf("client     %s\n", text(device, "client"));
 	if (json_is_true(json_object_get(device, "restored")))
 		puts("restored   a saved state waits for the driver");
+	if (json_is_string(json_object_get(device, "worker")))
+		printf("worker     %s\n", text(device, "worker"));
 	printf("status     0x%02" PRIx64 "\n", (uint64_t)number(device, "status"));
 	printf("features   %s of %s\n", text(device, "driver_features"),
 	       text(device, "device_features"));

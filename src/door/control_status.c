@@ -154,7 +154,7 @@ json_t *control_device_status(struct runner *runner)
 	runner_claimant(runner, client, sizeof(client));
 	device = runner_lock(runner);
 	broken = device_broken_reason(device);
-	status = json_pack("{s:s, s:s, s:i, s:s, s:o, s:s?, s:i, s:o, s:o, s:s?, s:b, s:o}", "name",
+	status = json_pack("{s:s, s:s, s:i, s:s, s:o, s:s?, s:i, s:o, s:o, s:s?, s:b, s:s?, s:o}", "name",
 			   device_name(device), "type", device_model(device)->ops->name,
 			   "device_id", (int)device_get_device_id(device), "state",
 			   lifecycle_state_name(device_state(device)), "holders",
@@ -163,7 +163,7 @@ json_t *control_device_status(struct runner *runner)
 			   hex(device_get_device_features(device)), "driver_features",
 			   hex(device_get_driver_features(device)), "broken",
 			   broken[0] ? broken : NULL, "restored", device_is_restored(device),
-			   "queues", queues_status(device));
+			   "worker", runner_worker(runner), "queues", queues_status(device));
 	add_disk(device, status);
 	add_card(device, status);
 	runner_unlock(runner);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "host/eventfd.h"
+#include "host/roster.h"
 #include "model/model.h"
 #include "util/log.h"
 
@@ -102,15 +103,56 @@ static const struct device_host_ops host_ops = {
 	.note = host_note,
 };
 
-/* Has a lane's worker run on a processor of its own, if the operator wants that. */
-static int pin(const struct lane *lane, const struct runner_options *options, unsigned i,
-	       struct fault *fault_out)
+/* A crew of our own, on its processor if the operator wants that. */
+static int make_crew(struct runner *runner, const struct runner_options *options, unsigned i,
+		     struct crew **crew, struct fault *fault_out)
 {
-	int ret = options->pinned ? worker_pin(lane->worker, options->cpu + i) : 0;
+	char name[32];
+	int ret;
 
-	return ret ? fault(fault_out, ret, "worker %u cannot run on processor %u: %s", i,
-			   options->cpu + i, strerror(-ret))
-		   : 0;
+	snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
+	ret = crew_new(name, crew, fault_out);
+	if (ret || !options->pinned)
+		return ret;
+	ret = worker_pin((*crew)->worker, options->cpu + i);
+	if (ret) {
+		crew_free(*crew);
+		return fault(fault_out, ret, "worker %u cannot run on processor %u: %s", i,
+			     options->cpu + i, strerror(-ret));
+	}
+	return 0;
+}
+
+static void drop_crew(struct runner *runner, struct crew *crew)
+{
+	if (runner->worker_name)
+		roster_give_back(crew);
+	else
+		crew_free(crew);
+}
+
+/* Gives the lane a worker. */
+static int hire(struct runner *runner, const struct runner_options *options, unsigned i,
+		struct fault *fault_out)
+{
+	struct lane *lane = &runner->lanes[i];
+	struct crew *crew;
+	int ret;
+
+	if (runner->worker_name)
+		ret = roster_take(runner->worker_name, options->pinned ? &options->cpu : NULL,
+				  &crew, fault_out);
+	else
+		ret = make_crew(runner, options, i, &crew, fault_out);
+	if (ret)
+		return ret;
+	ret = crew_join(crew, lane);
+	if (ret) {
+		drop_crew(runner, crew);
+		return fault(fault_out, ret, "no memory for a worker");
+	}
+	lane->worker = crew->worker;
+	return 0;
 }
 
 /* Makes what a lane needs and has it run. What was made is left to stop_lanes also on failure. */
@@ -118,8 +160,6 @@ static int start_lane(struct runner *runner, const struct runner_options *option
 		      struct fault *fault_out)
 {
 	struct lane *lane = &runner->lanes[i];
-	struct crew *crew;
-	char name[32];
 	int ret;
 
 	lane->runner = runner;
@@ -130,19 +170,11 @@ static int start_lane(struct runner *runner, const struct runner_options *option
 	if (runner->recorder && !(lane->record = lane_record_new()))
 		return fault(fault_out, -ENOMEM, "no memory for a trace");
 	poller_init(&lane->poller, options->poll_us);
-	snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runner->device));
-	ret = crew_new(name, &crew, fault_out);
+	ret = hire(runner, options, i, fault_out);
 	if (ret)
 		return ret;
-	ret = crew_join(crew, lane);
-	if (ret) {
-		crew_free(crew);
-		return fault(fault_out, ret, "no memory for a worker");
-	}
-	lane->worker = crew->worker;
 	ret = crew_watch(lane, lane->tick, WORKER_LEVEL, LANE_TOKEN_TICK);
-	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret))
-		   : pin(lane, options, i, fault_out);
+	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
 }
 
 /* Has the device run. On failure what runs is left to stop_lanes. */
@@ -155,6 +187,13 @@ static int start_lanes(struct runner *runner, const struct runner_options *optio
 
 	if (count > queues)
 		count = queues;
+	if (options->worker) {
+		count = 1;
+		runner->worker_name = strdup(options->worker);
+		if (!runner->worker_name)
+			return fault(fault_out, -ENOMEM, "no memory for worker '%s'",
+				     options->worker);
+	}
 	runner->lanes = calloc(count, sizeof(*runner->lanes));
 	if (!runner->lanes)
 		return fault(fault_out, -ENOMEM, "no memory for %u workers", count);
@@ -190,7 +229,7 @@ static void stop_lanes(struct runner *runner)
 		struct lane *lane = &runner->lanes[i];
 
 		if (lane->worker)
-			crew_free(lane->place.crew);
+			drop_crew(runner, lane->place.crew);
 		lane_record_free(lane->record);
 		if (lane->tick >= 0)
 			close(lane->tick);
@@ -206,6 +245,7 @@ static void dispose(struct runner *runner)
 	pthread_mutex_destroy(&runner->claim_lock);
 	pthread_cond_destroy(&runner->reset_over);
 	recorder_free(runner->recorder);
+	free(runner->worker_name);
 	free(runner->lanes);
 	free(runner);
 }
@@ -309,6 +349,11 @@ void runner_unlock(struct runner *runner)
 const struct device *runner_device(const struct runner *runner)
 {
 	return runner->device;
+}
+
+const char *runner_worker(const struct runner *runner)
+{
+	return runner->worker_name;
 }
 
 uint64_t runner_now_ms(void)

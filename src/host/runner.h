@@ -1,7 +1,8 @@
 /*
  * A runner runs one device: its worker threads, eventfds, deadline timer and
  * the lock that makes "control" (device/device.h) one caller at a time. Doors
- * and the control socket reach the device only through it.
+ * and the control socket reach the device only through it. Devices can share a
+ * worker (host/crew.h); to their callers that makes no difference.
  *
  * Lock order: the runner's lock, then a worker's gate. Workers never take the
  * runner's lock inside a pass; what they found is settled after it.
@@ -21,10 +22,12 @@ struct runner;
 struct runner_options {
 	struct device_options device;
 	unsigned workers; /* worker threads; queue q belongs to worker q % workers. 0: one */
+	/* NULL, or the one worker thread of all queues, shared by all devices here that name it. */
+	const char *worker;
 	bool trace;	  /* keep one */
 	/* How long a worker looks for more work itself before it sleeps, at most; 0: not at all. */
 	unsigned poll_us;
-	/* Worker i runs on processor cpu + i only. */
+	/* Worker i runs on processor cpu + i only. Who share one have to agree, or leave it open. */
 	bool pinned;
 	unsigned cpu;
 };
@@ -40,6 +43,9 @@ struct device *runner_lock(struct runner *runner);
 void runner_unlock(struct runner *runner);
 /* The device without the lock: for facts that never change (name, device id). */
 const struct device *runner_device(const struct runner *runner);
+
+/* The name of the worker that it may share with others; NULL: its workers are its own. */
+const char *runner_worker(const struct runner *runner);
 
 /* Milliseconds of the monotonic clock, as device verbs want them. */
 uint64_t runner_now_ms(void);

@@ -38,6 +38,7 @@ struct runner {
 	struct device *device;
 	struct lane *lanes;
 	unsigned lane_count;
+	char *worker_name; /* of its only lane's crew, which is on the roster; NULL: crews are ours */
 	struct recorder *recorder;  /* NULL: no trace is kept */
 	unsigned excluded;	    /* depth of exclude: all gates are ours [lock] */
 	_Atomic bool settle_wanted; /* device_settle is due */

@@ -15,12 +15,16 @@
 #include "door/devices.h"
 #include "door/inprocess.h"
 #include "host/runner.h"
+#include "neighbour.h"
 
 /* A device is made at the first open, in the process of the case: threads do not outlive a fork. */
 struct ours {
 	const struct test_device *device;
 	struct runner *runner;
 };
+
+/* Both devices of a case have one, if they share their worker. */
+static unsigned neighbours;
 
 static const struct uvdpa_transport transport = {inprocess_ioctl, inprocess_write, inprocess_close};
 
@@ -33,6 +37,8 @@ static int ours_open(void *arg, unsigned flags, struct uvdpa_driver **drv,
 	struct fault f = {0};
 	int r;
 
+	if (!o->runner && o->device->worker && !neighbours++)
+		neighbour_start(o->device->worker);
 	if (!o->runner)
 		o->runner = test_device_run(o->device);
 	r = inprocess_open(o->runner, &options, &door, &f);

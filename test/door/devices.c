@@ -16,6 +16,7 @@ const struct test_device test_devices[] = {
 	{.name = "strict", .kernel_uapi = true, .timeout_ms = 10000},
 	{.name = "packed", .packed = true, .timeout_ms = 10000},
 	{.name = "orderly", .packed = true, .in_order = true, .timeout_ms = 10000},
+	{.name = "shared", .worker = "shared", .timeout_ms = 10000},
 	{.name = "slow", .delay_us = 50000, .timeout_ms = 10000},
 	{.name = "stuck", .never = true, .timeout_ms = 100},
 	{.name = "mule", .never = true, .stubborn = true, .timeout_ms = 100},
@@ -62,7 +63,8 @@ struct runner *test_device_run(const struct test_device *device)
 						    .in_order = device->in_order,
 						    .no_suspend = device->no_suspend,
 						    .no_resume = device->no_resume,
-						    .suspend_timeout_ms = device->timeout_ms}};
+						    .suspend_timeout_ms = device->timeout_ms},
+					 .worker = device->worker};
 	struct blk_options blk = {.queues = TEST_QUEUES, .write_cache = true};
 	struct model *model;
 	struct runner *runner;

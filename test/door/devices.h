@@ -14,6 +14,7 @@ struct runner;
 
 struct test_device {
 	const char *name;
+	const char *worker; /* shared with others; NULL: its own */
 	bool no_suspend, no_resume, packed, in_order, kernel_uapi;
 	unsigned delay_us;   /* requests take that long */
 	bool never;	     /* requests are never done, unless cancelled */
@@ -22,7 +23,7 @@ struct test_device {
 };
 
 /* "disk", "fixed" (no suspend), "once" (no resume), "strict", "packed", "orderly" (in order, packed
- * or not), "slow", "stuck", "mule". */
+ * or not), "shared" (with others, its worker), "slow", "stuck", "mule". */
 extern const struct test_device test_devices[];
 extern const unsigned test_device_count;
 

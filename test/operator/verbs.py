@@ -90,6 +90,7 @@ def suspended_under_load(server):
         expect("suspend", done.returncode == 0, done.stderr)
         before = server.device("disk")
         expect("state", before["state"] == "SUSPENDED" and before["holders"] == ["operator"], before)
+        expect("worker", before["worker"] == "w" and server.device("small")["worker"] is None)
         expect("client", "pid %d" % load.pid in str(before["client"]) or before["client"], before)
         expect("in flight", all(q["in_flight"] == 0 for q in before["queues"]), before)
         expect("still", standing(server.device("disk")) == standing(before), before)
@@ -276,9 +277,9 @@ def main():
     with tempfile.TemporaryDirectory() as t:
         with open(t + "/disk.img", "w") as f:
             f.truncate(16 << 20)
-        server = Server(t + "/s", "blk,name=disk,file=%s/disk.img" % t,
+        server = Server(t + "/s", "blk,name=disk,worker=w,file=%s/disk.img" % t,
                         "blk,name=small,memory=1M",
-                        "blk,name=stuck,memory=16M,fault.never-every=100,suspend-timeout=2000")
+                        "blk,name=stuck,worker=w,memory=16M,fault.never-every=100,suspend-timeout=2000")
         try:
             code = run_all(server)
         finally:

@@ -157,6 +157,12 @@ def cases(t):
         # devices
         (device("blk,name=a,memory=1M", "--device", "blk,name=a,null=1M"),
          "another device has this name"),
+        (device("blk,name=a,memory=1M,worker=w,workers=1"), "give one of them"),
+        (device("blk,name=a,memory=1M,worker=w w"), "worker=w w: a name is made of"),
+        (device("blk,name=a,memory=1M,worker=w,cpu=0", "--device",
+                "blk,name=b,memory=1M,worker=w", "--device", "blk,name=c,memory=1M,worker=w,cpu=1"),
+         "device 'a' has worker 'w' run on processor 0"),
+        (device("blk,name=a,memory=1M,worker=w,cpu=1000"), "worker 'w' cannot run on processor 1000"),
         (device("blk,name=a,file=" + t + "/missing.img"), "missing.img"),
         (device("blk,name=a,file=" + t + "/empty.img"), "empty.img"),
         (device("blk,name=a,file=" + t + "/small.img"), "small.img"),

@@ -44,6 +44,8 @@ static const struct uvdpa_transport transport = {
 	.close = inprocess_close,
 };
 
+static const char *shared; /* the worker of both cards, of the tests from here on; or NULL */
+
 static void open_card(struct card *card, struct packet *packet, unsigned workers)
 {
 	const struct runner_options options = {
@@ -52,6 +54,7 @@ static void open_card(struct card *card, struct packet *packet, unsigned workers
 			   .asids = 2,
 			   .suspend_timeout_ms = 10000},
 		.workers = workers,
+		.worker = shared,
 	};
 	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}};
 	struct model *model;
@@ -472,13 +475,25 @@ static void saved_and_restored(void **state)
 	runner_free(other.runner);
 }
 
+/* What is sent is then delivered in the sender's pass, of the receiver's own worker. */
+static int on_one_worker(void **state)
+{
+	shared = "shared";
+	return 0;
+}
+
 int main(void)
 {
+#define SHARED(fn) cmocka_unit_test_setup(fn, on_one_worker)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(straight),	  cmocka_unit_test(starved),
 		cmocka_unit_test(suspended),	  cmocka_unit_test(both_ways),
 		cmocka_unit_test(receiver_goes),  cmocka_unit_test(nonsense_of_the_receiver),
 		cmocka_unit_test(several_queues), cmocka_unit_test(saved_and_restored),
+		SHARED(straight),		  SHARED(starved),
+		SHARED(suspended),		  SHARED(both_ways),
+		SHARED(receiver_goes),		  SHARED(nonsense_of_the_receiver),
+		SHARED(several_queues),		  SHARED(saved_and_restored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
