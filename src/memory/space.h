@@ -142,6 +142,22 @@ void space_keep(struct space *space, struct space_cache *cache, uint64_t iova);
 int space_read(struct space *space, uint64_t iova, void *to, size_t size);
 int space_write(struct space *space, uint64_t iova, const void *from, size_t size);
 
+/*
+ * Pieces of the driver's memory that are wanted at once. Where they lie near each other they are
+ * fetched together, with what is between them, which is thrown away: many small reads of memory that
+ * is copied cost as many system calls. A piece that cannot be read is not `done`, and no error: who
+ * wants it reads it alone and is told why not. One that is done was readable, all of it.
+ */
+struct space_piece {
+	uint64_t iova;
+	uint32_t size; /* not 0 */
+	bool done;
+	void *to;
+};
+
+#define SPACE_GATHER_MAX 64
+void space_gather(struct space *space, struct space_piece *pieces, unsigned count);
+
 /* Whether mapped memory went away under us (a truncated file): nothing here can be trusted. */
 bool space_lost(const struct space *space);
 
