@@ -92,6 +92,7 @@ struct queue {
 	 * there are first so many chains in flight: a driver that keeps few there costs few pages.
 	 */
 	uint8_t *slots;
+	struct ring_ahead *ahead;   /* untouched while nothing has to be copied */
 	struct segment *few, *more; /* the chains' tables: those in use all the time are small */
 	unsigned slot_count; /* made so far: the worker's */
 	struct request *free;

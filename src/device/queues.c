@@ -164,7 +164,9 @@ static void free_slots(struct queue *queue)
 	free(queue->slots);
 	free(queue->few);
 	free(queue->more);
+	free(queue->ahead);
 	queue->slots = NULL;
+	queue->ahead = NULL;
 	queue->few = queue->more = NULL;
 }
 
@@ -200,7 +202,8 @@ static int prepare(struct queue *queue, struct fault *f)
 	queue->slots = aligned_alloc(64, count * queue_slot_size(device));
 	queue->few = malloc((size_t)count * CHAIN_FEW_SEGMENTS * sizeof(struct segment));
 	queue->more = malloc((size_t)count * CHAIN_MAX_SEGMENTS * sizeof(struct segment));
-	if (!queue->slots || !queue->few || !queue->more) {
+	queue->ahead = malloc(sizeof(*queue->ahead));
+	if (!queue->slots || !queue->few || !queue->more || !queue->ahead) {
 		r = fault(f, -ENOMEM, "no memory");
 		goto fail;
 	}
@@ -260,8 +263,9 @@ void queue_open(struct queue *queue)
 
 	if (!space)
 		fault(&f, -EINVAL, "enabled, and there is no client memory");
-	if (!f.code && prepare(queue, &f) == 0 && !queue->ring.started &&
-	    ring_start(&queue->ring, &setup, space) < 0)
+	if (!f.code && prepare(queue, &f) == 0)
+		setup.ahead = queue->ahead;
+	if (!f.code && !queue->ring.started && ring_start(&queue->ring, &setup, space) < 0)
 		fault(&f, -EINVAL, "cannot start with %u entries at %u", queue->num, setup.base);
 	if (f.code < 0) {
 		device_break(device, queue, f.text);

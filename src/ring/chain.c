@@ -50,6 +50,10 @@ int chain_read(const struct chain *chain, uint64_t offset, void *to, size_t size
 {
 	if (offset > chain->readable || size > chain->readable - offset)
 		return -ERANGE;
+	if (chain->early && chain->early->chain == chain && offset + size <= chain->early->size) {
+		memcpy(to, chain->early->bytes + offset, size);
+		return 0;
+	}
 	return copy(chain, chain->segments, chain->readable_count, offset, to, NULL, size);
 }
 
@@ -109,6 +113,8 @@ enum ring_pop_result ring_add_buffer(struct ring *ring, struct chain *chain, uns
 				  (unsigned long long)buffer->addr, buffer->len, why_not(n));
 	if (n == 1 && chain->segments[*segments].host)
 		space_keep(ring->space, &ring->cache, buffer->addr);
+	else if (n && !chain->segments[*segments].host)
+		ring->copied = true;
 	*segments += (unsigned)n;
 	if (buffer->writable) {
 		chain->writable_count += (uint16_t)n;
@@ -137,6 +143,8 @@ enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chai
 	if (n == 1 && segment.host) {
 		table->host = segment.host;
 		space_keep(ring->space, &ring->cache, addr);
+	} else if ((table->host = ring_table_ahead(ring, chain, addr, len))) {
+		return RING_CHAIN;
 	} else if (len <= sizeof(ring->copies.table)) {
 		if (space_read(ring->space, addr, ring->copies.table, len) < 0)
 			return ring_break(ring, "chain %u: its indirect table cannot be read",

@@ -19,6 +19,20 @@
 /* What most chains get by with: tables of this size lie close together in the cache. */
 #define CHAIN_FEW_SEGMENTS 8
 
+struct chain;
+
+/*
+ * The beginning of a chain's readable part, where that is copied and was read ahead, until others
+ * are: good while it says whose it is.
+ */
+#define CHAIN_EARLY 64
+
+struct chain_early {
+	const struct chain *chain;
+	uint32_t size;
+	uint8_t bytes[CHAIN_EARLY];
+};
+
 struct chain {
 	uint16_t head;		 /* id that goes back to the driver */
 	uint16_t entries;	 /* descriptors of the ring it occupies (packed layout) */
@@ -29,6 +43,7 @@ struct chain {
 	struct space *space;	 /* where the copied segments live */
 	struct segment *segments;
 	uint16_t max_segments; /* room in `segments` */
+	const struct chain_early *early; /* or NULL */
 	struct segment *more;  /* CHAIN_MAX_SEGMENTS, to go on in when these are full; or NULL */
 	bool in_order; /* the model writes from the beginning on: nothing beyond `written` is
 			  touched */

@@ -147,7 +147,6 @@ static enum ring_pop_result recover(struct ring *ring)
 enum ring_pop_result packed_look(struct ring *ring)
 {
 	uint32_t at;
-	bool wrap;
 	uint16_t flags;
 
 	if (ring->setup.record && !ring->recovered) {
@@ -158,13 +157,14 @@ enum ring_pop_result packed_look(struct ring *ring)
 	}
 	if (ring->resubmit)
 		return RING_CHAIN;
+	if (ring_ahead_at(ring, ring->last_avail, ring->avail_wrap))
+		return RING_CHAIN;
+	if (!ring->desc.host && ring->setup.ahead)
+		return ring_fetch_ahead_packed(ring);
 	at = ring->last_avail * DESC_SIZE + DESC_FLAGS;
-	wrap = ring->avail_wrap;
 	if (area_load16(ring, &ring->desc, at, &flags) < 0)
 		return RING_UNMAPPED;
-	if (!(flags & AVAIL_BIT) == wrap || !(flags & USED_BIT) != wrap)
-		return RING_EMPTY;
-	return RING_CHAIN;
+	return packed_is_available(flags, ring->avail_wrap) ? RING_CHAIN : RING_EMPTY;
 }
 
 static inline struct desc desc_of(struct ring_raw raw)
@@ -183,6 +183,17 @@ static int load_desc(const struct ring *ring, const struct ring_area *table, uin
 
 	*desc = desc_of(raw);
 	return r;
+}
+
+/* A descriptor of the ring itself, which may have been read ahead. */
+static int load_next(const struct ring *ring, uint16_t index, bool wrap, struct desc *desc)
+{
+	const struct ring_ahead_chain *ahead = ring_ahead_at(ring, index, wrap);
+
+	if (!ahead)
+		return load_desc(ring, &ring->desc, index, desc);
+	*desc = desc_of(ahead->near[0]);
+	return 0;
 }
 
 static enum ring_pop_result add(struct ring *ring, struct chain *chain, unsigned *segments,
@@ -297,7 +308,7 @@ static enum ring_pop_result follow(struct ring *ring, struct chain *chain)
 		if (chain->entries >= ring->setup.num)
 			return ring_break(ring, "chain at %u: longer than the ring",
 					  ring->last_avail);
-		if (load_desc(ring, &ring->desc, index, &desc) < 0)
+		if (load_next(ring, index, wrap, &desc) < 0)
 			return ring_break(ring, "descriptor %u cannot be read", index);
 		advance(ring, &index, &wrap, 1);
 		chain->entries++;
@@ -307,6 +318,7 @@ static enum ring_pop_result follow(struct ring *ring, struct chain *chain)
 			return RING_BROKEN;
 	} while (desc.flags & VRING_DESC_F_NEXT);
 	chain->head = desc.id;
+	ring_give_early(ring, chain);
 	ring->last_avail = index;
 	ring->avail_wrap = wrap;
 	return RING_CHAIN;
@@ -400,11 +412,32 @@ static void place_used(struct ring *ring, const struct ring_used *used)
 	ring->tail_full = ring->setup.turns && used->full;
 }
 
+/*
+ * Length and id of a used descriptor, and its flags if they may be seen: the driver comes to them
+ * only after the batch's first. Where that takes a system call they go in one.
+ */
+static int write_used(struct ring *ring, uint32_t at, const struct ring_used *used,
+		      const uint16_t *flags)
+{
+	uint8_t raw[8];
+	int r;
+
+	store_le32(raw, used->written);
+	store_le16(raw + 4, used->head);
+	if (flags && !ring->desc.host) {
+		store_le16(raw + 6, *flags);
+		return area_write(ring, &ring->desc, at + 8, raw, 8);
+	}
+	r = area_write(ring, &ring->desc, at + 8, raw, 6);
+	if (r == 0 && flags)
+		r = area_store16(ring, &ring->desc, at + DESC_FLAGS, *flags);
+	return r;
+}
+
 void packed_complete(struct ring *ring, const struct ring_used *used)
 {
 	bool first = !ring->batch_entries;
 	uint16_t flags;
-	uint8_t raw[6];
 	uint32_t at;
 	int r;
 
@@ -413,13 +446,13 @@ void packed_complete(struct ring *ring, const struct ring_used *used)
 	flags = ring->tail_flags | (used->writable ? VRING_DESC_F_WRITE : 0);
 	if (first)
 		ring->batch_slot = ring->tail;
-	store_le32(raw, used->written);
-	store_le16(raw + 4, used->head);
-	r = area_write(ring, &ring->desc, at + 8, raw, sizeof(raw));
-	if (ring->tail == ring->batch_slot)
-		ring->batch_flags = flags; /* stored by publish */
-	else if (r == 0)
-		r = area_store16(ring, &ring->desc, at + DESC_FLAGS, flags);
+	if (ring->tail == ring->batch_slot) { /* these flags are stored by publish */
+		ring->batch_flags = flags;
+		ring->batch_id = used->head;
+		r = write_used(ring, at, used, NULL);
+	} else {
+		r = write_used(ring, at, used, &flags);
+	}
 	if (r < 0) {
 		ring_break(ring, "used descriptor %u cannot be written", ring->used);
 		return;
@@ -456,7 +489,7 @@ bool packed_publish(struct ring *ring)
 	ring->published = ring->used;
 	if (ring->setup.record)
 		inflight_packed_move_used(ring_packed_record(ring), ring->used, ring->used_wrap);
-	if (area_store16(ring, &ring->desc, at, ring->batch_flags) < 0) {
+	if (area_store_upper(ring, &ring->desc, at, ring->batch_id, ring->batch_flags) < 0) {
 		ring_break(ring, "used descriptor %u cannot be written", ring->batch_slot);
 		return false;
 	}

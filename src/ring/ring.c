@@ -146,7 +146,7 @@ static bool resolve_again(struct ring *ring)
 
 	ring->generation = generation;
 	ring->cache = (struct space_cache){0};
-	ring->copies.heads_count = 0;
+	ring->copies.heads_count = ring->ahead_count = 0;
 	ring->armed = false; /* said in the old memory, perhaps */
 	ring->resolved = resolve_area(ring, &ring->desc, SPACE_READ, 1) &&
 			 resolve_area(ring, &ring->driver, SPACE_READ, 2) &&
@@ -156,6 +156,7 @@ static bool resolve_again(struct ring *ring)
 		ring->resolved = resolve_area(ring, &ring->desc, SPACE_WRITE, 2);
 	ring->straight =
 		ring->resolved && ring->desc.host && ring->driver.host && ring->device.host;
+	ring->copied = !ring->desc.host || !ring->driver.host;
 	return ring->resolved;
 }
 

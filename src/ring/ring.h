@@ -44,6 +44,7 @@ struct ring_setup {
 	unsigned again_count;
 	/* As many as the ring has entries, for VIRTIO_F_IN_ORDER; NULL: in any order. */
 	struct ring_used *turns;
+	struct ring_ahead *ahead; /* the ring's until ring_stop; NULL: nothing is read ahead */
 };
 
 enum ring_pop_result {
@@ -75,6 +76,28 @@ struct ring_copies {
 	uint8_t table[RING_COPY_TABLE * 16];
 };
 
+/* A descriptor as it lies in memory, whichever the layout. */
+struct ring_raw {
+	uint64_t addr, rest;
+};
+
+/* What was read ahead of so many chains (packed: descriptors): see ahead.c. */
+#define RING_AHEAD	 32
+#define RING_AHEAD_NEAR	 4 /* descriptors of one chain mostly lie side by side */
+#define RING_AHEAD_TABLE 6 /* entries that there is room for, for each */
+
+struct ring_ahead {
+	struct ring_ahead_chain {
+		uint16_t head, near_count;
+		uint16_t table_at;
+		uint32_t table_size; /* bytes; 0: there is none */
+		uint64_t table_iova, early_iova;
+		struct ring_raw near[RING_AHEAD_NEAR]; /* from the chain's first descriptor on */
+		struct chain_early early;
+	} chains[RING_AHEAD];
+	uint8_t tables[RING_AHEAD * RING_AHEAD_TABLE * sizeof(struct ring_raw)];
+};
+
 struct ring {
 	struct ring_setup setup;
 	struct space *space;
@@ -88,7 +111,7 @@ struct ring {
 	uint16_t signalled;  /* used index at the last notification decision */
 	/* Packed: the two wrap counters, and the used descriptor that publish will reveal. */
 	bool avail_wrap, used_wrap;
-	uint16_t batch_slot, batch_flags;
+	uint16_t batch_slot, batch_flags, batch_id;
 	uint16_t batch_entries; /* descriptors used since the last publish */
 	bool call_due; /* shown before the publish, and the driver wants to hear of it */
 	/* In order: turns given at taking and due at completing; the last used entry since then. */
@@ -111,6 +134,9 @@ struct ring {
 	bool armed; /* the driver was last told to kick */
 	struct fault reason;
 	struct ring_copies copies;
+	/* Which positions setup.ahead has, and whether anything has to be copied that it may have. */
+	uint16_t ahead_at, ahead_count;
+	bool ahead_wrap, copied;
 };
 
 void ring_init(struct ring *ring);

@@ -10,6 +10,7 @@
 
 #include "ring/ring.h"
 #include "util/bytes.h"
+#include "wire/vhost.h"
 
 /* Marks the ring broken; the first reason sticks. Returns RING_BROKEN. */
 enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
@@ -93,6 +94,23 @@ static inline int area_store16(const struct ring *ring, const struct ring_area *
 	return 0;
 }
 
+/* Stores the upper half of a word whose lower half, ours as well, is known to be `lower`. */
+static inline int area_store_upper(const struct ring *ring, const struct ring_area *area,
+				   uint32_t offset, uint16_t lower, uint16_t value)
+{
+	uint64_t iova = area->iova + offset;
+	uint8_t word[4];
+
+	if (area->host || (iova & 3) != 2)
+		return area_store16(ring, area, offset, value);
+	store_le16(word, lower);
+	store_le16(word + 2, value);
+	if (space_write(ring->space, iova - 2, word, sizeof(word)) < 0)
+		return -EFAULT;
+	area_mark(ring, area, offset, sizeof(value));
+	return 0;
+}
+
 static inline int area_read(const struct ring *ring, const struct ring_area *area, uint32_t offset,
 			    void *to, uint32_t size)
 {
@@ -116,11 +134,6 @@ static inline int area_write(const struct ring *ring, const struct ring_area *ar
 	area_mark(ring, area, offset, size);
 	return 0;
 }
-
-/* A descriptor as it lies in memory, whichever the layout. */
-struct ring_raw {
-	uint64_t addr, rest;
-};
 
 /*
  * The driver can change a descriptor at any time: what is judged has to be what is used. A mapped
@@ -195,15 +208,59 @@ static inline void ring_begin_chain(const struct ring *ring, struct chain *chain
 	chain->at = ring->last_avail;
 	chain->at_wrap = ring->avail_wrap;
 	chain->again = false;
+	chain->early = NULL;
 	chain->readable_count = chain->writable_count = 0;
 	chain->readable = chain->writable = 0;
 }
+
+/* What was read ahead of the descriptor at a position of the ring; NULL: nothing. */
+static inline struct ring_ahead_chain *ring_ahead_at(const struct ring *ring, uint16_t at,
+						     bool wrap)
+{
+	uint16_t i = (uint16_t)(at - ring->ahead_at);
+
+	return i < ring->ahead_count && wrap == ring->ahead_wrap ? &ring->setup.ahead->chains[i]
+								 : NULL;
+}
+
+/* The same of the chain that is being taken from the ring. */
+static inline struct ring_ahead_chain *ring_ahead_of(const struct ring *ring,
+						     const struct chain *chain)
+{
+	return chain->again ? NULL : ring_ahead_at(ring, chain->at, chain->at_wrap);
+}
+
+/* Its table, if that is the one; or NULL. */
+static inline uint8_t *ring_table_ahead(const struct ring *ring, const struct chain *chain,
+					uint64_t addr, uint32_t len)
+{
+	struct ring_ahead_chain *ahead = ring_ahead_of(ring, chain);
+
+	if (!ahead || ahead->table_size != len || ahead->table_iova != addr)
+		return NULL;
+	return ring->setup.ahead->tables + ahead->table_at;
+}
+
+/*
+ * Reads ahead of the chains from the ring's position on: see ahead.c. Split: they have these heads.
+ * Packed: RING_CHAIN if there are any, else RING_EMPTY or RING_UNMAPPED; with setup.ahead only.
+ */
+void ring_fetch_ahead(struct ring *ring, const uint16_t *heads, unsigned count);
+enum ring_pop_result ring_fetch_ahead_packed(struct ring *ring);
+/* Lets a chain that was just taken have its beginning, if that was read ahead. */
+void ring_give_early(const struct ring *ring, struct chain *chain);
 
 /* Finds an indirect table of `len` bytes. Returns RING_CHAIN or RING_BROKEN. */
 enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chain, uint64_t addr,
 				     uint32_t len, struct ring_area *table);
 
 /* Packed layout (virtio 1.3, 2.8): see packed.c. */
+static inline bool packed_is_available(uint16_t flags, bool wrap)
+{
+	return !(flags & 1u << VRING_PACKED_DESC_F_AVAIL) != wrap &&
+	       !(flags & 1u << VRING_PACKED_DESC_F_USED) == wrap;
+}
+
 int packed_start(struct ring *ring);
 enum ring_pop_result packed_look(struct ring *ring);
 enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain);

@@ -32,7 +32,7 @@
 #define USED_ELEM_SIZE 8u
 
 /* Descriptors of one chain mostly lie side by side: copied ones are fetched by so many. */
-#define NEAR 4
+#define NEAR RING_AHEAD_NEAR
 
 /* While walking one chain. */
 struct walk {
@@ -146,6 +146,18 @@ static enum ring_pop_result enter_indirect(struct ring *ring, struct walk *walk,
 	return RING_CHAIN;
 }
 
+/* Begins with what was read ahead of the chain. */
+static void take_near(const struct ring *ring, struct walk *walk)
+{
+	const struct ring_ahead_chain *ahead = ring_ahead_of(ring, walk->chain);
+
+	if (!ahead)
+		return;
+	walk->near_at = ahead->head;
+	walk->near_count = ahead->near_count;
+	memcpy(walk->near, ahead->near, sizeof(walk->near));
+}
+
 static void begin_walk(const struct ring *ring, struct walk *walk, struct chain *chain)
 {
 	walk->chain = chain;
@@ -154,6 +166,8 @@ static void begin_walk(const struct ring *ring, struct walk *walk, struct chain 
 	walk->table = ring->desc;
 	walk->in_indirect = false;
 	walk->near_at = walk->near_count = 0; /* `near` stays as it is */
+	if (ring->copied)
+		take_near(ring, walk);
 }
 
 /* Follows a chain from `index` to its end. Returns RING_CHAIN or RING_BROKEN. */
@@ -269,16 +283,21 @@ static int copy_heads(struct ring *ring, uint16_t *head)
 		copies->heads_at = ring->last_avail;
 		copies->heads_count = r < 0 ? 0 : (uint16_t)count;
 	}
-	*head = copies->heads[(uint16_t)(ring->last_avail - copies->heads_at)];
-	return r;
+	if (r < 0)
+		return r;
+	slot = (uint16_t)(ring->last_avail - copies->heads_at);
+	*head = copies->heads[slot];
+	if (!ring_ahead_at(ring, ring->last_avail, ring->ahead_wrap))
+		ring_fetch_ahead(ring, copies->heads + slot, copies->heads_count - slot);
+	return 0;
 }
 
 static int load_head(struct ring *ring, uint16_t *head)
 {
 	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
 
-	return ring->driver.host ? area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, head)
-				 : copy_heads(ring, head);
+	return ring->copied ? copy_heads(ring, head)
+			    : area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, head);
 }
 
 /* The next chain that is to be taken again; ring_untake wants to know where the record had it. */
@@ -376,6 +395,8 @@ static __attribute__((noinline)) enum ring_pop_result pop_any(struct ring *ring,
 	r = follow(ring, &walk, chain->head);
 	if (r != RING_CHAIN || (again && !ring->again))
 		return r;
+	if (ring->copied)
+		ring_give_early(ring, chain);
 	if (!again)
 		ring->last_avail++;
 	if (ring->setup.record)
@@ -473,6 +494,13 @@ static bool wants_call(struct ring *ring, uint16_t old)
 	return !(word & VRING_AVAIL_F_NO_INTERRUPT);
 }
 
+/* With event indices the flags beside it are 0 (2.7.10.2), and need not be read to be kept. */
+static int store_used_index(const struct ring *ring)
+{
+	return ring->event_idx ? area_store_upper(ring, &ring->device, USED_IDX, 0, ring->used)
+			       : area_store16(ring, &ring->device, USED_IDX, ring->used);
+}
+
 bool split_publish(struct ring *ring)
 {
 	uint16_t old = ring->signalled, batch = (uint16_t)(ring->used - ring->published);
@@ -482,7 +510,7 @@ bool split_publish(struct ring *ring)
 		ring_break(ring, "the used ring cannot be written");
 		return false;
 	}
-	if (area_store16(ring, &ring->device, USED_IDX, ring->used) < 0) {
+	if (store_used_index(ring) < 0) {
 		ring_break(ring, "the used index cannot be written");
 		return false;
 	}

@@ -22,12 +22,13 @@
 #define TAKEN	 8u
 
 /* Bits of the first byte. */
-enum { EVENT_IDX = 1, INDIRECT = 2, PACKED = 4, COPIED = 8, MIXED = 16 };
+enum { EVENT_IDX = 1, INDIRECT = 2, PACKED = 4, COPIED = 8, MIXED = 16, AHEAD = 32 };
 
 struct bench {
 	struct ram ram;
 	struct space *space;
 	struct ring ring;
+	struct ring_ahead ahead;
 	struct chain chains[TAKEN];
 	struct segment segments[TAKEN][SEGMENTS];
 	unsigned taken;
@@ -53,7 +54,8 @@ static void start(struct bench *b, uint8_t options, struct food *food)
 	struct ring_setup setup = {.num = num,
 				   .desc = b->ram.iova + eat_u16(food) % RAM_SIZE,
 				   .driver = b->ram.iova + eat_u16(food) % RAM_SIZE,
-				   .device = b->ram.iova + eat_u16(food) % RAM_SIZE};
+				   .device = b->ram.iova + eat_u16(food) % RAM_SIZE,
+				   .ahead = options & AHEAD ? &b->ahead : NULL};
 
 	eat(food, &setup.base, sizeof(setup.base));
 	if (!(options & PACKED))

@@ -80,6 +80,15 @@ static int ram_read(struct client_memory *memory, uint64_t uaddr, void *to, size
 		ram->hook(ram->hook_arg);
 	if (ram->vanished || !inside(ram, uaddr, size))
 		return -EFAULT;
+	if (ram->hook && ram->pause > uaddr && ram->pause - uaddr < size) {
+		size_t n = (size_t)(ram->pause - uaddr);
+
+		memcpy(to, ram->bytes + (uaddr - ram->uaddr), n);
+		ram->hook(ram->hook_arg);
+		to = (uint8_t *)to + n;
+		uaddr += n;
+		size -= n;
+	}
 	memcpy(to, ram->bytes + (uaddr - ram->uaddr), size);
 	return 0;
 }

@@ -38,6 +38,7 @@ struct ram {
 	 * meanwhile. */
 	void (*hook)(void *arg);
 	void *hook_arg;
+	uint64_t pause; /* a uaddr: called once more when a read comes to it */
 };
 
 /* Fills *ram; ends the test program if the machine cannot. */

@@ -36,6 +36,7 @@ struct bench {
 	struct ring ring;
 	struct chain chain;
 	struct segment segments[SEGMENTS];
+	struct ring_ahead ahead;
 	uint64_t buffer; /* IOVA of scratch memory for buffers, 16 pages */
 	uint16_t base;
 };
@@ -80,15 +81,17 @@ static inline void bench_free(struct bench *b)
 	free(b);
 }
 
-/* Runs a case over all memories, at both bases. */
+/* Runs a case over all memories, at both bases, without and with reading ahead. */
 static inline void everywhere(void (*one)(struct bench *b), uint64_t features)
 {
 	static const uint16_t bases[] = {0, 65534};
 
 	for (enum ram_kind kind = RAM_MAPPED; kind <= RAM_MIXED; kind++) {
-		for (unsigned i = 0; i < 2; i++) {
-			struct bench *b = bench_new(kind, features, bases[i]);
+		for (unsigned i = 0; i < 4; i++) {
+			struct bench *b = bench_new(kind, features, bases[i % 2]);
 
+			if (i / 2)
+				b->ring.setup.ahead = &b->ahead;
 			one(b);
 			assert_int_equal(b->ram.torn, 0); /* the driver sees no half of an index */
 			bench_free(b);

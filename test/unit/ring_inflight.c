@@ -16,7 +16,9 @@ struct life {
 static void begin(struct life *life)
 {
 	struct bench *b = life->b;
-	struct ring_setup setup = {.num = NUM,
+	static struct ring_ahead ahead;
+	struct ring_setup setup = {.ahead = &ahead,
+				   .num = NUM,
 				   .desc = b->vq.desc,
 				   .driver = b->vq.avail,
 				   .device = b->vq.used,

@@ -38,7 +38,9 @@ static unsigned chance(struct life *l, unsigned n)
 
 static void begin(struct life *l)
 {
-	struct ring_setup setup = {.num = ENTRIES,
+	static struct ring_ahead ahead;
+	struct ring_setup setup = {.ahead = &ahead,
+				   .num = ENTRIES,
 				   .desc = l->pq.desc,
 				   .driver = l->pq.driver,
 				   .device = l->pq.device,

@@ -74,6 +74,7 @@ static int write_memory(struct client_memory *memory, uint64_t uaddr, const void
 static const struct client_memory_ops ops = {map, unmap, read_memory, write_memory};
 
 static struct ring_used turns[NUM];
+static struct ring_ahead room_ahead;
 
 static int start(struct bench *b, uint32_t base, uint64_t features)
 {
@@ -83,6 +84,7 @@ static int start(struct bench *b, uint32_t base, uint64_t features)
 				   .device = IOVA + DEVICE_AT,
 				   .base = base,
 				   .features = features,
+				   .ahead = &room_ahead,
 				   .turns = features & (1ull << VIRTIO_F_IN_ORDER) ? turns : NULL};
 
 	b->next = base & 0x7fff;
