@@ -44,7 +44,7 @@ static unsigned gso_offload(unsigned type)
 }
 
 /* virtio 1.3, 5.1.6.2: what a sender may say. hdr_len is a hint and is not looked at. */
-bool packet_header_ok(const uint8_t *header, size_t size, unsigned offloads)
+bool packet_request_ok(const uint8_t *header, size_t size, unsigned offloads)
 {
 	unsigned flags = header[NET_HDR_FLAGS], gso = header[NET_HDR_GSO_TYPE];
 	size_t start = load_le16(header + NET_HDR_CSUM_START);
@@ -63,20 +63,6 @@ bool packet_header_ok(const uint8_t *header, size_t size, unsigned offloads)
 	return csum || gso_offload(gso) == PACKET_UFO;
 }
 
-int packet_put(struct packet_channel *channel, const struct iovec *iov, unsigned count)
-{
-	size_t size = 0;
-
-	assert(count >= 2 && count <= PACKET_MAX_IOV && iov[0].iov_len == NET_HDR_SIZE);
-	for (unsigned i = 1; i < count; i++)
-		size += iov[i].iov_len;
-	if (size < ETH_HLEN || size > PACKET_MAX_FRAME)
-		return -EMSGSIZE;
-	if (!packet_header_ok(iov[0].iov_base, size, channel->send_offloads))
-		return -EINVAL;
-	return channel->packet->ops->send(channel, iov, count, NET_HDR_SIZE + size);
-}
-
 void packet_flush(struct packet_channel *channel)
 {
 	if (channel->packet->ops->flush)
@@ -85,8 +71,13 @@ void packet_flush(struct packet_channel *channel)
 
 int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count)
 {
-	int error = packet_put(channel, iov, count);
+	size_t size = 0;
+	int error;
 
+	assert(count >= 2 && count <= PACKET_MAX_IOV && iov[0].iov_len == NET_HDR_SIZE);
+	for (unsigned i = 1; i < count; i++)
+		size += iov[i].iov_len;
+	error = packet_put(channel, iov, count, size);
 	packet_flush(channel);
 	return error;
 }

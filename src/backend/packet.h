@@ -17,6 +17,7 @@
 #ifndef UVDPA_BACKEND_PACKET_H
 #define UVDPA_BACKEND_PACKET_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,11 +53,18 @@ struct packet_channel {
 
 /*
  * Whoever receives on a channel may want frames straight out of the sender's memory, on the
- * sender's thread. 1: taken, or thrown away; 0: the cable is to keep it; -EAGAIN: not at this very
- * moment.
+ * sender's thread, a batch at a time.
  */
 struct packet_sink {
-	int (*take)(struct packet_sink *sink, const struct iovec *iov, unsigned count, size_t size);
+	/*
+	 * 1: the receiver waits for frames, until end, and has taken what the cable had before;
+	 * 0: the cable is to keep them; -EAGAIN: not at this very moment.
+	 */
+	int (*begin)(struct packet_sink *sink);
+	/* True: taken, or thrown away; false: the cable is to keep it, and those after it. */
+	bool (*take)(struct packet_sink *sink, const struct iovec *iov, unsigned count,
+		     size_t size);
+	void (*end)(struct packet_sink *sink);
 };
 
 struct packet_ops {
@@ -107,8 +115,6 @@ int packet_channel_open(struct packet *packet, unsigned index, struct packet_cha
 void packet_channel_close(struct packet_channel *channel);
 /* Also -EMSGSIZE (no Ethernet frame fits in it, or too long), -EINVAL: the header is nonsense. */
 int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count);
-/* Likewise for one of a batch, which goes with the flush at the latest. */
-int packet_put(struct packet_channel *channel, const struct iovec *iov, unsigned count);
 void packet_flush(struct packet_channel *channel);
 /* Also -EMSGSIZE, -EINVAL: what arrived is no frame, or has a header that is nonsense. */
 int packet_receive(struct packet_channel *channel, uint8_t *buffer);
@@ -124,9 +130,31 @@ void packet_set_pairs(struct packet *packet, unsigned pairs);
 void packet_set_sink(struct packet_channel *channel, struct packet_sink *sink);
 void packet_close(struct packet *packet);
 
-/* Whether a header makes sense for a frame of `size` bytes that may leave `offloads` undone. */
-bool packet_header_ok(const uint8_t *header, size_t size, unsigned offloads);
+/* As packet_header_ok, for one that asks for something. */
+bool packet_request_ok(const uint8_t *header, size_t size, unsigned offloads);
 /* Does what the header asks for as to the checksum (no segmentation), in place. */
 void packet_finish_checksum(uint8_t *buffer, size_t size);
+
+/* Whether a header makes sense for a frame of `size` bytes that may leave `offloads` undone. */
+static inline bool packet_header_ok(const uint8_t *header, size_t size, unsigned offloads)
+{
+	return (!(header[NET_HDR_FLAGS] & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+		header[NET_HDR_GSO_TYPE] == VIRTIO_NET_HDR_GSO_NONE) ||
+	       packet_request_ok(header, size, offloads);
+}
+
+/*
+ * As packet_send, for one of a batch, which goes with the flush at the latest. `size`: bytes of the
+ * frame, without the header.
+ */
+static inline int packet_put(struct packet_channel *channel, const struct iovec *iov,
+			     unsigned count, size_t size)
+{
+	if (size < ETH_HLEN || size > PACKET_MAX_FRAME)
+		return -EMSGSIZE;
+	if (!packet_header_ok(iov[0].iov_base, size, channel->send_offloads))
+		return -EINVAL;
+	return channel->packet->ops->send(channel, iov, count, NET_HDR_SIZE + size);
+}
 
 #endif

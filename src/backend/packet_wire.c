@@ -23,12 +23,15 @@
  *
  * A line's receiver may have left a sink: then frames go straight from the sender's memory into the
  * receiver's, copied once, on the sender's thread, and lie in the line only while the receiver has
- * no buffers or stands still. Nothing overtakes: what is in the line goes first. Locks: the sender
- * holds its own card's gate, then `sink_lock`, and inside the sink the receiver's gate, for which
- * nobody waits; who changes the sink may hold all gates of the receiver's card, and waits for
- * `sink_lock` no longer than one frame takes. A receiver that is busy for too many tries in a
- * row gets its frame by the line, so that two cards that send to each other do not wait for each
- * other for ever. A card's loopback has no sink: its own gate is taken.
+ * no buffers or stands still. Nothing overtakes: what is in the line goes first, and once a frame
+ * of a batch went into the line, so do all after it. From the first frame of a batch to its flush
+ * the sender is in the sink, or in the line. Locks: the sender holds its own card's gate, then
+ * `sink_lock`, and inside the sink the receiver's gate (which may be the same one), for which
+ * nobody waits; nor does a sender wait for `sink_lock`, which another one may have. Who changes
+ * the sink holds all gates of the receiver's card, so that nobody is in the sink, and waits for
+ * `sink_lock` no longer than it takes to find that out. A receiver that is busy for too many tries
+ * in a row gets a batch by the line, so that two cards that send to each other do not wait for each
+ * other for ever.
  *
  * The two ends of a pair live as long as either does: the last one closed frees the cable. Frames
  * go into the line even while nobody listens, as into a tap's queue; opening a channel empties it.
@@ -61,7 +64,6 @@ struct line {
 	int fd;
 	pthread_mutex_t sink_lock;
 	_Atomic(struct packet_sink *) sink;
-	unsigned busy; /* tries in a row that found the receiver so */
 
 	/* each of these is written by one side and looked at by the other */
 	_Alignas(CACHE_LINE) _Atomic uint32_t tail;
@@ -70,6 +72,14 @@ struct line {
 };
 
 struct cable;
+
+struct wire_channel {
+	struct packet_channel channel; /* the first member */
+	/* the sender's, while a batch is under way: */
+	struct line *into;	  /* NULL: none is */
+	struct packet_sink *sink; /* takes the frames; its line's sink_lock is held. NULL: none */
+	unsigned busy;		  /* tries in a row that found the receiver so */
+};
 
 /* One end, a card's backend. */
 struct end {
@@ -128,23 +138,49 @@ static bool is_empty(struct line *line)
 	return empty;
 }
 
-/* Offers a frame to the receiver itself. As packet_sink.take. */
-static int hand_over(struct line *line, const struct iovec *iov, unsigned count, size_t size)
+/* As packet_sink.begin; after 1 the sink and its lock are the caller's, until leave_sink. */
+static int enter_sink(struct line *line, struct packet_sink **out)
 {
 	struct packet_sink *sink;
-	int taken = 0;
+	int entered = 0;
 
 	if (!atomic_load_explicit(&line->sink, memory_order_relaxed))
 		return 0; /* the lock is not worth it: it may be gone before the next one, too */
-	pthread_mutex_lock(&line->sink_lock);
+	if (pthread_mutex_trylock(&line->sink_lock))
+		return -EAGAIN;
 	sink = atomic_load_explicit(&line->sink, memory_order_relaxed);
-	if (sink && is_empty(line))
-		taken = sink->take(sink, iov, count, size);
-	line->busy = taken == -EAGAIN ? line->busy + 1 : 0;
-	if (line->busy > BUSY_MAX)
-		line->busy = 0, taken = 0;
-	pthread_mutex_unlock(&line->sink_lock);
-	return taken;
+	if (sink)
+		entered = sink->begin(sink);
+	if (entered > 0 && !is_empty(line)) {
+		sink->end(sink); /* another sender of this line was faster */
+		entered = 0;
+	}
+	if (entered > 0)
+		*out = sink;
+	else
+		pthread_mutex_unlock(&line->sink_lock);
+	return entered;
+}
+
+static void leave_sink(struct wire_channel *channel)
+{
+	if (!channel->sink)
+		return;
+	channel->sink->end(channel->sink);
+	channel->sink = NULL;
+	pthread_mutex_unlock(&channel->into->sink_lock);
+}
+
+/* The first frame of a batch. Returns 0, or -EBUSY: not at this very moment. */
+static int begin_batch(struct wire_channel *channel)
+{
+	struct line *line = line_to(&channel->channel);
+
+	if (enter_sink(line, &channel->sink) == -EAGAIN && channel->busy++ < BUSY_MAX)
+		return -EBUSY;
+	channel->busy = 0;
+	channel->into = line;
+	return 0;
 }
 
 static bool has_room(struct line *line, uint32_t size)
@@ -203,15 +239,9 @@ static void tell(struct line *line)
 		assert(errno == EAGAIN);
 }
 
-static int wire_send(struct packet_channel *channel, const struct iovec *iov, unsigned count,
-		     size_t size)
+static int send_by_line(struct line *line, const struct iovec *iov, unsigned count, size_t size)
 {
-	struct line *line = line_to(channel);
-	int taken = hand_over(line, iov, count, size);
 	bool room, first = false;
-
-	if (taken)
-		return taken < 0 ? -EBUSY : 0;
 
 	lock(line);
 	rewind_ring(line);
@@ -226,10 +256,28 @@ static int wire_send(struct packet_channel *channel, const struct iovec *iov, un
 	return room ? 0 : -EAGAIN;
 }
 
-static void wire_flush(struct packet_channel *channel)
+static int wire_send(struct packet_channel *packet_channel, const struct iovec *iov, unsigned count,
+		     size_t size)
 {
-	struct line *line = line_to(channel);
+	struct wire_channel *channel = (struct wire_channel *)packet_channel;
 
+	if (!channel->into && begin_batch(channel) < 0)
+		return -EBUSY;
+	if (channel->sink && channel->sink->take(channel->sink, iov, count, size))
+		return 0;
+	leave_sink(channel);
+	return send_by_line(channel->into, iov, count, size);
+}
+
+static void wire_flush(struct packet_channel *packet_channel)
+{
+	struct wire_channel *channel = (struct wire_channel *)packet_channel;
+	struct line *line = channel->into;
+
+	if (!line)
+		return;
+	leave_sink(channel);
+	channel->into = NULL;
 	if (!line->shared && show(line))
 		tell(line);
 }
@@ -304,10 +352,11 @@ static int wire_channel_open(struct packet *packet, unsigned index, struct packe
 			     struct fault *f)
 {
 	struct line *line = &((struct end *)packet)->lines[index];
+	struct wire_channel *made = calloc(1, sizeof(*made));
 
-	*channel = calloc(1, sizeof(**channel));
-	if (!*channel)
+	if (!made)
 		return fault(f, -ENOMEM, "no memory for a channel of a cable");
+	*channel = &made->channel;
 	line->seen = atomic_load(&line->tail);
 	atomic_store(&line->head, line->seen);
 	return 0;
@@ -320,11 +369,8 @@ static void wire_channel_close(struct packet_channel *channel)
 
 static void wire_set_sink(struct packet_channel *channel, struct packet_sink *sink)
 {
-	struct end *end = (struct end *)channel->packet;
 	struct line *line = line_of(channel);
 
-	if (end->other == end)
-		return;
 	pthread_mutex_lock(&line->sink_lock);
 	atomic_store_explicit(&line->sink, sink, memory_order_relaxed);
 	pthread_mutex_unlock(&line->sink_lock);

@@ -50,7 +50,7 @@ int device_new(const struct device_options *options, struct model *model, struct
 	snprintf(device->name, sizeof(device->name), "%s", options->name);
 	device->options.name = device->name;
 	device->model = model;
-	device->port.visit = queue_visit;
+	device->port = (struct model_port){queue_enter, queue_leave};
 	model->port = &device->port;
 	device->host = host;
 	device->config_size = model->ops->config_size;

@@ -62,8 +62,8 @@ struct device_host_ops {
 	void (*note)(struct device_host *host, enum device_moment moment, unsigned queue,
 		     uint64_t value);
 	/*
-	 * [worker of another device]: as if on the worker of this queue until visit_end, if that
-	 * is possible without waiting. NULL: nobody visits.
+	 * [worker of another queue or device]: as if on the worker of this queue until visit_end,
+	 * if that is possible without waiting. NULL: nobody visits.
 	 */
 	bool (*visit_begin)(struct device_host *host, unsigned queue);
 	void (*visit_end)(struct device_host *host, unsigned queue);

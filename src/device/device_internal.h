@@ -42,6 +42,18 @@ struct parked {
 
 #define QUEUE_FIRST_SHARE 8
 
+/*
+ * What a pumping model takes from. A ring that runs dry is armed where it is dry, before the model
+ * gives back what it took in vain: kicks are wanted for more than it could have had.
+ */
+struct pump_source {
+	struct chain_source source; /* the first member */
+	struct queue *queue;
+	enum ring_pop_result result; /* of the last take; RING_CHAIN: it had something */
+	bool again;		     /* chains came while the ring was being armed */
+	bool polling;		     /* a ring that runs dry is not armed */
+};
+
 struct queue {
 	struct device *device;
 	unsigned index;
@@ -85,6 +97,7 @@ struct queue {
 	bool unmapped_told; /* ... and the log says so */
 	bool reapable;	    /* removed windows may have lost their last user */
 	bool settling;	    /* control was asked to look; not again until it did */
+	struct pump_source visit; /* from queue_enter to queue_leave */
 	char refusal[120];  /* why the model refused a chain; "": it did not */
 
 	/*
@@ -281,8 +294,8 @@ void queue_retake(struct queue *queue);
 unsigned device_count_in_flight(const struct device *device);
 
 /* pass.c */
-int queue_visit(struct model_port *port, unsigned queue,
-		void (*fn)(void *arg, struct chain_source *source), void *arg);
+int queue_enter(struct model_port *port, unsigned queue, struct chain_source **source);
+void queue_leave(struct model_port *port, unsigned queue, bool waiting);
 extern const struct request_sink queue_sink;
 
 /* state.c: what was restored is used: the driver is up, a queue starts. Workers excluded. */

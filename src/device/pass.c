@@ -200,34 +200,27 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	return r;
 }
 
-/*
- * What a pumping model takes from. A ring that runs dry is armed where it is dry, before the model
- * gives back what it took in vain: kicks are wanted for more than it could have had.
- */
-struct pump_source {
-	struct chain_source source; /* the first member */
-	struct queue *queue;
-	enum ring_pop_result result; /* of the last take */
-	bool again;		     /* chains came while the ring was being armed */
-	bool polling;		     /* a ring that runs dry is not armed */
-};
-
-static struct request *source_take(struct chain_source *source)
+/* Chains in a record are taken one by one: what is completed there cannot be followed by untake. */
+static unsigned source_take(struct chain_source *source, struct request **requests, unsigned max)
 {
 	struct pump_source *pump = (struct pump_source *)source;
 	struct queue *queue = pump->queue;
-	struct request *request = NULL;
+	enum ring_pop_result r;
+	unsigned count;
 
 	if (!may_take(queue))
-		return NULL;
-	pump->result = pop_one(queue, &request);
-	if (pump->result == RING_EMPTY && !pump->polling && ring_arm(&queue->ring)) {
-		pump->result = pop_one(queue, &request);
-		pump->again = pump->result == RING_EMPTY;
+		return 0;
+	if (queue->record)
+		max = 1;
+	r = pop_batch(queue, requests, max, &count);
+	if (!count && r == RING_EMPTY && !pump->polling && ring_arm(&queue->ring)) {
+		r = pop_batch(queue, requests, max, &count);
+		pump->again = !count && r == RING_EMPTY;
 	}
-	if (pump->result == RING_CHAIN)
+	pump->result = count ? RING_CHAIN : r;
+	if (count)
 		ring_disarm(&queue->ring);
-	return request;
+	return count;
 }
 
 static void source_untake(struct chain_source *source, struct request *request)
@@ -357,24 +350,14 @@ bool device_queue_is_owed(const struct device *device, unsigned index)
 }
 
 /*
- * A visit: a worker of another device has something for this queue. It is between two passes of
- * this one's worker, by which nothing is lost: what it takes it also completes, a ring that it
- * finds dry is armed, and kicks are still the worker's to see.
+ * A visit: whoever passes over another queue has something for this one. It is between two passes
+ * of this one's worker, by which nothing is lost: what it takes it also completes, and kicks are
+ * still the worker's to see. But a visit that takes chains withdraws the wish for kicks, and the
+ * driver may have seen that before it kicked for them. So whoever leaves work behind has the worker
+ * look, which arms the ring if that is what is lacking. (A ring that is armed nobody has taken
+ * from.)
  */
-static void visit(struct queue *queue, void (*fn)(void *arg, struct chain_source *source),
-		  void *arg)
-{
-	struct pump_source pump = {{source_take, source_untake}, queue, RING_CHAIN, false, false};
-
-	fn(arg, &pump.source);
-	if (pump.result == RING_UNMAPPED)
-		queue->unmapped = true;
-	publish(queue);
-	ask_to_settle(queue);
-}
-
-int queue_visit(struct model_port *port, unsigned index,
-		void (*fn)(void *arg, struct chain_source *source), void *arg)
+int queue_enter(struct model_port *port, unsigned index, struct chain_source **source)
 {
 	struct device *device = (struct device *)(void *)port; /* its first member */
 	const struct device_host_ops *host = device->host->ops;
@@ -385,10 +368,29 @@ int queue_visit(struct model_port *port, unsigned index,
 		return -EOPNOTSUPP;
 	if (!host->visit_begin(device->host, index))
 		return -EAGAIN;
-	if (queue->open && !queue->parking)
-		visit(queue, fn, arg);
-	host->visit_end(device->host, index);
+	if (!queue->open || queue->parking) {
+		host->visit_end(device->host, index);
+		return -EOPNOTSUPP;
+	}
+	queue->visit = (struct pump_source){
+		{source_take, source_untake}, queue, RING_CHAIN, false, .polling = true};
+	*source = &queue->visit.source;
 	return 0;
+}
+
+void queue_leave(struct model_port *port, unsigned index, bool waiting)
+{
+	struct device *device = (struct device *)(void *)port;
+	const struct device_host_ops *host = device->host->ops;
+	struct queue *queue = &device->queues[index];
+
+	if (queue->visit.result == RING_UNMAPPED)
+		queue->unmapped = true;
+	publish(queue);
+	if (waiting && !queue->ring.armed)
+		host->wake_queue(device->host, index);
+	ask_to_settle(queue);
+	host->visit_end(device->host, index);
 }
 
 int device_queue_poll_fd(struct device *device, unsigned index, bool *edge)

@@ -134,23 +134,21 @@ void lane_settle(struct runner *runner)
 		crew_call(&runner->lanes[0]);
 }
 
-/*
- * From a pass of the same worker the gate is ours already: what that pass runs is another lane, or
- * it would have to look at its own queue in the middle of using it.
- */
+/* From a pass of the same worker the gate is ours already: that pass is over another queue. */
 bool lane_visit_begin(struct lane *lane)
 {
 	const struct lane *whose;
 
-	if (crew_in_pass(lane, &whose))
-		return whose != lane;
-	return worker_try_enter(lane->worker);
+	return crew_in_pass(lane, &whose) || worker_try_enter(lane->worker);
 }
 
-void lane_visit_end(struct lane *lane)
+/* What was done there goes into the trace now: there may be no pass for long. */
+void lane_visit_end(struct lane *lane, unsigned queue)
 {
 	const struct lane *whose;
 
+	if (lane->record)
+		recorder_look(lane->runner, lane->record, queue);
 	if (!crew_in_pass(lane, &whose))
 		worker_leave(lane->worker);
 }

@@ -57,7 +57,7 @@ static bool host_visit_begin(struct device_host *host, unsigned queue)
 
 static void host_visit_end(struct device_host *host, unsigned queue)
 {
-	lane_visit_end(runner_lane(runner_of(host), queue));
+	lane_visit_end(runner_lane(runner_of(host), queue), queue);
 }
 
 static void host_set_deadline(struct device_host *host, uint64_t at_ms)

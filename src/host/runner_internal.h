@@ -80,7 +80,7 @@ void lane_want(struct runner *runner, unsigned queue);
 void lane_settle(struct runner *runner);
 /* As if in a pass of this lane until the end, if that is possible without waiting. */
 bool lane_visit_begin(struct lane *lane);
-void lane_visit_end(struct lane *lane);
+void lane_visit_end(struct lane *lane, unsigned queue);
 /* Opens and closes the gates of all lanes; nests. Control only. */
 void runner_exclude_begin(struct runner *runner);
 void runner_exclude_end(struct runner *runner);

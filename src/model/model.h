@@ -97,17 +97,22 @@ struct model_ops {
 };
 
 /*
- * How a model reaches a queue of its own device from another device's worker, in the middle of a
- * pass there: for what comes from that device's memory and is to go straight into this one's.
+ * How a model reaches a queue of its own device in the middle of a pass over another queue, of
+ * another device or the same: for what comes from that one's memory and is to go straight into this
+ * one's. Not from a pass over the queue itself.
  */
 struct model_port {
 	/*
-	 * Calls fn(arg, source) as pump is called, and publishes. 0: it was called, or the queue
-	 * takes nothing now (suspended, not set up); -EAGAIN: somebody else has the queue, for a
-	 * moment; -EOPNOTSUPP: nobody visits here. Never waits.
+	 * 0: until leave, it is as in a call of that queue's pump, with *source to take from.
+	 * -EAGAIN: somebody else has the queue, for a moment; otherwise it takes nothing now
+	 * (suspended, not set up), or nobody visits here. Never waits.
 	 */
-	int (*visit)(struct model_port *port, unsigned queue,
-		     void (*fn)(void *arg, struct chain_source *source), void *arg);
+	int (*enter)(struct model_port *port, unsigned queue, struct chain_source **source);
+	/*
+	 * Publishes, once for all that was done. `waiting`: something is left for the queue, which
+	 * its own worker has to look at, now or when the driver kicks.
+	 */
+	void (*leave)(struct model_port *port, unsigned queue, bool waiting);
 };
 
 struct model {

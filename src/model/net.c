@@ -87,7 +87,7 @@ static int net_queue_start(struct model *model, unsigned index, unsigned depth, 
 	queue->frame = malloc(PACKET_BUFFER);
 	queue->taken = calloc(depth, sizeof(queue->taken[0]));
 	queue->depth = depth;
-	queue->staged = 0;
+	queue->staged = queue->first = queue->have = 0;
 	if (!queue->frame || !queue->taken)
 		error = fault(f, -ENOMEM, "no memory for a queue of a network card");
 	if (!error && index / 2 < net->pairs)
@@ -267,7 +267,7 @@ int net_new(const struct net_options *options, struct packet *packet, struct mod
 	net->queue_count = queues;
 	for (unsigned i = 0; i < queues; i++) {
 		net->queues[i].net = net;
-		net->queues[i].sink.take = net_take;
+		net->queues[i].sink = net_sink;
 	}
 	net_reset(&net->model);
 	*model = &net->model;

@@ -227,7 +227,7 @@ static bool run(struct net *net, const struct chain *chain)
 bool net_pump_control(struct net_queue *queue, struct chain_source *source, unsigned budget)
 {
 	for (; budget; budget--) {
-		struct request *request = source->take(source);
+		struct request *request = chain_take(source);
 		uint8_t answer = VIRTIO_NET_ERR;
 
 		if (!request)

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "util/bytes.h"
 
@@ -60,10 +61,49 @@ static const char *buffer_trouble(const struct chain *chain, unsigned number)
 	return NULL;
 }
 
-static void give_back(struct net_queue *queue, struct chain_source *source, unsigned count)
+static void untake(struct net_queue *queue, struct chain_source *source, unsigned down_to)
 {
-	while (count)
-		source->untake(source, queue->taken[--count]);
+	while (queue->have > down_to)
+		source->untake(source, queue->taken[--queue->have]);
+}
+
+void net_give_back(struct net_queue *queue, struct chain_source *source)
+{
+	untake(queue, source, queue->first);
+	queue->first = queue->have = 0;
+}
+
+/* Chains to be taken at once: as many again as this pass has had, for what it goes on as it began.
+ */
+#define TAKE_MOST 16
+
+/* Takes more chains behind those that wait for a frame. Returns false if there are none. */
+static bool take_more(struct net_queue *queue, struct chain_source *source)
+{
+	unsigned want = queue->have ? queue->have : 1, room;
+
+	if (queue->first == queue->have) {
+		queue->first = queue->have = 0;
+	} else if (queue->have == queue->depth) {
+		queue->have -= queue->first;
+		memmove(queue->taken, queue->taken + queue->first,
+			queue->have * sizeof(queue->taken[0]));
+		queue->first = 0;
+	}
+	room = queue->depth - queue->have;
+	want = want < TAKE_MOST ? want : TAKE_MOST;
+	want = source->take(source, queue->taken + queue->have, want < room ? want : room);
+	queue->have += want;
+	return want;
+}
+
+/* A chain is nonsense: those of the frame are refused, what was taken behind them goes back. */
+static void refuse_buffers(struct net_queue *queue, struct chain_source *source, unsigned count,
+			   const char *why)
+{
+	untake(queue, source, queue->first + count);
+	while (queue->have > queue->first)
+		request_refuse(queue->taken[--queue->have], why);
 }
 
 unsigned net_take_buffers(struct net_queue *queue, struct chain_source *source, unsigned size,
@@ -75,32 +115,45 @@ unsigned net_take_buffers(struct net_queue *queue, struct chain_source *source, 
 
 	*dry = false;
 	while (room < size && count < most) {
-		struct request *request = source->take(source);
+		const struct chain *chain;
 		const char *why;
 
-		if (!request) {
+		if (queue->first + count == queue->have && !take_more(queue, source)) {
 			*dry = true;
-			give_back(queue, source, count);
 			return 0;
 		}
-		why = buffer_trouble(&request->chain, count);
+		chain = &queue->taken[queue->first + count]->chain;
+		why = buffer_trouble(chain, count++);
 		if (why) {
-			request_refuse(request, why);
-			while (count)
-				request_refuse(queue->taken[--count], why);
+			refuse_buffers(queue, source, count, why);
 			*dry = true;
 			return 0;
 		}
-		queue->taken[count++] = request;
-		room += request->chain.writable;
+		room += chain->writable;
 	}
-	if (room >= size)
-		return count;
-	give_back(queue, source, count);
-	return 0;
+	return room >= size ? count : 0;
 }
 
-/* Writes the staged frame into the chains taken for it. They are shown together, by publish. */
+void net_finish(struct net_queue *queue, unsigned count, unsigned size, bool gone)
+{
+	uint64_t left = size;
+
+	for (; count; count--) {
+		struct request *request = queue->taken[queue->first++];
+		uint64_t n = left < request->chain.writable ? left : request->chain.writable;
+
+		left -= n;
+		request->chain.in_order = true; /* the log marks no more than is written */
+		if (gone)
+			request_refuse(request, "a receive buffer went away");
+		else
+			request_complete(request, (uint32_t)n);
+	}
+	net_count(&queue->counters.packets, 1);
+	net_count(&queue->counters.bytes, size - NET_HDR_SIZE);
+}
+
+/* Writes the staged frame into the chains taken for it. */
 static void deliver(struct net_queue *queue, unsigned count)
 {
 	uint32_t at = 0;
@@ -108,25 +161,19 @@ static void deliver(struct net_queue *queue, unsigned count)
 
 	store_le16(queue->arrived + NET_HDR_BUFFERS, (uint16_t)count);
 	for (unsigned i = 0; i < count; i++) {
-		struct request *request = queue->taken[i];
+		const struct chain *chain = &queue->taken[queue->first + i]->chain;
 		uint32_t n = queue->staged - at;
 
-		if (n > request->chain.writable)
-			n = (uint32_t)request->chain.writable;
-		request->chain.in_order = true; /* the log marks no more than is written */
-		gone = gone || chain_write(&request->chain, 0, queue->arrived + at, n) < 0;
+		if (n > chain->writable)
+			n = (uint32_t)chain->writable;
+		gone = gone || chain_write(chain, 0, queue->arrived + at, n) < 0;
 		at += n;
-		if (gone)
-			request_refuse(request, "a receive buffer went away");
-		else
-			request_complete(request, n);
 	}
-	net_count(&queue->counters.packets, 1);
-	net_count(&queue->counters.bytes, queue->staged - NET_HDR_SIZE);
+	net_finish(queue, count, queue->staged, gone);
 }
 
-bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
-		      struct chain_source *source, unsigned budget)
+static bool receive(struct net_queue *queue, struct packet_channel *channel,
+		    struct chain_source *source, unsigned budget)
 {
 	for (; budget; budget--) {
 		unsigned count;
@@ -149,14 +196,37 @@ bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 	return true;
 }
 
+bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
+		      struct chain_source *source, unsigned budget)
+{
+	bool more = receive(queue, channel, source, budget);
+
+	net_give_back(queue, source);
+	return more;
+}
+
 /* --- Sending ---------------------------------------------------------------------------------- */
+
+/* Chains that are taken at once: what they name is on its way while the first ones are sent. */
+#define SEND_BATCH 16
+
+/* What became of a batch. */
+struct tally {
+	unsigned packets, malformed, no_room;
+	uint64_t bytes;
+};
 
 /* The frame behind the header as the chain's own segments. 0: they have to be copied. */
 static unsigned list_frame(const struct chain *chain, struct iovec *iov)
 {
+	const struct segment *first = &chain->segments[0];
 	uint64_t skip = NET_HDR_SIZE;
 	unsigned n = 1;
 
+	if (chain->readable_count == 1 && first->host) { /* most are like that */
+		iov[1] = (struct iovec){first->host + skip, first->size - skip};
+		return 2;
+	}
 	for (unsigned i = 0; i < chain->readable_count; i++) {
 		const struct segment *s = &chain->segments[i];
 
@@ -178,6 +248,7 @@ static int send_chain(struct net_queue *queue, struct packet_channel *channel,
 {
 	struct iovec iov[PACKET_MAX_IOV];
 	uint8_t header[NET_HDR_SIZE];
+	size_t size = chain->readable - NET_HDR_SIZE;
 	unsigned n;
 
 	if (chain->readable < NET_HDR_SIZE + ETH_HLEN || chain->readable > PACKET_BUFFER)
@@ -188,46 +259,72 @@ static int send_chain(struct net_queue *queue, struct packet_channel *channel,
 	iov[0] = (struct iovec){header, sizeof(header)};
 	n = list_frame(chain, iov);
 	if (!n) {
-		size_t size = chain->readable - NET_HDR_SIZE;
-
 		if (chain_read(chain, NET_HDR_SIZE, queue->frame, size) < 0)
 			return -EFAULT;
 		iov[1] = (struct iovec){queue->frame, size};
 		n = 2;
 	}
-	return packet_put(channel, iov, n);
+	return packet_put(channel, iov, n, size);
 }
 
-static void count_sent(struct net_queue *queue, const struct chain *chain, int error)
+static void tally_sent(struct tally *tally, const struct chain *chain, int error)
 {
-	if (error == -EMSGSIZE || error == -EINVAL || error == -EFAULT) {
-		net_count(&queue->counters.malformed, 1);
-	} else if (error) {
-		net_count(&queue->counters.no_room, 1);
+	if (!error) {
+		tally->packets++;
+		tally->bytes += chain->readable - NET_HDR_SIZE;
+	} else if (error == -EMSGSIZE || error == -EINVAL || error == -EFAULT) {
+		tally->malformed++;
 	} else {
-		net_count(&queue->counters.packets, 1);
-		net_count(&queue->counters.bytes, chain->readable - NET_HDR_SIZE);
+		tally->no_room++;
 	}
 }
 
-/* Returns whether there may be more to send. */
-static bool send_batch(struct net_queue *queue, struct packet_channel *channel,
-		       struct chain_source *source, unsigned budget)
+static void count_sent(struct net_queue *queue, const struct tally *tally)
 {
-	for (; budget; budget--) {
-		struct request *request = source->take(source);
+	net_count(&queue->counters.packets, tally->packets);
+	net_count(&queue->counters.bytes, tally->bytes);
+	if (tally->malformed)
+		net_count(&queue->counters.malformed, tally->malformed);
+	if (tally->no_room)
+		net_count(&queue->counters.no_room, tally->no_room);
+}
+
+/* Sends chains, and gives back those that cannot go just now. Returns how many went. */
+static unsigned send_chains(struct net_queue *queue, struct packet_channel *channel,
+			    struct chain_source *source, struct request **batch, unsigned count)
+{
+	struct tally tally = {0};
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
 		int error = -ENETDOWN;
 
-		if (!request)
-			return false;
 		if (!queue->net->link_down)
-			error = send_chain(queue, channel, &request->chain);
-		if (error == -EBUSY) {
-			source->untake(source, request);
-			return true;
-		}
-		count_sent(queue, &request->chain, error);
-		request_complete(request, 0);
+			error = send_chain(queue, channel, &batch[i]->chain);
+		if (error == -EBUSY)
+			break;
+		tally_sent(&tally, &batch[i]->chain, error);
+		request_complete(batch[i], 0);
+	}
+	for (unsigned k = count; k > i; k--)
+		source->untake(source, batch[k - 1]);
+	count_sent(queue, &tally);
+	return i;
+}
+
+/* Returns whether there may be more to send. */
+static bool send_all(struct net_queue *queue, struct packet_channel *channel,
+		     struct chain_source *source, unsigned budget)
+{
+	struct request *batch[SEND_BATCH];
+	unsigned count;
+
+	for (; budget; budget -= count) {
+		count = source->take(source, batch, budget < SEND_BATCH ? budget : SEND_BATCH);
+		if (!count)
+			return false;
+		if (send_chains(queue, channel, source, batch, count) < count)
+			break;
 	}
 	return true;
 }
@@ -241,7 +338,7 @@ bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
 		queue->tell = false;
 		net_tell(queue, channel);
 	}
-	more = send_batch(queue, channel, source, budget);
+	more = send_all(queue, channel, source, budget);
 	packet_flush(channel);
 	return more;
 }

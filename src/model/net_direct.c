@@ -1,10 +1,11 @@
 /*
- * virtio-net: frames from the other card of a cable, straight out of the sender's memory into our
- * driver's buffers (packet_sink). The sender's worker runs this, as a visit to our receive queue
- * (model_port): meanwhile no pass of ours is under way, and all that a pass may touch is ours.
+ * virtio-net: frames straight out of the sender's memory into our driver's buffers (packet_sink):
+ * from the other card of a cable, or from this one's own send queue. The sender's worker runs this,
+ * as a visit to our receive queue (model_port): meanwhile no pass of ours is under way, and all
+ * that a pass may touch is ours. One visit is for a batch of frames, which are shown together.
  *
- * Only the plain case is done here. Whatever else there is, a frame staged already, too few
- * buffers, a checksum to be finished, goes by the cable and net_data.c.
+ * What waits in the cable goes first. Only the plain case is done here: for too few buffers, or a
+ * checksum to be finished, the rest of the batch goes by the cable and net_data.c.
  */
 #include "model/net_internal.h"
 
@@ -13,30 +14,17 @@
 
 #include "util/bytes.h"
 
+#define BACKLOG	  64		  /* frames of the cable, per visit */
 #define ADDRESSES (ETH_HLEN + 4u) /* what a filter looks at */
 
-struct visit {
-	struct net_queue *queue;
-	const struct iovec *iov; /* [0] is the header */
-	unsigned count;
-	unsigned size; /* with the header */
-	int taken;
-};
-
-/* The first bytes of the frame behind the header. Returns how many there are, at most ADDRESSES. */
-static unsigned peek(const struct visit *v, uint8_t *to)
+static struct net_queue *queue_of(struct packet_sink *sink)
 {
-	unsigned have = 0;
+	return (struct net_queue *)(void *)sink; /* its first member */
+}
 
-	for (unsigned i = 1; i < v->count && have < ADDRESSES; i++) {
-		size_t n = v->iov[i].iov_len;
-
-		if (n > ADDRESSES - have)
-			n = ADDRESSES - have;
-		memcpy(to + have, v->iov[i].iov_base, n);
-		have += (unsigned)n;
-	}
-	return have;
+static unsigned index_of(const struct net_queue *queue)
+{
+	return (unsigned)(queue - queue->net->queues);
 }
 
 /* Where the next bytes go: into chain `at` of those taken, behind `offset` bytes of it. */
@@ -66,77 +54,106 @@ static void copy(struct net_queue *queue, struct place *place, const uint8_t *fr
 	}
 }
 
-/* All chains are shown together, by the visit's publish. */
-static void finish(struct visit *v, unsigned count, bool gone)
+static void deliver(struct net_queue *queue, unsigned buffers, unsigned offloads,
+		    const struct iovec *iov, unsigned count, size_t size)
 {
-	struct net_queue *queue = v->queue;
-	uint64_t left = v->size;
-
-	for (unsigned i = 0; i < count; i++) {
-		struct request *request = queue->taken[i];
-		uint64_t n = left < request->chain.writable ? left : request->chain.writable;
-
-		left -= n;
-		request->chain.in_order = true; /* the log marks no more than is written */
-		if (gone)
-			request_refuse(request, "a receive buffer went away");
-		else
-			request_complete(request, (uint32_t)n);
-	}
-	net_count(&queue->counters.packets, 1);
-	net_count(&queue->counters.bytes, v->size - NET_HDR_SIZE);
-	net_count(&queue->counters.direct, 1);
-	v->taken = 1;
-}
-
-static void deliver(struct visit *v, unsigned count, unsigned offloads)
-{
-	struct place place = {0};
+	const struct chain *chain = &queue->taken[queue->first]->chain;
+	struct place place = {.at = queue->first};
 	uint8_t header[NET_HDR_SIZE];
 
-	memcpy(header, v->iov[0].iov_base, sizeof(header));
-	store_le16(header + NET_HDR_BUFFERS, (uint16_t)count);
+	memcpy(header, iov[0].iov_base, sizeof(header));
+	store_le16(header + NET_HDR_BUFFERS, (uint16_t)buffers);
 	if (!(offloads & PACKET_CSUM))
 		header[NET_HDR_FLAGS] = 0;
-	copy(v->queue, &place, header, sizeof(header));
-	for (unsigned i = 1; i < v->count; i++)
-		copy(v->queue, &place, v->iov[i].iov_base, v->iov[i].iov_len);
-	finish(v, count, place.gone);
+	if (count == 2 && chain->segments[0].host && !chain->readable_count &&
+	    chain->segments[0].size >= size) { /* most are like that */
+		memmove(chain->segments[0].host + sizeof(header), iov[1].iov_base, iov[1].iov_len);
+		memcpy(chain->segments[0].host, header, sizeof(header));
+	} else {
+		copy(queue, &place, header, sizeof(header));
+		for (unsigned i = 1; i < count; i++)
+			copy(queue, &place, iov[i].iov_base, iov[i].iov_len);
+	}
+	net_finish(queue, buffers, (unsigned)size, place.gone);
+	net_count(&queue->counters.direct, 1);
 }
 
-static void visit(void *arg, struct chain_source *source)
+/* The first bytes of the frame behind the header, in one piece. *size: how many there are. */
+static const uint8_t *peek(const struct iovec *iov, unsigned count, uint8_t *room, unsigned *size)
 {
-	struct visit *v = arg;
-	struct net_queue *queue = v->queue;
+	unsigned have = 0;
+
+	if (count == 2 || iov[1].iov_len >= ADDRESSES) {
+		*size = (unsigned)iov[1].iov_len;
+		return iov[1].iov_base;
+	}
+	for (unsigned i = 1; i < count && have < ADDRESSES; i++) {
+		size_t n = iov[i].iov_len;
+
+		if (n > ADDRESSES - have)
+			n = ADDRESSES - have;
+		memcpy(room + have, iov[i].iov_base, n);
+		have += (unsigned)n;
+	}
+	*size = have;
+	return room;
+}
+
+static bool take(struct packet_sink *sink, const struct iovec *iov, unsigned count, size_t size)
+{
+	struct net_queue *queue = queue_of(sink);
 	struct net *net = queue->net;
 	unsigned offloads = atomic_load_explicit(&net->receive_offloads, memory_order_relaxed);
-	uint8_t start[ADDRESSES];
-	unsigned count;
+	unsigned buffers, seen;
+	uint8_t room[ADDRESSES];
+	const uint8_t *start = peek(iov, count, room, &seen);
 	bool dry;
 
-	if (queue->staged || net->link_down)
-		return;
-	if (!filter_wants(&net->filter, start, peek(v, start))) {
+	if (!filter_wants(&net->filter, start, seen)) {
 		net_count(&queue->counters.filtered, 1);
-		v->taken = 1;
-		return;
+		return true;
 	}
-	if (!packet_header_ok(v->iov[0].iov_base, v->size - NET_HDR_SIZE, offloads))
-		return;
-	count = net_take_buffers(queue, source, v->size, &dry);
-	if (count)
-		deliver(v, count, offloads);
+	if (!packet_header_ok(iov[0].iov_base, size - NET_HDR_SIZE, offloads))
+		return false;
+	buffers = net_take_buffers(queue, queue->visited, (unsigned)size, &dry);
+	if (buffers)
+		deliver(queue, buffers, offloads, iov, count, size);
+	return buffers;
 }
 
-int net_take(struct packet_sink *sink, const struct iovec *iov, unsigned count, size_t size)
+static void leave(struct net_queue *queue, bool waiting)
 {
-	struct net_queue *queue = (struct net_queue *)(void *)sink; /* its first member */
+	struct model_port *port = queue->net->model.port;
+
+	net_give_back(queue, queue->visited);
+	port->leave(port, index_of(queue), waiting);
+}
+
+static void end(struct packet_sink *sink)
+{
+	leave(queue_of(sink), false);
+}
+
+static int begin(struct packet_sink *sink)
+{
+	struct net_queue *queue = queue_of(sink);
 	struct net *net = queue->net;
-	struct visit v = {queue, iov, count, (unsigned)size, 0};
+	struct model_port *port = net->model.port;
+	unsigned index = index_of(queue);
+	bool waiting;
 	int error;
 
-	if (!net->model.port)
+	if (!port)
 		return 0;
-	error = net->model.port->visit(net->model.port, (unsigned)(queue - net->queues), visit, &v);
-	return error == -EAGAIN ? error : v.taken;
+	error = port->enter(port, index, &queue->visited);
+	if (error)
+		return error == -EAGAIN ? error : 0;
+	waiting = net_pump_receive(queue, net->pair[index / 2].channel, queue->visited, BACKLOG);
+	waiting = waiting || queue->staged;
+	if (!waiting && !net->link_down)
+		return 1;
+	leave(queue, waiting);
+	return 0;
 }
+
+const struct packet_sink net_sink = {begin, take, end};

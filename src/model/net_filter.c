@@ -80,15 +80,21 @@ static bool wants_vlan(struct net_filter *filter, unsigned modes, const uint8_t 
 	return !vlan || LOAD(filter->vlans[vlan / 64]) >> vlan % 64 & 1;
 }
 
+static bool wants(struct net_filter *filter, const uint8_t *frame, unsigned size)
+{
+	unsigned modes = LOAD(filter->modes);
+
+	if ((modes & (MODE_PROMISC | MODE_VLAN)) == MODE_PROMISC)
+		return true;
+	return wants_address(filter, modes, net_mac(frame)) &&
+	       wants_vlan(filter, modes, frame, size);
+}
+
 bool filter_wants(struct net_filter *filter, const uint8_t *frame, unsigned size)
 {
-	uint64_t mac = net_mac(frame);
-
 	for (;;) {
 		unsigned version = atomic_load_explicit(&filter->version, memory_order_acquire);
-		unsigned modes = LOAD(filter->modes);
-		bool wanted =
-			wants_address(filter, modes, mac) && wants_vlan(filter, modes, frame, size);
+		bool wanted = wants(filter, frame, size);
 
 		atomic_thread_fence(memory_order_acquire);
 		if (!(version & 1) && LOAD(filter->version) == version)

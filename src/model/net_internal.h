@@ -10,6 +10,7 @@
  *
  * A frame received is staged (at most one per receive queue) before any chain is taken for it: in
  * the queue's buffer or, where the backend lets it lie (packet_peek), there.
+ * Chains are taken some at a time, what is over goes back at the end of the pass.
  * Without enough chains it stays staged, the chains go back, and the next kick goes on. So nothing
  * is in flight between two passes, a suspension never waits, and no frame is delivered by half: all
  * its chains are published with one store. What arrives while the device is suspended waits in the
@@ -67,8 +68,10 @@ struct net_queue {
 	uint8_t *frame;		/* PACKET_BUFFER bytes; NULL: the queue is not started */
 	uint8_t *arrived;	/* the frame that is staged */
 	unsigned staged;	/* received and not delivered yet: bytes of it */
-	struct request **taken; /* for one frame; `depth` of them */
+	struct request **taken; /* `depth` of them; within a pass: */
+	unsigned first, have;	/* those from first to have are taken, and have no frame yet */
 	unsigned depth;
+	struct chain_source *visited; /* from packet_sink.begin to its end */
 	bool tell; /* rarp=on, and the driver that is there was not told of yet */
 	struct net_counters counters;
 };
@@ -140,16 +143,23 @@ void filter_end(struct net_filter *filter);
 /* Whether the driver wants a frame. */
 bool filter_wants(struct net_filter *filter, const uint8_t *frame, unsigned size);
 
-/* net_direct.c: packet_sink.take of a receive queue. */
-int net_take(struct packet_sink *sink, const struct iovec *iov, unsigned count, size_t size);
+/* net_direct.c: of a receive queue. */
+extern const struct packet_sink net_sink;
 
 /* net_data.c */
 /*
- * Takes chains for a frame of `size` bytes, header included, into queue->taken. Returns how many;
- * 0: *dry, there are too few now, or a chain was nonsense; otherwise the frame never fits.
+ * Finds chains for a frame of `size` bytes, header included: queue->taken, from queue->first on.
+ * Returns how many, for net_finish to be called; 0: *dry, there are too few now, or a chain was
+ * nonsense; otherwise the frame never fits.
  */
 unsigned net_take_buffers(struct net_queue *queue, struct chain_source *source, unsigned size,
 			  bool *dry);
+/* The frame is in the chains, or (gone) their memory went away. They are shown together, by
+ * publish.
+ */
+void net_finish(struct net_queue *queue, unsigned count, unsigned size, bool gone);
+/* Chains that were taken and are not needed: before a pass or a visit ends. */
+void net_give_back(struct net_queue *queue, struct chain_source *source);
 bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 		      struct chain_source *source, unsigned budget);
 bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,

@@ -38,12 +38,25 @@ struct request {
  * suspension waits for it.
  */
 struct chain_source {
-	/* The next chain, now the model's; NULL: there is none (the driver will kick) or no more
-	 * may be taken. */
-	struct request *(*take)(struct chain_source *source);
-	/* Gives the chain taken last back to the driver's ring, as if it had never been taken. */
+	/*
+	 * The next chains, at most `max` of them, now the model's. Returns how many; fewer than
+	 * `max` say nothing, but 0: there is none (the driver will kick), or no more may be taken.
+	 */
+	unsigned (*take)(struct chain_source *source, struct request **requests, unsigned max);
+	/*
+	 * Gives the chain taken last back to the driver's ring, as if it had never been taken. What
+	 * was taken before may be complete by then.
+	 */
 	void (*untake)(struct chain_source *source, struct request *request);
 };
+
+/* One chain; NULL: see take. */
+static inline struct request *chain_take(struct chain_source *source)
+{
+	struct request *request;
+
+	return source->take(source, &request, 1) ? request : NULL;
+}
 
 /* The model is done: `written` bytes of the writable part, counted from its beginning. */
 static inline void request_complete(struct request *request, uint32_t written)

@@ -6,7 +6,10 @@
 
 #include "ring/ring_internal.h"
 
-/* Walks [offset, offset + size) of `count` segments; one of `to` and `from` is given. */
+/*
+ * Walks [offset, offset + size) of `count` segments; one of `to` and `from` is given. What is
+ * written may come out of a driver's memory, too, and overlap.
+ */
 static int copy(const struct chain *chain, const struct segment *segments, unsigned count,
 		uint64_t offset, uint8_t *to, const uint8_t *from, size_t size)
 {
@@ -15,7 +18,7 @@ static int copy(const struct chain *chain, const struct segment *segments, unsig
 		if (to)
 			memcpy(to, segments->host + offset, size);
 		else
-			memcpy(segments->host + offset, from, size);
+			memmove(segments->host + offset, from, size);
 		return 0;
 	}
 	for (unsigned i = 0; i < count && size; i++) {
@@ -31,7 +34,7 @@ static int copy(const struct chain *chain, const struct segment *segments, unsig
 		if (s->host && to)
 			memcpy(to, s->host + offset, n);
 		else if (s->host)
-			memcpy(s->host + offset, from, n);
+			memmove(s->host + offset, from, n);
 		else if (to)
 			r = space_read(chain->space, s->iova + offset, to, n);
 		else

@@ -34,11 +34,14 @@ static struct copied_client client;
 static struct stock stocks[3];
 static struct model *cards[2]; /* [1] receives; the same, but for pairs */
 
-static struct request *source_take(struct chain_source *source)
+static unsigned source_take(struct chain_source *source, struct request **requests, unsigned max)
 {
 	struct stock *stock = (struct stock *)(void *)source;
+	unsigned count = 0;
 
-	return stock->taken < stock->offered ? stock->mades[stock->taken++].request : NULL;
+	while (count < max && stock->taken < stock->offered)
+		requests[count++] = stock->mades[stock->taken++].request;
+	return count;
 }
 
 static void source_untake(struct chain_source *source, struct request *request)
@@ -49,15 +52,23 @@ static void source_untake(struct chain_source *source, struct request *request)
 	stock->taken--;
 }
 
-static int visit(struct model_port *port, unsigned queue,
-		 void (*fn)(void *arg, struct chain_source *source), void *arg)
+static bool visited;
+
+static int enter(struct model_port *port, unsigned queue, struct chain_source **source)
 {
-	assert(queue == 0);
-	fn(arg, &stocks[0].source);
+	assert(queue == 0 && !visited);
+	visited = true;
+	*source = &stocks[0].source;
 	return 0;
 }
 
-static struct model_port port = {visit};
+static void leave(struct model_port *port, unsigned queue, bool waiting)
+{
+	assert(queue == 0 && visited);
+	visited = false;
+}
+
+static struct model_port port = {enter, leave};
 
 static void make_chain(struct food *food, struct stock *stock, uint8_t counts)
 {

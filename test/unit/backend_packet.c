@@ -178,7 +178,7 @@ static int put_tagged(struct packet_channel *channel, unsigned tag)
 	struct iovec iov[2] = {{header, sizeof(header)}, {bytes, 60 + tag % 300}};
 
 	store_le32(bytes, tag);
-	return packet_put(channel, iov, 2);
+	return packet_put(channel, iov, 2, iov[1].iov_len);
 }
 
 static void batches_go_with_the_flush(void **state)
@@ -206,6 +206,91 @@ static void batches_go_with_the_flush(void **state)
 	assert_true(readable(channel));
 	assert_int_equal(packet_receive(channel, buffer), NET_HDR_SIZE + 69);
 	assert_int_equal(packet_receive(channel, buffer), 0);
+	packet_channel_close(channel);
+	packet_close(packet);
+}
+
+/* A receiver that takes frames itself: so many of them, or answers begin with an error. */
+struct eater {
+	struct packet_sink sink; /* the first member */
+	int appetite;
+	unsigned begun, ended, eaten[8], count;
+};
+
+static int eater_begin(struct packet_sink *sink)
+{
+	struct eater *eater = (struct eater *)sink;
+
+	if (eater->appetite < 0)
+		return eater->appetite;
+	eater->begun++;
+	return eater->appetite > 0;
+}
+
+static bool eater_take(struct packet_sink *sink, const struct iovec *iov, unsigned count,
+		       size_t size)
+{
+	struct eater *eater = (struct eater *)sink;
+
+	assert_true(eater->begun == eater->ended + 1 && count == 2);
+	if (!eater->appetite)
+		return false;
+	eater->appetite--;
+	eater->eaten[eater->count++] = load_le32(iov[1].iov_base);
+	return true;
+}
+
+static void eater_end(struct packet_sink *sink)
+{
+	((struct eater *)sink)->ended++;
+}
+
+static void expect_tagged(struct packet_channel *channel, unsigned tag)
+{
+	assert_int_equal(packet_receive(channel, buffer), NET_HDR_SIZE + 60 + tag % 300);
+	assert_int_equal(load_le32(buffer + NET_HDR_SIZE), tag);
+}
+
+/* Straight to the receiver, until it has enough: from then on by the line, and nothing overtakes. */
+static void a_receiver_that_takes_them_itself(void **state)
+{
+	struct eater eater = {{eater_begin, eater_take, eater_end}, .appetite = 3};
+	struct packet_channel *channel;
+	unsigned busy = 0;
+	struct packet *packet;
+
+	assert_int_equal(packet_loopback_open(1, &packet, NULL), 0);
+	assert_int_equal(packet_channel_open(packet, 0, &channel, NULL), 0);
+	packet_set_sink(channel, &eater.sink);
+	for (unsigned i = 0; i < 6; i++) {
+		assert_int_equal(put_tagged(channel, i), 0);
+		eater.appetite += i == 4; /* too late for this batch */
+	}
+	assert_int_equal(eater.ended, 1);
+	packet_flush(channel);
+	assert_true(eater.begun == 1 && eater.ended == 1 && eater.count == 3);
+	assert_true(eater.eaten[0] == 0 && eater.eaten[1] == 1 && eater.eaten[2] == 2);
+	assert_int_equal(put_tagged(channel, 6), 0); /* three lie in the line: behind them */
+	packet_flush(channel);
+	assert_true(eater.begun == 2 && eater.ended == 2 && eater.count == 3);
+	for (unsigned i = 3; i < 7; i++)
+		expect_tagged(channel, i);
+	assert_int_equal(packet_receive(channel, buffer), 0);
+	eater.appetite = -EAGAIN;
+	for (; put_tagged(channel, 7) == -EBUSY; busy++)
+		packet_flush(channel);
+	assert_in_range(busy, 1, 1000); /* not for ever */
+	packet_flush(channel);
+	expect_tagged(channel, 7);
+	assert_int_equal(packet_receive(channel, buffer), 0);
+	eater.appetite = 2;
+	assert_int_equal(put_tagged(channel, 8), 0);
+	packet_flush(channel);
+	packet_set_sink(channel, NULL);
+	assert_int_equal(put_tagged(channel, 9), 0);
+	packet_flush(channel);
+	assert_int_equal(eater.eaten[3], 8);
+	expect_tagged(channel, 9);
 	packet_channel_close(channel);
 	packet_close(packet);
 }
@@ -297,6 +382,7 @@ int main(void)
 		cmocka_unit_test(loopback_returns_frames),
 		cmocka_unit_test(pairs_are_crossed),
 		cmocka_unit_test(batches_go_with_the_flush),
+		cmocka_unit_test(a_receiver_that_takes_them_itself),
 		cmocka_unit_test(frames_are_read_where_they_lie),
 		cmocka_unit_test_prestate(ends_need_not_agree, &one),
 		cmocka_unit_test_prestate(ends_need_not_agree, &two),

@@ -26,9 +26,13 @@ static unsigned control;
 static struct made mades[MOST];
 static unsigned offered, taken, untaken;
 
-static struct request *source_take(struct chain_source *source)
+static unsigned source_take(struct chain_source *source, struct request **requests, unsigned max)
 {
-	return taken < offered ? mades[taken++].request : NULL;
+	unsigned count = 0;
+
+	while (count < max && taken < offered)
+		requests[count++] = mades[taken++].request;
+	return count;
 }
 
 static void source_untake(struct chain_source *source, struct request *request)
@@ -577,23 +581,16 @@ static void bad_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(receive_modes),
-		cmocka_unit_test(mac_tables),
-		cmocka_unit_test(mac_address),
-		cmocka_unit_test(vlans),
-		cmocka_unit_test(pairs_and_the_rest),
-		cmocka_unit_test(a_command_without_room),
-		cmocka_unit_test(config_space),
-		cmocka_unit_test(frames_of_every_cut),
+		cmocka_unit_test(receive_modes), cmocka_unit_test(mac_tables),
+		cmocka_unit_test(mac_address), cmocka_unit_test(vlans),
+		cmocka_unit_test(pairs_and_the_rest), cmocka_unit_test(a_command_without_room),
+		cmocka_unit_test(config_space), cmocka_unit_test(frames_of_every_cut),
 		cmocka_unit_test(starved), cmocka_unit_test(starved_to_the_end),
-		cmocka_unit_test(one_buffer),
-		cmocka_unit_test(no_frame_no_chain),
-		cmocka_unit_test(bad_frames),
-		cmocka_unit_test(bad_buffers),
-		cmocka_unit_test(checksum_for_the_ignorant),
-		cmocka_unit_test(filtered),
-		cmocka_unit_test(budget_is_kept),
-		cmocka_unit_test(bad_options),	       cmocka_unit_test(saved_state),
+		cmocka_unit_test(one_buffer), cmocka_unit_test(no_frame_no_chain),
+		cmocka_unit_test(bad_frames), cmocka_unit_test(bad_buffers),
+		cmocka_unit_test(checksum_for_the_ignorant), cmocka_unit_test(filtered),
+		cmocka_unit_test(budget_is_kept), cmocka_unit_test(bad_options),
+		cmocka_unit_test(saved_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

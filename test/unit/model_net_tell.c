@@ -13,9 +13,9 @@
 
 #define TX 1
 
-static struct request *take_none(struct chain_source *source)
+static unsigned take_none(struct chain_source *source, struct request **requests, unsigned max)
 {
-	return NULL;
+	return 0;
 }
 
 static struct chain_source nothing = {.take = take_none};
