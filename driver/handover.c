@@ -35,6 +35,7 @@
 #include "driver/arena.h"
 #include "driver/error.h"
 #include "driver/queue.h"
+#include "driver/vhost_user.h"
 
 /* How often, and how long, step 7 waits. */
 #define BREATHS	  4
@@ -214,20 +215,28 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 {
 	int r = 0;
 
+	int refused;
+
+	drv_vhost_user_together(to);
 	for (unsigned i = 0; i < DRV_MAX_QUEUES && r == 0; i++)
 		if (l->queues[i])
 			r = drv_attach(to, i, l->queues[i], l->bases[i], error);
+	if (r == 0) {
+		times->attached = now_ns();
+		r = drv_set_driver_ok(to, error);
+	}
+	refused = drv_vhost_user_collect(to);
 	if (r < 0)
 		return r;
-	times->attached = now_ns();
-	r = drv_set_driver_ok(to, error);
-	if (r < 0)
-		return r;
+	if (refused < 0)
+		return drv_error(error, refused, "%s: set-up of the queues and DRIVER_OK: %s",
+				 to->name, strerror(-refused));
 	times->driver_ok = now_ns();
 	r = drv_kick_all(to);
 	if (r < 0)
 		return drv_error(error, r, "%s: kick: %s", to->name, strerror(-r));
 	times->kicked = now_ns();
+	drv_vhost_user_hurry(to, false);
 	let_go_on(l);
 	return drv_see_driver_ok(to, error);
 }
@@ -311,7 +320,11 @@ int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned 
 		times->prepared = now_ns();
 	}
 	pack(from, &l);
+	drv_vhost_user_hurry(from, true);
+	drv_vhost_user_hurry(to, true);
 	r = move(from, to, keep, &l, times, error);
+	drv_vhost_user_hurry(from, false);
+	drv_vhost_user_hurry(to, false);
 	unpack(&l);
 	return r;
 }

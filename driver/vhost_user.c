@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "driver/connection.h"
 #include "driver/error.h"
 
 #define PROTOCOL_WANTED                                                                     \
@@ -221,6 +222,41 @@ static void front_close(void *ctx)
 }
 
 static const struct uvdpa_transport front_transport = {front_ioctl, front_write, front_close};
+
+void drv_vhost_user_hurry(struct uvdpa_driver *drv, bool on)
+{
+	struct vu_front *front = drv->ctx;
+
+	if (drv->ops != &front_transport)
+		return;
+	pthread_mutex_lock(&front->lock);
+	front->hurry = on;
+	pthread_mutex_unlock(&front->lock);
+}
+
+void drv_vhost_user_together(struct uvdpa_driver *drv)
+{
+	struct vu_front *front = drv->ctx;
+
+	if (drv->ops != &front_transport)
+		return;
+	pthread_mutex_lock(&front->lock);
+	vu_together(front);
+	pthread_mutex_unlock(&front->lock);
+}
+
+int drv_vhost_user_collect(struct uvdpa_driver *drv)
+{
+	struct vu_front *front = drv->ctx;
+	int r;
+
+	if (drv->ops != &front_transport)
+		return 0;
+	pthread_mutex_lock(&front->lock);
+	r = vu_collect(front);
+	pthread_mutex_unlock(&front->lock);
+	return r;
+}
 
 bool drv_vhost_user_is(const char *path)
 {

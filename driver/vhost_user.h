@@ -23,6 +23,16 @@ int drv_vhost_user_take(int fd, const char *name, const struct uvdpa_transport *
 			struct uvdpa_error *error);
 int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, void **ctx,
 			struct uvdpa_error *error);
+
+/*
+ * For a hand-over; nothing if the connection is another. hurry: an answer is looked for a while
+ * before the thread sleeps. together: what needs no answer but an acknowledgement is not waited for
+ * until collect: 0 or the first refusal.
+ */
+void drv_vhost_user_hurry(struct uvdpa_driver *drv, bool on);
+void drv_vhost_user_together(struct uvdpa_driver *drv);
+int drv_vhost_user_collect(struct uvdpa_driver *drv);
+
 /* The process at the other end; 0: the socket does not tell. */
 pid_t drv_vhost_user_peer(const void *ctx);
 

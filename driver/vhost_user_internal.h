@@ -13,7 +13,7 @@
 #define VU_MAX_MAPS  32
 #define VU_MAX_RINGS 64
 #define VU_RING_SIZE 256
-#define VU_MAX_OWED  8
+#define VU_MAX_OWED  32
 
 /* One mapping that the device knows. */
 struct vu_map {
@@ -32,8 +32,10 @@ struct vu_front {
 	int fd;
 	pthread_mutex_t lock; /* one request at a time */
 	uint64_t offered, acked, protocol, backend_features;
-	uint8_t status; /* as it was set */
-	bool together;	/* acknowledgements are collected later */
+	uint8_t status;	   /* as it was set */
+	bool hurry;	   /* nobody is served until the answer is here */
+	unsigned together; /* acknowledgements are collected later, so many levels deep */
+	int refused;	   /* meanwhile: the first refusal */
 	uint32_t owed[VU_MAX_OWED];
 	unsigned owed_count;
 	bool suspended;
@@ -56,9 +58,9 @@ int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payloa
 	       uint32_t size, const int *fds, unsigned fd_count, bool answers);
 
 /*
- * From here to vu_collect() requests that have no answer but an acknowledgement (VU_MAX_OWED at
- * most) go out without waiting for it, and count as taken. vu_collect() waits for them all: 0 or
- * the first refusal.
+ * From here to vu_collect() requests that have no answer but an acknowledgement go out without
+ * waiting for it, and count as taken. vu_collect() waits for them all: 0 or the first refusal. In
+ * pairs inside each other it is the outermost vu_collect() that does.
  */
 void vu_together(struct vu_front *front);
 int vu_collect(struct vu_front *front);

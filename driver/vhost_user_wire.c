@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+/* How long an answer is looked for before the thread sleeps, where nobody is served meanwhile:
+ * twice what a quick one takes. */
+#define LOOK_NS 50000
 
 union control {
 	char bytes[CMSG_SPACE(VHOST_USER_MAX_FDS * sizeof(int))];
@@ -38,6 +43,24 @@ static int send_all(int fd, const struct vhost_user_header *head, const void *pa
 	return n == (ssize_t)(sizeof(*head) + head->size) ? 0 : -ECONNRESET;
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Looks for something to receive instead of sleeping, but not for long. */
+static void look_for_answer(int fd)
+{
+	int64_t end = now_ns() + LOOK_NS;
+	char byte;
+
+	while (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN && now_ns() < end)
+		;
+}
+
 static int receive_all(int fd, void *to, size_t size)
 {
 	size_t got = 0;
@@ -58,8 +81,11 @@ static int receive(struct vu_front *front, uint32_t request, union vhost_user_pa
 		   uint32_t *size)
 {
 	struct vhost_user_header head;
-	int r = receive_all(front->fd, &head, sizeof(head));
+	int r;
 
+	if (front->hurry)
+		look_for_answer(front->fd);
+	r = receive_all(front->fd, &head, sizeof(head));
 	if (r < 0)
 		return r;
 	if (head.request != request || !(head.flags & VHOST_USER_REPLY) ||
@@ -84,6 +110,20 @@ static int receive_ack(struct vu_front *front, uint32_t request)
 	return !reply.u64 ? 0 : reply.u64 < 4096 ? -(int)reply.u64 : -EIO;
 }
 
+/* All acknowledgements that are owed. The first refusal is kept for vu_collect(). */
+static int settle(struct vu_front *front)
+{
+	for (unsigned i = 0; i < front->owed_count; i++) {
+		int r = receive_ack(front, front->owed[i]);
+
+		front->refused = front->refused ? front->refused : r;
+		if (r == -ECONNRESET)
+			break;
+	}
+	front->owed_count = 0;
+	return front->refused == -ECONNRESET ? -ECONNRESET : 0;
+}
+
 int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payload *payload,
 	       uint32_t size, const int *fds, unsigned fd_count, bool answers)
 {
@@ -92,14 +132,19 @@ int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payloa
 	bool ack = !answers && vu_has(front, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 	union vhost_user_payload none;
 	uint32_t got = 0;
-	int r;
+	int r = 0;
 
+	/* answers come in the order of the requests */
+	if (answers || front->owed_count == VU_MAX_OWED)
+		r = settle(front);
+	if (r < 0)
+		return r;
 	if (ack)
 		head.flags |= VHOST_USER_NEED_REPLY;
 	r = send_all(front->fd, &head, payload ? payload : &none, fds, fd_count);
 	if (r < 0 || (!answers && !ack))
 		return r;
-	if (ack && front->together && front->owed_count < VU_MAX_OWED) {
+	if (ack && front->together) {
 		front->owed[front->owed_count++] = request;
 		return 0;
 	}
@@ -113,21 +158,19 @@ int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payloa
 
 void vu_together(struct vu_front *front)
 {
-	front->together = true;
+	front->together++;
 }
 
 int vu_collect(struct vu_front *front)
 {
-	int first = 0;
+	int r;
 
-	for (unsigned i = 0; i < front->owed_count; i++) {
-		int r = receive_ack(front, front->owed[i]);
-
-		first = first ? first : r;
-	}
-	front->owed_count = 0;
-	front->together = false;
-	return first;
+	if (--front->together > 0)
+		return 0;
+	settle(front);
+	r = front->refused;
+	front->refused = 0;
+	return r;
 }
 
 int vu_get_u64(struct vu_front *front, uint32_t request, uint64_t *value)
