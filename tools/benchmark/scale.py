@@ -1,4 +1,5 @@
 """Many devices in one process: their rate in sum, memory, idle CPU time, and a stop of them all."""
+import collections
 import contextlib
 import json
 import os
@@ -9,7 +10,11 @@ import time
 
 from benchmark import peers, report, stats
 
-COUNTS = (1, 4, 16, 64, 256)
+# How many devices, and whether they share one worker (worker=).
+Case = collections.namedtuple("Case", "count shared")
+CASES = [Case(count, shared) for count in (1, 4, 16, 64, 256) for shared in (False, True)
+         if count > 1 or not shared]
+ALONE = Case(1, False)
 DEPTH = 32
 
 
@@ -113,47 +118,52 @@ def under_load(words, control, top, pid, count):
     return found
 
 
-def at(words, count):
-    with peers.uvdpa(words, ["blk,null=1T"] * count, realtime=False) as (top, pid):
+def at(words, case):
+    devices = ["blk,null=1T" + (",worker=w" if case.shared else "")] * case.count
+    with peers.uvdpa(words, devices, realtime=False) as (top, pid):
         control = Control(top)
         time.sleep(0.5)
         unused = memory(pid)
-        return dict(under_load(words, control, top, pid, count), unused=unused)
+        return dict(under_load(words, control, top, pid, case.count), unused=unused)
 
 
-def each(found, key, count):
+def each(found, key, case):
     """KiB of each further device."""
-    if count not in found or 1 not in found or count == 1:
+    if case not in found or ALONE not in found or case == ALONE:
         return "-"
-    return "%.0f" % ((found[count][key] - found[1][key]) / (count - 1))
+    return "%.0f" % ((found[case][key] - found[ALONE][key]) / (case.count - 1))
 
 
-def row(found, count):
-    one = found.get(count, {})
-    return [str(count), stats.rate(one.get("rate")), each(found, "unused", count),
-            each(found, "attached", count),
+def row(found, case):
+    one = found.get(case, {})
+    return [str(case.count), "all together" if case.shared else "each",
+            stats.rate(one.get("rate")), each(found, "unused", case),
+            each(found, "attached", case),
             stats.number(one.get("idle"), digits=3) + " %",
             stats.number(one.get("suspend"), 1e-3, 1),
-            stats.number(one.get("suspend"), count / 1e6, 0)]
+            stats.number(one.get("suspend"), case.count / 1e6, 0)]
 
 
 def aims(found):
     """The aims for 256 idle devices, in words."""
-    if 256 not in found:
+    most = Case(256, False)
+    if most not in found or ALONE not in found:
         return ""
-    share = stats.verdict(found[256]["idle"], 1, at_least=False)
-    size = stats.verdict((found[256]["attached"] - found[1]["attached"]) / 255, 256, at_least=False)
+    share = stats.verdict(found[most]["idle"], 1, at_least=False)
+    grown = (found[most]["attached"] - found[ALONE]["attached"]) / (most.count - 1)
+    size = stats.verdict(grown, 256, at_least=False)
     return "\n256 idle devices: per cent of a core %s; KiB each %s.\n" % (share, size)
 
 
 def scale(words):
     found, failures = {}, []
-    for count in COUNTS:
+    for case in CASES:
         try:
-            found[count] = at(words, count)
+            found[case] = at(words, case)
         except (peers.Failed, OSError) as failed:
-            failures.append("%d devices: %s" % (count, failed))
-    head = ["devices", "requests per second in sum", "memory each without driver, KiB",
-            "with driver, KiB", "idle CPU of all", "suspend all, ms", "of which each, us"]
-    return report.table(head, [row(found, count) for count in COUNTS]) + "\n" + aims(found) + \
+            failures.append("%d devices: %s" % (case.count, failed))
+    head = ["devices", "a worker for", "requests per second in sum",
+            "memory each without driver, KiB", "with driver, KiB", "idle CPU of all",
+            "suspend all, ms", "of which each, us"]
+    return report.table(head, [row(found, case) for case in CASES]) + "\n" + aims(found) + \
         report.missing(failures)
