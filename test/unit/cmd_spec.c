@@ -57,11 +57,31 @@ static void everything(void **state)
 	assert_int_equal(spec.queues, 4);
 	assert_int_equal(spec.queue_size, 1024);
 	assert_int_equal(spec.workers, 2);
+	assert_null(spec.worker);
 	assert_int_equal(spec.asids, 4);
 	assert_int_equal(spec.groups, 2);
 	assert_int_equal(spec.suspend_timeout, 250);
 	assert_string_equal(spec.uapi, "kernel");
 	spec_free(&spec);
+}
+
+static void shared_worker(void **state)
+{
+	struct spec_list list = {0};
+	struct fault f;
+
+	assert_int_equal(spec_list_add(&list, "blk,name=a,null=1M,worker=w", "a", &f), 0);
+	assert_int_equal(spec_list_add(&list, "blk,name=b,null=1M,worker=w,cpu=2", "b", &f), 0);
+	assert_int_equal(spec_list_add(&list, "blk,name=c,null=1M,worker=v,cpu=1", "c", &f), 0);
+	assert_int_equal(spec_list_add(&list, "blk,name=d,null=1M,cpu=0", "d", &f), 0);
+	assert_string_equal(list.items[1].worker, "w");
+	assert_null(list.items[3].worker);
+	assert_int_equal(spec_list_check(&list, &f), 0);
+	assert_int_equal(spec_list_add(&list, "blk,name=e,null=1M,worker=w,cpu=2", "e", &f), 0);
+	assert_int_equal(spec_list_check(&list, &f), 0);
+	assert_int_equal(spec_list_add(&list, "blk,name=f,null=1M,worker=w,cpu=3", "f", &f), 0);
+	assert_int_equal(spec_list_check(&list, &f), -EINVAL);
+	spec_list_free(&list);
 }
 
 static void trouble(void **state)
@@ -128,7 +148,8 @@ static void files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults), cmocka_unit_test(everything), cmocka_unit_test(trouble),
+		cmocka_unit_test(defaults), cmocka_unit_test(everything), cmocka_unit_test(shared_worker),
+		cmocka_unit_test(trouble),
 		cmocka_unit_test(sizes),    cmocka_unit_test(files),
 	};
 
