@@ -129,6 +129,13 @@ int block_fd(struct block_channel *channel)
 	return channel->block->ops->fd ? channel->block->ops->fd(channel) : -1;
 }
 
+bool block_silent(const struct block_channel *channel)
+{
+	const struct block_ops *ops = channel->block->ops;
+
+	return ops->silent && ops->silent(channel);
+}
+
 void block_cancel(struct block_channel *channel)
 {
 	if (channel->outstanding && channel->block->ops->cancel)

@@ -260,6 +260,11 @@ static int fault_fd(struct block_channel *channel)
 	return ((struct fault_channel *)channel)->epoll;
 }
 
+static bool fault_silent(const struct block_channel *channel)
+{
+	return block_silent(((const struct fault_channel *)channel)->inner);
+}
+
 /* Those of a list come back as cancelled. */
 static void cancel_list(struct fault_channel *ch, struct trouble_list *list)
 {
@@ -366,6 +371,7 @@ static const struct block_ops fault_ops = {
 	.kick = fault_kick,
 	.poll = fault_poll,
 	.fd = fault_fd,
+	.silent = fault_silent,
 	.cancel = fault_cancel,
 	.resize = fault_resize,
 };

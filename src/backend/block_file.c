@@ -28,6 +28,11 @@
  * requests (each with one step) and one cancellation are with the kernel, and
  * the completion queue has room for them all: it never overflows.
  *
+ * With iopoll=on there is a second ring, of polled requests: short reads and writes that need not
+ * be durable at once. The disk does not interrupt for them, the channel's fd says nothing, and
+ * poll() asks the disk, with one system call; until they are back the channel is `silent`, and its
+ * worker does not sleep. All else goes through the first ring.
+ *
  * Reading beyond the end of a regular file that somebody else truncated gives
  * zeroes, as a hole does.
  */
@@ -36,13 +41,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/block_file_ring.h"
 #include "backend/iov.h"
 
 enum { PROGRESS, SLICE, STATE }; /* request->backend[] */
@@ -51,10 +55,8 @@ enum { STEP_TRANSFER, STEP_PUNCH, STEP_RANGE, STEP_ZEROES, STEP_SYNC };
 
 #define STEP_MASK  0xffull
 #define RETRY_ONE  0x100ull
-#define RETRY_MAX  0x10000ull /* 256 */
-#define SQ_ENTRIES 128
-#define SOME	   4 /* entries that are worth a system call */
-#define SQ_IDLE_MS 10	       /* sqpoll: then the kernel's thread sleeps */
+#define RETRY_MAX  0x10000ull  /* 256 */
+#define POLLED_IOV 16	       /* pieces of a polled request */
 #define NOW_MAX	   (64 * 1024) /* some microseconds of copying */
 /* What one write of zeroes covers: ZERO_COUNT times the same zero bytes. */
 #define ZERO_SIZE  (64 * 1024)
@@ -62,15 +64,13 @@ enum { STEP_TRANSFER, STEP_PUNCH, STEP_RANGE, STEP_ZEROES, STEP_SYNC };
 
 struct file_channel {
 	struct block_channel channel;
-	struct io_uring ring;
+	struct file_ring ring;
+	struct file_ring *polled;		      /* for what can be polled; NULL: nothing is */
 	struct block_request *waiting, **waiting_end; /* no submission entry yet */
-	unsigned unsubmitted;			      /* entries prepared, not handed over */
-	unsigned in_kernel;			      /* entries handed over, not reaped */
 	unsigned finished;			      /* requests; counts up */
-	bool fixed;				      /* the file is registered as number 0 */
 	bool cancelling;
 	/* What the file turned out not to support. */
-	bool no_dsync, no_punch, no_zero_range;
+	bool no_dsync, no_punch, no_zero_range, no_polling;
 };
 
 static _Alignas(64 * 1024) uint8_t zeroes[ZERO_SIZE];
@@ -91,59 +91,17 @@ static struct file_block *file_of(const struct file_channel *ch)
 	return (struct file_block *)ch->channel.block;
 }
 
-static int ring_refused(int error, struct fault *f)
+static int open_polled(struct file_channel *ch, int fd, unsigned depth, struct fault *f)
 {
-	switch (error) {
-	case -ENOSYS:
-	case -EPERM:
-	case -EACCES:
-		return fault(f, error,
-			     "io_uring is refused here (%s): allow the io_uring_* calls in the "
-			     "container's seccomp profile and set kernel.io_uring_disabled=0",
-			     strerror(-error));
-	case -EMFILE:
-	case -ENFILE:
-		return fault(f, error, "too many open files for another io_uring: raise ulimit -n");
-	case -ENOMEM:
-		return fault(f, error,
-			     "no memory for another io_uring: raise ulimit -l or free memory");
-	}
-	return fault(f, error, "cannot set up io_uring: %s", strerror(-error));
-}
-
-/* Old kernels do not know all flags that help: the plain ring will do. */
-static int ring_init(struct io_uring *ring, unsigned depth, bool sqpoll)
-{
-	const unsigned flags[] = {
-		sqpoll ? IORING_SETUP_SQPOLL
-		       : IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-		sqpoll ? IORING_SETUP_SQPOLL : 0,
-	};
 	int error = 0;
 
-	for (unsigned i = 0; i < 2; i++) {
-		struct io_uring_params params = {
-			.flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-			.sq_thread_idle = SQ_IDLE_MS,
-			.cq_entries = depth + 2 > 2 * SQ_ENTRIES ? depth + 2 : 2 * SQ_ENTRIES,
-		};
-
-		error = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
-		if (error != -EINVAL)
-			break;
-	}
-	return error;
-}
-
-int file_probe_ring(bool sqpoll, struct fault *f)
-{
-	struct io_uring ring;
-	int error = ring_init(&ring, 1, sqpoll);
-
+	ch->polled = calloc(1, sizeof(*ch->polled));
+	if (!ch->polled)
+		return fault(f, -ENOMEM, "no memory for polling");
+	error = file_ring_open(ch->polled, fd, depth, FILE_RING_POLLED, f);
 	if (error)
-		return ring_refused(error, f);
-	io_uring_queue_exit(&ring);
-	return 0;
+		free(ch->polled);
+	return error;
 }
 
 static int file_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
@@ -155,13 +113,18 @@ static int file_channel_open(struct block *block, unsigned depth, struct block_c
 
 	if (!ch)
 		return fault(f, -ENOMEM, "no memory for a channel of %s", file->path);
-	error = ring_init(&ch->ring, depth, file->sqpoll);
+	error = file_ring_open(&ch->ring, file->fd, depth,
+			       file->sqpoll ? FILE_RING_SQPOLL : FILE_RING_PLAIN, f);
+	if (!error && file->iopoll) {
+		error = open_polled(ch, file->fd, depth, f);
+		if (error)
+			file_ring_close(&ch->ring);
+	}
 	if (error) {
 		free(ch);
-		return ring_refused(error, f);
+		return error;
 	}
 	ch->waiting_end = &ch->waiting;
-	ch->fixed = io_uring_register_files(&ch->ring, &file->fd, 1) == 0;
 	*channel = &ch->channel;
 	return 0;
 }
@@ -171,50 +134,31 @@ static void file_channel_close(struct block_channel *channel)
 	struct file_channel *ch = (struct file_channel *)channel;
 
 	assert(!ch->waiting); /* the answer to a cancellation may still be there */
-	/* Rings end a while after they are closed; the file must not stay busy so long. */
-	if (ch->fixed)
-		io_uring_unregister_files(&ch->ring);
-	io_uring_queue_exit(&ch->ring);
+	if (ch->polled)
+		file_ring_close(ch->polled);
+	free(ch->polled);
+	file_ring_close(&ch->ring);
 	free(ch);
 }
 
-/*
- * Hands over what is prepared. The kernel refuses only when it is short of
- * memory: what then remains goes with the next kick or poll, and if nothing is
- * with the kernel that would cause one, it is tried for a while.
- */
 static void hand_over(struct file_channel *ch)
 {
-	for (unsigned tries = 0; ch->unsubmitted && tries < 1000; tries++) {
-		int n = io_uring_submit(&ch->ring);
-
-		/* the kernel's thread takes them when it gets to it: the count is of all it has not
-		 */
-		if (n > 0 && file_of(ch)->sqpoll)
-			n = (int)ch->unsubmitted;
-		if (n > 0) {
-			assert((unsigned)n <= ch->unsubmitted);
-			ch->unsubmitted -= (unsigned)n;
-			ch->in_kernel += (unsigned)n;
-		} else if (n != -EINTR) {
-			if (ch->in_kernel)
-				return;
-			sched_yield();
-		}
-	}
+	if (ch->polled)
+		file_ring_hand_over(ch->polled);
+	file_ring_hand_over(&ch->ring);
 }
 
-static struct io_uring_sqe *next_entry(struct file_channel *ch)
+/*
+ * What may wait for a flush of the disk's cache, and all that is no transfer, cannot be polled; nor
+ * what the disk may have to split (see find_polled_max).
+ */
+static bool can_poll(const struct file_channel *ch, const struct block_request *request)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&ch->ring);
+	uint64_t max = file_of(ch)->polled_max, last = request->offset + request->length - 1;
 
-	if (!sqe) {
-		hand_over(ch);
-		sqe = io_uring_get_sqe(&ch->ring);
-	}
-	if (sqe)
-		ch->unsubmitted++;
-	return sqe;
+	return ch->polled && !ch->no_polling && !request->durable &&
+	       (request->backend[STATE] & STEP_MASK) == STEP_TRANSFER &&
+	       request->iov_count <= POLLED_IOV && request->offset / max == last / max;
 }
 
 static void later(struct file_channel *ch, struct block_request *request)
@@ -292,7 +236,8 @@ static void prepare_allocate(struct io_uring_sqe *sqe, const struct block_reques
 
 static void prepare(struct file_channel *ch, struct block_request *request)
 {
-	struct io_uring_sqe *sqe = next_entry(ch);
+	struct file_ring *ring = can_poll(ch, request) ? ch->polled : &ch->ring;
+	struct io_uring_sqe *sqe = file_ring_entry(ring);
 
 	if (!sqe) {
 		later(ch, request);
@@ -315,10 +260,10 @@ static void prepare(struct file_channel *ch, struct block_request *request)
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
 		break;
 	}
-	if (ch->fixed)
+	if (ring->fixed)
 		sqe->flags |= IOSQE_FIXED_FILE;
 	else
-		sqe->fd = file_of(ch)->fd;
+		sqe->fd = ring->fd;
 	io_uring_sqe_set_data(sqe, request);
 }
 
@@ -357,12 +302,6 @@ static bool transfer_now(struct file_channel *ch, struct block_request *request)
 	return done >= 0 && (uint64_t)done == request->length;
 }
 
-/* Whether the disk had better begin with what there is: see the theory. */
-static bool is_enough(const struct file_channel *ch)
-{
-	return ch->unsubmitted >= SOME && ch->unsubmitted * 4 > ch->in_kernel;
-}
-
 static void file_submit(struct block_channel *channel, struct block_request *request)
 {
 	struct file_channel *ch = (struct file_channel *)channel;
@@ -375,7 +314,7 @@ static void file_submit(struct block_channel *channel, struct block_request *req
 		finish(ch, request, 0);
 	else
 		prepare(ch, request);
-	if (is_enough(ch))
+	if (file_ring_is_enough(ch->polled ? ch->polled : &ch->ring))
 		hand_over(ch);
 }
 
@@ -496,13 +435,16 @@ static void failed(struct file_channel *ch, struct block_request *request, int e
 	bool refused = error == -EOPNOTSUPP || error == -EINVAL;
 	bool writes = step == STEP_ZEROES || request->op == BLOCK_WRITE;
 
-	if (error == -EINTR && ch->cancelling)
+	if (error == -EINTR && ch->cancelling) {
 		finish(ch, request, -ECANCELED);
-	else if (error == -EINTR || error == -EAGAIN)
+	} else if (error == -EINTR || error == -EAGAIN) {
 		again(ch, request, error);
-	else if (refused && (step == STEP_PUNCH || step == STEP_RANGE))
+	} else if (error == -EOPNOTSUPP && ch->polled && step == STEP_TRANSFER) {
+		ch->no_polling = true; /* not all the disks that it consists of can */
+		again(ch, request, error);
+	} else if (refused && (step == STEP_PUNCH || step == STEP_RANGE)) {
 		allocate_refused(ch, request, error);
-	else if (refused && step != STEP_SYNC && writes && request->durable && !ch->no_dsync) {
+	} else if (refused && step != STEP_SYNC && writes && request->durable && !ch->no_dsync) {
 		ch->no_dsync = true; /* RWF_DSYNC is not known here: write, then fdatasync */
 		again(ch, request, error);
 	} else {
@@ -539,31 +481,44 @@ static void file_kick(struct block_channel *channel)
 }
 
 /* At most one round over the completion queue, so that a chatty ring cannot keep the worker. */
+static void reap(struct file_channel *ch, struct file_ring *ring)
+{
+	unsigned limit = ring->in_kernel;
+	void *request;
+	int result;
+
+	for (unsigned i = 0; i < limit && file_ring_reap(ring, &request, &result); i++)
+		if (request) /* else: the answer to a cancellation */
+			step_done(ch, request, result);
+}
+
 static unsigned file_poll(struct block_channel *channel)
 {
 	struct file_channel *ch = (struct file_channel *)channel;
-	unsigned finished = ch->finished, limit = ch->in_kernel;
-	struct io_uring_cqe *cqe;
+	unsigned finished = ch->finished;
 
-	for (unsigned i = 0; i < limit && io_uring_peek_cqe(&ch->ring, &cqe) == 0; i++) {
-		struct block_request *request = io_uring_cqe_get_data(cqe);
-		int result = cqe->res;
-
-		io_uring_cqe_seen(&ch->ring, cqe);
-		ch->in_kernel--;
-		if (request) /* else: the answer to a cancellation */
-			step_done(ch, request, result);
-	}
+	if (ch->polled)
+		reap(ch, ch->polled);
+	reap(ch, &ch->ring);
 	file_kick(channel);
 	return ch->finished - finished;
 }
 
 static int file_fd(struct block_channel *channel)
 {
-	return ((struct file_channel *)channel)->ring.ring_fd;
+	return ((struct file_channel *)channel)->ring.ring.ring_fd;
 }
 
-/* Ends what the kernel has not begun; what it is doing ends by itself, and takes no further step.
+static bool file_silent(const struct block_channel *channel)
+{
+	const struct file_ring *polled = ((const struct file_channel *)channel)->polled;
+
+	return polled && polled->in_kernel + polled->unsubmitted;
+}
+
+/*
+ * Ends what the kernel has not begun; what it is doing ends by itself, and takes no further step.
+ * What is polled is with the disk already.
  */
 static void file_cancel(struct block_channel *channel)
 {
@@ -572,7 +527,7 @@ static void file_cancel(struct block_channel *channel)
 
 	hand_over(ch);
 	ch->cancelling = true;
-	sqe = next_entry(ch);
+	sqe = file_ring_entry(&ch->ring);
 	if (!sqe)
 		return;
 	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY);
@@ -589,6 +544,7 @@ const struct block_ops file_ops = {
 	.kick = file_kick,
 	.poll = file_poll,
 	.fd = file_fd,
+	.silent = file_silent,
 	.cancel = file_cancel,
 	.resize = file_resize,
 };

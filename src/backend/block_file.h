@@ -9,15 +9,13 @@ struct file_block {
 	struct block block;
 	int fd;
 	bool regular; /* not a block device */
-	bool direct, sqpoll;
-	bool in_memory; /* its file system has nothing to wait for */
-	char path[];	/* for messages */
+	bool direct, sqpoll, iopoll;
+	uint32_t polled_max; /* iopoll: bytes, a power of two */
+	bool in_memory;	     /* its file system has nothing to wait for */
+	char path[];	     /* for messages */
 };
 
 extern const struct block_ops file_ops;
-
-/* Whether this process may use io_uring, in this way. Returns 0 or a negative errno with the fault filled. */
-int file_probe_ring(bool sqpoll, struct fault *fault);
 
 /* The resize and close operations (block_file_open.c). */
 int file_resize(struct block *block, uint64_t size, struct fault *fault);

@@ -10,17 +10,23 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "backend/backends.h"
+#include "backend/block_file_ring.h"
 
 /* Alignments above this are no disk's. */
 #define MAX_ALIGNMENT (64 * 1024)
+/* Bytes of a polled request: every disk takes so much at once, and more is worth no polling. */
+#define POLLED_LEAST 4096
+#define POLLED_MOST  (64 * 1024)
 
 static int no_access(const struct block_file_options *options, int error, struct fault *f)
 {
@@ -72,6 +78,14 @@ static int open_path(struct file_block *file, const struct block_file_options *o
 	error = wrong_kind(options->path, &st, f);
 	if (error)
 		return error;
+	/*
+	 * A file system's requests wait for each other, and so may its truncation (inode_dio_wait):
+	 * for some that nobody would poll meanwhile.
+	 */
+	if (options->iopoll && !S_ISBLK(st.st_mode))
+		return fault(f, -EINVAL,
+			     "%s is no block device; only those can be polled, leave out iopoll=on",
+			     options->path);
 	file->fd = open(options->path, flags);
 	if (file->fd < 0)
 		return no_access(options, errno, f);
@@ -199,6 +213,103 @@ static int find_limits(struct file_block *file, const struct block_file_options 
 	return error;
 }
 
+/* A number that a block device says of itself; -1: it does not. */
+static long ask_disk(const struct file_block *file, const char *what)
+{
+	static const char *const places[] = {"queue", "../queue"}; /* a disk's, a partition's */
+	char path[96], answer[24] = "";
+	struct stat st;
+	dev_t disk;
+	int fd = -1;
+	ssize_t n;
+
+	if (fstat(file->fd, &st))
+		return -1;
+	disk = st.st_rdev;
+	for (unsigned i = 0; i < 2 && fd < 0; i++) {
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/%s", major(disk), minor(disk),
+			 places[i], what);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return -1;
+	n = read(fd, answer, sizeof(answer) - 1);
+	close(fd);
+	return n > 0 ? strtol(answer, NULL, 10) : -1;
+}
+
+/*
+ * What can be polled in one piece. Until Linux 6.3 a polled request must not wait, so it must not
+ * be split either: the kernel would begin it again for ever (io_wq_submit_work, bio_split_rw).
+ * Disks split what is too long, and at multiples of their chunk, if they have one.
+ */
+static uint32_t find_polled_max(const struct file_block *file)
+{
+	long most = ask_disk(file, "max_sectors_kb"), chunk = ask_disk(file, "chunk_sectors");
+	uint32_t max = POLLED_LEAST;
+
+	while (chunk == 0 && max < POLLED_MOST && (long)(2 * max / 1024) <= most)
+		max *= 2;
+	return max;
+}
+
+/* Reads the first block. Returns 0 or a negative errno. */
+static int read_polled(struct file_block *file, struct file_ring *ring)
+{
+	unsigned size = file->block.limits.block_size;
+	void *data, *buffer = aligned_alloc(MAX_ALIGNMENT, MAX_ALIGNMENT);
+	struct io_uring_sqe *sqe = buffer ? file_ring_entry(ring) : NULL;
+	int result = -ENOMEM;
+
+	if (sqe) {
+		io_uring_prep_read(sqe, ring->fixed ? 0 : ring->fd, buffer, size, 0);
+		sqe->flags = ring->fixed ? IOSQE_FIXED_FILE : 0;
+		file_ring_hand_over(ring);
+		while (ring->in_kernel && !file_ring_reap(ring, &data, &result))
+			;
+	}
+	free(buffer);
+	return result < 0 ? result : 0;
+}
+
+/* Kernels refuse a polled request of a disk that cannot (6.12), or let it interrupt all the same.
+ */
+static int probe_polling(struct file_block *file, struct fault *f)
+{
+	struct file_ring ring;
+	int error;
+
+	if (!file->direct)
+		return fault(f, -EINVAL, "what goes through the page cache cannot be polled");
+	error = file_ring_open(&ring, file->fd, 1, FILE_RING_POLLED, f);
+	if (error)
+		return error;
+	file->polled_max = find_polled_max(file);
+	error = ask_disk(file, "io_poll") == 0 ? -EOPNOTSUPP : read_polled(file, &ring);
+	file_ring_close(&ring);
+	if (error == -EOPNOTSUPP || error == -EINVAL)
+		return fault(f, -EOPNOTSUPP,
+			     "the disk of %s has no polled queues: give its driver some (as "
+			     "nvme.poll_queues=1, virtio_blk.poll_queues=1) or leave out iopoll=on",
+			     file->path);
+	return error ? fault(f, error, "cannot read %s by polling: %s", file->path,
+			     strerror(-error))
+		     : 0;
+}
+
+/* Whether io_uring may be used here, in this way: better said now than when a driver comes. */
+static int probe(struct file_block *file, struct fault *f)
+{
+	struct file_ring ring;
+	int error = file_ring_open(&ring, file->fd, 1,
+				   file->sqpoll ? FILE_RING_SQPOLL : FILE_RING_PLAIN, f);
+
+	if (error)
+		return error;
+	file_ring_close(&ring);
+	return file->iopoll ? probe_polling(file, f) : 0;
+}
+
 int block_file_open(const struct block_file_options *options, struct block **block, struct fault *f)
 {
 	size_t length = strlen(options->path) + 1;
@@ -211,12 +322,13 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 	file->fd = -1;
 	file->direct = options->direct;
 	file->sqpoll = options->sqpoll;
+	file->iopoll = options->iopoll;
 	file->block.ops = &file_ops;
 	error = open_path(file, options, f);
 	if (!error)
 		error = find_limits(file, options, f);
 	if (!error)
-		error = file_probe_ring(file->sqpoll, f);
+		error = probe(file, f);
 	file->in_memory = !error && is_in_memory(file);
 	if (error)
 		file_close(&file->block);

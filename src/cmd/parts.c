@@ -22,6 +22,7 @@ static int open_file(const struct device_spec *spec, struct block **block, struc
 		.read_only = spec->readonly,
 		.direct = spec->direct,
 		.sqpoll = spec->sqpoll,
+		.iopoll = spec->iopoll,
 	};
 
 	return block_file_open(&options, block, f);

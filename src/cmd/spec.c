@@ -43,6 +43,8 @@ static const struct key keys[] = {
 	{"direct", SWITCH, AT(direct), 0, 1, 0, "on|off", "file: go round the page cache (off)"},
 	{"sqpoll", SWITCH, AT(sqpoll), 0, 1, 0, "on|off",
 	 "file: a thread of the kernel's takes the requests (off)"},
+	{"iopoll", SWITCH, AT(iopoll), 0, 1, 0, "on|off",
+	 "block device with direct=on: asked for completions, does not interrupt (off)"},
 	{"write-cache", SWITCH, AT(write_cache), 0, 1, 1, "on|off",
 	 "off: a write is durable before it completes (on)"},
 	{"serial", TEXT, AT(serial), 0, 0, 0, "TEXT", "what the guest reads as serial, 20 bytes"},
@@ -265,6 +267,12 @@ static int check_disk(const struct device_spec *spec, struct fault *f)
 		return fault(f, -EINVAL, "direct=on: only with file=PATH");
 	if (spec->sqpoll && !spec->file)
 		return fault(f, -EINVAL, "sqpoll=on: only with file=PATH");
+	if (spec->iopoll && !(spec->file && spec->direct))
+		return fault(f, -EINVAL,
+			     "iopoll=on: only with file=PATH and direct=on; what goes through the "
+			     "page cache cannot be polled");
+	if (spec->iopoll && spec->sqpoll)
+		return fault(f, -EINVAL, "iopoll=on and sqpoll=on do not go together");
 	if (spec->serial && strlen(spec->serial) > 20)
 		return fault(f, -EINVAL, "serial=%s: a serial has at most 20 bytes", spec->serial);
 	return 0;

@@ -134,9 +134,7 @@ static bool may_take(const struct queue *queue)
 /*
  * So many chains are taken before the first of them goes to the model; and what these led to is
  * shown at once, so that the driver goes on while we do. With requests that take microseconds each
- * it would otherwise wait for a whole pass. A driver that sleeps is woken as soon only if nothing
- * was left to do before this pass: with more than a pass outstanding it would wake up more often
- * than it has to.
+ * it would otherwise wait for a whole pass.
  */
 #define BATCH 8
 
@@ -158,21 +156,12 @@ static enum ring_pop_result pop_batch(struct queue *queue, struct request **batc
 	return r;
 }
 
-/* Shows what was completed; the driver may be told later, at the end of the pass. */
-static void show(struct queue *queue)
-{
-	if (queue->ring.started)
-		queue->call_due |= ring_publish(&queue->ring);
-}
-
 static void publish(struct queue *queue)
 {
 	struct device *device = queue->device;
 
-	show(queue);
-	if (!queue->call_due)
+	if (!queue->ring.started || !ring_publish(&queue->ring))
 		return;
-	queue->call_due = false;
 	queue->stats.notifications++;
 	device->host->ops->notify_queue(device->host, queue->index);
 }
@@ -197,13 +186,9 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 			else
 				model->ops->handle(model, batch[i]);
 		}
-		if (queue->was_dry)
-			publish(queue);
-		else
-			show(queue);
+		publish(queue);
 		taken += n;
 	}
-	queue->was_dry = r == RING_EMPTY;
 	if (taken && model->ops->batch_end)
 		model->ops->batch_end(model, queue->index);
 	if (taken && model->ops->poll)
@@ -332,16 +317,26 @@ void device_kick_vq(struct device *device, unsigned index)
 	device->queues[index].stats.kicks++;
 }
 
+/* Whether the backend has something that nobody will tell of: whoever runs the queue goes on. */
+static bool must_look(const struct queue *queue)
+{
+	const struct model *model = queue->device->model;
+
+	return queue->slots && model->ops->silent && model->ops->silent(model, queue->index);
+}
+
 enum device_turn device_turn_queue(struct device *device, unsigned index, unsigned budget,
 				   bool polling)
 {
 	struct queue *queue = &device->queues[index];
 	const struct model_ops *ops = device->model->ops;
 	enum device_turn turn = TURN_IDLE;
+	bool look = must_look(queue);
 	uint64_t before;
 
 	assert(index < device->queue_count);
 	queue->stats.passes++;
+	polling |= look;
 	before = queue->next_sequence + queue->stats.requests;
 	if (queue->slots && ops->poll)
 		ops->poll(device->model, index);
@@ -354,6 +349,8 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 	publish(queue);
 	if (before != queue->next_sequence + queue->stats.requests && turn != TURN_MORE)
 		turn = turn == TURN_DRY ? TURN_MORE : TURN_DONE;
+	if (must_look(queue) || (look && turn == TURN_DRY))
+		turn = TURN_MORE;
 	ask_to_settle(queue);
 	return turn;
 }

@@ -72,6 +72,13 @@ static int blk_poll_fd(struct model *model, unsigned index)
 	return queue->channel ? block_fd(queue->channel) : -1;
 }
 
+static bool blk_silent(const struct model *model, unsigned index)
+{
+	const struct blk_queue *queue = &blk_of(model)->queues[index];
+
+	return queue->channel && block_silent(queue->channel);
+}
+
 static void blk_cancel(struct model *model, unsigned index)
 {
 	struct blk_queue *queue = &blk_of(model)->queues[index];
@@ -129,6 +136,7 @@ static const struct model_ops blk_ops = {
 	.batch_end = blk_batch_end,
 	.poll = blk_poll,
 	.poll_fd = blk_poll_fd,
+	.silent = blk_silent,
 	.cancel = blk_cancel,
 	.flow = blk_flow,
 	.reset = blk_reset,

@@ -57,6 +57,8 @@ struct model_ops {
 	unsigned (*poll)(struct model *model, unsigned queue);
 	/* An fd that is readable when poll would find something; -1: none. Valid after queue_start. */
 	int (*poll_fd)(struct model *model, unsigned queue);
+	/* Whether poll has to be called again and again for now: poll_fd will not tell of everything. */
+	bool (*silent)(const struct model *model, unsigned queue);
 	/* Gives back every request of this queue soon, finished or failed. */
 	void (*cancel)(struct model *model, unsigned queue);
 	/*

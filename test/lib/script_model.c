@@ -209,6 +209,13 @@ static void destroy(struct model *model)
 	script_of(model)->destroyed++;
 }
 
+static bool silent(const struct model *model, unsigned queue)
+{
+	const struct script_model *script = (const struct script_model *)model;
+
+	return script->silent && script->held_count;
+}
+
 static const struct model_ops script_ops = {
 	.name = "script",
 	.device_id = 42,
@@ -227,6 +234,7 @@ static const struct model_ops script_ops = {
 	.queue_stop = queue_stop,
 	.batch_end = batch_end,
 	.poll = poll,
+	.silent = silent,
 	.cancel = cancel,
 	.reset = reset,
 	.resize = resize,

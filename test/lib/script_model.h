@@ -31,6 +31,7 @@ struct script_model {
 	struct model model;
 	unsigned queues, groups;
 	bool instant;	    /* finish everything at once */
+	bool silent;	    /* whoever holds something is not told when it is finished */
 	bool gives_back;    /* what is held comes back undone when it is cancelled */
 	unsigned bad_start; /* bit q: queue q cannot start */
 	uint64_t size;

@@ -83,6 +83,27 @@ static void ring_mapped_after_the_look(void **state)
 	bench_free(b);
 }
 
+/* A backend that does not tell is looked at until it has nothing: also while the queue drains. */
+static void silent_backends(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+	struct device *device = b->stage.device;
+
+	stage_up(&b->stage);
+	b->stage.model.silent = true;
+	stage_post(&b->theatre, 0, 1, 16);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_MORE);
+	assert_int_equal(b->stage.model.held_count, 1);
+	bench_ready(b, 0, false);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_MORE);
+	assert_int_equal(script_model_finish(&b->stage.model, 1, NULL), 0);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_DONE);
+	assert_int_equal(b->stage.model.held_count, 0);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_IDLE);
+	bench_free(b);
+}
+
 /* While polling the driver is not asked for kicks; with the last look it is, and nothing is missed.
  */
 static void polling(void **state)
@@ -195,6 +216,7 @@ int main(void)
 		cmocka_unit_test(enabled_while_disabling),
 		cmocka_unit_test(ring_mapped_after_the_look),
 		cmocka_unit_test(polling),
+		cmocka_unit_test(silent_backends),
 		cmocka_unit_test(first_shares_are_small),
 		cmocka_unit_test(shown_within_a_pass),
 	};
