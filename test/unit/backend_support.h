@@ -60,7 +60,7 @@ static inline int job_wait(struct block_channel *channel, struct job *job, int m
 	while (job->result == PENDING) {
 		struct pollfd pfd = {.fd = block_fd(channel), .events = POLLIN};
 
-		if (poll(&pfd, 1, ms) == 0)
+		if (!block_silent(channel) && poll(&pfd, 1, ms) == 0)
 			break;
 		block_poll(channel);
 	}
