@@ -63,10 +63,11 @@ bool packet_request_ok(const uint8_t *header, size_t size, unsigned offloads)
 	return csum || gso_offload(gso) == PACKET_UFO;
 }
 
-void packet_flush(struct packet_channel *channel)
+struct packet_lost packet_flush(struct packet_channel *channel)
 {
 	if (channel->packet->ops->flush)
-		channel->packet->ops->flush(channel);
+		return channel->packet->ops->flush(channel);
+	return (struct packet_lost){0};
 }
 
 int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count)
@@ -78,8 +79,7 @@ int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigne
 	for (unsigned i = 1; i < count; i++)
 		size += iov[i].iov_len;
 	error = packet_put(channel, iov, count, size);
-	packet_flush(channel);
-	return error;
+	return packet_flush(channel).frames && !error ? -EAGAIN : error;
 }
 
 /* What a backend said that it received. As packet_receive. */

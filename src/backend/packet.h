@@ -67,6 +67,12 @@ struct packet_sink {
 	void (*end)(struct packet_sink *sink);
 };
 
+/* What was accepted for sending, and did not go after all. Bytes: without headers. */
+struct packet_lost {
+	unsigned frames;
+	uint64_t bytes;
+};
+
 struct packet_ops {
 	const char *name;
 	/* Returns 0 or a negative errno with the fault filled. */
@@ -84,8 +90,11 @@ struct packet_ops {
 	int (*receive)(struct packet_channel *channel, uint8_t *buffer);
 	void (*close)(struct packet *packet);
 	/* Optional. */
-	/* Frames sent may be kept back until this: what is worth doing once for several. */
-	void (*flush)(struct packet_channel *channel);
+	/*
+	 * Frames sent may be kept back until this, what iov names (but for the header) in the
+	 * caller's memory: what is worth doing once for several.
+	 */
+	struct packet_lost (*flush)(struct packet_channel *channel);
 	/*
 	 * Both or none. As receive, but the frame stays where it lies, the next one to be had,
 	 * until release: then it is gone. Meanwhile it may be changed in place.
@@ -115,7 +124,7 @@ int packet_channel_open(struct packet *packet, unsigned index, struct packet_cha
 void packet_channel_close(struct packet_channel *channel);
 /* Also -EMSGSIZE (no Ethernet frame fits in it, or too long), -EINVAL: the header is nonsense. */
 int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count);
-void packet_flush(struct packet_channel *channel);
+struct packet_lost packet_flush(struct packet_channel *channel);
 /* Also -EMSGSIZE, -EINVAL: what arrived is no frame, or has a header that is nonsense. */
 int packet_receive(struct packet_channel *channel, uint8_t *buffer);
 /*
@@ -144,8 +153,8 @@ static inline bool packet_header_ok(const uint8_t *header, size_t size, unsigned
 }
 
 /*
- * As packet_send, for one of a batch, which goes with the flush at the latest. `size`: bytes of the
- * frame, without the header.
+ * As packet_send, for one of a batch, which goes with the flush at the latest: until then what iov[1]
+ * and so on name has to stay as it is. `size`: bytes of the frame, without the header.
  */
 static inline int packet_put(struct packet_channel *channel, const struct iovec *iov,
 			     unsigned count, size_t size)

@@ -6,6 +6,8 @@
  * opened at once, so that a mistake shows before anything is served, and so that rights can be
  * dropped afterwards; a queue nobody uses is detached and gets no frames.
  *
+ * Frames to send go to the kernel by the batch where that can be had (tap_batch.h).
+ *
  * The interface is neither configured nor put up: whoever made it does that.
  */
 #include "backend/backends.h"
@@ -20,6 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backend/tap_batch.h"
+
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
@@ -31,6 +35,8 @@
 struct tap_channel {
 	struct packet_channel channel; /* the first member */
 	int fd;
+	struct tap_batch *batch; /* NULL: each frame goes by itself */
+	struct packet_lost lost; /* of the batches since the last flush */
 };
 
 struct tap {
@@ -59,12 +65,39 @@ static int tap_receive(struct packet_channel *channel, uint8_t *buffer)
 	return (int)n;
 }
 
-static int tap_send(struct packet_channel *channel, const struct iovec *iov, unsigned count,
+static void send_batch(struct tap_channel *channel)
+{
+	struct packet_lost lost = tap_batch_send(channel->batch);
+
+	channel->lost.frames += lost.frames;
+	channel->lost.bytes += lost.bytes;
+}
+
+static int tap_send(struct packet_channel *packet_channel, const struct iovec *iov, unsigned count,
 		    size_t size)
 {
-	ssize_t n = writev(channel_fd(channel), iov, (int)count);
+	struct tap_channel *channel = (struct tap_channel *)packet_channel;
 
-	return n < 0 ? -errno : 0;
+	if (channel->batch) {
+		if (tap_batch_add(channel->batch, iov, count))
+			return 0;
+		send_batch(channel); /* nothing overtakes */
+		if (tap_batch_add(channel->batch, iov, count))
+			return 0;
+	}
+	return writev(channel->fd, iov, (int)count) < 0 ? -errno : 0;
+}
+
+static struct packet_lost tap_flush(struct packet_channel *packet_channel)
+{
+	struct tap_channel *channel = (struct tap_channel *)packet_channel;
+	struct packet_lost lost;
+
+	if (channel->batch)
+		send_batch(channel);
+	lost = channel->lost;
+	channel->lost = (struct packet_lost){0};
+	return lost;
 }
 
 static int tap_channel_open(struct packet *packet, unsigned index, struct packet_channel **out,
@@ -79,12 +112,14 @@ static int tap_channel_open(struct packet *packet, unsigned index, struct packet
 	/* a card without a driver hears nothing: what waits is not for this one */
 	for (unsigned i = 0; i < STALE_MAX && read(channel->fd, stale, sizeof(stale)) > 0; i++)
 		;
+	channel->batch = tap_batch_new(channel->fd);
 	*out = &channel->channel;
 	return 0;
 }
 
 static void tap_channel_close(struct packet_channel *channel)
 {
+	tap_batch_free(((struct tap_channel *)channel)->batch);
 	free(channel);
 }
 
@@ -142,6 +177,7 @@ static const struct packet_ops tap_ops = {
 	.channel_open = tap_channel_open,
 	.channel_close = tap_channel_close,
 	.send = tap_send,
+	.flush = tap_flush,
 	.receive = tap_receive,
 	.close = tap_close,
 	.fd = channel_fd,

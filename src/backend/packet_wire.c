@@ -269,17 +269,18 @@ static int wire_send(struct packet_channel *packet_channel, const struct iovec *
 	return send_by_line(channel->into, iov, count, size);
 }
 
-static void wire_flush(struct packet_channel *packet_channel)
+static struct packet_lost wire_flush(struct packet_channel *packet_channel)
 {
 	struct wire_channel *channel = (struct wire_channel *)packet_channel;
 	struct line *line = channel->into;
 
 	if (!line)
-		return;
+		return (struct packet_lost){0};
 	leave_sink(channel);
 	channel->into = NULL;
 	if (!line->shared && show(line))
 		tell(line);
+	return (struct packet_lost){0};
 }
 
 /* Looks at tail only when what it saw there last is used up. */

@@ -208,7 +208,7 @@ bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 /* --- Sending ---------------------------------------------------------------------------------- */
 
 /* Chains that are taken at once: what they name is on its way while the first ones are sent. */
-#define SEND_BATCH 16
+#define SEND_BATCH 32
 
 /* What became of a batch. */
 struct tally {
@@ -289,11 +289,15 @@ static void count_sent(struct net_queue *queue, const struct tally *tally)
 		net_count(&queue->counters.no_room, tally->no_room);
 }
 
-/* Sends chains, and gives back those that cannot go just now. Returns how many went. */
+/*
+ * Sends chains, and gives back those that cannot go just now. Returns how many went. They are
+ * completed when the backend has no more use for what they name: a completed chain may be shown.
+ */
 static unsigned send_chains(struct net_queue *queue, struct packet_channel *channel,
 			    struct chain_source *source, struct request **batch, unsigned count)
 {
 	struct tally tally = {0};
+	struct packet_lost lost;
 	unsigned i;
 
 	for (i = 0; i < count; i++) {
@@ -304,8 +308,13 @@ static unsigned send_chains(struct net_queue *queue, struct packet_channel *chan
 		if (error == -EBUSY)
 			break;
 		tally_sent(&tally, &batch[i]->chain, error);
-		request_complete(batch[i], 0);
 	}
+	lost = packet_flush(channel);
+	tally.packets -= lost.frames;
+	tally.no_room += lost.frames;
+	tally.bytes -= lost.bytes;
+	for (unsigned k = 0; k < i; k++)
+		request_complete(batch[k], 0);
 	for (unsigned k = count; k > i; k--)
 		source->untake(source, batch[k - 1]);
 	count_sent(queue, &tally);
@@ -332,13 +341,9 @@ static bool send_all(struct net_queue *queue, struct packet_channel *channel,
 bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
 		   struct chain_source *source, unsigned budget)
 {
-	bool more;
-
 	if (queue->tell && !queue->net->link_down) {
 		queue->tell = false;
 		net_tell(queue, channel);
 	}
-	more = send_all(queue, channel, source, budget);
-	packet_flush(channel);
-	return more;
+	return send_all(queue, channel, source, budget);
 }
