@@ -42,8 +42,9 @@ struct uvdpa_blk {
 	struct uvdpa_memory *memory;
 	struct uvdpa_queue *queue;
 	struct slot *slots; /* in the arena */
-	uint64_t *cookies;  /* by slot */
-	unsigned *free;	    /* a stack of slot numbers */
+	uint64_t slots_iova;
+	uint64_t *cookies; /* by slot */
+	unsigned *free;	   /* a stack of slot numbers */
 	unsigned depth;
 	unsigned free_count;
 };
@@ -176,6 +177,7 @@ int uvdpa_blk_new(struct uvdpa_memory *memory, struct uvdpa_queue *queue, unsign
 				 r == -ENOSPC ? ": make the arena larger" : "");
 	}
 	blk->memory = memory;
+	blk->slots_iova = uvdpa_memory_iova(memory, blk->slots);
 	blk->queue = queue;
 	blk->depth = blk->free_count = depth;
 	for (unsigned i = 0; i < depth; i++)
@@ -195,11 +197,12 @@ void uvdpa_blk_free(struct uvdpa_blk *blk)
 
 /* Puts the request into the ring; takes the slot only if that succeeds. `range`: send the slot's
  * too. */
-static int send(struct uvdpa_blk *blk, const struct uvdpa_blk_request *r, const void *range)
+static inline int send(struct uvdpa_blk *blk, const struct uvdpa_blk_request *r, const void *range)
 {
 	struct uvdpa_segment chain[MAX_DATA + 3];
 	unsigned n = 0, number;
 	struct slot *slot;
+	uint64_t iova;
 	int head;
 
 	if (r->count > MAX_DATA)
@@ -208,15 +211,16 @@ static int send(struct uvdpa_blk *blk, const struct uvdpa_blk_request *r, const 
 		return -ENOSPC;
 	number = blk->free[blk->free_count - 1];
 	slot = &blk->slots[number];
+	iova = blk->slots_iova + (uint64_t)number * SLOT_SIZE;
 	slot->header.type = r->type;
 	slot->header.ioprio = 0;
 	slot->header.sector = r->sector;
 	slot->status = UVDPA_BLK_S_UNWRITTEN;
-	chain[n++] = (struct uvdpa_segment){uvdpa_memory_iova(blk->memory, &slot->header),
+	chain[n++] = (struct uvdpa_segment){iova + offsetof(struct slot, header),
 					    sizeof(slot->header), 0};
 	if (range) {
 		memcpy(&slot->range, range, sizeof(slot->range));
-		chain[n++] = (struct uvdpa_segment){uvdpa_memory_iova(blk->memory, &slot->range),
+		chain[n++] = (struct uvdpa_segment){iova + offsetof(struct slot, range),
 						    sizeof(slot->range), 0};
 	}
 	for (unsigned i = 0; i < r->count; i++) {
@@ -227,7 +231,7 @@ static int send(struct uvdpa_blk *blk, const struct uvdpa_blk_request *r, const 
 			chain[n].writable = 1;
 		n++;
 	}
-	chain[n++] = (struct uvdpa_segment){uvdpa_memory_iova(blk->memory, &slot->status), 1, 1};
+	chain[n++] = (struct uvdpa_segment){iova + offsetof(struct slot, status), 1, 1};
 	head = uvdpa_queue_add(blk->queue, chain, n, r->chain_flags, number);
 	if (head < 0)
 		return head;
@@ -239,6 +243,20 @@ static int send(struct uvdpa_blk *blk, const struct uvdpa_blk_request *r, const 
 int uvdpa_blk_request(struct uvdpa_blk *blk, const struct uvdpa_blk_request *request)
 {
 	return send(blk, request, NULL);
+}
+
+int uvdpa_blk_submit(struct uvdpa_blk *blk, const struct uvdpa_blk_request *requests,
+		     unsigned count)
+{
+	int r = 0, kicked;
+	unsigned n = 0;
+
+	while (n < count && (r = send(blk, &requests[n], NULL)) >= 0)
+		n++;
+	kicked = uvdpa_queue_submit(blk->queue);
+	if (kicked < 0)
+		return kicked;
+	return n || !count ? (int)n : r;
 }
 
 /* A request whose data is one piece of the arena. */

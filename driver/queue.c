@@ -243,6 +243,25 @@ int uvdpa_queue_submit(struct uvdpa_queue *q)
 	return uvdpa_queue_kick(q);
 }
 
+int uvdpa_queue_submit_chains(struct uvdpa_queue *q, const struct uvdpa_chain *chains,
+			      unsigned count)
+{
+	int r = 0, kicked;
+	unsigned n = 0;
+
+	for (; n < count; n++) {
+		const struct uvdpa_chain *c = &chains[n];
+
+		r = uvdpa_queue_add(q, c->segments, c->count, c->flags, c->cookie);
+		if (r < 0)
+			break;
+	}
+	kicked = uvdpa_queue_submit(q);
+	if (kicked < 0)
+		return kicked;
+	return n || !count ? (int)n : r;
+}
+
 int uvdpa_queue_poll(struct uvdpa_queue *q, struct uvdpa_completion *completions, unsigned max)
 {
 	return q->broken ? -EPROTO : q->ring->poll(q, completions, max);

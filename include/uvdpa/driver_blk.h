@@ -81,6 +81,13 @@ struct uvdpa_blk_request {
  * else     as uvdpa_queue_add()
  */
 int uvdpa_blk_request(struct uvdpa_blk *blk, const struct uvdpa_blk_request *request);
+/*
+ * Puts `count` requests into the queue and sends them, with what is there already: one store shows
+ * them all, and there is one kick at most. Returns how many were put there, from the first on:
+ * fewer where one of them does not fit, or cannot be; the error of the first if it is that one.
+ */
+int uvdpa_blk_submit(struct uvdpa_blk *blk, const struct uvdpa_blk_request *requests,
+		     unsigned count);
 /* `len` bytes, a multiple of 512, to or from one piece of the arena. */
 int uvdpa_blk_read(struct uvdpa_blk *blk, uint64_t sector, void *buf, uint32_t len,
 		   uint64_t cookie);

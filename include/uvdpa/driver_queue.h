@@ -121,6 +121,21 @@ struct uvdpa_segment {
 int uvdpa_queue_add(struct uvdpa_queue *queue, const struct uvdpa_segment *segments, unsigned count,
 		    unsigned flags, uint64_t cookie);
 
+struct uvdpa_chain {
+	const struct uvdpa_segment *segments;
+	unsigned count, flags; /* of segments; as for uvdpa_queue_add() */
+	uint64_t cookie;
+};
+
+/*
+ * Puts `count` chains into the ring and sends them, with what was added before: one store, and one
+ * kick at most. Returns how many were put there, from the first on; if there is room for none, or
+ * the first one cannot be, what uvdpa_queue_add() says of it. Completions come back in arrays, too:
+ * uvdpa_queue_poll().
+ */
+int uvdpa_queue_submit_chains(struct uvdpa_queue *queue, const struct uvdpa_chain *chains,
+			      unsigned count);
+
 /*
  * Shows all added chains to the device with one store: to the available index; packed: to the flags
  * of the first descriptor (virtio 2.8.21). Returns how many.

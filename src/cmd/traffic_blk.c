@@ -71,12 +71,15 @@ static void disk_free(struct traffic *t)
 	free(d);
 }
 
-static int send(struct disk *d, unsigned number, int64_t now)
+/* The next request, with the buffer of that number. */
+static inline struct uvdpa_blk_request next_request(struct disk *d, unsigned number, int64_t now)
 {
 	uint64_t block = d->o.sequential ? d->next++ % d->o.blocks : choose(d, d->o.blocks);
 	bool write = d->o.write_percent == 100 ||
 		     (d->o.write_percent && choose(d, 100) < d->o.write_percent);
-	const struct uvdpa_blk_request request = {
+
+	d->slots[number].start = now;
+	return (struct uvdpa_blk_request){
 		.type = write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN,
 		.chain_flags = d->o.chain_flags,
 		.sector = block * (d->o.block_size / SECTOR),
@@ -84,9 +87,14 @@ static int send(struct disk *d, unsigned number, int64_t now)
 		.count = 1,
 		.cookie = number,
 	};
+}
 
-	d->slots[number].start = now;
-	return uvdpa_blk_request(d->blk, &request);
+/* There is room for all of them: they are those that came back, or the first. */
+static int send(struct disk *d, const struct uvdpa_blk_request *requests, unsigned count)
+{
+	int r = uvdpa_blk_submit(d->blk, requests, count);
+
+	return r == (int)count ? 0 : r < 0 ? r : -ENOSPC;
 }
 
 static int disk_start(struct traffic *t)
@@ -95,13 +103,22 @@ static int disk_start(struct traffic *t)
 	int64_t now = traffic_now();
 	int r = 0;
 
-	for (unsigned i = 0; i < d->o.depth && r >= 0; i++)
-		r = send(d, i, now);
-	return r < 0 ? r : uvdpa_queue_submit(t->queue);
+	for (unsigned i = 0; i < d->o.depth && r == 0; i += TRAFFIC_BATCH) {
+		struct uvdpa_blk_request requests[TRAFFIC_BATCH];
+		unsigned n = 0;
+
+		while (n < TRAFFIC_BATCH && i + n < d->o.depth) {
+			requests[n] = next_request(d, i + n, now);
+			n++;
+		}
+		r = send(d, requests, n);
+	}
+	return r;
 }
 
 static int disk_turn(struct traffic *t, bool again)
 {
+	struct uvdpa_blk_request requests[TRAFFIC_BATCH];
 	struct uvdpa_blk_completion c[TRAFFIC_BATCH];
 	struct disk *d = disk_of(t);
 	int n = uvdpa_blk_poll(d->blk, c, TRAFFIC_BATCH), r = 0;
@@ -110,15 +127,15 @@ static int disk_turn(struct traffic *t, bool again)
 	if (n <= 0)
 		return n;
 	now = traffic_now();
-	for (int i = 0; i < n && r >= 0; i++) {
+	for (int i = 0; i < n; i++) {
 		histogram_add(&t->latency, (uint64_t)(now - d->slots[c[i].cookie].start));
 		t->errors += c[i].status != VIRTIO_BLK_S_OK;
 		if (again)
-			r = send(d, (unsigned)c[i].cookie, now);
+			requests[i] = next_request(d, (unsigned)c[i].cookie, now);
 	}
 	traffic_note(t, (unsigned)n, now);
-	if (r >= 0 && again)
-		r = uvdpa_queue_submit(t->queue);
+	if (again)
+		r = send(d, requests, (unsigned)n);
 	return r < 0 ? r : n;
 }
 

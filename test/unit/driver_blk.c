@@ -119,6 +119,43 @@ static void writes_and_reads(void **state)
 	assert_int_equal(uvdpa_blk_write(blk, 0, &out, 8, 4), -EFAULT);
 }
 
+/* Five where four have room: these are sent at once, and come back at once. */
+static void many_at_once(void **state)
+{
+	char *buf = uvdpa_memory_alloc(memory, 5 * 512, 512);
+	struct uvdpa_blk_request requests[5];
+	struct uvdpa_segment data[5];
+	struct uvdpa_blk_completion done[5];
+
+	memset(buf, 'y', 5 * 512);
+	for (unsigned i = 0; i < 5; i++) {
+		data[i] = (struct uvdpa_segment){.iova = uvdpa_memory_iova(memory, buf + 512 * i),
+						 .len = 512};
+		requests[i] = (struct uvdpa_blk_request){.type = VIRTIO_BLK_T_OUT,
+							 .sector = 10 + i,
+							 .data = &data[i],
+							 .count = 1,
+							 .cookie = 100 + i};
+	}
+	/* the first is no request */
+	requests[0].count = 127;
+	assert_int_equal(uvdpa_blk_submit(blk, requests, 5), -E2BIG);
+	assert_int_equal(uvdpa_blk_in_flight(blk), 0);
+	requests[0].count = 1;
+	uvdpa_queue_drain_calls(q);
+	assert_int_equal(uvdpa_blk_submit(blk, requests, 5), 4);
+	assert_int_equal(uvdpa_blk_submit(blk, requests, 0), 0);
+	assert_int_equal(uvdpa_blk_submit(blk, &requests[4], 1), -ENOSPC);
+	assert_int_equal(fake_serve(&fake, 0, 10), 4);
+	assert_int_equal(uvdpa_blk_poll(blk, done, 5), 4);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(done[i].cookie, 100 + i);
+		assert_int_equal(done[i].status, VIRTIO_BLK_S_OK);
+	}
+	assert_memory_equal(fake.disk + 10 * 512, buf, 4 * 512);
+	assert_int_equal(fake.disk[14 * 512], 0);
+}
+
 static void the_other_types(void **state)
 {
 	char *id = uvdpa_memory_alloc(memory, 20, 1);
@@ -214,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(config),
 		T(config_of_something_else),
+		T(many_at_once),
 		T(writes_and_reads),
 		T(the_other_types),
 		T(many_segments),

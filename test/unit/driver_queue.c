@@ -235,6 +235,34 @@ static void the_largest_ring_can_be_full(void **state)
 	uvdpa_memory_free(memory);
 }
 
+/* An array of chains: one store of the index, one kick; what does not fit any more is left. */
+static void many_chains_at_once(void **state)
+{
+	const struct uvdpa_segment s[2] = {{0x1000, 16, 0}, {0x2000, 512, 1}};
+	struct uvdpa_chain chains[5];
+	struct uvdpa_completion done[4];
+	struct rig rig;
+	uint64_t kicks = 0;
+
+	for (unsigned i = 0; i < 5; i++)
+		chains[i] = (struct uvdpa_chain){.segments = s, .count = 2, .cookie = 7 + i};
+	set_up(&rig, 8, 0, 0);
+	assert_int_equal(uvdpa_queue_submit_chains(rig.q, chains, 0), 0);
+	assert_int_equal(uvdpa_queue_submit_chains(rig.q, chains, 5), 4);
+	assert_int_equal(rig.avail->idx, 4);
+	assert_int_equal(read(uvdpa_queue_kick_fd(rig.q), &kicks, sizeof(kicks)), sizeof(kicks));
+	assert_int_equal(kicks, 1);
+	assert_int_equal(uvdpa_queue_submit_chains(rig.q, &chains[4], 1), -ENOSPC);
+	for (unsigned i = 0; i < 4; i++)
+		finish(&rig, rig.avail->ring[i], 512);
+	assert_int_equal(uvdpa_queue_poll(rig.q, done, 4), 4);
+	assert_int_equal(done[3].cookie, 10);
+	chains[1].flags = 2;
+	assert_int_equal(uvdpa_queue_submit_chains(rig.q, chains, 5), 1);
+	assert_int_equal(uvdpa_queue_submit_chains(rig.q, &chains[1], 1), -EINVAL);
+	tear_down(&rig);
+}
+
 static void refusals(void **state)
 {
 	struct uvdpa_segment s[20] = {{0x1000, 1, 0}};
@@ -536,6 +564,7 @@ int main(void)
 		cmocka_unit_test(indexes_wrap),
 		cmocka_unit_test(in_order_batches),
 		cmocka_unit_test(the_largest_ring_can_be_full),
+		cmocka_unit_test(many_chains_at_once),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(nonsense_head_out_of_range),
 		cmocka_unit_test(nonsense_head_twice),
