@@ -166,6 +166,16 @@ static void publish(struct queue *queue)
 	device->host->ops->notify_queue(device->host, queue->index);
 }
 
+/*
+ * Whether what is done is shown before more is taken. Where that takes system calls, a driver that has
+ * many chains waiting is not kept from going on if several batches are shown at once.
+ */
+static bool worth_showing(const struct queue *queue, unsigned taken)
+{
+	return !ring_costly(&queue->ring) || ring_backlog(&queue->ring) < 4 * BATCH ||
+	       taken % (4 * BATCH) == 0;
+}
+
 /* Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up). */
 static enum ring_pop_result take(struct queue *queue, unsigned budget)
 {
@@ -186,8 +196,9 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 			else
 				model->ops->handle(model, batch[i]);
 		}
-		publish(queue);
 		taken += n;
+		if (worth_showing(queue, taken))
+			publish(queue);
 	}
 	if (taken && model->ops->batch_end)
 		model->ops->batch_end(model, queue->index);

@@ -199,6 +199,18 @@ bool ring_publish(struct ring *ring);
 bool ring_arm(struct ring *ring);
 void ring_disarm(struct ring *ring);
 
+/* Whether the driver's part of the ring is reached by system calls, as its memory is copied. */
+static inline bool ring_costly(const struct ring *ring)
+{
+	return ring->copied;
+}
+
+/* How many chains are known to wait, at least (split). */
+static inline unsigned ring_backlog(const struct ring *ring)
+{
+	return ring->packed ? 0 : (uint16_t)(ring->seen_avail - ring->last_avail);
+}
+
 /* The base of a ring that nothing was done in yet (linux: vhost_vring_ioctl's encoding). */
 uint32_t ring_first_base(uint64_t features);
 
