@@ -117,7 +117,9 @@ def disk(words, cell):
     backend = "null=1T"
     if cell.get("file"):
         backend = "file=%s,direct=%s" % (cell["file"], "on" if cell.get("direct") else "off")
-    device = "blk,%s,queues=%d%s" % (backend, cell["queues"], words.keys and "," + words.keys)
+    device = "blk,%s,queues=%d%s%s" % (backend, cell["queues"],
+                                       ",packed=on" if cell.get("packed") else "",
+                                       words.keys and "," + words.keys)
     with uvdpa(words, [device]) as (top, _):
         yield top + "/d0.sock"
 
@@ -141,6 +143,7 @@ def run_bench(front, words, *more):
 def drive(words, target, cell):
     more = ["--depth", str(cell["depth"]), "--queues", str(cell["queues"]), "--seconds",
             str(words.seconds)] + (["--poll"] if cell.get("poll") else [])
+    more += ["--packed"] if cell.get("packed") else []
     found = run_bench(pinned(words, words.driver_core, []), words, target, *more)
     return {"rate": found["iops"], "p50": found["request_us"]["p50"],
             "p99": found["request_us"]["p99"], "server": found["server_cpu_us"],

@@ -55,10 +55,18 @@ def cells(words, aims, **more):
     return made
 
 
+def split_only(name):
+    """A peer that has no packed rings: those cells of its stay empty."""
+    return lambda words, cell: None if cell.get("packed") else name(words, cell)
+
+
 def null(words):
     aims = {1: (1, "p50"), 32: (5, "rate"), 128: (5, "rate")}
-    return compared(words, cells(words, aims),
-                    {"uvdpa": peers.ours, "qsd": peers.qsd, "ring only": peers.floor})
+    made = cells(words, aims)
+    made += [{"label": "depth %d, packed, driver polls" % depth, "depth": depth, "queues": 1,
+              "poll": True, "packed": True} for depth in (32, 128)]
+    return compared(words, made, {"uvdpa": peers.ours, "qsd": split_only(peers.qsd),
+                                  "ring only": split_only(peers.floor)})
 
 
 @contextlib.contextmanager
