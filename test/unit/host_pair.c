@@ -118,7 +118,10 @@ static unsigned turn(struct card *from, struct card *to, unsigned *sent, unsigne
 	return received;
 }
 
-/* Both send as fast as they can, while one is suspended, and taken away, again and again. */
+/*
+ * Both send as fast as they can, while one is suspended, and taken away, again and again. Whether
+ * frames go straight depends on who finds whom busy, and is no matter here.
+ */
 static void both_ways(void **state)
 {
 	enum { FRAMES = 3000, WINDOW = 16 };
@@ -144,7 +147,6 @@ static void both_ways(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(stats(&cards[i], 0).packets, FRAMES);
 		assert_int_equal(stats(&cards[i], 0).no_room, 0);
-		assert_true(stats(&cards[i], 0).direct > 0);
 	}
 	tear_down(cards);
 }
