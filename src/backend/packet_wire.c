@@ -474,7 +474,7 @@ static int make_cable(unsigned count, const unsigned pairs[2], struct cable **ou
 
 int packet_loopback_open(unsigned pairs, struct packet **packet, struct fault *f)
 {
-	struct cable *cable;
+	struct cable *cable = NULL; /* for compilers that do not see what make_cable does */
 	int error = make_cable(1, (unsigned[2]){pairs, 0}, &cable, f);
 
 	if (!error)
@@ -484,7 +484,7 @@ int packet_loopback_open(unsigned pairs, struct packet **packet, struct fault *f
 
 int packet_pair_open(const unsigned pairs[2], struct packet *packets[2], struct fault *f)
 {
-	struct cable *cable;
+	struct cable *cable = NULL; /* for compilers that do not see what make_cable does */
 	int error = make_cable(2, pairs, &cable, f);
 
 	for (unsigned i = 0; !error && i < 2; i++)

@@ -134,7 +134,9 @@ static bool may_take(const struct queue *queue)
 /*
  * So many chains are taken before the first of them goes to the model; and what these led to is
  * shown at once, so that the driver goes on while we do. With requests that take microseconds each
- * it would otherwise wait for a whole pass.
+ * it would otherwise wait for a whole pass. A driver that sleeps is woken as soon only if nothing
+ * was left to do before this pass: with more than a pass outstanding it would wake up more often
+ * than it has to.
  */
 #define BATCH 8
 
@@ -156,12 +158,21 @@ static enum ring_pop_result pop_batch(struct queue *queue, struct request **batc
 	return r;
 }
 
+/* Shows what was completed; the driver may be told later, at the end of the pass. */
+static void show(struct queue *queue)
+{
+	if (queue->ring.started)
+		queue->call_due |= ring_publish(&queue->ring);
+}
+
 static void publish(struct queue *queue)
 {
 	struct device *device = queue->device;
 
-	if (!queue->ring.started || !ring_publish(&queue->ring))
+	show(queue);
+	if (!queue->call_due)
 		return;
+	queue->call_due = false;
 	queue->stats.notifications++;
 	device->host->ops->notify_queue(device->host, queue->index);
 }
@@ -197,9 +208,14 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 				model->ops->handle(model, batch[i]);
 		}
 		taken += n;
-		if (worth_showing(queue, taken))
+		if (!worth_showing(queue, taken))
+			continue;
+		if (queue->was_dry)
 			publish(queue);
+		else
+			show(queue);
 	}
+	queue->was_dry = r == RING_EMPTY;
 	if (taken && model->ops->batch_end)
 		model->ops->batch_end(model, queue->index);
 	if (taken && model->ops->poll)

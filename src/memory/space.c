@@ -435,7 +435,7 @@ static int copy_stretch(struct space *space, const struct place *place, uint8_t 
 			  : memory->ops->write(memory, place->uaddr, from, size);
 	if (to)
 		memcpy(to, place->segment.host, size);
-	else
+	else if (from) /* said for the compiler */
 		memcpy(place->segment.host, from, size);
 	return 0;
 }
