@@ -71,6 +71,14 @@ void inflight_publish(struct inflight_record *record, uint16_t num, uint16_t bat
 	STORE(record->used_idx, used);
 }
 
+bool inflight_touched(const struct inflight_record *record, uint16_t num)
+{
+	for (unsigned i = 0; i < num; i++)
+		if (LOAD(record->desc[i].counter) || LOAD(record->desc[i].inflight) == 1)
+			return true;
+	return false;
+}
+
 int inflight_recover(struct inflight_record *record, uint16_t num, uint16_t used, uint64_t *counter)
 {
 	uint16_t lag = (uint16_t)(used - LOAD(record->used_idx));

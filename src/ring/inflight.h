@@ -61,6 +61,8 @@ void inflight_untake(struct inflight_record *record, uint16_t head);
 void inflight_complete(struct inflight_record *record, uint16_t head);
 void inflight_publish(struct inflight_record *record, uint16_t num, uint16_t batch, uint16_t used);
 
+/* Whether something was ever taken. */
+bool inflight_touched(const struct inflight_record *record, uint16_t num);
 /*
  * After a restart, with the used index that the driver sees: clears what was used. Returns how many
  * chains are left and the highest counter, or -EINVAL: the record does not belong to this ring.

@@ -108,7 +108,8 @@ static int unmark(struct ring *ring, unsigned entries)
 
 /*
  * The first look at a ring with a record: was there a process before us? Then the record says where
- * the ring is, whatever base we were given.
+ * the ring is, whatever base we were given, and the driver may not have been told of what he was
+ * shown last (as in split.c).
  */
 static enum ring_pop_result recover(struct ring *ring)
 {
@@ -131,6 +132,7 @@ static enum ring_pop_result recover(struct ring *ring)
 	left = inflight_packed_recover(record, num, shown, &place);
 	if (left < 0)
 		return ring_break(ring, "the record of requests in flight is none of this ring");
+	ring->call_due = true;
 	ring->counter = place.counter;
 	ring->last_avail = ring->used = ring->published = ring->signalled = place.used;
 	ring->avail_wrap = ring->used_wrap = place.wrap;

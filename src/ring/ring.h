@@ -113,7 +113,7 @@ struct ring {
 	bool avail_wrap, used_wrap;
 	uint16_t batch_slot, batch_flags, batch_id;
 	uint16_t batch_entries; /* descriptors used since the last publish */
-	bool call_due; /* shown before the publish, and the driver wants to hear of it */
+	bool call_due; /* shown before the publish (be it by a process before us), and to be told */
 	/* In order: turns given at taking and due at completing; the last used entry since then. */
 	uint16_t next_turn, due_turn;
 	bool tail_full; /* there is one, and it can stand for more chains: */

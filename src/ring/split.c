@@ -203,7 +203,9 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 
 /*
  * The first look at a ring with a record: was there a process before us? What it had taken is what
- * it had used and what the record still holds, whatever base we were given.
+ * it had used and what the record still holds, whatever base we were given. It may have ended
+ * between showing what it had used and telling the driver, who then waits: so he is told now,
+ * whatever his used event was.
  */
 static enum ring_pop_result recover(struct ring *ring)
 {
@@ -212,6 +214,7 @@ static enum ring_pop_result recover(struct ring *ring)
 
 	if (area_load16(ring, &ring->device, USED_IDX, &used) < 0)
 		return RING_UNMAPPED;
+	ring->call_due = inflight_touched(ring->setup.record, ring->setup.num);
 	left = inflight_recover(ring->setup.record, ring->setup.num, used, &ring->counter);
 	if (left < 0)
 		return ring_break(ring, "the record of requests in flight belongs to another ring");

@@ -40,6 +40,7 @@ B: status 0xf           | [50] B: READY -> RUNNING (DRIVER_OK)
                         | [50] B: queue 0 started
                         | [50] B: take 1 of queue 0
                         | [50] B: take 3 of queue 0
+                        | [50] B: notify queue 0
                         | [50] B: status: success
 B: submit 0 4           | [50] B: take 4 of queue 0
 B: finish 1             | [50] B: notify queue 0

@@ -185,6 +185,27 @@ static void many(void **state)
 	with_record(one_many);
 }
 
+/* A process shows what it has done and ends before it calls: the next one calls in its place. */
+static void one_untold(struct life *life)
+{
+	begin(life);
+	assert_int_equal(pop(life->b), RING_EMPTY);
+	assert_false(ring_publish(&life->b->ring)); /* nobody was there before */
+	offer_one(life->b, 0);
+	expect(life, 0);
+	finish(life, 0);
+	assert_true(ring_publish(&life->b->ring));
+	begin(life);
+	assert_int_equal(pop(life->b), RING_EMPTY);
+	assert_true(ring_publish(&life->b->ring));
+	assert_false(ring_publish(&life->b->ring));
+}
+
+static void untold(void **state)
+{
+	with_record(one_untold);
+}
+
 /* What another process wrote into the record breaks nothing but this ring. */
 static void one_nonsense(struct life *life)
 {
@@ -242,6 +263,7 @@ int main(void)
 		cmocka_unit_test(first_request), cmocka_unit_test(order),
 		cmocka_unit_test(between),	 cmocka_unit_test(many),
 		cmocka_unit_test(nonsense),	 cmocka_unit_test(layout),
+		cmocka_unit_test(untold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,6 +215,30 @@ static void lives(void **state)
 	}
 }
 
+/* A process shows what it has done and ends before it calls: the next one calls in its place. */
+static void untold(void **state)
+{
+	for (enum ram_kind kind = RAM_MAPPED; kind <= RAM_MIXED; kind++) {
+		struct life *l = born(kind, 1);
+
+		take(l);
+		assert_false(ring_publish(&l->ring)); /* nobody was there before */
+		while (!l->out)
+			offer(l);
+		while (!l->held)
+			take(l);
+		while (l->held)
+			complete(l);
+		assert_true(ring_publish(&l->ring));
+		begin(l);
+		take(l);
+		assert_int_equal(l->held, 0);
+		assert_true(ring_publish(&l->ring));
+		assert_false(ring_publish(&l->ring));
+		gone(l);
+	}
+}
+
 /* What nobody wrote like that: refused or made good, and never followed out of the record. */
 static void nonsense(void **state)
 {
@@ -248,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lives),
 		cmocka_unit_test(nonsense),
+		cmocka_unit_test(untold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
