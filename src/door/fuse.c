@@ -65,7 +65,7 @@ int fuse_door_new(const char *mountpoint, const struct fuse_door_options *option
 		return fault(fault_out, -ENOMEM, "%s: no memory", mountpoint);
 	}
 	door->options = *options;
-	door->stop_fd = door->vacancy_fd = door->relief_fd = -1;
+	door->stop_fd = door->relief_fd = -1;
 	door->ready_last = &door->ready;
 	clock_gettime(CLOCK_REALTIME, &door->made);
 	pthread_mutex_init(&door->receiving, NULL);
@@ -207,8 +207,6 @@ void fuse_door_free(struct fuse_door *door)
 	}
 	if (door->stop_fd >= 0)
 		close(door->stop_fd);
-	if (door->vacancy_fd >= 0)
-		close(door->vacancy_fd);
 	if (door->relief_fd >= 0)
 		close(door->relief_fd);
 	pthread_mutex_destroy(&door->receiving);

@@ -109,7 +109,6 @@ struct fuse_door {
 	_Atomic uint64_t serving;      /* ns: how long the receiver has been at a request */
 	_Atomic bool watched;	       /* the timer is set */
 	_Atomic uint64_t awake_until;  /* ns; the receiver does not sleep before */
-	int vacancy_fd;		       /* eventfd: a receiver is wanted */
 	int relief_fd;		       /* timerfd: reserves look whether they are needed */
 
 	pthread_mutex_t threads_lock;

@@ -2,14 +2,14 @@
  * The threads of the FUSE door: readers take requests, executors go on with parked lanes.
  *
  * One reader at a time is the receiver; the others are reserves and sleep. A receiver that has got
- * a request makes room for a reserve, since serving it may take for ever, and serves it.
+ * a request stays the receiver while it serves it: to wake another reader for each would be a
+ * quarter of what a call takes, and often puts the device's worker off its processor. But serving
+ * may take for ever: where it takes longer than RELIEF_NS a reserve takes the receiver's place. A
+ * timer wakes it, which is set when a request is served and not set already, and which nobody
+ * stops.
  *
  * While a device is set up or handed over the calls follow each other closely, and what they take
- * is time without a disk. So then the receiver stays awake for a while after a call, and stays the
- * receiver while it serves: to wake another reader for each request would be a quarter of what a
- * call takes. Where a request takes longer than RELIEF_NS a reserve takes its place all the same. A
- * timer wakes it, which is set when such a request is served and not set already, and which nobody
- * stops.
+ * is time without a disk. So then the receiver also stays awake for a while after a call.
  *
  * `serving` is both the clock and the token: 0 while the receiver receives, else since when it
  * serves, or NOBODY_RECEIVES. Who changes it to 0 is the receiver. `serving` is stored before
@@ -134,16 +134,14 @@ static void take_note(int fd)
 static bool wait_for_turn(struct fuse_door *door)
 {
 	struct pollfd fds[] = {{.fd = door->relief_fd, .events = POLLIN},
-			       {.fd = door->vacancy_fd, .events = POLLIN},
 			       {.fd = door->stop_fd, .events = POLLIN}};
 
 	while (!relieve(door)) {
-		poll(fds, 3, -1);
-		if (fds[2].revents)
+		poll(fds, 2, -1);
+		if (fds[1].revents)
 			return false;
-		for (unsigned i = 0; i < 2; i++)
-			if (fds[i].revents)
-				take_note(fds[i].fd);
+		if (fds[0].revents)
+			take_note(door->relief_fd);
 	}
 	return true;
 }
@@ -161,16 +159,6 @@ static bool more_to_come(struct runner *runner, bool awake)
 	return state == STATE_READY || (state == STATE_SUSPENDED && awake);
 }
 
-/* Lets a reserve receive. */
-static void resign(struct fuse_door *door)
-{
-	uint64_t one = 1;
-
-	atomic_store(&door->serving, NOBODY_RECEIVES);
-	if (write(door->vacancy_fd, &one, sizeof(one)) < 0)
-		watch(door); /* never: it would hold 2^64 of them */
-}
-
 /* Serves a request with another reader left. True: the caller is the receiver still. */
 static bool serve(struct fuse_door *door, struct job *job)
 {
@@ -178,12 +166,8 @@ static bool serve(struct fuse_door *door, struct job *job)
 	uint64_t since = job->came_ns;
 	bool awake = since < atomic_load(&door->awake_until);
 
-	if (awake) {
-		atomic_store(&door->serving, since);
-		watch(door);
-	} else {
-		resign(door);
-	}
+	atomic_store(&door->serving, since);
+	watch(door);
 	if (atomic_fetch_sub(&door->free_readers, 1) == 1 && !spawn(door, reader))
 		atomic_fetch_add(&door->free_readers, 1);
 	lane_serve(job);
@@ -274,9 +258,8 @@ int threads_start(struct fuse_door *door, struct fault *fault_out)
 	door->thread_max = 2 * door->node_count + 3;
 	door->threads = calloc(door->thread_max, sizeof(*door->threads));
 	door->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	door->vacancy_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	door->relief_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (!door->threads || door->stop_fd < 0 || door->vacancy_fd < 0 || door->relief_fd < 0)
+	if (!door->threads || door->stop_fd < 0 || door->relief_fd < 0)
 		return fault(fault_out, -ENOMEM, "%s: no memory for threads", door->mountpoint);
 	atomic_store(&door->serving, NOBODY_RECEIVES);
 	door->executors = 1;
