@@ -8,7 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "door/vhost_user_memory.h"
 #include "model/models.h"
+
+#define PATIENCE_MS 60000
 
 static struct block *open_block(const struct disk_options *o)
 {
@@ -90,18 +93,7 @@ static unsigned count_entries(const char *path)
 	return n;
 }
 
-unsigned count_fds(void)
-{
-	return count_entries("/proc/self/fd");
-}
-
-unsigned count_threads(void)
-{
-	return count_entries("/proc/self/task");
-}
-
-/* Mappings of shared files: what regions, logs and records are. */
-unsigned count_maps(void)
+static unsigned count_maps(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
 	char line[512];
@@ -112,4 +104,30 @@ unsigned count_maps(void)
 		n += strstr(line, "memfd:") != NULL;
 	fclose(maps);
 	return n;
+}
+
+struct holdings holdings_now(void)
+{
+	return (struct holdings){.fds = count_entries("/proc/self/fd"),
+				 .threads = count_entries("/proc/self/task"),
+				 .maps = count_maps(),
+				 .regions = vu_memory_mapped()};
+}
+
+bool holdings_return_to(const struct holdings *before)
+{
+	struct holdings now = holdings_now();
+
+	for (unsigned i = 0; i < PATIENCE_MS && memcmp(&now, before, sizeof(now)); i++) {
+		usleep(1000);
+		now = holdings_now();
+	}
+	if (!memcmp(&now, before, sizeof(now)))
+		return true;
+	fprintf(stderr,
+		"left: descriptors %u of %u, threads %u of %u, mappings %u of %u, regions %u of "
+		"%u\n",
+		now.fds, before->fds, now.threads, before->threads, now.maps, before->maps,
+		now.regions, before->regions);
+	return false;
 }

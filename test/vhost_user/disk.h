@@ -30,9 +30,16 @@ struct disk {
 void disk_open(struct disk *disk, const struct disk_options *options);
 void disk_close(struct disk *disk);
 
-/* Descriptors and threads of this process: for counting before and after. */
-unsigned count_fds(void);
-unsigned count_threads(void);
-unsigned count_maps(void);
+/* What this process has: for counting before and after. */
+struct holdings {
+	unsigned fds, threads;
+	unsigned maps;	  /* of shared files: what regions, logs and records are */
+	unsigned regions; /* of clients' memory, by the door's own count */
+};
+
+struct holdings holdings_now(void);
+/* A server lets go in its own time, of one thing after the other: waits for all of it. False:
+ * something is left, which is printed. */
+bool holdings_return_to(const struct holdings *before);
 
 #endif

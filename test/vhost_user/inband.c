@@ -34,7 +34,8 @@ static void open_channel(struct user *u)
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(front_ack(u->s.fd, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &pair[1], 1), 0);
+	assert_int_equal(front_ack(u->s.fd, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &pair[1], 1),
+			 0);
 	close(pair[1]);
 	u->channel = pair[0];
 }
@@ -154,8 +155,7 @@ static void without_acknowledgement(void **state)
 	u.s.inband = true;
 	disk_open(&disk, &(struct disk_options){0});
 	start(&u, &disk);
-	assert_int_equal(
-		front_ask(u.s.fd, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0, &answer), 0);
+	assert_int_equal(front_ask(u.s.fd, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0, &answer), 0);
 	protocol = answer.payload.u64 &
 		   ~(BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT(VHOST_USER_PROTOCOL_F_STATUS));
 	answer = (struct front_message){.request = VHOST_USER_SET_PROTOCOL_FEATURES,
@@ -272,7 +272,8 @@ static void polled(void **state)
 		/* a descriptor in place of that */
 		fd = uvdpa_queue_kick_fd(u.s.queue);
 		assert_int_equal(
-			front_ack(u.s.fd, VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, &fd, 1), 0);
+			front_ack(u.s.fd, VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, &fd, 1),
+			0);
 		put(&u, ++cookie);
 		uvdpa_queue_kick_always(u.s.queue);
 		wait_done(&u, cookie);
@@ -289,13 +290,12 @@ static void polled(void **state)
 
 static void nothing_is_left(void **state)
 {
-	unsigned fds = count_fds(), maps = count_maps();
+	struct holdings before = holdings_now();
 
 	kicks_and_calls(state);
 	errors(state);
 	polled(state);
-	assert_int_equal(count_fds(), fds);
-	assert_int_equal(count_maps(), maps);
+	assert_true(holdings_return_to(&before));
 }
 
 int main(void)

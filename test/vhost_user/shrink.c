@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "door/vhost_user_memory.h"
 #include "vhost_user/disk.h"
 #include "vhost_user/logged.h"
 #include "vhost_user/session.h"
@@ -88,29 +87,20 @@ static int life(enum what what)
 	return 0;
 }
 
-/* The server lets go in its own time. */
-static bool nothing_left(unsigned fds, unsigned maps)
-{
-	for (unsigned i = 0; i < 6000 && (count_fds() != fds || count_maps() != maps); i++)
-		usleep(10000);
-	return count_fds() == fds && count_maps() == maps && !vu_memory_mapped();
-}
-
 int main(void)
 {
-	unsigned fds, maps;
+	struct holdings before;
 	int r;
 
 	logged_begin();
 	disk_open(&disk, &(struct disk_options){0});
-	fds = count_fds();
-	maps = count_maps();
+	before = holdings_now();
 	for (unsigned i = 0; i < 6; i++) {
 		logged_forget();
 		r = life(i % 3);
 		if (!r && !logged_soon("memory went away (a truncated file?)"))
 			r = 8;
-		if (!r && !nothing_left(fds, maps))
+		if (!r && !holdings_return_to(&before))
 			r = 9;
 		printf("%s cut off: %s (%d)\n", names[i % 3], r ? "WRONG" : "ok", r);
 		if (r) {

@@ -163,9 +163,9 @@ static void moves(void **state)
 /* The server closes what is over in its own time. */
 static void settle_fds(unsigned limit)
 {
-	for (unsigned i = 0; i < 500 && count_fds() > limit; i++)
+	for (unsigned i = 0; i < 500 && holdings_now().fds > limit; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-	assert_true(count_fds() <= limit);
+	assert_true(holdings_now().fds <= limit);
 }
 
 static void refused(void **state)
@@ -190,7 +190,7 @@ static void refused(void **state)
 	assert_int_equal(transfer(fd, LOAD, 1), -(int)FAILED);
 	assert_int_equal(transfer(fd, SAVE, 1), -(int)FAILED);
 	/* another transfer, or none any more, ends the one before */
-	fds = count_fds();
+	fds = holdings_now().fds;
 	for (unsigned i = 0; i < 20; i++)
 		close(transfer(fd, LOAD, 0));
 	settle_fds(fds + 1);
