@@ -57,6 +57,16 @@ struct chain {
 };
 
 /*
+ * A chain of one buffer, all of it mapped: what network drivers mostly post. It is taken and comes
+ * back within one pass, with no more to it than this.
+ */
+struct chain_plain {
+	uint8_t *host;
+	uint32_t size; /* bytes, never 0 */
+	uint16_t head; /* id that goes back to the driver */
+};
+
+/*
  * Copies `size` bytes out of the readable part, from byte `offset` of it, or into the writable
  * part. Return 0, -ERANGE (beyond the part) or -EFAULT.
  */

@@ -139,8 +139,7 @@ static bool resolve_area(struct ring *ring, struct ring_area *area, enum space_a
 	return true;
 }
 
-/* Brings the areas up to date with the address space. */
-static bool resolve_again(struct ring *ring)
+bool ring_resolve_again(struct ring *ring)
 {
 	uint64_t generation = space_generation(ring->space);
 
@@ -160,19 +159,12 @@ static bool resolve_again(struct ring *ring)
 	return ring->resolved;
 }
 
-static inline bool resolve(struct ring *ring)
-{
-	if (ring->resolved && ring->generation == space_generation(ring->space))
-		return true;
-	return resolve_again(ring);
-}
-
 enum ring_pop_result ring_look(struct ring *ring)
 {
 	assert(ring->started);
 	if (ring->broken)
 		return RING_BROKEN;
-	if (!resolve(ring))
+	if (!ring_resolve(ring))
 		return RING_UNMAPPED;
 	return ring->packed ? packed_look(ring) : split_look(ring);
 }
@@ -184,7 +176,7 @@ enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 	assert(ring->started);
 	if (ring->broken)
 		return RING_BROKEN;
-	if (!resolve(ring))
+	if (!ring_resolve(ring))
 		return RING_UNMAPPED;
 	chain->turn = ring->next_turn;
 	r = ring->packed ? packed_pop(ring, chain) : split_pop(ring, chain);
@@ -237,7 +229,7 @@ static inline bool completable(struct ring *ring)
 {
 	if (ring->broken)
 		return false;
-	if (!resolve(ring))
+	if (!ring_resolve(ring))
 		ring_break(ring, "the used ring at 0x%llx is not mapped for writing",
 			   (unsigned long long)ring->setup.device);
 	return !ring->broken;
@@ -273,7 +265,7 @@ bool ring_publish(struct ring *ring)
 	ring->call_due = false;
 	if (ring->used == ring->published && !ring->batch_entries)
 		return due;
-	if (ring->broken || !resolve(ring)) {
+	if (ring->broken || !ring_resolve(ring)) {
 		ring->published = ring->used;
 		ring->batch_entries = 0;
 		ring->copies.used_count = 0;
@@ -285,14 +277,14 @@ bool ring_publish(struct ring *ring)
 
 bool ring_arm(struct ring *ring)
 {
-	if (ring->broken || !resolve(ring))
+	if (ring->broken || !ring_resolve(ring))
 		return false;
 	return ring->packed ? packed_arm(ring) : split_arm(ring);
 }
 
 void ring_disarm(struct ring *ring)
 {
-	if (!ring->armed || ring->broken || !resolve(ring))
+	if (!ring->armed || ring->broken || !ring_resolve(ring))
 		return;
 	if (ring->packed)
 		packed_disarm(ring);

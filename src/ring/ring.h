@@ -187,6 +187,22 @@ void ring_untake(struct ring *ring, const struct chain *chain);
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written);
 
 /*
+ * The same by the batch, for chains that are one mapped buffer (plain.c). Takes up to `max` of them
+ * for `access`, until one is not like that, be it unusual or nonsense: ring_pop takes and judges
+ * it. None are had of a ring that is copied, logged, recorded, or used in order. What was taken is
+ * completed or given back before anything else is taken from the ring, in any case before control
+ * gets to it.
+ */
+unsigned ring_take_plain(struct ring *ring, enum space_access access, struct chain_plain *plain,
+			 unsigned max);
+/* Gives back the last `count` of them. */
+void ring_untake_plain(struct ring *ring, unsigned count);
+/* Writes their used elements; `written`: NULL, or for each how many bytes, which says that they are
+ * writable. */
+void ring_complete_plain(struct ring *ring, const struct chain_plain *plain,
+			 const uint32_t *written, unsigned count);
+
+/*
  * Shows everything completed to the driver, with one store. Returns whether
  * the driver wants a notification for it (virtio 1.3, 2.7.7 and 2.7.10).
  */

@@ -16,6 +16,15 @@
 enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Brings the areas up to date with the address space. False: a part of them is not mapped. */
+bool ring_resolve_again(struct ring *ring);
+static inline bool ring_resolve(struct ring *ring)
+{
+	if (ring->resolved && ring->generation == space_generation(ring->space))
+		return true;
+	return ring_resolve_again(ring);
+}
+
 /* What was just written into one of the areas goes to the dirty log. */
 static inline void area_mark(const struct ring *ring, const struct ring_area *area, uint32_t offset,
 			     uint32_t size)

@@ -109,6 +109,26 @@ static void pop(struct bench *b)
 	assert((r == RING_BROKEN) == !!*ring_reason(&b->ring));
 }
 
+/* A batch of plain chains, of which some go back and the others are complete at once. */
+static void batch(struct bench *b, unsigned choice)
+{
+	enum space_access access = choice & 1 ? SPACE_WRITE : SPACE_READ;
+	struct chain_plain plain[TAKEN];
+	uint32_t written[TAKEN] = {0};
+	unsigned count, back;
+
+	count = ring_take_plain(&b->ring, access, plain, TAKEN);
+	for (unsigned i = 0; i < count; i++) {
+		assert(plain[i].size);
+		if (b->ram.kind == RAM_DIRECT)
+			assert(plain[i].host >= b->ram.bytes && plain[i].size <= RAM_SIZE &&
+			       plain[i].host <= b->ram.bytes + RAM_SIZE - plain[i].size);
+	}
+	back = count ? choice / 2 % (count + 1) : 0;
+	ring_untake_plain(&b->ring, back);
+	ring_complete_plain(&b->ring, plain, access == SPACE_WRITE ? written : NULL, count - back);
+}
+
 static void complete(struct bench *b, unsigned which)
 {
 	if (!b->taken)
@@ -148,7 +168,11 @@ static void operate(struct bench *b, struct food *food)
 	memcpy(b->before, b->ram.bytes, RAM_SIZE);
 	switch (what % 8) {
 	case 0:
+		pop(b);
+		base = ring_base(&b->ring);
+		break;
 	case 1:
+		batch(b, what / 8);
 		pop(b);
 		base = ring_base(&b->ring);
 		break;
