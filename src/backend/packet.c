@@ -70,6 +70,38 @@ struct packet_lost packet_flush(struct packet_channel *channel)
 	return (struct packet_lost){0};
 }
 
+/* For backends that take frames only one by one. */
+static int send_each(struct packet_channel *channel, const struct packet_frame *frames,
+		     unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct packet_frame *frame = &frames[i];
+		const struct iovec iov[2] = {{(void *)(uintptr_t)frame->header, NET_HDR_SIZE},
+					     {(void *)(uintptr_t)frame->data, frame->size}};
+		int error = channel->packet->ops->send(channel, iov, 2, NET_HDR_SIZE + frame->size);
+
+		if (error)
+			return i || error != -EBUSY ? (int)i : error;
+	}
+	return (int)count;
+}
+
+int packet_put_frames(struct packet_channel *channel, const struct packet_frame *frames,
+		      unsigned count)
+{
+	const struct packet_ops *ops = channel->packet->ops;
+	unsigned good = 0;
+
+	while (good < count && frames[good].size >= ETH_HLEN &&
+	       frames[good].size <= PACKET_MAX_FRAME &&
+	       packet_header_ok(frames[good].header, frames[good].size, channel->send_offloads))
+		good++;
+	if (!good)
+		return 0;
+	return ops->send_frames ? ops->send_frames(channel, frames, good)
+				: send_each(channel, frames, good);
+}
+
 int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count)
 {
 	size_t size = 0;

@@ -51,6 +51,13 @@ struct packet_channel {
 	unsigned send_offloads; /* what frames to send may ask for: the caller's */
 };
 
+/* A frame to send, all of it in one piece. */
+struct packet_frame {
+	uint8_t header[NET_HDR_SIZE];
+	uint32_t size; /* bytes of the frame, without the header */
+	const uint8_t *data;
+};
+
 /*
  * Whoever receives on a channel may want frames straight out of the sender's memory, on the
  * sender's thread, a batch at a time.
@@ -64,6 +71,9 @@ struct packet_sink {
 	/* True: taken, or thrown away; false: the cable is to keep it, and those after it. */
 	bool (*take)(struct packet_sink *sink, const struct iovec *iov, unsigned count,
 		     size_t size);
+	/* The same for frames in a row: how many of them, from the first on. */
+	unsigned (*take_frames)(struct packet_sink *sink, const struct packet_frame *frames,
+				unsigned count);
 	void (*end)(struct packet_sink *sink);
 };
 
@@ -90,6 +100,12 @@ struct packet_ops {
 	int (*receive)(struct packet_channel *channel, uint8_t *buffer);
 	void (*close)(struct packet *packet);
 	/* Optional. */
+	/*
+	 * As send, for frames in a row, at least one: how many went, from the first on; what is
+	 * over is sent one by one. Or -EBUSY.
+	 */
+	int (*send_frames)(struct packet_channel *channel, const struct packet_frame *frames,
+			   unsigned count);
 	/*
 	 * Frames sent may be kept back until this, what iov names (but for the header) in the
 	 * caller's memory: what is worth doing once for several.
@@ -124,6 +140,12 @@ int packet_channel_open(struct packet *packet, unsigned index, struct packet_cha
 void packet_channel_close(struct packet_channel *channel);
 /* Also -EMSGSIZE (no Ethernet frame fits in it, or too long), -EINVAL: the header is nonsense. */
 int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count);
+/*
+ * As packet_put, for a batch: how many went, from the first on, or -EBUSY. The one that follows
+ * them did not: packet_put says why, or has more luck.
+ */
+int packet_put_frames(struct packet_channel *channel, const struct packet_frame *frames,
+		      unsigned count);
 struct packet_lost packet_flush(struct packet_channel *channel);
 /* Also -EMSGSIZE, -EINVAL: what arrived is no frame, or has a header that is nonsense. */
 int packet_receive(struct packet_channel *channel, uint8_t *buffer);
@@ -153,8 +175,8 @@ static inline bool packet_header_ok(const uint8_t *header, size_t size, unsigned
 }
 
 /*
- * As packet_send, for one of a batch, which goes with the flush at the latest: until then what iov[1]
- * and so on name has to stay as it is. `size`: bytes of the frame, without the header.
+ * As packet_send, for one of a batch, which goes with the flush at the latest: until then what
+ * iov[1] and so on name has to stay as it is. `size`: bytes of the frame, without the header.
  */
 static inline int packet_put(struct packet_channel *channel, const struct iovec *iov,
 			     unsigned count, size_t size)

@@ -31,6 +31,12 @@ static int null_send(struct packet_channel *channel, const struct iovec *iov, un
 	return 0;
 }
 
+static int null_send_frames(struct packet_channel *channel, const struct packet_frame *frames,
+			    unsigned count)
+{
+	return (int)count;
+}
+
 static int null_receive(struct packet_channel *channel, uint8_t *buffer)
 {
 	return 0;
@@ -46,6 +52,7 @@ static const struct packet_ops null_ops = {
 	.channel_open = null_channel_open,
 	.channel_close = null_channel_close,
 	.send = null_send,
+	.send_frames = null_send_frames,
 	.receive = null_receive,
 	.close = null_close,
 };

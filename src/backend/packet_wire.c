@@ -269,6 +269,16 @@ static int wire_send(struct packet_channel *packet_channel, const struct iovec *
 	return send_by_line(channel->into, iov, count, size);
 }
 
+static int wire_send_frames(struct packet_channel *packet_channel,
+			    const struct packet_frame *frames, unsigned count)
+{
+	struct wire_channel *channel = (struct wire_channel *)packet_channel;
+
+	if (!channel->into && begin_batch(channel) < 0)
+		return -EBUSY;
+	return channel->sink ? (int)channel->sink->take_frames(channel->sink, frames, count) : 0;
+}
+
 static struct packet_lost wire_flush(struct packet_channel *packet_channel)
 {
 	struct wire_channel *channel = (struct wire_channel *)packet_channel;
@@ -412,6 +422,7 @@ static const struct packet_ops wire_ops = {
 	.channel_open = wire_channel_open,
 	.channel_close = wire_channel_close,
 	.send = wire_send,
+	.send_frames = wire_send_frames,
 	.flush = wire_flush,
 	.receive = wire_receive,
 	.close = wire_close,

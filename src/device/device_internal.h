@@ -52,6 +52,7 @@ struct pump_source {
 	enum ring_pop_result result; /* of the last take; RING_CHAIN: it had something */
 	bool again;		     /* chains came while the ring was being armed */
 	bool polling;		     /* a ring that runs dry is not armed */
+	unsigned plain;		     /* taken as such and not back yet */
 };
 
 struct queue {

@@ -178,8 +178,8 @@ static void publish(struct queue *queue)
 }
 
 /*
- * Whether what is done is shown before more is taken. Where that takes system calls, a driver that has
- * many chains waiting is not kept from going on if several batches are shown at once.
+ * Whether what is done is shown before more is taken. Where that takes system calls, a driver that
+ * has many chains waiting is not kept from going on if several batches are shown at once.
  */
 static bool worth_showing(const struct queue *queue, unsigned taken)
 {
@@ -260,6 +260,61 @@ static void source_untake(struct chain_source *source, struct request *request)
 	give_back(queue, request);
 }
 
+static unsigned source_take_plain(struct chain_source *source, enum space_access access,
+				  struct chain_plain *plain, unsigned max)
+{
+	struct pump_source *pump = (struct pump_source *)source;
+	struct queue *queue = pump->queue;
+	unsigned count;
+
+	assert(!pump->plain);
+	if (!queue->open)
+		return 0;
+	count = ring_take_plain(&queue->ring, access, plain, max);
+	if (!count)
+		return 0;
+	if (queue->fresh) {
+		queue->fresh = false;
+		device_note(queue->device, MOMENT_FIRST_CHAIN, queue->index, plain[0].head);
+	}
+	ring_disarm(&queue->ring);
+	pump->plain = count;
+	pump->result = RING_CHAIN;
+	return count;
+}
+
+static void source_untake_plain(struct chain_source *source, unsigned count)
+{
+	struct pump_source *pump = (struct pump_source *)source;
+
+	assert(count <= pump->plain);
+	ring_untake_plain(&pump->queue->ring, count);
+	pump->plain -= count;
+}
+
+static void source_complete_plain(struct chain_source *source, const struct chain_plain *plain,
+				  const uint32_t *written, unsigned count)
+{
+	struct pump_source *pump = (struct pump_source *)source;
+
+	assert(count <= pump->plain);
+	ring_complete_plain(&pump->queue->ring, plain, written, count);
+	pump->queue->stats.requests += count;
+	pump->plain -= count;
+}
+
+static struct pump_source source_of(struct queue *queue, bool polling)
+{
+	return (struct pump_source){.source = {.take = source_take,
+					       .untake = source_untake,
+					       .take_plain = source_take_plain,
+					       .untake_plain = source_untake_plain,
+					       .complete_plain = source_complete_plain},
+				    .queue = queue,
+				    .result = RING_CHAIN,
+				    .polling = polling};
+}
+
 /*
  * A queue that drains, and chains that a process before us had taken and the model has no use for:
  * nothing will come for them, and the driver is not to wait (S3). They go back unused.
@@ -276,11 +331,12 @@ static void give_up_taken(struct queue *queue)
 static enum device_turn pump(struct queue *queue, unsigned budget, bool polling)
 {
 	struct model *model = queue->device->model;
-	struct pump_source pump = {{source_take, source_untake}, queue, RING_CHAIN, false, polling};
+	struct pump_source pump = source_of(queue, polling);
 	bool kicked = queue->kicked, more;
 
 	queue->kicked = false;
 	more = model->ops->pump(model, queue->index, &pump.source, budget);
+	assert(!pump.plain);
 	if (!queue->open)
 		give_up_taken(queue);
 	if (pump.result == RING_UNMAPPED)
@@ -411,8 +467,7 @@ int queue_enter(struct model_port *port, unsigned index, struct chain_source **s
 		host->visit_end(device->host, index);
 		return -EOPNOTSUPP;
 	}
-	queue->visit = (struct pump_source){
-		{source_take, source_untake}, queue, RING_CHAIN, false, .polling = true};
+	queue->visit = source_of(queue, true);
 	*source = &queue->visit.source;
 	return 0;
 }
@@ -423,6 +478,7 @@ void queue_leave(struct model_port *port, unsigned index, bool waiting)
 	const struct device_host_ops *host = device->host->ops;
 	struct queue *queue = &device->queues[index];
 
+	assert(!queue->visit.plain);
 	if (queue->visit.result == RING_UNMAPPED)
 		queue->unmapped = true;
 	publish(queue);

@@ -207,9 +207,6 @@ bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 
 /* --- Sending ---------------------------------------------------------------------------------- */
 
-/* Chains that are taken at once: what they name is on its way while the first ones are sent. */
-#define SEND_BATCH 32
-
 /* What became of a batch. */
 struct tally {
 	unsigned packets, malformed, no_room;
@@ -321,15 +318,67 @@ static unsigned send_chains(struct net_queue *queue, struct packet_channel *chan
 	return i;
 }
 
+/* The frame in a chain of one buffer. False: there is none in it. */
+static inline bool frame_of(const struct chain_plain *plain, struct packet_frame *frame)
+{
+	if (plain->size < NET_HDR_SIZE + ETH_HLEN)
+		return false;
+	memcpy(frame->header, plain->host, NET_HDR_SIZE);
+	store_le16(frame->header + NET_HDR_BUFFERS, 0);
+	frame->data = plain->host + NET_HDR_SIZE;
+	frame->size = plain->size - NET_HDR_SIZE;
+	return true;
+}
+
+/*
+ * Sends frames that lie in one buffer each, as most do: up to the first that does not, or that does
+ * not go so easily. That one is for send_chains to judge and to count. Returns how many went.
+ */
+static unsigned send_plain(struct net_queue *queue, struct packet_channel *channel,
+			   struct chain_source *source, unsigned max)
+{
+	struct chain_plain plain[NET_BATCH];
+	struct packet_frame frames[NET_BATCH];
+	struct tally tally = {0};
+	struct packet_lost lost;
+	unsigned have, n = 0;
+	int sent = 0;
+
+	if (!source->take_plain || queue->net->link_down)
+		return 0;
+	have = source->take_plain(source, SPACE_READ, plain, max < NET_BATCH ? max : NET_BATCH);
+	while (n < have && frame_of(&plain[n], &frames[n]))
+		n++;
+	if (n)
+		sent = packet_put_frames(channel, frames, n);
+	n = sent > 0 ? (unsigned)sent : 0;
+	if (have) { /* else nothing was put */
+		lost = packet_flush(channel);
+		tally.no_room = lost.frames;
+		tally.bytes -= lost.bytes;
+	}
+	source->untake_plain(source, have - n);
+	source->complete_plain(source, plain, NULL, n);
+	for (unsigned i = 0; i < n; i++)
+		tally.bytes += frames[i].size;
+	tally.packets = n - tally.no_room;
+	if (n)
+		count_sent(queue, &tally);
+	return n;
+}
+
 /* Returns whether there may be more to send. */
 static bool send_all(struct net_queue *queue, struct packet_channel *channel,
 		     struct chain_source *source, unsigned budget)
 {
-	struct request *batch[SEND_BATCH];
+	struct request *batch[NET_BATCH];
 	unsigned count;
 
 	for (; budget; budget -= count) {
-		count = source->take(source, batch, budget < SEND_BATCH ? budget : SEND_BATCH);
+		count = send_plain(queue, channel, source, budget);
+		if (count)
+			continue;
+		count = source->take(source, batch, budget < NET_BATCH ? budget : NET_BATCH);
 		if (!count)
 			return false;
 		if (send_chains(queue, channel, source, batch, count) < count)

@@ -121,6 +121,62 @@ static bool take(struct packet_sink *sink, const struct iovec *iov, unsigned cou
 	return buffers;
 }
 
+/* Puts a frame into a buffer that holds all of it. */
+static void place(const struct chain_plain *plain, const struct packet_frame *frame,
+		  unsigned offloads)
+{
+	memmove(plain->host + NET_HDR_SIZE, frame->data, frame->size);
+	memcpy(plain->host, frame->header, NET_HDR_SIZE);
+	store_le16(plain->host + NET_HDR_BUFFERS, 1);
+	if (!(offloads & PACKET_CSUM))
+		plain->host[NET_HDR_FLAGS] = 0;
+}
+
+static void count_placed(struct net_queue *queue, unsigned packets, uint64_t bytes,
+			 unsigned filtered)
+{
+	net_count(&queue->counters.packets, packets);
+	net_count(&queue->counters.direct, packets);
+	net_count(&queue->counters.bytes, bytes);
+	if (filtered)
+		net_count(&queue->counters.filtered, filtered);
+}
+
+static unsigned take_frames(struct packet_sink *sink, const struct packet_frame *frames,
+			    unsigned count)
+{
+	struct net_queue *queue = queue_of(sink);
+	struct chain_source *source = queue->visited;
+	unsigned offloads =
+		atomic_load_explicit(&queue->net->receive_offloads, memory_order_relaxed);
+	struct chain_plain plain[NET_BATCH];
+	unsigned have, n = 0, i;
+	uint32_t written[NET_BATCH];
+	uint64_t bytes = 0;
+
+	if (!source->take_plain)
+		return 0;
+	net_give_back(queue, source); /* they come first */
+	have = source->take_plain(source, SPACE_WRITE, plain,
+				  count < NET_BATCH ? count : NET_BATCH);
+	for (i = 0; i < count; i++) {
+		const struct packet_frame *frame = &frames[i];
+
+		if (!filter_wants(&queue->net->filter, frame->data, frame->size))
+			continue;
+		if (n == have || plain[n].size < NET_HDR_SIZE + frame->size ||
+		    !packet_header_ok(frame->header, frame->size, offloads))
+			break;
+		place(&plain[n], frame, offloads);
+		written[n++] = NET_HDR_SIZE + frame->size;
+		bytes += frame->size;
+	}
+	source->untake_plain(source, have - n);
+	source->complete_plain(source, plain, written, n);
+	count_placed(queue, n, bytes, i - n);
+	return i;
+}
+
 static void leave(struct net_queue *queue, bool waiting)
 {
 	struct model_port *port = queue->net->model.port;
@@ -156,4 +212,5 @@ static int begin(struct packet_sink *sink)
 	return 0;
 }
 
-const struct packet_sink net_sink = {begin, take, end};
+const struct packet_sink net_sink = {
+	.begin = begin, .take = take, .take_frames = take_frames, .end = end};

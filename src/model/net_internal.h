@@ -36,6 +36,9 @@
 /* struct virtio_net_config of Linux 7.x has 28 bytes; clients built for more can read 32. */
 #define NET_CONFIG_SIZE 32u
 
+/* Chains that are taken at once: what they name is on its way while the first ones are used. */
+#define NET_BATCH 32
+
 /* Bits of net_filter.modes. */
 enum {
 	MODE_PROMISC = 1,

@@ -48,6 +48,18 @@ struct chain_source {
 	 * was taken before may be complete by then.
 	 */
 	void (*untake)(struct chain_source *source, struct request *request);
+	/*
+	 * All three or none. The same for chains of one mapped buffer, the first so many that wait:
+	 * none does not say that there are none of any kind. Within the pump (or the visit) in
+	 * which they were taken, and before `take` is called again, all are completed, in order,
+	 * or, from the last on, given back.
+	 */
+	unsigned (*take_plain)(struct chain_source *source, enum space_access access,
+			       struct chain_plain *plain, unsigned max);
+	void (*untake_plain)(struct chain_source *source, unsigned count);
+	/* `written`: as ring_complete_plain. */
+	void (*complete_plain)(struct chain_source *source, const struct chain_plain *plain,
+			       const uint32_t *written, unsigned count);
 };
 
 /* One chain; NULL: see take. */

@@ -52,6 +52,47 @@ static void source_untake(struct chain_source *source, struct request *request)
 	stock->taken--;
 }
 
+/* Those that are one mapped buffer, as far as they come first. */
+static unsigned source_take_plain(struct chain_source *source, enum space_access access,
+				  struct chain_plain *plain, unsigned max)
+{
+	struct stock *stock = (struct stock *)(void *)source;
+	unsigned count = 0;
+
+	for (; count < max && stock->taken < stock->offered; stock->taken++) {
+		const struct chain *chain = &stock->mades[stock->taken].request->chain;
+		const struct segment *s = &chain->segments[0];
+
+		if (chain->readable_count != (access == SPACE_READ) ||
+		    chain->writable_count != (access == SPACE_WRITE) || !s->host)
+			break;
+		plain[count++] =
+			(struct chain_plain){s->host, (uint32_t)s->size, (uint16_t)stock->taken};
+	}
+	return count;
+}
+
+static void source_untake_plain(struct chain_source *source, unsigned count)
+{
+	struct stock *stock = (struct stock *)(void *)source;
+
+	assert(count <= stock->taken);
+	stock->taken -= count;
+}
+
+static void source_complete_plain(struct chain_source *source, const struct chain_plain *plain,
+				  const uint32_t *written, unsigned count)
+{
+	struct stock *stock = (struct stock *)(void *)source;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct made *made = &stock->mades[plain[i].head];
+
+		assert(plain[i].head < stock->taken);
+		made_complete(made->request, written ? written[i] : 0);
+	}
+}
+
 static bool visited;
 
 static int enter(struct model_port *port, unsigned queue, struct chain_source **source)
@@ -146,7 +187,11 @@ static void start(uint64_t without, bool pair)
 	if (pair)
 		cards[1] = make_card(packets[1], without);
 	for (unsigned i = 0; i < 3; i++)
-		stocks[i].source = (struct chain_source){source_take, source_untake};
+		stocks[i].source = (struct chain_source){.take = source_take,
+							 .untake = source_untake,
+							 .take_plain = source_take_plain,
+							 .untake_plain = source_untake_plain,
+							 .complete_plain = source_complete_plain};
 }
 
 static void stop(struct model *model)

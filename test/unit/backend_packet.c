@@ -254,7 +254,8 @@ static void expect_tagged(struct packet_channel *channel, unsigned tag)
 /* Straight to the receiver, until it has enough: from then on by the line, and nothing overtakes. */
 static void a_receiver_that_takes_them_itself(void **state)
 {
-	struct eater eater = {{eater_begin, eater_take, eater_end}, .appetite = 3};
+	struct eater eater = {{.begin = eater_begin, .take = eater_take, .end = eater_end},
+			      .appetite = 3};
 	struct packet_channel *channel;
 	unsigned busy = 0;
 	struct packet *packet;

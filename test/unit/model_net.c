@@ -42,7 +42,7 @@ static void source_untake(struct chain_source *source, struct request *request)
 	untaken++;
 }
 
-static struct chain_source source = {source_take, source_untake};
+static struct chain_source source = {.take = source_take, .untake = source_untake};
 
 static void start(struct packet *packet, uint64_t features)
 {
