@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "util/bytes.h"
 
@@ -131,6 +132,18 @@ static int judge(const uint8_t *frame, int size)
 int packet_receive(struct packet_channel *channel, uint8_t *buffer)
 {
 	return judge(buffer, channel->packet->ops->receive(channel, buffer));
+}
+
+int packet_receive_into(struct packet_channel *channel, const struct iovec *iov, unsigned count,
+			uint8_t header[NET_HDR_SIZE])
+{
+	int size;
+
+	assert(count && iov[0].iov_len >= NET_HDR_SIZE);
+	size = channel->packet->ops->receive_into(channel, iov, count);
+	if (size > 0)
+		memcpy(header, iov[0].iov_base, NET_HDR_SIZE);
+	return judge(header, size);
 }
 
 int packet_peek(struct packet_channel *channel, uint8_t *buffer, uint8_t **frame)

@@ -112,6 +112,11 @@ struct packet_ops {
 	 */
 	struct packet_lost (*flush)(struct packet_channel *channel);
 	/*
+	 * As receive, into pieces one behind the other, PACKET_BUFFER bytes in all. Their memory may be
+	 * a client's: -EFAULT, and the frame is lost, if some of it went away.
+	 */
+	int (*receive_into)(struct packet_channel *channel, const struct iovec *iov, unsigned count);
+	/*
 	 * Both or none. As receive, but the frame stays where it lies, the next one to be had,
 	 * until release: then it is gone. Meanwhile it may be changed in place.
 	 */
@@ -155,6 +160,16 @@ int packet_receive(struct packet_channel *channel, uint8_t *buffer);
  */
 int packet_peek(struct packet_channel *channel, uint8_t *buffer, uint8_t **frame);
 void packet_release(struct packet_channel *channel);
+static inline bool packet_receives_into(const struct packet_channel *channel)
+{
+	return channel->packet->ops->receive_into;
+}
+/*
+ * As packet_receive, into pieces as receive_into has them, the first of which has room for the
+ * header. That is copied to `header` and judged there, since others may write to the pieces.
+ */
+int packet_receive_into(struct packet_channel *channel, const struct iovec *iov, unsigned count,
+			uint8_t header[NET_HDR_SIZE]);
 int packet_fd(struct packet_channel *channel);
 void packet_set_offloads(struct packet *packet, unsigned offloads);
 void packet_set_pairs(struct packet *packet, unsigned pairs);

@@ -55,14 +55,22 @@ static int channel_fd(struct packet_channel *channel)
 	return ((struct tap_channel *)channel)->fd;
 }
 
-static int tap_receive(struct packet_channel *channel, uint8_t *buffer)
+static int received(ssize_t n)
 {
-	ssize_t n = read(channel_fd(channel), buffer, PACKET_BUFFER);
-
 	/* EBADFD: the interface is gone or this queue is detached; nothing comes from it */
 	if (n < 0)
 		return errno == EAGAIN || errno == EBADFD || errno == EINTR ? 0 : -errno;
 	return (int)n;
+}
+
+static int tap_receive(struct packet_channel *channel, uint8_t *buffer)
+{
+	return received(read(channel_fd(channel), buffer, PACKET_BUFFER));
+}
+
+static int tap_receive_into(struct packet_channel *channel, const struct iovec *iov, unsigned count)
+{
+	return received(readv(channel_fd(channel), iov, (int)count));
 }
 
 static void send_batch(struct tap_channel *channel)
@@ -179,6 +187,7 @@ static const struct packet_ops tap_ops = {
 	.send = tap_send,
 	.flush = tap_flush,
 	.receive = tap_receive,
+	.receive_into = tap_receive_into,
 	.close = tap_close,
 	.fd = channel_fd,
 	.set_offloads = tap_set_offloads,

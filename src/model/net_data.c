@@ -172,26 +172,42 @@ static void deliver(struct net_queue *queue, unsigned count)
 	net_finish(queue, count, queue->staged, gone);
 }
 
+/* One frame, by way of where it is staged. Returns false if there is none, or no buffer for it. */
+static bool receive_one(struct net_queue *queue, struct packet_channel *channel,
+			struct chain_source *source)
+{
+	unsigned count;
+	bool dry;
+
+	if (!queue->staged && !stage(queue, channel))
+		return false;
+	if (!queue->staged)
+		return true;
+	count = net_take_buffers(queue, source, queue->staged, &dry);
+	if (dry)
+		return false; /* the frame stays staged */
+	if (count)
+		deliver(queue, count);
+	else /* no buffer will ever do */
+		net_count(&queue->counters.no_room, 1);
+	queue->staged = 0;
+	packet_release(channel);
+	return true;
+}
+
 static bool receive(struct net_queue *queue, struct packet_channel *channel,
 		    struct chain_source *source, unsigned budget)
 {
-	for (; budget; budget--) {
-		unsigned count;
-		bool dry;
+	while (budget) {
+		enum net_into into = net_receive_into(queue, channel, source, &budget);
 
-		if (!queue->staged && !stage(queue, channel))
+		if (into == NET_INTO_DRY)
 			return false;
-		if (!queue->staged)
+		if (into == NET_INTO_MORE)
 			continue;
-		count = net_take_buffers(queue, source, queue->staged, &dry);
-		if (dry)
-			return false; /* the frame stays staged */
-		if (count)
-			deliver(queue, count);
-		else /* no buffer will ever do */
-			net_count(&queue->counters.no_room, 1);
-		queue->staged = 0;
-		packet_release(channel);
+		budget--;
+		if (!receive_one(queue, channel, source))
+			return false;
 	}
 	return true;
 }

@@ -149,6 +149,16 @@ bool filter_wants(struct net_filter *filter, const uint8_t *frame, unsigned size
 /* net_direct.c: of a receive queue. */
 extern const struct packet_sink net_sink;
 
+/* net_into.c */
+enum net_into {
+	NET_INTO_MORE, /* that is all for this time: there may be more */
+	NET_INTO_DRY,  /* nothing more has arrived */
+	NET_INTO_NOT,  /* not like this: the long way */
+};
+/* Has frames received straight into the driver's buffers; *budget is how many, and is used up. */
+enum net_into net_receive_into(struct net_queue *queue, struct packet_channel *channel,
+			       struct chain_source *source, unsigned *budget);
+
 /* net_data.c */
 /*
  * Finds chains for a frame of `size` bytes, header included: queue->taken, from queue->first on.

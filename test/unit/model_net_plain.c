@@ -2,103 +2,9 @@
  * model/net_data.c and net_direct.c: frames in one buffer each, by the batch. What is not plain is
  * left to the long way, which model_net.c is about: here that finds nothing.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "plain_support.h"
 
-#include "backend/backends.h"
-#include "model/models.h"
-#include "model/net.h"
-#include "model/net_internal.h"
-#include "util/bytes.h"
-
-#define RX   0
-#define TX   1
-#define MOST 40u
-#define SIZE 2048u
-
-/* A queue of plain chains, as a ring would hand them out. */
-struct stock {
-	struct chain_source source; /* the first member */
-	enum space_access access;
-	struct chain_plain plain[MOST];
-	uint8_t bytes[MOST][SIZE];
-	uint32_t written[MOST];
-	unsigned offered, taken, completed;
-};
-
-static struct stock stocks[2];
-static struct model *model;
-static unsigned entered, left_waiting;
-
-static unsigned take(struct chain_source *source, struct request **requests, unsigned max)
-{
-	struct stock *stock = (struct stock *)source;
-
-	assert_int_equal(stock->taken, stock->completed);
-	return 0;
-}
-
-static unsigned take_plain(struct chain_source *source, enum space_access access,
-			   struct chain_plain *plain, unsigned max)
-{
-	struct stock *stock = (struct stock *)source;
-	unsigned n = 0;
-
-	assert_int_equal(access, stock->access);
-	assert_int_equal(stock->taken, stock->completed);
-	while (n < max && stock->taken < stock->offered)
-		plain[n++] = stock->plain[stock->taken++];
-	return n;
-}
-
-static void untake_plain(struct chain_source *source, unsigned count)
-{
-	struct stock *stock = (struct stock *)source;
-
-	assert_true(count <= stock->taken - stock->completed);
-	stock->taken -= count;
-}
-
-static void complete_plain(struct chain_source *source, const struct chain_plain *plain,
-			   const uint32_t *written, unsigned count)
-{
-	struct stock *stock = (struct stock *)source;
-
-	for (unsigned i = 0; i < count; i++, stock->completed++) {
-		assert_true(stock->completed < stock->taken);
-		assert_int_equal(plain[i].head, stock->completed);
-		stock->written[stock->completed] = written ? written[i] : 0;
-	}
-}
-
-static int enter(struct model_port *port, unsigned queue, struct chain_source **source)
-{
-	entered++;
-	*source = &stocks[queue].source;
-	return 0;
-}
-
-static void leave(struct model_port *port, unsigned queue, bool waiting)
-{
-	left_waiting += waiting;
-}
-
-static struct model_port port = {enter, leave};
-
-static struct chain_plain *offer(struct stock *stock, uint32_t size)
-{
-	struct chain_plain *plain = &stock->plain[stock->offered];
-
-	assert_true(stock->offered < MOST && size <= SIZE);
-	*plain = (struct chain_plain){stock->bytes[stock->offered], size, (uint16_t)stock->offered};
-	stock->offered++;
-	return plain;
-}
+#define FRAMES 40u
 
 static void offer_buffers(unsigned count, uint32_t size)
 {
@@ -118,27 +24,6 @@ static uint8_t *offer_frame(uint32_t size)
 	return plain->host;
 }
 
-static void start_with(struct packet *packet, uint64_t features)
-{
-	const struct net_options options = {.mac = {0x52, 0x54, 0, 1, 2, 3}};
-	struct fault f;
-
-	if (net_new(&options, packet, &model, &f))
-		fail_msg("%s", f.text);
-	model->ops->negotiated(model, model->ops->features(model) & features);
-	model->port = &port;
-	memset(stocks, 0, sizeof(stocks));
-	for (unsigned i = 0; i < 2; i++) {
-		stocks[i].source = (struct chain_source){.take = take,
-							 .take_plain = take_plain,
-							 .untake_plain = untake_plain,
-							 .complete_plain = complete_plain};
-		stocks[i].access = i == RX ? SPACE_WRITE : SPACE_READ;
-		assert_int_equal(model->ops->queue_start(model, i, MOST, &f), 0);
-	}
-	entered = left_waiting = 0;
-}
-
 static void start(uint64_t features)
 {
 	struct packet *packet;
@@ -147,27 +32,12 @@ static void start(uint64_t features)
 	start_with(packet, features);
 }
 
-static void stop(void)
-{
-	model->ops->queue_stop(model, RX);
-	model->ops->queue_stop(model, TX);
-	model->ops->destroy(model);
-}
-
 static void run(void)
 {
 	model->ops->pump(model, TX, &stocks[TX].source, 64);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(stocks[i].taken, stocks[i].completed);
 	assert_int_equal(left_waiting, 0);
-}
-
-static struct net_stats stats(unsigned queue)
-{
-	struct net_stats s;
-
-	assert_true(net_get_stats(model, queue, &s));
-	return s;
 }
 
 /* The n-th buffer has the m-th frame, of `size` bytes, and no header that asks for anything. */
@@ -186,17 +56,17 @@ static void expect_received(unsigned n, unsigned m, uint32_t size)
 static void all_of_them(void **state)
 {
 	start(0);
-	offer_buffers(MOST, SIZE);
-	for (unsigned i = 0; i < MOST; i++)
+	offer_buffers(FRAMES, SIZE);
+	for (unsigned i = 0; i < FRAMES; i++)
 		offer_frame(14 + 50 * i);
 	run();
-	assert_int_equal(stocks[TX].completed, MOST);
-	assert_int_equal(stocks[RX].completed, MOST);
-	for (unsigned i = 0; i < MOST; i++)
+	assert_int_equal(stocks[TX].completed, FRAMES);
+	assert_int_equal(stocks[RX].completed, FRAMES);
+	for (unsigned i = 0; i < FRAMES; i++)
 		expect_received(i, i, 14 + 50 * i);
-	assert_int_equal(stats(RX).direct, MOST);
-	assert_int_equal(stats(RX).packets, MOST);
-	assert_int_equal(stats(TX).packets, MOST);
+	assert_int_equal(stats(RX).direct, FRAMES);
+	assert_int_equal(stats(RX).packets, FRAMES);
+	assert_int_equal(stats(TX).packets, FRAMES);
 	assert_int_equal(stats(TX).bytes, stats(RX).bytes);
 	assert_true(entered <= 3); /* a visit is for a batch */
 	stop();
