@@ -27,8 +27,8 @@
 
 #include "door/fuse_internal.h"
 #include "host/runner.h"
-#include "loop/relax.h"
 #include "util/log.h"
+#include "util/relax.h"
 
 /* How long a thread may take to come back when the door stops. */
 #define STOP_SECONDS 5

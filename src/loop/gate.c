@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "loop/relax.h"
+#include "util/relax.h"
 
 /*
  * A few passes of a fast device, some ten microseconds: where processors are virtual a sleep and a

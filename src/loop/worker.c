@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "loop/gate.h"
-#include "loop/relax.h"
+#include "util/relax.h"
 
 #define EVENTS	   32
 #define STACK	   (256 * 1024) /* the code has no large arrays; glibc's own needs fit */

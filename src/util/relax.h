@@ -1,6 +1,6 @@
 /* What a thread does between two looks at a word that another one is about to change. */
-#ifndef UVDPA_LOOP_RELAX_H
-#define UVDPA_LOOP_RELAX_H
+#ifndef UVDPA_UTIL_RELAX_H
+#define UVDPA_UTIL_RELAX_H
 
 static inline void relax(void)
 {
