@@ -26,9 +26,14 @@
 #include "driver/arena.h"
 #include "driver/chains.h"
 #include "driver/error.h"
+#include "util/relax.h"
 
 /* Areas on cache lines of their own, so that each side's writes stay out of the other's way. */
 #define AREA_ALIGN 64
+#define NS	   1000000000
+#define NEVER	   UINT64_MAX
+/* Looks at the ring for each at the clock, which takes as long as several of them. */
+#define LOOKS 16
 
 static bool has(uint64_t features, unsigned bit)
 {
@@ -83,6 +88,13 @@ static int allocate(struct uvdpa_queue *q, struct uvdpa_error *error)
 	return 0;
 }
 
+static uint64_t poll_ns(const struct uvdpa_queue_options *options)
+{
+	if (options->poll_us == UVDPA_QUEUE_POLL_NEVER)
+		return 0;
+	return UINT64_C(1000) * (options->poll_us ? options->poll_us : UVDPA_QUEUE_POLL_US);
+}
+
 static atomic_uint_fast64_t serials;
 
 int uvdpa_queue_new(struct uvdpa_memory *memory, const struct uvdpa_queue_options *options,
@@ -110,6 +122,7 @@ int uvdpa_queue_new(struct uvdpa_memory *memory, const struct uvdpa_queue_option
 	q->event_idx = has(options->features, VIRTIO_RING_F_EVENT_IDX);
 	q->in_order = has(options->features, VIRTIO_F_IN_ORDER);
 	q->calls = true;
+	drv_window_init(&q->window, poll_ns(options));
 	r = allocate(q, error);
 	if (r == 0)
 		r = place(q, error);
@@ -282,51 +295,105 @@ uint64_t uvdpa_queue_drain_calls(struct uvdpa_queue *q)
 	return count;
 }
 
-static int64_t now_ms(void)
+static uint64_t now_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (uint64_t)t.tv_sec * NS + (uint64_t)t.tv_nsec;
 }
 
-/* Sleeps for a call. 1: it came, 0: time over, or poll(2)'s error. */
-static int sleep_for_call(struct uvdpa_queue *q, int timeout, int64_t end)
+/* Looks at the ring for `time` ns from `begin` on, or until there is something. */
+static int look_a_while(struct uvdpa_queue *q, uint64_t begin, uint64_t time)
+{
+	do {
+		for (unsigned i = 0; i < LOOKS; i++) {
+			int pending = look(q);
+
+			if (pending != 0)
+				return pending;
+			relax();
+		}
+	} while (now_ns() - begin < time);
+	return 0;
+}
+
+/* What the window allows of it, with calls switched off. As look(). */
+static int look_first(struct uvdpa_queue *q, uint64_t begin, uint64_t end)
+{
+	uint64_t time = q->window.length;
+	int pending;
+
+	if (time > end - begin)
+		time = end - begin;
+	if (time == 0 || drv_shown(q) == 0)
+		return 0;
+	if (q->calls)
+		q->ring->arm(q, false);
+	pending = look_a_while(q, begin, time);
+	if (pending > 0)
+		drv_window_hit(&q->window);
+	return pending;
+}
+
+/* Sleeps for a call. 1: it came, 0: time over, or ppoll(2)'s error. */
+static int sleep_for_call(struct uvdpa_queue *q, uint64_t end)
 {
 	struct pollfd p = {.fd = q->call_fd, .events = POLLIN};
-	int64_t left = timeout < 0 ? -1 : end - now_ms();
-	int r;
+	uint64_t now = end == NEVER ? 0 : now_ns(), left = end > now ? end - now : 0;
+	struct timespec time = {.tv_sec = (time_t)(left / NS), .tv_nsec = (long)(left % NS)};
+	int r = ppoll(&p, 1, end == NEVER ? NULL : &time, NULL);
 
-	if (timeout >= 0 && left < 0)
-		left = 0;
-	r = poll(&p, 1, (int)left);
 	if (r < 0)
 		return -errno;
 	uvdpa_queue_drain_calls(q);
 	return r;
 }
 
-int uvdpa_queue_wait(struct uvdpa_queue *q, int timeout)
+/* Asleep until there is something. As uvdpa_queue_wait(), but what look() says if that is not 0. */
+static int sleep_for_work(struct uvdpa_queue *q, uint64_t end)
 {
-	int64_t end = now_ms() + timeout;
 	int r = 1, pending;
 
 	for (;;) {
-		pending = look(q);
-		if (pending != 0)
-			break;
 		/* armed first, then looked once more: virtio 2.7.10 */
 		q->ring->arm(q, true);
 		pending = look(q);
 		if (pending != 0 || r <= 0)
-			break;
-		r = sleep_for_call(q, timeout, end);
+			return pending != 0 ? pending : r;
+		r = sleep_for_call(q, end);
+		pending = look(q);
+		if (pending != 0)
+			return pending;
 	}
-	if (!q->calls)
-		q->ring->arm(q, false);
-	if (pending != 0)
-		return pending < 0 ? pending : 1;
+}
+
+/* Looks, then sleeps, and learns from which of them it was. */
+static int look_and_sleep(struct uvdpa_queue *q, int timeout)
+{
+	uint64_t begin = now_ns();
+	uint64_t end = timeout < 0 ? NEVER : begin + (uint64_t)timeout * (NS / 1000);
+	int r = look_first(q, begin, end);
+
+	if (r != 0)
+		return r;
+	r = sleep_for_work(q, end);
+	if (r > 0)
+		drv_window_miss(&q->window, now_ns() - begin);
+	else if (r == 0)
+		drv_window_gave_up(&q->window, now_ns() - begin);
 	return r;
+}
+
+int uvdpa_queue_wait(struct uvdpa_queue *q, int timeout)
+{
+	int r = look(q);
+
+	if (r == 0) {
+		r = timeout == 0 ? sleep_for_work(q, 0) : look_and_sleep(q, timeout);
+		q->ring->arm(q, q->calls);
+	}
+	return r > 0 ? 1 : r;
 }
 
 void uvdpa_queue_want_calls(struct uvdpa_queue *q, int wanted)

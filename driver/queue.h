@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "driver/ring.h"
+#include "driver/window.h"
 #include "uvdpa/driver.h"
 #include "wire/vhost.h"
 
@@ -78,6 +79,8 @@ struct uvdpa_queue {
 	uint32_t batch_count;  /* unpublished descriptors */
 	uint32_t unasked;      /* descriptors published since a kick was last considered */
 	uint32_t version;      /* odd while completions are being collected */
+
+	struct drv_window window; /* of uvdpa_queue_wait() */
 
 	int kick_fd;
 	int call_fd;

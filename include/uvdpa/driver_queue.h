@@ -77,7 +77,15 @@ struct uvdpa_queue_options {
 	 * (2.7); EVENT_IDX, INDIRECT_DESC and IN_ORDER matter, too.
 	 */
 	uint64_t features;
+	/*
+	 * How long uvdpa_queue_wait() looks for completions itself, at most, before it sleeps: us.
+	 * 0: UVDPA_QUEUE_POLL_US; UVDPA_QUEUE_POLL_NEVER: it sleeps at once.
+	 */
+	uint32_t poll_us;
 };
+
+#define UVDPA_QUEUE_POLL_US    64u
+#define UVDPA_QUEUE_POLL_NEVER UINT32_MAX
 
 /*
  * A virtqueue as its driver sees it: rings in an arena, and, out of the device's reach, the free
@@ -172,8 +180,13 @@ struct uvdpa_completion {
 int uvdpa_queue_poll(struct uvdpa_queue *queue, struct uvdpa_completion *completions, unsigned max);
 
 /*
- * Waits until there is something to poll. timeout < 0 waits for ever. 1: there is,
- * 0: time over, -EPROTO: broken, -EINTR: a signal came, or another error of poll(2).
+ * Waits until there is something to poll, `timeout` ms or, if that is negative, for ever. 1: there
+ * is, 0: time over, -EPROTO: broken, -EINTR: a signal came while it slept, or another error of
+ * ppoll(2). With a timeout of 0 it looks, and that is all.
+ *
+ * Where completions use to come soon it looks for them a while, without calls being asked for,
+ * before it sleeps: up to .poll_us, as long as experience with this queue says that it helps. A
+ * queue with nothing in flight, a slow device, or one that needs this processor, is not looked at.
  */
 int uvdpa_queue_wait(struct uvdpa_queue *queue, int timeout);
 
