@@ -31,6 +31,7 @@ static struct uvdpa_queue *other_rings(struct rig *rig, unsigned q)
 	const struct uvdpa_queue_options options = {
 		.size = uvdpa_queue_size(rig->queue[q]),
 		.features = rig->features,
+		.poll_us = UVDPA_QUEUE_POLL_NEVER,
 	};
 
 	if (uvdpa_queue_new(rig->memory, &options, &fresh, NULL) < 0)

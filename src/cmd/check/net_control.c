@@ -43,6 +43,7 @@ static void start(struct rig *rig, struct control *k, struct uvdpa_memory *memor
 	const struct uvdpa_queue_options options = {
 		.size = uvdpa_queue_size(rig->queue[0]),
 		.features = rig->features,
+		.poll_us = UVDPA_QUEUE_POLL_NEVER,
 	};
 	struct uvdpa_error error = {0};
 

@@ -79,6 +79,7 @@ static void make_queues(struct rig *rig)
 			.size = size,
 			.indirect = rig->options.indirect ? 16 : 0,
 			.features = rig->features,
+			.poll_us = UVDPA_QUEUE_POLL_NEVER, /* calls are what is tried */
 		};
 
 		if (uvdpa_queue_new(rig->memory, &options, &rig->queue[i], &error) < 0)
