@@ -25,7 +25,8 @@ static void help(FILE *to)
 	      "load.\n"
 	      "\n"
 	      "Usage: uvdpa bench TARGET [--rw WHAT] [--bs SIZE] [--depth N] [--queues N]\n"
-	      "                   [--packed] [--poll] [--memory mapped|copied] [--seconds S]\n"
+	      "                   [--packed] [--poll | --poll-us N] [--memory mapped|copied]\n"
+	      "                   [--seconds S]\n"
 	      "                   [--suspends N | --suspend-every MS]\n"
 	      "                   [--handover TARGET [--moves N]] [--every MS] [--pid PID] "
 	      "[--json]\n"
@@ -43,6 +44,9 @@ static void help(FILE *to)
 	      "  --packed           packed virtqueues: refused where the device offers none\n"
 	      "  --poll             the threads never sleep: they look for completions all the "
 	      "time\n"
+	      "  --poll-us N        they look for completions for N us at most before they sleep, "
+	      "as\n"
+	      "                     long as that helps (64); 0: they sleep at once\n"
 	      "  --memory WHAT      of rings and data: mapped (default), a memfd that the server "
 	      "maps,\n"
 	      "                     or copied, private as QEMU's RAM is by default (not over "
@@ -79,12 +83,12 @@ static int set_rw(struct bench_options *o, const char *rw, struct fault *f)
 
 struct texts {
 	const char *rw, *bs, *depth, *queues, *seconds, *suspends, *suspend_every, *moves, *every,
-		*pid, *memory;
+		*pid, *memory, *poll_us;
 };
 
 static int set_numbers(struct bench_options *o, const struct texts *t, struct fault *f)
 {
-	uint64_t depth, queues, seconds, every, suspend_every;
+	uint64_t depth, queues, seconds, every, suspend_every, poll_us;
 	const struct {
 		const char *name, *text;
 		uint64_t min, max, initial, *to;
@@ -96,6 +100,7 @@ static int set_numbers(struct bench_options *o, const struct texts *t, struct fa
 		{"suspend-every", t->suspend_every, 1, 100000, 0, &suspend_every},
 		{"suspends", t->suspends, 1, 10000000, 0, &o->suspends},
 		{"moves", t->moves, 1, 10000000, 100, &o->moves},
+		{"poll-us", t->poll_us, 0, 1000000, UVDPA_QUEUE_POLL_US, &poll_us},
 		{"pid", t->pid, 1, 4194304, 0, &o->pid},
 	};
 	int r = 0;
@@ -111,6 +116,7 @@ static int set_numbers(struct bench_options *o, const struct texts *t, struct fa
 	o->seconds = (double)seconds;
 	o->every_ms = (unsigned)every;
 	o->suspend_every = (unsigned)suspend_every;
+	o->poll_us = (uint32_t)poll_us;
 	return r;
 }
 
@@ -157,6 +163,8 @@ static int check_options(struct bench_options *o, const struct texts *t, struct 
 			     o->suspends ? "suspends" : "suspend-every");
 	if (o->suspends && o->suspend_every)
 		return fault(f, -EINVAL, "--suspends and --suspend-every: so many, or so often?");
+	if (o->poll && t->poll_us)
+		return fault(f, -EINVAL, "--poll and --poll-us: for ever, or so long?");
 	if (o->targets[1] && strcmp(o->targets[0], o->targets[1]) == 0)
 		return fault(f, -EINVAL, "--handover %s: that is the device itself", o->targets[1]);
 	return 0;
@@ -171,6 +179,7 @@ static int parse(int argc, char **argv, struct bench_options *o, struct fault *f
 		{"depth", 0, ARG_TEXT, &t.depth},
 		{"queues", 0, ARG_TEXT, &t.queues},
 		{"poll", 0, ARG_FLAG, &o->poll},
+		{"poll-us", 0, ARG_TEXT, &t.poll_us},
 		{"packed", 0, ARG_FLAG, &o->packed},
 		{"memory", 0, ARG_TEXT, &t.memory},
 		{"seconds", 0, ARG_TEXT, &t.seconds},

@@ -29,7 +29,8 @@ struct bench_options {
 	unsigned depth;		   /* in each queue */
 	unsigned queues;
 	bool poll, packed;
-	bool copied; /* the driver's memory: see ferry_options */
+	uint32_t poll_us; /* before sleeping; 0: not at all */
+	bool copied;	  /* the driver's memory: see ferry_options */
 	double seconds;
 	unsigned every_ms;	/* between suspensions, or moves */
 	unsigned suspend_every; /* ms, for as long as it lasts; 0: not */

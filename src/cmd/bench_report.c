@@ -53,11 +53,24 @@ static void print_frames(const struct bench_result *r, FILE *to)
 		sent, mpps(sent, r), r->received, mpps(r->received, r), r->errors);
 }
 
+/* What the threads do while nothing has come back. */
+static void print_waiting(const struct bench_options *o, FILE *to)
+{
+	if (o->poll)
+		fputs(", polling", to);
+	else if (o->poll_us)
+		fprintf(to, ", polling %" PRIu32 " us at most", o->poll_us);
+	else
+		fputs(", sleeping", to);
+}
+
 static void print_rates(const struct bench_options *o, const struct bench_result *r, FILE *to)
 {
-	fprintf(to, "%s: %s of %u bytes, %u %squeue%s%s, depth %u, %.1f s\n", o->targets[0],
-		o->rw->name, o->block_size, o->queues, o->packed ? "packed " : "",
-		o->rw->net ? " pair" : "", o->queues > 1 ? "s" : "", o->depth, r->seconds);
+	fprintf(to, "%s: %s of %u bytes, %u %squeue%s%s, depth %u", o->targets[0], o->rw->name,
+		o->block_size, o->queues, o->packed ? "packed " : "", o->rw->net ? " pair" : "",
+		o->queues > 1 ? "s" : "", o->depth);
+	print_waiting(o, to);
+	fprintf(to, ", %.1f s\n", r->seconds);
 	if (o->rw->net)
 		print_frames(r, to);
 	else
@@ -118,6 +131,8 @@ void bench_print_json(const struct bench_options *o, const struct bench_result *
 		r->server_cpu < 0 ? json_null() : json_real(per_request(r->server_cpu, r)),
 		"request_us", percentiles(&r->latency));
 
+	json_object_set_new(root, "poll_us",
+			    o->poll ? json_null() : json_integer((json_int_t)o->poll_us));
 	if (o->rw->net) {
 		json_object_set_new(root, "tx_mpps", json_real(mpps(r->requests - r->received, r)));
 		json_object_set_new(root, "rx_mpps", json_real(mpps(r->received, r)));

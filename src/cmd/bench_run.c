@@ -186,6 +186,12 @@ static int choose_rw(struct bench_options *o, bool net, struct fault *f)
 	return 0;
 }
 
+/* As the library wants it. */
+static uint32_t poll_us(const struct bench_options *o)
+{
+	return o->poll_us ? o->poll_us : UVDPA_QUEUE_POLL_NEVER;
+}
+
 static int make_disk_load(struct bench *b, struct fault *f)
 {
 	struct traffic_options load = {
@@ -199,6 +205,7 @@ static int make_disk_load(struct bench *b, struct fault *f)
 					    .queues = b->o.queues,
 					    .packed = b->o.packed,
 					    .copied = b->o.copied,
+					    .poll_us = poll_us(&b->o),
 					    .data_size = traffic_memory_size(&load),
 					    .indirect = true};
 	int r = ferry_start(&b->ferry, &ferry, f);
@@ -230,6 +237,7 @@ static int make_net_load(struct bench *b, struct fault *f)
 					    .queues = b->o.queues,
 					    .packed = b->o.packed,
 					    .copied = b->o.copied,
+					    .poll_us = poll_us(&b->o),
 					    .data_size = traffic_net_memory_size(&load)};
 	int r = ferry_start(&b->ferry, &ferry, f);
 

@@ -71,7 +71,7 @@ static int check_count(const struct ferry *ferry, unsigned queues, struct fault 
 static int make_queues(struct ferry *ferry, const struct ferry_options *o, struct fault *f)
 {
 	unsigned count = o->queues ? o->queues : 1;
-	struct uvdpa_queue_options ring = {.features = ferry->features};
+	struct uvdpa_queue_options ring = {.features = ferry->features, .poll_us = o->poll_us};
 	struct uvdpa_memory_options arena = {
 		.kind = o->copied ? UVDPA_MEMORY_PRIVATE : UVDPA_MEMORY_SHARED,
 	};

@@ -21,6 +21,7 @@ struct ferry_options {
 	uint64_t data_size; /* bytes of memory for the requests of one queue (pair) */
 	bool packed;	    /* packed rings, or it does not start */
 	bool copied;	    /* private memory, which no other process can map */
+	uint32_t poll_us;   /* as for uvdpa_queue_new() */
 	bool indirect; /* one descriptor for each, if the device can: see ferry_chain_flags() */
 };
 

@@ -40,7 +40,7 @@ void traffic_free(struct traffic *t)
 		t->kind->free(t);
 }
 
-/* Until there may be something to collect: asleep or, with `poll`, not at all. */
+/* Until there may be something to collect: as the queue waits or, with `poll`, not at all. */
 static int pause_for(struct traffic *t)
 {
 	int r;

@@ -102,6 +102,15 @@ def cards():
                found["errors"] == 0, found)
 
 
+def waiting():
+    """Whether, and how long, the driver looks before it sleeps."""
+    for words, poll, poll_us in (([], False, 64), (["--poll-us", "0"], False, 0),
+                                 (["--poll-us", "9"], False, 9), (["--poll"], True, None)):
+        found = bench("blk,name=a,null=1G", "--seconds", "1", "--depth", "1", *words)
+        adds_up("waiting", found)
+        demand("how it waits", (found["poll"], found["poll_us"]) == (poll, poll_us), found)
+
+
 def refused(words, says):
     done = subprocess.run([UVDPA, "bench"] + words, capture_output=True, text=True,
                           timeout=PATIENCE)
@@ -118,6 +127,8 @@ def refusals():
                         (["blk,name=x,null=1M", "--queues", "2"], "1 queue, not 2"),
                         (["blk,name=x,null=1M", "--packed"], "packed=on"),
                         (["blk,name=x,null=1M", "--memory", "shared"], "mapped or copied"),
+                        (["blk,name=x,null=1M", "--poll", "--poll-us", "9"], "--poll-us"),
+                        (["blk,name=x,null=1M", "--poll-us", "1s"], "--poll-us 1s"),
                         (["blk,name=x,null=1M", "--rw", "rx"], "for network cards"),
                         (["net,name=x,null=on", "--rw", "mix"], "for disks"),
                         (["net,name=x,null=on", "--bs", "59"], "60 to 9014"),
@@ -202,6 +213,7 @@ else:
     suspends_now_and_then("blk,name=a,null=1G,queues=2", "suspends in-process, two queues")
     suspends_now_and_then("blk,name=a,null=1G,queues=2,packed=on", "packed", "--packed")
     moves("blk,name=a,null=1G,queues=2", "blk,name=b,null=1G,queues=2", "moves in-process")
+    waiting()
     cards()
     refusals()
 sys.exit(1 if wrong else 0)
