@@ -37,7 +37,8 @@ def compared(words, cells, whom):
 
 
 def cells(words, aims, **more):
-    """For each depth one and two queues, and a driver that sleeps and one that polls.
+    """For each depth one and two queues, with the library's driver, which looks a while before it
+    sleeps, and with one that never sleeps.
 
     `aims`: what ours by theirs ought to be, for one queue: {depth: (bound, of what)}. The short form
     has less of what is not an aim. Two threads that poll on one core would only wait for each other.
