@@ -1,4 +1,4 @@
-/* What runner.c, lane.c, crew.c, recorder.c and binding.c share. */
+/* What runner.c, lane.c, crew.c, recorder.c, binding.c and claim.c share. */
 #ifndef UVDPA_HOST_RUNNER_INTERNAL_H
 #define UVDPA_HOST_RUNNER_INTERNAL_H
 
