@@ -104,6 +104,7 @@ int fuse_door_add(struct fuse_door *door, const char *name, struct runner *runne
 		return fault(fault_out, -ENOMEM, "%s: no memory", name);
 	node->door = door;
 	snprintf(node->name, sizeof(node->name), "%s", name);
+	node->ino = FIRST_INO + door->node_count;
 	node->runner = runner;
 	node->options = *options;
 	node->mode = o->mode ? o->mode : 0600;
@@ -165,6 +166,7 @@ static void release_all(struct fuse_door *door)
 	for (unsigned i = 0; door->thread_count && i < door->node_count; i++) {
 		struct job *job = fuse_release_job(door->nodes[i]);
 
+		job_stop_waiting(door->nodes[i]);
 		if (job && lane_put(job))
 			executor_submit(door, job);
 	}

@@ -16,7 +16,14 @@
  * The order matters for close and open: the kernel sends RELEASE without
  * waiting, and a client that opens again at once must not find itself in the
  * way. So receiving a request and putting it in its lane is one step under the
- * `receiving` lock, and opening waits in the lane behind the release.
+ * `receiving` lock, and opening waits in the lane behind the release. The kernel
+ * has put RELEASE into our queue before the last close() returns and before
+ * a killed client is reaped, and OPEN comes after it in the same queue. FLUSH
+ * would not do instead: dup() and fork() share what it is sent for.
+ *
+ * Who opens while somebody else's client leaves by another
+ * door waits, with the lane parked, until it is known how that ends; and how
+ * another door finds out whether a file's client has left is in fuse_fence.c.
  *
  * A client can make its thread here wait for ever, with memory that it answers
  * for itself (userfaultfd). That costs its own device's lane: before a reader
@@ -37,6 +44,7 @@
 #include "door/caller.h"
 #include "door/fuse.h"
 #include "door/vdpa.h"
+#include "host/runner.h"
 
 struct node;
 
@@ -46,6 +54,9 @@ struct opened {
 	struct process *known; /* who called last */
 	bool told;
 };
+
+/* What the requests received so far make of a file; they may still be in its lane. */
+enum file_state { FILE_CLOSED, FILE_OPENING, FILE_OPEN };
 
 enum job_kind { JOB_OPEN, JOB_IOCTL, JOB_WRITE, JOB_RELEASE };
 
@@ -58,7 +69,8 @@ struct job {
 	pid_t tid;
 	uid_t uid;
 	struct opened *opened;
-	struct fuse_file_info info; /* JOB_OPEN */
+	struct fuse_file_info info; /* JOB_OPEN, as the next */
+	bool waited;		    /* for who leaves; that is over */
 	unsigned cmd;
 	uint64_t arg;
 	size_t out_max;
@@ -68,8 +80,11 @@ struct job {
 	uint8_t in[72];
 };
 
-/* A lane's request at work: who comes second, its answer or the thread that serves it? */
-enum lane_step { LANE_SERVING, LANE_PARKED, LANE_ANSWERED };
+/*
+ * A lane's request at work: who comes second, its answer (or its going on) or the thread that
+ * serves it?
+ */
+enum lane_step { LANE_SERVING, LANE_PARKED, LANE_ANSWERED, LANE_AGAIN };
 
 struct lane {
 	pthread_mutex_t lock;
@@ -82,6 +97,7 @@ struct lane {
 struct node {
 	struct fuse_door *door;
 	char name[DEVICE_NAME_MAX + 1];
+	fuse_ino_t ino;
 	struct runner *runner;
 	struct vdpa_options options;
 	mode_t mode;
@@ -89,6 +105,9 @@ struct node {
 	gid_t gid;
 	struct lane lane;
 	struct opened *opened; /* who has it open: used in the lane only */
+	_Atomic int state;     /* enum file_state */
+	struct claim_wait wait;
+	struct job *waiter; /* the opening that `wait` is for: it is at work in the lane */
 };
 
 struct fuse_door {
@@ -131,11 +150,22 @@ bool lane_put(struct job *job);
 /* Serves `job` and what comes after it in its lane, until the lane is empty or parked. */
 void lane_serve(struct job *job);
 bool lane_idle(struct lane *lane);
+/* Serves the request at work once more: what it waited for is over. Any thread, takes no time. */
+void lane_again(struct job *job);
 
 /* fuse_job.c: serves one request; calls lane_answered exactly once, now or later. */
 void job_serve(struct job *job);
 void lane_answered(struct node *node);
-/* fuse_job.c: the operations of the file system. */
+/* The openings that wait for others to leave wait no longer: the door stops. */
+void job_stop_waiting(struct node *node);
+
+/* fuse_fence.c: whether the file's client is there still. For struct claimant. */
+enum claim_news fence_look(void *node);
+/* The operation that brings a fence's answer. */
+void fence_reply(fuse_req_t req, void *node, fuse_ino_t ino, off_t offset,
+		 struct fuse_bufvec *data);
+
+/* fuse_ops.c: the operations of the file system. */
 extern const struct fuse_lowlevel_ops fuse_door_ops;
 /* The request that the operation just called wants served by the thread that took it. */
 struct job *fuse_take_mine(void);

@@ -108,17 +108,58 @@ static struct opened *open_node(struct job *job, struct fault *fault_out)
 {
 	struct opened *opened = calloc(1, sizeof(*opened));
 	char who[64];
+	const struct claimant claimant = {.who = who, .look = fence_look, .arg = job->node};
 
 	if (!opened) {
 		fault(fault_out, -ENOMEM, "no memory");
 		return NULL;
 	}
 	snprintf(who, sizeof(who), "a vhost-vdpa file, thread %d", (int)job->tid);
-	if (vdpa_file_open(job->node->runner, &job->node->options, who, &opened->file, fault_out)) {
+	if (vdpa_file_open(job->node->runner, &job->node->options, &claimant, &opened->file,
+			   fault_out)) {
 		free(opened);
 		return NULL;
 	}
 	return opened;
+}
+
+static void on_left(struct claim_wait *wait)
+{
+	struct node *node = (struct node *)((char *)wait - offsetof(struct node, wait));
+
+	lane_again(node->waiter);
+}
+
+/*
+ * True: the client of another door may be leaving, and the job is served again when that is over.
+ * Our own clients leave in the lane: one that has the file open now was there when the job came.
+ */
+static bool waits_for_leaving(struct job *job)
+{
+	struct node *node = job->node;
+
+	if (job->waited || node->opened)
+		return false;
+	job->waited = true;
+	node->waiter = job;
+	node->wait.over = on_left;
+	if (runner_claim_settled(node->runner, &node->wait))
+		return false;
+	/* Whoever stops the door may have looked for waiters just before. */
+	return !atomic_load(&node->door->stopping) ||
+	       !runner_claim_forget(node->runner, &node->wait);
+}
+
+void job_stop_waiting(struct node *node)
+{
+	if (runner_claim_forget(node->runner, &node->wait))
+		lane_again(node->waiter);
+}
+
+static void refuse(struct node *node, fuse_req_t req, const struct fault *fault)
+{
+	log_trace(node->name, "not opened: %s", fault->text);
+	fuse_reply_err(req, -fault->code);
 }
 
 static void serve_open(struct job *job)
@@ -127,25 +168,36 @@ static void serve_open(struct job *job)
 	fuse_req_t req = job->req;
 	struct fault fault;
 
+	if (waits_for_leaving(job))
+		return;
 	if (nobody_waits(job)) {
 		finish(job);
 		return;
 	}
-	job->opened = node->opened = open_node(job, &fault);
+	/* Before the claim: who looks at that must find us opening. */
+	if (!node->opened)
+		atomic_store(&node->state, FILE_OPENING);
+	job->opened = open_node(job, &fault);
 	if (!job->opened) {
-		log_trace(node->name, "not opened: %s", fault.text);
+		if (!node->opened)
+			atomic_store(&node->state, FILE_CLOSED);
 		finish(job);
-		fuse_reply_err(req, -fault.code);
+		refuse(node, req, &fault);
 		return;
 	}
+	node->opened = job->opened;
+	/* Before the answer, after which the client may close. */
+	atomic_store(&node->state, FILE_OPEN);
 	job->info.fh = (uintptr_t)job->opened;
 	job->info.direct_io = 1;
 	job->info.nonseekable = 1;
 	/* Before the lane goes on: if nobody waits for the answer any more, it is closed again. */
-	if (fuse_reply_open(req, &job->info))
+	if (fuse_reply_open(req, &job->info)) {
+		atomic_store(&node->state, FILE_CLOSED);
 		serve_release(job);
-	else
+	} else {
 		finish(job);
+	}
 }
 
 void job_serve(struct job *job)

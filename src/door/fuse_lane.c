@@ -62,12 +62,22 @@ void lane_serve(struct job *job)
 	struct node *node = job->node;
 
 	while (job) {
+		int step;
+
 		atomic_store(&node->lane.step, LANE_SERVING);
 		job_serve(job);
-		if (atomic_exchange(&node->lane.step, LANE_PARKED) != LANE_ANSWERED)
+		step = atomic_exchange(&node->lane.step, LANE_PARKED);
+		if (step == LANE_SERVING)
 			return;
-		job = lane_next(node);
+		if (step == LANE_ANSWERED)
+			job = lane_next(node);
 	}
+}
+
+void lane_again(struct job *job)
+{
+	if (atomic_exchange(&job->node->lane.step, LANE_AGAIN) == LANE_PARKED)
+		executor_submit(job->node->door, job);
 }
 
 void lane_answered(struct node *node)

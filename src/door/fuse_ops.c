@@ -195,6 +195,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *in
 
 	if (!job)
 		return;
+	atomic_store(&job->node->state, FILE_CLOSED);
 	/* Nobody waits for it, and unanswered ones would hold back others in the kernel. */
 	job->req = NULL;
 	fuse_reply_err(req, 0);
@@ -246,4 +247,5 @@ const struct fuse_lowlevel_ops fuse_door_ops = {
 	.ioctl = op_ioctl,
 	.write = op_write,
 	.read = op_read,
+	.retrieve_reply = fence_reply,
 };

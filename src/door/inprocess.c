@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "host/runner.h"
 #include "memory/client.h"
 
 struct inprocess {
@@ -127,6 +128,7 @@ int inprocess_open(struct runner *runner, const struct inprocess_options *option
 {
 	static const struct caller_ops caller_ops = {
 		.read = self_read, .write = self_write, .get_fd = self_get_fd, .own = self_own};
+	const struct claimant who = {.who = "this process"};
 	struct inprocess *door = calloc(1, sizeof(*door));
 	int r;
 
@@ -134,7 +136,7 @@ int inprocess_open(struct runner *runner, const struct inprocess_options *option
 		return fault(fault_out, -ENOMEM, "no memory for an open device");
 	door->caller.ops = &caller_ops;
 	door->memory = options->memory;
-	r = vdpa_file_open(runner, &options->vdpa, "this process", &door->file, fault_out);
+	r = vdpa_file_open(runner, &options->vdpa, &who, &door->file, fault_out);
 	if (r) {
 		free(door);
 		return r;

@@ -19,6 +19,7 @@
 #include "door/caller.h"
 #include "util/fault.h"
 
+struct claimant;
 struct runner;
 struct vdpa_file;
 
@@ -28,11 +29,11 @@ struct vdpa_options {
 };
 
 /*
- * What open(2) does. `who` is told to whom comes second. Returns 0, or a negative errno with the
- * fault filled; -EBUSY: somebody else has the device. The runner outlives the file.
+ * What open(2) does. Returns 0, or a negative errno with the fault filled; -EBUSY: somebody else
+ * has the device (host/runner.h: runner_claim). The runner outlives the file.
  */
-int vdpa_file_open(struct runner *runner, const struct vdpa_options *options, const char *who,
-		   struct vdpa_file **file, struct fault *fault);
+int vdpa_file_open(struct runner *runner, const struct vdpa_options *options,
+		   const struct claimant *who, struct vdpa_file **file, struct fault *fault);
 
 /*
  * What close(2) does; the file is gone for the caller. done is called once, with 0 or -ETIMEDOUT:

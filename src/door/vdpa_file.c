@@ -8,8 +8,8 @@
 #include "door/vdpa_internal.h"
 #include "util/log.h"
 
-int vdpa_file_open(struct runner *runner, const struct vdpa_options *options, const char *who,
-		   struct vdpa_file **out, struct fault *fault_out)
+int vdpa_file_open(struct runner *runner, const struct vdpa_options *options,
+		   const struct claimant *who, struct vdpa_file **out, struct fault *fault_out)
 {
 	struct vdpa_file *file;
 	int r = runner_claim(runner, who, fault_out);
@@ -56,10 +56,12 @@ static void on_gone(void *arg, int result)
 			    "busy until it gives them back");
 	/* Requests still point into the client's memory, so that stays. Each try has its deadline.
 	 */
-	if (result)
+	if (result) {
+		runner_claim_kept(file->runner);
 		device_reset(file->device, EV_DRIVER_GONE, runner_now_ms(), on_gone, file);
-	else
+	} else {
 		dispose(file);
+	}
 	if (done)
 		done(done_arg, result);
 }
@@ -70,6 +72,7 @@ void vdpa_file_release(struct vdpa_file *file, device_done done, void *arg)
 
 	file->released = done;
 	file->released_arg = arg;
+	runner_claim_leaves(runner);
 	device_reset(runner_lock(runner), EV_DRIVER_GONE, runner_now_ms(), on_gone, file);
 	runner_unlock(runner);
 }

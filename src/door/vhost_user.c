@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,28 @@ static void accept_client(struct vhost_user *door)
 		return;
 	}
 	door->current = vu_client_new(door, fd);
+}
+
+/* Any thread. */
+static void on_settled(struct claim_wait *wait)
+{
+	struct vhost_user *door =
+		(struct vhost_user *)((char *)wait - offsetof(struct vhost_user, wait));
+	uint64_t one = 1;
+
+	atomic_store(&door->settled, true);
+	if (write(door->wake, &one, sizeof(one)) < 0)
+		log_error(door->path, "its thread cannot be woken: %s", strerror(errno));
+}
+
+/* Somebody comes. Where the one before may be leaving, be it by another door, it has to wait. */
+static void on_listen(struct vhost_user *door)
+{
+	atomic_store(&door->settled, false);
+	door->wait.over = on_settled;
+	door->expecting = !runner_claim_settled(door->runner, &door->wait);
+	if (!door->expecting)
+		accept_client(door);
 }
 
 /* Once per reason, not per attempt. */
@@ -111,6 +134,11 @@ static void on_wake(struct vhost_user *door)
 	drain(door->wake);
 	if (door->leaving && atomic_load(&door->gone.answered))
 		vu_client_left(door);
+	if (door->expecting && atomic_load(&door->settled)) {
+		door->expecting = false;
+		if (!door->leaving)
+			accept_client(door);
+	}
 	if (client && client->waiting && atomic_load(&client->later.answered)) {
 		int r = vu_finish(client);
 
@@ -177,7 +205,8 @@ static void serve_once(struct vhost_user *door)
 		[POLL_WAKE] = {.fd = door->wake, .events = POLLIN},
 		/* who comes while one leaves waits in the backlog: it may be the same, reconnecting
 		 */
-		[POLL_LISTEN] = {.fd = door->leaving ? -1 : door->listen_fd, .events = POLLIN},
+		[POLL_LISTEN] = {.fd = door->leaving || door->expecting ? -1 : door->listen_fd,
+				 .events = POLLIN},
 		[POLL_CONFIG] = {.fd = door->config_fd, .events = POLLIN},
 		[POLL_CLIENT] = {.fd = -1},
 		[POLL_BACKEND] = {.fd = -1},
@@ -204,8 +233,8 @@ static void serve_once(struct vhost_user *door)
 		on_config(door);
 	if (fds[POLL_WAKE].revents)
 		on_wake(door);
-	if (fds[POLL_LISTEN].revents && !door->leaving)
-		accept_client(door);
+	if (fds[POLL_LISTEN].revents && !door->leaving && !door->expecting)
+		on_listen(door);
 }
 
 static void *door_main(void *arg)
@@ -214,6 +243,7 @@ static void *door_main(void *arg)
 
 	while (!atomic_load(&door->stopping))
 		serve_once(door);
+	runner_claim_forget(door->runner, &door->wait);
 	if (door->current)
 		vu_client_leave(door, "the server stops");
 	while (door->leaving) {

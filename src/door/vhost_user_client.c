@@ -2,6 +2,7 @@
 #include "door/vhost_user_internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,11 +56,22 @@ static struct vu_client *allocate(struct vhost_user *door, int fd)
 	return client;
 }
 
+/* A socket knows at once when its other end is closed; what was sent before is read all the same.
+ */
+static enum claim_news look(void *arg)
+{
+	struct vu_client *client = arg;
+	struct pollfd end = {.fd = client->fd};
+
+	return poll(&end, 1, 0) > 0 ? CLAIM_LEAVES : CLAIM_STAYS;
+}
+
 /* Makes the device this client's. */
 static int enter(struct vhost_user *door, struct vu_client *client, struct fault *f)
 {
+	const struct claimant who = {.who = client->name, .look = look, .arg = client};
 	struct device *device;
-	int r = runner_claim(door->runner, client->name, f), config;
+	int r = runner_claim(door->runner, &who, f), config;
 
 	if (r < 0)
 		return r;
@@ -118,6 +130,7 @@ void vu_client_leave(struct vhost_user *door, const char *why)
 	door->leaving = client;
 	vu_notify_close(client);
 	vu_state_forget(client);
+	runner_claim_leaves(door->runner); /* from here on nobody looks at it */
 	close(client->fd);
 	client->fd = -1;
 	ask_for_reset(door);
@@ -139,6 +152,7 @@ void vu_client_left(struct vhost_user *door)
 		client_free(client);
 		return;
 	}
+	runner_claim_kept(door->runner);
 	log_error(device_name(door->device), "%s left requests that the backend does not give back",
 		  client->name);
 	if (!atomic_load(&door->stopping)) {

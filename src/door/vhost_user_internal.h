@@ -120,7 +120,10 @@ struct vhost_user {
 	int config_fd;	      /* eventfd: the device changed its config space */
 	_Atomic bool stopping;
 	struct vu_client *current;
-	struct vu_later gone; /* the reset for a client that left */
+	struct claim_wait wait; /* before somebody is let in: others may be leaving */
+	bool expecting;		/* `wait` waits: who comes is in the backlog */
+	_Atomic bool settled;	/* it is over */
+	struct vu_later gone;	/* the reset for a client that left */
 	struct vu_client *leaving;
 	unsigned long thread;
 };

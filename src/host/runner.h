@@ -53,10 +53,57 @@ uint64_t runner_now_ms(void);
 uint64_t runner_now_ns(void);
 
 /*
- * One client at a time, over all doors. `who` ("vhost-vdpa file, pid 123") is told to whom comes
- * second. Returns 0, or -EBUSY with the fault naming the holder.
+ * One client at a time, over all doors.
+ *
+ * A client that closes its device, or is killed, is gone for everybody whom it tells so. Its door
+ * hears of it a moment later, and then the device has to be reset, which takes what its backend
+ * takes. Who comes in that time is not second: it waits, as it would for Linux's close(). So doors
+ * tell what they know of their clients, and ask before they claim.
  */
-int runner_claim(struct runner *runner, const char *who, struct fault *fault);
+enum claim_news {
+	CLAIM_STAYS,
+	CLAIM_ASKED,  /* the door has to find out: runner_claim_answered follows */
+	CLAIM_LEAVES, /* the client is gone, and the device will be free */
+	CLAIM_KEPT,   /* the client is gone, and the backend keeps its requests: who knows */
+};
+
+struct claimant {
+	const char *who; /* "vhost-vdpa file, pid 123": told to whom comes second; copied */
+	/*
+	 * Somebody else wants the device. Is the client there still? One that left before this call
+	 * must not be missed, be it that the door has not heard of it. Takes no time, calls nothing
+	 * of the runner's. NULL: it stays until runner_claim_leaves.
+	 */
+	enum claim_news (*look)(void *arg);
+	void *arg;
+};
+
+/* Who waits for it to be known whether the client leaves. Zeroed at first. */
+struct claim_wait {
+	/* Called once, by any thread, perhaps with the runner's lock held: it must not call the
+	 * runner. */
+	void (*over)(struct claim_wait *wait);
+	struct claim_wait *next; /* these three are the runner's */
+	uint64_t number;
+	bool waits;
+};
+
+/* Returns 0, or -EBUSY with the fault naming the holder. */
+int runner_claim(struct runner *runner, const struct claimant *claimant, struct fault *fault);
+/* What runner_claim would answer, without claiming. */
+int runner_claim_look(struct runner *runner, struct fault *fault);
+/*
+ * Before a client's claim: true if it may hear what runner_claim answers now. Else somebody is
+ * leaving, or may be, and `over` says when to claim.
+ */
+bool runner_claim_settled(struct runner *runner, struct claim_wait *wait);
+/* It waits no longer. False: it did not wait; `over` was called or will have been at once. */
+bool runner_claim_forget(struct runner *runner, struct claim_wait *wait);
+/* The oldest CLAIM_ASKED is answered: the client stays, or it is known by now to leave. */
+void runner_claim_answered(struct runner *runner, bool stays);
+/* Of the client that has it: see enum claim_news. */
+void runner_claim_leaves(struct runner *runner);
+void runner_claim_kept(struct runner *runner);
 void runner_unclaim(struct runner *runner);
 /* Who has it, copied; "" if nobody. */
 void runner_claimant(struct runner *runner, char *buffer, size_t size);

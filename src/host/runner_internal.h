@@ -54,8 +54,13 @@ struct runner {
 	bool reset_done; /* [lock] */
 	int reset_result;
 
-	pthread_mutex_t claim_lock;
-	char claimant[96]; /* "": nobody [claim_lock] */
+	pthread_mutex_t claim_lock; /* around the rest, see claim.c */
+	char claimant[96];	    /* "": nobody */
+	enum claim_news claim_news; /* of the claimant; never CLAIM_ASKED */
+	enum claim_news (*claim_look)(void *arg);
+	void *claim_arg;
+	struct claim_wait *claim_waits;
+	uint64_t claim_asked, claim_heard; /* questions that doors put to themselves, and answers */
 };
 
 /* lane.c: the passes. For its crew: */

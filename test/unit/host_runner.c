@@ -358,13 +358,100 @@ static void one_client_at_a_time(void **state)
 
 	runner_claimant(runner, who, sizeof(who));
 	assert_string_equal(who, "");
-	assert_int_equal(runner_claim(runner, "the first", &f), 0);
-	assert_int_equal(runner_claim(runner, "the second", &f), -EBUSY);
+	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the first"}, &f), 0);
+	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the second"}, &f), -EBUSY);
 	assert_non_null(strstr(f.text, "the first"));
 	runner_claimant(runner, who, sizeof(who));
 	assert_string_equal(who, "the first");
 	runner_unclaim(runner);
-	assert_int_equal(runner_claim(runner, "the second", &f), 0);
+	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the second"}, &f), 0);
+	runner_unclaim(runner);
+}
+
+/* Somebody who waits for a client to leave, and what its door says of it. */
+struct comer {
+	struct claim_wait wait;
+	unsigned over;
+};
+
+static void on_over(struct claim_wait *wait)
+{
+	struct comer *comer = (struct comer *)wait;
+
+	comer->over++;
+}
+
+static enum claim_news say(void *arg)
+{
+	return *(enum claim_news *)arg;
+}
+
+static bool comes(struct runner *runner, struct comer *comer)
+{
+	*comer = (struct comer){.wait.over = on_over};
+	return runner_claim_settled(runner, &comer->wait);
+}
+
+static void who_leaves_is_waited_for(void **state)
+{
+	enum claim_news news = CLAIM_STAYS;
+	const struct claimant first = {.who = "the first", .look = say, .arg = &news};
+	struct runner *runner = *state;
+	struct comer a, b;
+	struct fault f;
+
+	assert_true(comes(runner, &a)); /* nobody has it */
+	assert_int_equal(runner_claim_look(runner, &f), 0);
+	assert_int_equal(runner_claim(runner, &first, &f), 0);
+	assert_true(comes(runner, &a)); /* somebody has it, and stays */
+	news = CLAIM_LEAVES;
+	assert_false(comes(runner, &a));
+	news = CLAIM_STAYS; /* is not asked again: leaving is for good */
+	assert_false(comes(runner, &b));
+	assert_true(runner_claim_forget(runner, &b.wait));
+	assert_false(runner_claim_forget(runner, &b.wait));
+	runner_unclaim(runner);
+	assert_int_equal(a.over, 1);
+	assert_int_equal(b.over, 0);
+	assert_false(runner_claim_forget(runner, &a.wait));
+	assert_int_equal(runner_claim(runner, &first, &f), 0);
+	runner_claim_leaves(runner);
+	assert_false(comes(runner, &a));
+	runner_claim_kept(runner);
+	assert_int_equal(a.over, 1);
+	assert_true(comes(runner, &b));
+	assert_int_equal(runner_claim_look(runner, &f), -EBUSY);
+	assert_non_null(strstr(f.text, "was left by the first"));
+	runner_unclaim(runner);
+}
+
+/* An answer is for who asked before it was made, and not for who came later. */
+static void each_question_has_its_answer(void **state)
+{
+	enum claim_news news = CLAIM_ASKED;
+	const struct claimant first = {.who = "the first", .look = say, .arg = &news};
+	struct runner *runner = *state;
+	struct comer a, b, c;
+	struct fault f;
+
+	assert_int_equal(runner_claim(runner, &first, &f), 0);
+	assert_false(comes(runner, &a));
+	assert_false(comes(runner, &b));
+	runner_claim_answered(runner, true);
+	assert_int_equal(a.over, 1);
+	assert_int_equal(b.over, 0);
+	runner_claim_answered(runner, false); /* it left in between */
+	assert_int_equal(b.over, 0);
+	assert_false(comes(runner, &c));
+	runner_unclaim(runner);
+	assert_int_equal(b.over, 1);
+	assert_int_equal(c.over, 1);
+	assert_int_equal(runner_claim(runner, &first, &f), 0);
+	assert_false(comes(runner, &a));
+	runner_claim_answered(runner, true); /* c's, whom it does not concern any more */
+	assert_int_equal(a.over, 0);
+	runner_claim_answered(runner, true);
+	assert_int_equal(a.over, 1);
 	runner_unclaim(runner);
 }
 
@@ -400,6 +487,8 @@ int main(void)
 		CASE(model_fd_makes_passes),
 		CASE(excludes_all_workers),
 		CASE(one_client_at_a_time),
+		CASE(who_leaves_is_waited_for),
+		CASE(each_question_has_its_answer),
 		cmocka_unit_test(failures_are_passed_up),
 	};
 

@@ -188,7 +188,7 @@ static void not_while_it_is_taken(void **state)
 	disk_open(&disk, &o);
 	close(accept_server(look.fd));
 	/* the door lets go of the device when it has seen that */
-	while (runner_claim(disk.runner, "another door", &f) < 0) {
+	while (runner_claim(disk.runner, &(struct claimant){.who = "another door"}, &f) < 0) {
 		if (poll(&look, 1, 0) > 0)
 			close(accept_server(look.fd));
 		usleep(1000);
