@@ -21,7 +21,9 @@
  * a killed client is reaped, and OPEN comes after it in the same queue. FLUSH
  * would not do instead: dup() and fork() share what it is sent for.
  *
- * Who opens while somebody else's client leaves by another
+ * So whoever opens a file that is open in the order of the queue meets a living
+ * client, and is told at once, outside of the lane: that client may be in a
+ * call that takes long. Who opens while somebody else's client leaves by another
  * door waits, with the lane parked, until it is known how that ends; and how
  * another door finds out whether a file's client has left is in fuse_fence.c.
  *
@@ -156,6 +158,9 @@ void lane_again(struct job *job);
 /* fuse_job.c: serves one request; calls lane_answered exactly once, now or later. */
 void job_serve(struct job *job);
 void lane_answered(struct node *node);
+/* Answers an opening if the file is open, in the order of requests. False: it has to get in lane.
+ */
+bool job_refuse_open(struct job *job);
 /* The openings that wait for others to leave wait no longer: the door stops. */
 void job_stop_waiting(struct node *node);
 

@@ -162,6 +162,18 @@ static void refuse(struct node *node, fuse_req_t req, const struct fault *fault)
 	fuse_reply_err(req, -fault->code);
 }
 
+bool job_refuse_open(struct job *job)
+{
+	struct node *node = job->node;
+	struct fault fault;
+
+	if (atomic_load(&node->state) != FILE_OPEN || !runner_claim_look(node->runner, &fault))
+		return false;
+	refuse(node, job->req, &fault);
+	free(job);
+	return true;
+}
+
 static void serve_open(struct job *job)
 {
 	struct node *node = job->node;

@@ -186,6 +186,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 	if (!job)
 		return;
 	job->info = *info;
+	if (job_refuse_open(job))
+		return;
 	put(job);
 }
 

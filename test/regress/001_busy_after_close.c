@@ -355,6 +355,24 @@ static void device_that_keeps_requests(void **state)
 
 #define LONG "blk,null=1M,fault.never-every=2,fault.stubborn=on,suspend-timeout="
 
+/* The first one is in a call that takes ten minutes. That is no reason for the second one to wait.
+ */
+static void beside_a_long_call(void **state)
+{
+	static const char *const devices[] = {LONG "600000,name=a", NULL};
+	struct served s;
+	pid_t pid;
+
+	serve(&s, devices);
+	pid = holder(&s, "a", FILES, true);
+	while (!log_says(&s, "a: RUNNING -> SUSPENDING", ""))
+		nap(1000000);
+	assert_int_equal(opened(opener(&s, "a", FILES)), -EBUSY);
+	assert_int_equal(opened(opener(&s, "a", SOCKETS)), -EBUSY);
+	end(&s, SIGKILL);
+	kill_and_wait(pid);
+}
+
 /* A server that is told to end does so while somebody waits. */
 static void server_ends_meanwhile(void **state)
 {
@@ -387,6 +405,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(device_that_keeps_requests),
 	};
 	const struct CMUnitTest others[] = {
+		cmocka_unit_test(beside_a_long_call),
 		cmocka_unit_test(server_ends_meanwhile),
 	};
 
