@@ -71,8 +71,9 @@ struct job {
 	pid_t tid;
 	uid_t uid;
 	struct opened *opened;
-	struct fuse_file_info info; /* JOB_OPEN, as the next */
+	struct fuse_file_info info; /* JOB_OPEN, as the next two */
 	bool waited;		    /* for who leaves; that is over */
+	_Atomic bool taken;	    /* somebody answers it: the lane, or its client was killed */
 	unsigned cmd;
 	uint64_t arg;
 	size_t out_max;
@@ -158,6 +159,8 @@ void lane_again(struct job *job);
 /* fuse_job.c: serves one request; calls lane_answered exactly once, now or later. */
 void job_serve(struct job *job);
 void lane_answered(struct node *node);
+/* An opening that has to wait may be interrupted from now on. In the receiver, as what follows. */
+void job_open_begin(struct job *job);
 /* Answers an opening if the file is open, in the order of requests. False: it has to get in lane.
  */
 bool job_refuse_open(struct job *job);

@@ -156,6 +156,34 @@ void job_stop_waiting(struct node *node)
 		lane_again(node->waiter);
 }
 
+/* The answer is ours to give. False: the client was killed meanwhile, and has been let go. */
+static bool take_answer(struct job *job)
+{
+	bool first = !atomic_exchange(&job->taken, true);
+
+	if (first) /* also waits for on_interrupt to be over with the job */
+		fuse_req_interrupt_func(job->req, NULL, NULL);
+	return first;
+}
+
+/*
+ * Linux's open() does not wait, so its callers do not expect EINTR: signals that they handle have
+ * to wait for the answer, too. One that kills does not.
+ */
+static void on_interrupt(fuse_req_t req, void *arg)
+{
+	struct job *job = arg;
+
+	if (process_is_killed(job->tid) && !atomic_exchange(&job->taken, true))
+		fuse_reply_err(req, EINTR);
+}
+
+void job_open_begin(struct job *job)
+{
+	if (!fuse_req_interrupted(job->req))
+		fuse_req_interrupt_func(job->req, on_interrupt, job);
+}
+
 static void refuse(struct node *node, fuse_req_t req, const struct fault *fault)
 {
 	log_trace(node->name, "not opened: %s", fault->text);
@@ -182,7 +210,7 @@ static void serve_open(struct job *job)
 
 	if (waits_for_leaving(job))
 		return;
-	if (nobody_waits(job)) {
+	if (!take_answer(job) || nobody_waits(job)) {
 		finish(job);
 		return;
 	}

@@ -188,6 +188,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 	job->info = *info;
 	if (job_refuse_open(job))
 		return;
+	job_open_begin(job);
 	put(job);
 }
 

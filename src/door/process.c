@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,37 +31,64 @@ static int status_number(const char *text, const char *name, unsigned column, un
 	return 0;
 }
 
+/* What /proc says of a thread, as text. Returns its length, 0: it is gone; or a negative errno. */
+static ssize_t read_status(pid_t tid, char *text, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0 ? n : 0;
+}
+
 /* The thread group of `tid`, which must have file system uid `uid`. */
 static int resolve(pid_t tid, uid_t uid, pid_t *pid, struct fault *fault_out)
 {
 	unsigned long group, fsuid;
-	char path[64], text[4096];
+	char text[4096];
 	ssize_t n;
-	int fd;
 
 	if (tid <= 0)
 		return fault(fault_out, -EPERM,
 			     "the client is in a pid namespace that cannot be seen from here: run "
 			     "server and client in the same one (containers: --pid=host)");
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fault(fault_out, errno == EMFILE ? -EMFILE : -ESRCH,
-			     "client thread %d: %s: %s", (int)tid, path, strerror(errno));
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
+	n = read_status(tid, text, sizeof(text));
+	if (n < 0)
+		return fault(fault_out, n == -EMFILE ? -EMFILE : -ESRCH,
+			     "client thread %d: /proc/%d/status: %s", (int)tid, (int)tid,
+			     strerror((int)-n));
+	if (n == 0)
 		return fault(fault_out, -ESRCH, "client thread %d is gone", (int)tid);
-	text[n] = '\0';
 	/* Uid: real, effective, saved, file system (proc(5)). */
 	if (status_number(text, "\nTgid:", 0, &group) || status_number(text, "\nUid:", 3, &fsuid))
-		return fault(fault_out, -ESRCH, "client thread %d: %s is not as expected", (int)tid,
-			     path);
+		return fault(fault_out, -ESRCH,
+			     "client thread %d: /proc/%d/status is not as expected", (int)tid,
+			     (int)tid);
 	if (uid != (uid_t)-1 && fsuid != uid)
 		return fault(fault_out, -ESRCH, "client thread %d is another thread by now",
 			     (int)tid);
 	*pid = (pid_t)group;
 	return 0;
+}
+
+bool process_is_killed(pid_t tid)
+{
+	const char name[] = "\nSigPnd:"; /* as "%016lx" (fs/proc/array.c: render_sigset_t) */
+	char text[4096];
+	const char *at;
+
+	if (tid <= 0 || read_status(tid, text, sizeof(text)) <= 0)
+		return false;
+	/* Whatever kills a process, it makes SIGKILL pending for each of its threads. */
+	at = strstr(text, name);
+	return at && strtoull(at + strlen(name), NULL, 16) >> (SIGKILL - 1) & 1;
 }
 
 /* Why a file of /proc/PID would not open, and what to do about it. */

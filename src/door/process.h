@@ -35,6 +35,10 @@ pid_t process_pid(const struct process *process);
 /* Whether `tid` is a thread of the process, and the process has not run exec since. */
 bool process_has_thread(const struct process *process, pid_t tid);
 
+/* Whether a thread was killed and only its system call keeps it. False also if it cannot be seen.
+ */
+bool process_is_killed(pid_t tid);
+
 /* Copy from and to its memory. Return 0, or -EFAULT: all or an error. */
 int process_read(struct process *process, uint64_t from, void *to, size_t size);
 int process_write(struct process *process, uint64_t to, const void *from, size_t size);

@@ -355,6 +355,26 @@ static void device_that_keeps_requests(void **state)
 
 #define LONG "blk,null=1M,fault.never-every=2,fault.stubborn=on,suspend-timeout="
 
+/* Who waits for a device that would take ten minutes can be killed. */
+static void killed_while_it_waits(void **state)
+{
+	static const char *const devices[] = {LONG "600000,name=a", LONG "600000,name=b", NULL};
+	struct served s;
+	struct user u;
+	pid_t pid;
+
+	serve(&s, devices);
+	for (unsigned i = 0; i < 2; i++) {
+		begin(&s, i ? "b" : "a", i ? SOCKETS : FILES, &u);
+		user_end(&u);
+		pid = opener(&s, i ? "b" : "a", FILES);
+		nap(50000000);
+		assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+		kill_and_wait(pid);
+	}
+	end(&s, SIGKILL);
+}
+
 /* The first one is in a call that takes ten minutes. That is no reason for the second one to wait.
  */
 static void beside_a_long_call(void **state)
@@ -405,6 +425,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(device_that_keeps_requests),
 	};
 	const struct CMUnitTest others[] = {
+		cmocka_unit_test(killed_while_it_waits),
 		cmocka_unit_test(beside_a_long_call),
 		cmocka_unit_test(server_ends_meanwhile),
 	};
