@@ -59,6 +59,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	 * pages of a request, and a message may lie across pages, in as many pieces as writev takes.
 	 */
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	/*
+	 * Who has many devices open and is killed sends RELEASE for each. Those beyond this number
+	 * the kernel would hold back, and let OPENs that come later pass them.
+	 */
+	conn->max_background = UINT16_MAX;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

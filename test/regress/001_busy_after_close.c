@@ -26,6 +26,9 @@
 #include "door/fuse.h"
 #include "vhost_user/user.h"
 
+/* Devices of one client. By default the kernel has 12 RELEASEs on their way at most. */
+#define MANY 40
+
 static const char *uvdpa;
 
 struct served {
@@ -42,7 +45,7 @@ static void nap(long ns)
 
 static void run_server(const struct served *s, const char *const *devices)
 {
-	const char *words[16] = {uvdpa, "serve", "-v", "--dir", s->dir};
+	const char *words[8 + 2 * MANY] = {uvdpa, "serve", "-v", "--dir", s->dir};
 	unsigned n = 5;
 	int log = open(s->log, O_CREAT | O_WRONLY | O_APPEND, 0600);
 
@@ -353,6 +356,43 @@ static void device_that_keeps_requests(void **state)
 
 /* --- Servers of their own --------------------------------------------------------------------- */
 
+/* More files than the kernel sends RELEASEs of at once by default; the last one is opened first. */
+static void many_at_once(void **state)
+{
+	const char *devices[MANY + 1] = {0};
+	char words[MANY][32], path[120];
+	int fds[MANY], names[MANY];
+	struct served many;
+	pid_t pid;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(words[i], sizeof(words[i]), "blk,name=d%u,null=1M", i);
+		devices[i] = words[i];
+	}
+	serve(&many, devices);
+	open_and_close(&many, "d0", FILES); /* now the kernel knows that we take no FLUSH */
+	for (unsigned i = 0; i < MANY; i++) { /* by these no name has to be looked up */
+		snprintf(path, sizeof(path), "%s/vdpa/d%u", many.dir, i);
+		names[i] = open(path, O_PATH | O_CLOEXEC);
+		assert_true(names[i] >= 0);
+		fds[i] = open(path, O_RDWR | O_CLOEXEC);
+		assert_true(fds[i] >= 0);
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", names[MANY - 1]);
+	kill(many.pid, SIGSTOP);
+	for (unsigned i = 0; i < MANY; i++)
+		close(fds[i]);
+	pid = fork();
+	if (!pid)
+		_exit(open(path, O_RDWR | O_CLOEXEC) < 0 ? errno : 0);
+	nap(20000000);
+	kill(many.pid, SIGCONT);
+	assert_int_equal(opened(pid), 0);
+	for (unsigned i = 0; i < MANY; i++)
+		close(names[i]);
+	assert_int_equal(end(&many, SIGTERM), 0);
+}
+
 #define LONG "blk,null=1M,fault.never-every=2,fault.stubborn=on,suspend-timeout="
 
 /* Who waits for a device that would take ten minutes can be killed. */
@@ -425,6 +465,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(device_that_keeps_requests),
 	};
 	const struct CMUnitTest others[] = {
+		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(killed_while_it_waits),
 		cmocka_unit_test(beside_a_long_call),
 		cmocka_unit_test(server_ends_meanwhile),
