@@ -162,14 +162,10 @@ static void test_one_at_a_time(void **state)
 		assert_non_null(strstr(error.text, "busy"));
 		write_and_read(&u, 0, 9);
 		user_end(&u);
-		/* the door takes the next as soon as it has seen the first go */
-		while (uvdpa_driver_open(disk.path, 0, &second, &error) < 0)
-			usleep(1000);
-		uvdpa_driver_close(second);
-		while (uvdpa_driver_open(disk.path, 0, &second, &error) < 0)
-			usleep(1000);
-		uvdpa_driver_close(second);
-		usleep(20000);
+		for (unsigned k = 0; k < 2; k++) {
+			must(uvdpa_driver_open(disk.path, 0, &second, &error), &error);
+			uvdpa_driver_close(second);
+		}
 	}
 	disk_close(&disk);
 }

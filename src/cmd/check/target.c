@@ -14,7 +14,8 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_net.h>
 
-/* A file that was closed a moment ago may still be on its way out (FUSE tells its server later). */
+/* A vhost-user back end hears of a client's end later; ours has the next one wait, others may not.
+ */
 #define BUSY_NS 2000000000
 
 int target_open(const struct target *t, unsigned flags, struct uvdpa_driver **drv,
@@ -26,7 +27,7 @@ int target_open(const struct target *t, unsigned flags, struct uvdpa_driver **dr
 	for (;;) {
 		r = t->open ? t->open(t->arg, flags, drv, error)
 			    : uvdpa_driver_open(t->name, flags, drv, error);
-		if (r != -EBUSY || check_now() > end)
+		if (r != -EBUSY || !target_is_socket(t->name) || check_now() > end)
 			return r;
 		check_sleep(2000);
 	}
