@@ -129,6 +129,13 @@ int block_fd(struct block_channel *channel)
 	return channel->block->ops->fd ? channel->block->ops->fd(channel) : -1;
 }
 
+bool block_fd_edge(const struct block_channel *channel)
+{
+	const struct block_ops *ops = channel->block->ops;
+
+	return ops->fd_edge && ops->fd_edge(channel);
+}
+
 bool block_silent(const struct block_channel *channel)
 {
 	const struct block_ops *ops = channel->block->ops;

@@ -66,6 +66,8 @@ struct block_ops {
 	void (*kick)(struct block_channel *channel);	 /* push the batch submitted so far */
 	unsigned (*poll)(struct block_channel *channel); /* deliver completions, return how many */
 	int (*fd)(struct block_channel *channel);	 /* readable when poll would find some */
+	/* Whether fd stays readable, and each time that there is something is an edge. */
+	bool (*fd_edge)(const struct block_channel *channel);
 	/* Whether requests are out for which fd will not tell: somebody has to call poll again and again. */
 	bool (*silent)(const struct block_channel *channel);
 	void (*cancel)(struct block_channel *channel);	 /* end outstanding requests soon */
@@ -97,6 +99,7 @@ void block_submit(struct block_channel *channel, struct block_request *request);
 void block_kick(struct block_channel *channel);
 unsigned block_poll(struct block_channel *channel);
 int block_fd(struct block_channel *channel);
+bool block_fd_edge(const struct block_channel *channel);
 bool block_silent(const struct block_channel *channel);
 void block_cancel(struct block_channel *channel);
 int block_resize(struct block *block, uint64_t size, struct fault *fault);

@@ -260,6 +260,11 @@ static int fault_fd(struct block_channel *channel)
 	return ((struct fault_channel *)channel)->epoll;
 }
 
+static bool fault_fd_edge(const struct block_channel *channel)
+{
+	return block_fd_edge(((const struct fault_channel *)channel)->inner);
+}
+
 static bool fault_silent(const struct block_channel *channel)
 {
 	return block_silent(((const struct fault_channel *)channel)->inner);
@@ -304,7 +309,10 @@ static void fault_channel_close(struct block_channel *channel)
 	free(ch);
 }
 
-/* The epoll file descriptor that is readable when the timer or the inner channel is. */
+/*
+ * The epoll file descriptor that is readable when the timer or the inner channel is. Nobody waits
+ * on it but through another, which hears of each of their edges, too.
+ */
 static int watch(struct fault_channel *ch, struct fault *f)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -371,6 +379,7 @@ static const struct block_ops fault_ops = {
 	.kick = fault_kick,
 	.poll = fault_poll,
 	.fd = fault_fd,
+	.fd_edge = fault_fd_edge,
 	.silent = fault_silent,
 	.cancel = fault_cancel,
 	.resize = fault_resize,

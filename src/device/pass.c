@@ -490,9 +490,12 @@ void queue_leave(struct model_port *port, unsigned index, bool waiting)
 
 int device_queue_poll_fd(struct device *device, unsigned index, bool *edge)
 {
+	const struct model_ops *ops = device->model->ops;
+
 	assert(index < device->queue_count);
-	*edge = device->model->ops->poll_edge;
-	if (!device->queues[index].slots || !device->model->ops->poll_fd)
+	*edge = false;
+	if (!device->queues[index].slots || !ops->poll_fd)
 		return -1;
-	return device->model->ops->poll_fd(device->model, index);
+	*edge = ops->poll_edge && ops->poll_edge(device->model, index);
+	return ops->poll_fd(device->model, index);
 }

@@ -72,6 +72,11 @@ static int blk_poll_fd(struct model *model, unsigned index)
 	return queue->channel ? block_fd(queue->channel) : -1;
 }
 
+static bool blk_poll_edge(const struct model *model, unsigned index)
+{
+	return block_fd_edge(blk_of(model)->queues[index].channel);
+}
+
 static bool blk_silent(const struct model *model, unsigned index)
 {
 	const struct blk_queue *queue = &blk_of(model)->queues[index];
@@ -136,6 +141,7 @@ static const struct model_ops blk_ops = {
 	.batch_end = blk_batch_end,
 	.poll = blk_poll,
 	.poll_fd = blk_poll_fd,
+	.poll_edge = blk_poll_edge,
 	.silent = blk_silent,
 	.cancel = blk_cancel,
 	.flow = blk_flow,

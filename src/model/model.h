@@ -69,8 +69,8 @@ struct model_ops {
 	 */
 	bool (*pump)(struct model *model, unsigned queue, struct chain_source *source,
 		     unsigned budget);
-	/* poll_fd stays readable while chains are lacking: one event per change is what is wanted. */
-	bool poll_edge;
+	/* poll_fd stays readable though there is nothing to do: one event per change is wanted. */
+	bool (*poll_edge)(const struct model *model, unsigned queue);
 	/* The driver reset the device or left: back to the state of a new device. */
 	void (*reset)(struct model *model);
 	/*

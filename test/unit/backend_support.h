@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "backend/backends.h"
@@ -53,17 +55,40 @@ static inline void job_submit(struct block_channel *channel, struct job *job, en
 	block_submit(channel, &job->request);
 }
 
+/* An epoll set that tells of a channel's completions, as a worker's does; the caller closes it. */
+static inline int watch_channel(struct block_channel *channel)
+{
+	struct epoll_event event = {EPOLLIN | (block_fd_edge(channel) ? EPOLLET : 0), {0}};
+	int news = epoll_create1(EPOLL_CLOEXEC);
+
+	if (block_fd(channel) >= 0 && epoll_ctl(news, EPOLL_CTL_ADD, block_fd(channel), &event))
+		fail_msg("cannot watch a channel");
+	return news;
+}
+
+/* Whether it is worth polling, now or after `ms` at most. */
+static inline bool has_news(struct block_channel *channel, int news, int ms)
+{
+	struct epoll_event event;
+	int n;
+
+	if (block_silent(channel))
+		return true;
+	do
+		n = epoll_wait(news, &event, 1, ms);
+	while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
 /* Polls until the job is done; gives up (the job stays PENDING) after `ms` without news. */
 static inline int job_wait(struct block_channel *channel, struct job *job, int ms)
 {
-	block_kick(channel);
-	while (job->result == PENDING) {
-		struct pollfd pfd = {.fd = block_fd(channel), .events = POLLIN};
+	int news = watch_channel(channel);
 
-		if (!block_silent(channel) && poll(&pfd, 1, ms) == 0)
-			break;
+	block_kick(channel);
+	while (job->result == PENDING && has_news(channel, news, ms))
 		block_poll(channel);
-	}
+	close(news);
 	return job->result;
 }
 
