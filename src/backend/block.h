@@ -70,7 +70,8 @@ struct block_ops {
 	bool (*fd_edge)(const struct block_channel *channel);
 	/* Whether requests are out for which fd will not tell: somebody has to call poll again and again. */
 	bool (*silent)(const struct block_channel *channel);
-	void (*cancel)(struct block_channel *channel);	 /* end outstanding requests soon */
+	/* End outstanding requests soon: the caller sees to it that poll is called. */
+	void (*cancel)(struct block_channel *channel);
 	int (*resize)(struct block *block, uint64_t size, struct fault *fault); /* updates limits */
 };
 
@@ -86,8 +87,11 @@ struct block_channel {
 	uint64_t submitted, failed; /* counters */
 };
 
-/* The checking front. All return as the op of that name does. A channel's functions are called by
- * one thread at a time: its worker, or control while the worker is held off. */
+/*
+ * The checking front. All return as the op of that name does. A channel's functions are called by
+ * one thread at a time: submit, kick and poll always by the same, its worker; open, cancel and
+ * close also by control, while the worker is held off.
+ */
 int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
 		       struct fault *fault);
 void block_channel_close(struct block_channel *channel);

@@ -4,8 +4,7 @@
  * Theory of operation
  * -------------------
  * A channel is one ring. submit() prepares entries; kick() hands what there is
- * to the kernel with one system call; poll() reaps. The channel's fd is
- * the ring's own: readable while completions wait. A disk that has little to do
+ * to the kernel with one system call; poll() reaps. A disk that has little to do
  * does not wait for the end of a large batch: submit() hands over, too, as soon
  * as there is a quarter of what the kernel has.
  *
@@ -68,7 +67,7 @@ struct file_channel {
 	struct file_ring *polled;		      /* for what can be polled; NULL: nothing is */
 	struct block_request *waiting, **waiting_end; /* no submission entry yet */
 	unsigned finished;			      /* requests; counts up */
-	bool cancelling;
+	bool cancelling, cancel_due;		      /* due: the kernel was not asked yet */
 	/* What the file turned out not to support. */
 	bool no_dsync, no_punch, no_zero_range, no_polling;
 };
@@ -98,7 +97,7 @@ static int open_polled(struct file_channel *ch, int fd, unsigned depth, struct f
 	ch->polled = calloc(1, sizeof(*ch->polled));
 	if (!ch->polled)
 		return fault(f, -ENOMEM, "no memory for polling");
-	error = file_ring_open(ch->polled, fd, depth, FILE_RING_POLLED, f);
+	error = file_ring_open(ch->polled, fd, -1, depth, FILE_RING_POLLED, f);
 	if (error)
 		free(ch->polled);
 	return error;
@@ -113,7 +112,7 @@ static int file_channel_open(struct block *block, unsigned depth, struct block_c
 
 	if (!ch)
 		return fault(f, -ENOMEM, "no memory for a channel of %s", file->path);
-	error = file_ring_open(&ch->ring, file->fd, depth,
+	error = file_ring_open(&ch->ring, file->fd, file->tie[1], depth,
 			       file->sqpoll ? FILE_RING_SQPOLL : FILE_RING_PLAIN, f);
 	if (!error && file->iopoll) {
 		error = open_polled(ch, file->fd, depth, f);
@@ -137,7 +136,8 @@ static void file_channel_close(struct block_channel *channel)
 	if (ch->polled)
 		file_ring_close(ch->polled);
 	free(ch->polled);
-	file_ring_close(&ch->ring);
+	if (!file_ring_close(&ch->ring))
+		file_of(ch)->tied = true;
 	free(ch);
 }
 
@@ -260,10 +260,7 @@ static void prepare(struct file_channel *ch, struct block_request *request)
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
 		break;
 	}
-	if (ring->fixed)
-		sqe->flags |= IOSQE_FIXED_FILE;
-	else
-		sqe->fd = ring->fd;
+	file_ring_name_file(ring, sqe);
 	io_uring_sqe_set_data(sqe, request);
 }
 
@@ -306,7 +303,7 @@ static void file_submit(struct block_channel *channel, struct block_request *req
 {
 	struct file_channel *ch = (struct file_channel *)channel;
 
-	ch->cancelling = false;
+	ch->cancelling = ch->cancel_due = false;
 	request->backend[PROGRESS] = 0;
 	request->backend[SLICE] = 0;
 	request->backend[STATE] = first_step(ch, request);
@@ -492,11 +489,31 @@ static void reap(struct file_channel *ch, struct file_ring *ring)
 			step_done(ch, request, result);
 }
 
+/*
+ * Ends what the kernel has not begun; what it is doing ends by itself, and takes no further step.
+ * What is polled is with the disk already.
+ */
+static void ask_to_cancel(struct file_channel *ch)
+{
+	struct io_uring_sqe *sqe;
+
+	hand_over(ch);
+	sqe = file_ring_entry(&ch->ring);
+	if (!sqe)
+		return;
+	ch->cancel_due = false;
+	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY);
+	io_uring_sqe_set_data(sqe, NULL);
+	hand_over(ch);
+}
+
 static unsigned file_poll(struct block_channel *channel)
 {
 	struct file_channel *ch = (struct file_channel *)channel;
 	unsigned finished = ch->finished;
 
+	if (ch->cancel_due)
+		ask_to_cancel(ch);
 	if (ch->polled)
 		reap(ch, ch->polled);
 	reap(ch, &ch->ring);
@@ -506,33 +523,29 @@ static unsigned file_poll(struct block_channel *channel)
 
 static int file_fd(struct block_channel *channel)
 {
-	return ((struct file_channel *)channel)->ring.ring.ring_fd;
+	return file_ring_fd(&((struct file_channel *)channel)->ring);
+}
+
+static bool file_fd_edge(const struct block_channel *channel)
+{
+	return ((const struct file_channel *)channel)->ring.bell >= 0;
 }
 
 static bool file_silent(const struct block_channel *channel)
 {
-	const struct file_ring *polled = ((const struct file_channel *)channel)->polled;
+	const struct file_channel *ch = (const struct file_channel *)channel;
+	const struct file_ring *polled = ch->polled;
 
-	return polled && polled->in_kernel + polled->unsubmitted;
+	return file_ring_is_silent(&ch->ring) ||
+	       (polled && polled->in_kernel + polled->unsubmitted);
 }
 
-/*
- * Ends what the kernel has not begun; what it is doing ends by itself, and takes no further step.
- * What is polled is with the disk already.
- */
+/* Called by control, who is not the ring's issuer: it is the next poll that asks the kernel. */
 static void file_cancel(struct block_channel *channel)
 {
 	struct file_channel *ch = (struct file_channel *)channel;
-	struct io_uring_sqe *sqe;
 
-	hand_over(ch);
-	ch->cancelling = true;
-	sqe = file_ring_entry(&ch->ring);
-	if (!sqe)
-		return;
-	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY);
-	io_uring_sqe_set_data(sqe, NULL);
-	hand_over(ch);
+	ch->cancelling = ch->cancel_due = true;
 }
 
 const struct block_ops file_ops = {
@@ -544,6 +557,7 @@ const struct block_ops file_ops = {
 	.kick = file_kick,
 	.poll = file_poll,
 	.fd = file_fd,
+	.fd_edge = file_fd_edge,
 	.silent = file_silent,
 	.cancel = file_cancel,
 	.resize = file_resize,

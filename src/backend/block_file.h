@@ -8,6 +8,12 @@
 struct file_block {
 	struct block block;
 	int fd;
+	/*
+	 * A pipe, the write end of which the rings have, too: when nobody is left who has that,
+	 * nobody but we has the file.
+	 */
+	int tie[2];
+	bool tied;    /* a ring that was closed may still have it */
 	bool regular; /* not a block device */
 	bool direct, sqpoll, iopoll;
 	uint32_t polled_max; /* iopoll: bytes, a power of two */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,8 @@
 /* Bytes of a polled request: every disk takes so much at once, and more is worth no polling. */
 #define POLLED_LEAST 4096
 #define POLLED_MOST  (64 * 1024)
+/* The kernel's time to end rings that were closed; it takes it some milliseconds. */
+#define RINGS_END_MS 2000
 
 static int no_access(const struct block_file_options *options, int error, struct fault *f)
 {
@@ -262,8 +265,8 @@ static int read_polled(struct file_block *file, struct file_ring *ring)
 	int result = -ENOMEM;
 
 	if (sqe) {
-		io_uring_prep_read(sqe, ring->fixed ? 0 : ring->fd, buffer, size, 0);
-		sqe->flags = ring->fixed ? IOSQE_FIXED_FILE : 0;
+		io_uring_prep_read(sqe, 0, buffer, size, 0);
+		file_ring_name_file(ring, sqe);
 		file_ring_hand_over(ring);
 		while (ring->in_kernel && !file_ring_reap(ring, &data, &result))
 			;
@@ -281,7 +284,7 @@ static int probe_polling(struct file_block *file, struct fault *f)
 
 	if (!file->direct)
 		return fault(f, -EINVAL, "what goes through the page cache cannot be polled");
-	error = file_ring_open(&ring, file->fd, 1, FILE_RING_POLLED, f);
+	error = file_ring_open(&ring, file->fd, -1, 1, FILE_RING_POLLED, f);
 	if (error)
 		return error;
 	file->polled_max = find_polled_max(file);
@@ -301,7 +304,7 @@ static int probe_polling(struct file_block *file, struct fault *f)
 static int probe(struct file_block *file, struct fault *f)
 {
 	struct file_ring ring;
-	int error = file_ring_open(&ring, file->fd, 1,
+	int error = file_ring_open(&ring, file->fd, -1, 1,
 				   file->sqpoll ? FILE_RING_SQPOLL : FILE_RING_PLAIN, f);
 
 	if (error)
@@ -319,7 +322,7 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 	if (!file)
 		return fault(f, -ENOMEM, "no memory for the disk %s", options->path);
 	memcpy(file->path, options->path, length);
-	file->fd = -1;
+	file->fd = file->tie[0] = file->tie[1] = -1;
 	file->direct = options->direct;
 	file->sqpoll = options->sqpoll;
 	file->iopoll = options->iopoll;
@@ -329,6 +332,9 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 		error = find_limits(file, options, f);
 	if (!error)
 		error = probe(file, f);
+	if (!error && pipe2(file->tie, O_CLOEXEC))
+		error = fault(f, -errno, "cannot make a pipe for %s: %s", file->path,
+			      strerror(errno));
 	file->in_memory = !error && is_in_memory(file);
 	if (error)
 		file_close(&file->block);
@@ -360,10 +366,25 @@ int file_resize(struct block *block, uint64_t size, struct fault *f)
 	return 0;
 }
 
+/* Whoever has the disk closed wants to unmount what it is on, perhaps, or detach it. */
+static void wait_for_rings(const struct file_block *file)
+{
+	struct pollfd end = {.fd = file->tie[0]};
+
+	while (poll(&end, 1, RINGS_END_MS) < 0 && errno == EINTR)
+		;
+}
+
 void file_close(struct block *block)
 {
 	struct file_block *file = (struct file_block *)block;
 
+	if (file->tie[1] >= 0)
+		close(file->tie[1]);
+	if (file->tied)
+		wait_for_rings(file);
+	if (file->tie[0] >= 0)
+		close(file->tie[0]);
 	if (file->fd >= 0)
 		close(file->fd);
 	free(file);

@@ -4,11 +4,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define SQ_ENTRIES 128
 #define SOME	   4  /* entries that are worth a system call */
 #define SQ_IDLE_MS 10 /* sqpoll: then the kernel's thread sleeps */
+#define THE_FILE   1  /* among registered ones: between two ties, in whichever order they go */
 
 static int refused(int error, struct fault *f)
 {
@@ -30,19 +35,36 @@ static int refused(int error, struct fault *f)
 	return fault(f, error, "cannot set up io_uring: %s", strerror(-error));
 }
 
-int file_ring_open(struct file_ring *ring, int fd, unsigned depth, enum file_ring_kind kind,
-		   struct fault *f)
+static int hang_bell(struct file_ring *ring, struct fault *f)
 {
-	/* Old kernels do not know all flags that help: what is only needed comes second. */
-	static const unsigned flags[][2] = {
-		[FILE_RING_PLAIN] = {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0},
-		[FILE_RING_SQPOLL] = {IORING_SETUP_SQPOLL, IORING_SETUP_SQPOLL},
-		[FILE_RING_POLLED] = {IORING_SETUP_IOPOLL, IORING_SETUP_IOPOLL},
+	int error;
+
+	ring->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ring->bell < 0)
+		return refused(-errno, f);
+	error = io_uring_register_eventfd(&ring->ring, ring->bell);
+	return error ? refused(error, f) : 0;
+}
+
+#define DEFERRED (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED)
+
+int file_ring_open(struct file_ring *ring, int fd, int tie, unsigned depth,
+		   enum file_ring_kind kind, struct fault *f)
+{
+	/* Old kernels do not know all flags that help: what is only needed comes last. */
+	static const unsigned flags[][3] = {
+		[FILE_RING_PLAIN] = {DEFERRED | IORING_SETUP_TASKRUN_FLAG,
+				     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0},
+		[FILE_RING_SQPOLL] = {IORING_SETUP_SQPOLL, IORING_SETUP_SQPOLL,
+				      IORING_SETUP_SQPOLL},
+		[FILE_RING_POLLED] = {IORING_SETUP_IOPOLL, IORING_SETUP_IOPOLL,
+				      IORING_SETUP_IOPOLL},
 	};
+	const int files[] = {tie, fd, tie};
 	int error = 0;
 
-	*ring = (struct file_ring){.kind = kind, .fd = fd};
-	for (unsigned i = 0; i < 2; i++) {
+	*ring = (struct file_ring){.kind = kind, .fd = fd, .bell = -1};
+	for (unsigned i = 0; i < 3; i++) {
 		struct io_uring_params params = {
 			.flags = flags[kind][i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
 			.sq_thread_idle = SQ_IDLE_MS,
@@ -55,23 +77,71 @@ int file_ring_open(struct file_ring *ring, int fd, unsigned depth, enum file_rin
 	}
 	if (error)
 		return refused(error, f);
-	ring->fixed = io_uring_register_files(&ring->ring, &fd, 1) == 0;
-	return 0;
+	ring->fixed = io_uring_register_files(&ring->ring, files, 3) == 0;
+	ring->disabled = ring->ring.flags & IORING_SETUP_R_DISABLED;
+	error = ring->disabled ? hang_bell(ring, f) : 0;
+	if (error)
+		file_ring_close(ring);
+	return error;
 }
 
-void file_ring_close(struct file_ring *ring)
+int file_ring_fd(const struct file_ring *ring)
 {
-	/* Rings end a while after they are closed; the file must not stay busy so long. */
-	if (ring->fixed)
-		io_uring_unregister_files(&ring->ring);
+	return ring->bell >= 0 ? ring->bell : ring->ring.ring_fd;
+}
+
+bool file_ring_is_silent(const struct file_ring *ring)
+{
+	return ring->bell >= 0 && (ring->missed || io_uring_cq_ready(&ring->ring));
+}
+
+bool file_ring_close(struct file_ring *ring)
+{
+	/*
+	 * Rings end a while after they are closed; the file should not stay busy so long. But what
+	 * a ring with an issuer has nobody else may take from it.
+	 */
+	bool gone = !ring->fixed || !io_uring_unregister_files(&ring->ring);
+
 	io_uring_queue_exit(&ring->ring);
+	if (ring->bell >= 0)
+		close(ring->bell);
+	return gone;
+}
+
+/* The calling thread becomes the issuer. (liburing.so 2.3 does not export io_uring_enable_rings.)
+ */
+static void enable(struct file_ring *ring)
+{
+	long error = syscall(__NR_io_uring_register, ring->ring.ring_fd,
+			     IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+
+	assert(!error);
+	ring->disabled = false;
+}
+
+static void muffle(struct file_ring *ring)
+{
+	if (ring->bell >= 0)
+		io_uring_cq_eventfd_toggle(&ring->ring, false);
+}
+
+/* The kernel says that there is something before it looks at the bell, and we the other way round.
+ */
+static void unmuffle(struct file_ring *ring)
+{
+	if (ring->bell < 0)
+		return;
+	io_uring_cq_eventfd_toggle(&ring->ring, true);
+	atomic_thread_fence(memory_order_seq_cst);
+	ring->missed |= *(volatile unsigned *)ring->ring.sq.kflags & IORING_SQ_TASKRUN;
 }
 
 /*
  * The kernel refuses only when it is short of memory: what then remains goes with the next kick or
  * poll, and if nothing is with the kernel that would cause one, it is tried for a while.
  */
-void file_ring_hand_over(struct file_ring *ring)
+static void submit(struct file_ring *ring)
 {
 	for (unsigned tries = 0; ring->unsubmitted && tries < 1000; tries++) {
 		int n = io_uring_submit(&ring->ring);
@@ -92,6 +162,17 @@ void file_ring_hand_over(struct file_ring *ring)
 	}
 }
 
+void file_ring_hand_over(struct file_ring *ring)
+{
+	if (!ring->unsubmitted)
+		return;
+	if (ring->disabled)
+		enable(ring);
+	muffle(ring);
+	submit(ring);
+	unmuffle(ring);
+}
+
 struct io_uring_sqe *file_ring_entry(struct file_ring *ring)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
@@ -105,6 +186,13 @@ struct io_uring_sqe *file_ring_entry(struct file_ring *ring)
 	return sqe;
 }
 
+void file_ring_name_file(const struct file_ring *ring, struct io_uring_sqe *sqe)
+{
+	sqe->fd = ring->fixed ? THE_FILE : ring->fd;
+	if (ring->fixed)
+		sqe->flags |= IOSQE_FIXED_FILE;
+}
+
 bool file_ring_is_enough(const struct file_ring *ring)
 {
 	return ring->unsubmitted >= SOME && ring->unsubmitted * 4 > ring->in_kernel;
@@ -114,11 +202,14 @@ bool file_ring_reap(struct file_ring *ring, void **data, int *result)
 {
 	struct io_uring_cqe *cqe;
 
-	if (io_uring_peek_cqe(&ring->ring, &cqe))
+	if (io_uring_peek_cqe(&ring->ring, &cqe)) {
+		ring->missed = false; /* it asked, if there was anything to ask for */
 		return false;
+	}
 	*data = io_uring_cqe_get_data(cqe);
 	*result = cqe->res;
 	io_uring_cqe_seen(&ring->ring, cqe);
-	ring->in_kernel--;
+	if (!--ring->in_kernel)
+		ring->missed = false;
 	return true;
 }
