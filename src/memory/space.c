@@ -12,6 +12,7 @@
 /* How the stretches of one entry are reached, in address order and without gaps. */
 struct piece {
 	uint64_t offset; /* from the entry's start */
+	uint64_t id;	 /* see struct space_stretch */
 	struct window window;
 };
 
@@ -48,8 +49,13 @@ struct space {
 	struct table now;    /* what translations see */
 	struct table staged; /* what add and remove work on within a batch */
 	bool staging;
+	void (*gone)(void *arg, uint64_t id); /* NULL: nobody wants to know */
+	void *gone_arg;
 	_Atomic unsigned hint; /* index of the last hit in `now`: a guess, always checked */
 };
+
+/* Stretches are numbered for good, over all spaces. */
+static _Atomic uint64_t next_id = 1;
 
 /* A place in the client's memory. */
 struct place {
@@ -72,6 +78,15 @@ static void pieces_free(struct client_memory *memory, struct pieces *pieces)
 	for (unsigned i = 0; i < pieces->count; i++)
 		memory->ops->unmap(memory, &pieces->piece[i].window);
 	free(pieces);
+}
+
+/* The same of pieces that could be found. */
+static void pieces_end(struct space *space, struct pieces *pieces)
+{
+	for (unsigned i = 0; space->gone && i < pieces->count; i++)
+		if (pieces->piece[i].window.host)
+			space->gone(space->gone_arg, pieces->piece[i].id);
+	pieces_free(space->memory, pieces);
 }
 
 /* Frees an entry's windows when no request can be using them; until then keeps them aside. */
@@ -103,7 +118,7 @@ void space_reap(struct space *space, uint64_t oldest)
 			continue;
 		}
 		*link = retired->next;
-		pieces_free(space->memory, retired->pieces);
+		pieces_end(space, retired->pieces);
 		free(retired);
 	}
 }
@@ -306,6 +321,7 @@ static struct pieces *resolve(struct space *space, const struct entry *entry)
 		struct piece *piece = &pieces->piece[pieces->count];
 
 		piece->offset = offset;
+		piece->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
 		if (map_stretch(space, entry, offset, &piece->window,
 				pieces->count + 1 >= PIECES_MAX) < 0)
 			goto fail;
@@ -421,6 +437,25 @@ void space_keep(struct space *space, struct space_cache *cache, uint64_t iova)
 					    .size = piece->window.size,
 					    .host = piece->window.host,
 					    .access = entry->perm};
+}
+
+bool space_find_stretch(struct space *space, uint64_t iova, struct space_stretch *stretch)
+{
+	struct entry *entry = find(space, iova);
+	const struct pieces *pieces = entry ? entry_pieces(space, entry) : NULL;
+	const struct piece *piece;
+
+	if (!pieces)
+		return false;
+	piece = find_piece(pieces, iova - entry->start);
+	*stretch = (struct space_stretch){piece->id, piece->window.host, piece->window.size};
+	return stretch->host;
+}
+
+void space_on_gone(struct space *space, void (*gone)(void *arg, uint64_t id), void *arg)
+{
+	space->gone = gone;
+	space->gone_arg = arg;
 }
 
 /* Copies one stretch: into `to`, or, where that is NULL, from `from`. */

@@ -138,6 +138,25 @@ static inline uint8_t *space_cached(const struct space_cache *cache, uint64_t io
 /* Keeps the stretch that `iova` is in, if that is mapped. */
 void space_keep(struct space *space, struct space_cache *cache, uint64_t iova);
 
+/*
+ * A mapped stretch of the client's memory, whole. Its number is never used again: whoever keeps
+ * something about a stretch cannot mistake another one for it that lies where it was.
+ */
+struct space_stretch {
+	uint64_t id;
+	uint8_t *host;
+	uint64_t size;
+};
+
+/* The stretch that `iova` is in. False: it is none, only copied or not mapped at all. */
+bool space_find_stretch(struct space *space, uint64_t iova, struct space_stretch *stretch);
+
+/*
+ * Before a stretch that somebody may have found is unmapped, and no request is in it any more,
+ * `gone` is called; by whoever removes or reaps.
+ */
+void space_on_gone(struct space *space, void (*gone)(void *arg, uint64_t id), void *arg);
+
 /* Copies between the driver's memory and here. Return 0 or the errors of space_translate. */
 int space_read(struct space *space, uint64_t iova, void *to, size_t size);
 int space_write(struct space *space, uint64_t iova, const void *from, size_t size);

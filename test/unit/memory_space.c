@@ -18,6 +18,8 @@
 struct bench {
 	struct ram ram;
 	struct space *space;
+	unsigned gone, gone_unmaps;
+	uint64_t gone_id;
 };
 
 static struct bench *bench_new(enum ram_kind kind)
@@ -272,6 +274,61 @@ static void retired_windows(void **state)
 	bench_free(b);
 }
 
+static void on_gone(void *arg, uint64_t id)
+{
+	struct bench *b = arg;
+
+	b->gone++;
+	b->gone_id = id;
+	b->gone_unmaps = b->ram.unmaps;
+}
+
+/* A stretch has a number of its own, and says when it goes: before that, and when nobody is in it.
+ */
+static void numbered_stretches(void **state)
+{
+	struct bench *b = bench_new(RAM_MAPPED);
+	struct space_stretch first, again, second;
+
+	space_on_gone(b->space, on_gone, b);
+	assert_false(space_find_stretch(b->space, BASE, &first));
+	assert_int_equal(add(b, BASE, 0x2000, 0, RW), 0);
+	assert_int_equal(add(b, BASE + 0x4000, 0x1000, 0x4000, RW), 0);
+	assert_true(space_find_stretch(b->space, BASE + 0x1fff, &first));
+	assert_int_equal(first.size, 0x2000);
+	first.host[0x10] = 7;
+	assert_int_equal(b->ram.bytes[0x10], 7);
+	assert_true(space_find_stretch(b->space, BASE, &again));
+	assert_int_equal(again.id, first.id);
+	assert_true(space_find_stretch(b->space, BASE + 0x4000, &second));
+	assert_true(second.id != first.id);
+	assert_int_equal(space_remove(b->space, BASE, 1), 1);
+	assert_int_equal(b->gone, 0);
+	assert_int_equal(add(b, BASE, 0x2000, 0, RW), 0);
+	assert_true(space_find_stretch(b->space, BASE, &again)); /* the same memory, another */
+	assert_true(again.id != first.id && again.id != second.id);
+	space_reap(b->space, UINT64_MAX);
+	assert_int_equal(b->gone, 1);
+	assert_int_equal(b->gone_id, first.id);
+	assert_int_equal(b->gone_unmaps, 0);
+	assert_int_equal(b->ram.unmaps, 1);
+	bench_free(b);
+}
+
+static void copied_stretches_have_none(void **state)
+{
+	struct bench *b = bench_new(RAM_COPIED);
+	struct space_stretch stretch;
+
+	space_on_gone(b->space, on_gone, b);
+	assert_int_equal(add(b, BASE, 0x1000, 0, RW), 0);
+	assert_false(space_find_stretch(b->space, BASE, &stretch));
+	space_remove(b->space, BASE, 1);
+	space_reap(b->space, UINT64_MAX);
+	assert_int_equal(b->gone, 0);
+	bench_free(b);
+}
+
 static void unused_entries_retire_nothing(void **state)
 {
 	struct bench *b = bench_new(RAM_MAPPED);
@@ -403,6 +460,8 @@ int main(void)
 		cmocka_unit_test(pieces_of_one_entry),
 		cmocka_unit_test(memory_that_is_not_there),
 		cmocka_unit_test(retired_windows),
+		cmocka_unit_test(numbered_stretches),
+		cmocka_unit_test(copied_stretches_have_none),
 		cmocka_unit_test(unused_entries_retire_nothing),
 		cmocka_unit_test(batches_show_at_once),
 		cmocka_unit_test(windows_made_within_a_batch),
