@@ -308,6 +308,9 @@ void state_continue_queue(struct queue *queue);
 void state_forget(struct device *device);
 
 /* spaces.c */
+/* The space of an ASID, made when it is first needed; NULL: memory is short, or there is no client.
+ */
+struct space *spaces_get(struct device *device, unsigned asid);
 void spaces_reap(struct device *device);
 void spaces_clear(struct device *device);
 

@@ -134,11 +134,8 @@ struct space *queue_space(const struct queue *queue)
 {
 	struct device *device = queue->device;
 	unsigned group = device_get_vq_group(device, queue->index);
-	struct space **space = &device->spaces[device->group_asid[group]];
 
-	if (!*space && device->client)
-		*space = space_new(device->client);
-	return *space;
+	return spaces_get(device, device->group_asid[group]);
 }
 
 int queue_make_again(struct queue *queue)

@@ -27,14 +27,36 @@ int device_set_client(struct device *device, struct client_memory *memory)
 	return r;
 }
 
-/* Makes the space of an ASID when it is first named. Returns NULL when memory is short. */
+/* What the model has done for a stretch of memory its queues' workers undo. Workers excluded. */
+static void stretch_gone(void *arg, uint64_t id)
+{
+	struct device *device = arg;
+
+	if (!device->model->ops->memory_gone(device->model, id))
+		return;
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].slots)
+			device->host->ops->wake_queue(device->host, i);
+}
+
+struct space *spaces_get(struct device *device, unsigned asid)
+{
+	struct space **space = &device->spaces[asid];
+
+	if (*space || !device->client)
+		return *space;
+	*space = space_new(device->client);
+	if (*space && device->model->ops->memory_gone)
+		space_on_gone(*space, stretch_gone, device);
+	return *space;
+}
+
+/* The same for changing it. */
 static struct space *space_of(struct device *device, unsigned asid)
 {
-	if (!device->spaces[asid])
-		device->spaces[asid] = space_new(device->client);
-	if (device->spaces[asid] && device->batching && space_begin(device->spaces[asid]) < 0)
-		return NULL;
-	return device->spaces[asid];
+	struct space *space = spaces_get(device, asid);
+
+	return space && device->batching && space_begin(space) < 0 ? NULL : space;
 }
 
 /* Rings that were not mapped when last looked at may be now. */

@@ -71,6 +71,11 @@ struct model_ops {
 		     unsigned budget);
 	/* poll_fd stays readable though there is nothing to do: one event per change is wanted. */
 	bool (*poll_edge)(const struct model *model, unsigned queue);
+	/*
+	 * A stretch of the client's memory (space_find_stretch) is about to go. No request is in
+	 * it, nor will be. True: something is to be undone on the workers, so poll is to be called.
+	 */
+	bool (*memory_gone)(struct model *model, uint64_t stretch);
 	/* The driver reset the device or left: back to the state of a new device. */
 	void (*reset)(struct model *model);
 	/*

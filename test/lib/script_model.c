@@ -147,6 +147,7 @@ static unsigned poll(struct model *model, unsigned queue)
 	struct script_model *m = script_of(model);
 	unsigned delivered = 0;
 
+	m->polls[queue]++;
 	for (unsigned i = 0; i < m->held_count;) {
 		if (!m->held[i].finished || m->held[i].request->queue != queue) {
 			i++;
@@ -216,6 +217,14 @@ static bool silent(const struct model *model, unsigned queue)
 	return script->silent && script->held_count;
 }
 
+static bool memory_gone(struct model *model, uint64_t stretch)
+{
+	struct script_model *m = script_of(model);
+
+	m->gone++;
+	return m->undoes;
+}
+
 static const struct model_ops script_ops = {
 	.name = "script",
 	.device_id = 42,
@@ -236,6 +245,7 @@ static const struct model_ops script_ops = {
 	.poll = poll,
 	.silent = silent,
 	.cancel = cancel,
+	.memory_gone = memory_gone,
 	.reset = reset,
 	.resize = resize,
 	.state_save = state_save,

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "device/limits.h"
 #include "model/model.h"
 
 #define SCRIPT_CONFIG_SIZE 10
@@ -32,12 +33,14 @@ struct script_model {
 	unsigned queues, groups;
 	bool instant;	    /* finish everything at once */
 	bool silent;	    /* whoever holds something is not told when it is finished */
+	bool undoes;	    /* what it did for memory that goes, on each queue's worker */
 	bool gives_back;    /* what is held comes back undone when it is cancelled */
 	unsigned bad_start; /* bit q: queue q cannot start */
 	uint64_t size;
 	uint8_t writable[2];
 	uint64_t negotiated;
-	unsigned starts, stops, resets, cancels, destroyed, batches;
+	unsigned starts, stops, resets, cancels, destroyed, batches, gone;
+	unsigned polls[DEVICE_MAX_QUEUES];
 	struct script_held held[SCRIPT_MAX_HELD]; /* in order of taking */
 	unsigned held_count;
 	/* Told of everything that happens, in words. */
