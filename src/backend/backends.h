@@ -16,6 +16,7 @@ struct block_file_options {
 	const char *path;
 	bool read_only, direct;
 	bool sqpoll; /* a thread of the kernel's takes the requests, while there are some */
+	bool fixed_buffers; /* the memory of requests is registered, and so pinned */
 	bool iopoll; /* completions are asked for, not told of: needs `direct` and a block device that can */
 };
 int block_file_open(const struct block_file_options *options, struct block **block,

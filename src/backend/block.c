@@ -149,6 +149,12 @@ void block_cancel(struct block_channel *channel)
 		channel->block->ops->cancel(channel);
 }
 
+void block_memory_gone(struct block_channel *channel, uint64_t id)
+{
+	if (channel->block->ops->memory_gone)
+		channel->block->ops->memory_gone(channel, id);
+}
+
 int block_resize(struct block *block, uint64_t size, struct fault *f)
 {
 	int error;

@@ -23,6 +23,13 @@ enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE
 /* Entries of one request's iov, at most: the kernel's UIO_MAXIOV. */
 #define BLOCK_MAX_IOV 1024
 
+/* A stretch of memory that requests lie in. It stays where it is until block_memory_gone. */
+struct block_memory {
+	uint64_t id; /* never another's; 0: not known */
+	uint8_t *base;
+	uint64_t size;
+};
+
 /* One request. The caller owns it again when `done` is called, which may be inside block_submit. */
 struct block_request {
 	enum block_op op;
@@ -32,6 +39,8 @@ struct block_request {
 	uint64_t length; /* bytes; READ and WRITE: the sum of iov */
 	const struct iovec *iov;
 	unsigned iov_count;
+	struct block_memory
+		memory; /* of a read or write, if known: all of iov, one entry, is in it */
 	/* error: 0 or a negative errno (-EIO, -ENOSPC, -EFAULT: iov not accessible, -ECANCELED). */
 	void (*done)(struct block_request *request, int error);
 
@@ -72,12 +81,15 @@ struct block_ops {
 	bool (*silent)(const struct block_channel *channel);
 	/* End outstanding requests soon: the caller sees to it that poll is called. */
 	void (*cancel)(struct block_channel *channel);
+	/* No request is in this stretch of memory, nor will be. poll is called later. */
+	void (*memory_gone)(struct block_channel *channel, uint64_t id);
 	int (*resize)(struct block *block, uint64_t size, struct fault *fault); /* updates limits */
 };
 
 struct block {
 	const struct block_ops *ops;
 	struct block_limits limits;
+	bool wants_memory; /* it has a use for block_request.memory */
 };
 
 struct block_channel {
@@ -89,8 +101,8 @@ struct block_channel {
 
 /*
  * The checking front. All return as the op of that name does. A channel's functions are called by
- * one thread at a time: submit, kick and poll always by the same, its worker; open, cancel and
- * close also by control, while the worker is held off.
+ * one thread at a time: submit, kick and poll always by the same, its worker; open, cancel,
+ * memory_gone and close also by control, while the worker is held off.
  */
 int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
 		       struct fault *fault);
@@ -106,6 +118,7 @@ int block_fd(struct block_channel *channel);
 bool block_fd_edge(const struct block_channel *channel);
 bool block_silent(const struct block_channel *channel);
 void block_cancel(struct block_channel *channel);
+void block_memory_gone(struct block_channel *channel, uint64_t id);
 int block_resize(struct block *block, uint64_t size, struct fault *fault);
 void block_close(struct block *block);
 

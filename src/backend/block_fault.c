@@ -177,6 +177,7 @@ static void tear(struct fault_channel *ch, struct trouble *t)
 	t->torn = true;
 	t->inner.length = half;
 	t->inner.iov = t->half;
+	t->inner.memory.id = 0;
 	t->inner.iov_count = iov_slice(t->half, t->outer->iov, t->outer->iov_count, 0, half);
 	block_submit(ch->inner, &t->inner);
 }
@@ -296,6 +297,11 @@ static void fault_cancel(struct block_channel *channel)
 	block_cancel(ch->inner);
 }
 
+static void fault_memory_gone(struct block_channel *channel, uint64_t id)
+{
+	block_memory_gone(((struct fault_channel *)channel)->inner, id);
+}
+
 static void fault_channel_close(struct block_channel *channel)
 {
 	struct fault_channel *ch = (struct fault_channel *)channel;
@@ -382,6 +388,7 @@ static const struct block_ops fault_ops = {
 	.fd_edge = fault_fd_edge,
 	.silent = fault_silent,
 	.cancel = fault_cancel,
+	.memory_gone = fault_memory_gone,
 	.resize = fault_resize,
 };
 
@@ -396,6 +403,7 @@ int block_fault_open(const struct block_fault_options *options, struct block *in
 	}
 	wrapper->block.ops = &fault_ops;
 	wrapper->block.limits = inner->limits;
+	wrapper->block.wants_memory = inner->wants_memory;
 	wrapper->inner = inner;
 	wrapper->options = *options;
 	*block = &wrapper->block;

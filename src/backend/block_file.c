@@ -32,6 +32,9 @@
  * poll() asks the disk, with one system call; until they are back the channel is `silent`, and its
  * worker does not sleep. All else goes through the first ring.
  *
+ * With fixed-buffers=on the memory of requests is registered (block_file_buffers.h): the number of
+ * the buffer that a transfer lies in is found at submit(), and good until the request is done.
+ *
  * Reading beyond the end of a regular file that somebody else truncated gives
  * zeroes, as a hole does.
  */
@@ -45,16 +48,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/block_file_buffers.h"
 #include "backend/block_file_ring.h"
 #include "backend/iov.h"
 
 enum { PROGRESS, SLICE, STATE }; /* request->backend[] */
-/* Low byte of STATE; the rest counts retries. */
+/* Low byte of STATE; above it retries are counted, and the upper half is a registered buffer. */
 enum { STEP_TRANSFER, STEP_PUNCH, STEP_RANGE, STEP_ZEROES, STEP_SYNC };
 
 #define STEP_MASK  0xffull
 #define RETRY_ONE  0x100ull
-#define RETRY_MAX  0x10000ull  /* 256 */
+#define RETRY_MAX      256
+#define RETRIES(state) ((uint32_t)(state) / RETRY_ONE)
+#define BUFFER(state)  ((unsigned)((state) >> 32)) /* 0: none, else one more than its number */
 #define POLLED_IOV 16	       /* pieces of a polled request */
 #define NOW_MAX	   (64 * 1024) /* some microseconds of copying */
 /* What one write of zeroes covers: ZERO_COUNT times the same zero bytes. */
@@ -65,6 +71,7 @@ struct file_channel {
 	struct block_channel channel;
 	struct file_ring ring;
 	struct file_ring *polled;		      /* for what can be polled; NULL: nothing is */
+	struct file_buffers *buffers;		      /* NULL: none are registered */
 	struct block_request *waiting, **waiting_end; /* no submission entry yet */
 	unsigned finished;			      /* requests; counts up */
 	bool cancelling, cancel_due;		      /* due: the kernel was not asked yet */
@@ -123,6 +130,8 @@ static int file_channel_open(struct block *block, unsigned depth, struct block_c
 		free(ch);
 		return error;
 	}
+	if (file->fixed_buffers)
+		ch->buffers = file_buffers_new(file, ch->polled ? ch->polled : &ch->ring);
 	ch->waiting_end = &ch->waiting;
 	*channel = &ch->channel;
 	return 0;
@@ -136,6 +145,7 @@ static void file_channel_close(struct block_channel *channel)
 	if (ch->polled)
 		file_ring_close(ch->polled);
 	free(ch->polled);
+	file_buffers_free(ch->buffers);
 	if (!file_ring_close(&ch->ring))
 		file_of(ch)->tied = true;
 	free(ch);
@@ -191,7 +201,7 @@ static int write_flags(const struct file_channel *ch, const struct block_request
 }
 
 static void prepare_transfer(struct file_channel *ch, struct io_uring_sqe *sqe,
-			     const struct block_request *request)
+			     const struct block_request *request, unsigned buffer)
 {
 	uint64_t offset = request->offset + request->backend[PROGRESS];
 	const struct iovec *iov = request->iov;
@@ -211,6 +221,11 @@ static void prepare_transfer(struct file_channel *ch, struct io_uring_sqe *sqe,
 		sqe->opcode = request->op == BLOCK_READ ? IORING_OP_READ : IORING_OP_WRITE;
 		sqe->addr = (uintptr_t)iov->iov_base;
 		sqe->len = (uint32_t)iov->iov_len;
+	}
+	if (buffer) { /* cheaper still: its pages are at hand */
+		sqe->opcode =
+			request->op == BLOCK_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+		sqe->buf_index = (uint16_t)(buffer - 1);
 	}
 }
 
@@ -245,7 +260,10 @@ static void prepare(struct file_channel *ch, struct block_request *request)
 	}
 	switch (request->backend[STATE] & STEP_MASK) {
 	case STEP_TRANSFER:
-		prepare_transfer(ch, sqe, request);
+		prepare_transfer(ch, sqe, request,
+				 ch->buffers && ring == file_buffers_ring(ch->buffers)
+					 ? BUFFER(request->backend[STATE])
+					 : 0);
 		break;
 	case STEP_PUNCH:
 		prepare_allocate(sqe, request, FALLOC_FL_PUNCH_HOLE);
@@ -307,10 +325,14 @@ static void file_submit(struct block_channel *channel, struct block_request *req
 	request->backend[PROGRESS] = 0;
 	request->backend[SLICE] = 0;
 	request->backend[STATE] = first_step(ch, request);
-	if (transfer_now(ch, request))
+	if (transfer_now(ch, request)) {
 		finish(ch, request, 0);
-	else
+	} else {
+		if (ch->buffers && request->memory.id)
+			request->backend[STATE] |= (uint64_t)file_buffers_find(ch->buffers, request)
+						   << 32;
 		prepare(ch, request);
+	}
 	if (file_ring_is_enough(ch->polled ? ch->polled : &ch->ring))
 		hand_over(ch);
 }
@@ -328,7 +350,7 @@ static void again(struct file_channel *ch, struct block_request *request, int er
 	request->backend[STATE] += RETRY_ONE;
 	if (ch->cancelling)
 		finish(ch, request, -ECANCELED);
-	else if (request->backend[STATE] >= RETRY_MAX)
+	else if (RETRIES(request->backend[STATE]) >= RETRY_MAX)
 		finish(ch, request, error);
 	else
 		prepare(ch, request);
@@ -514,6 +536,8 @@ static unsigned file_poll(struct block_channel *channel)
 
 	if (ch->cancel_due)
 		ask_to_cancel(ch);
+	if (ch->buffers)
+		file_buffers_release(ch->buffers);
 	if (ch->polled)
 		reap(ch, ch->polled);
 	reap(ch, &ch->ring);
@@ -548,6 +572,14 @@ static void file_cancel(struct block_channel *channel)
 	ch->cancelling = ch->cancel_due = true;
 }
 
+static void file_memory_gone(struct block_channel *channel, uint64_t id)
+{
+	struct file_channel *ch = (struct file_channel *)channel;
+
+	if (ch->buffers)
+		file_buffers_gone(ch->buffers, id);
+}
+
 const struct block_ops file_ops = {
 	.name = "file",
 	.channel_open = file_channel_open,
@@ -560,5 +592,6 @@ const struct block_ops file_ops = {
 	.fd_edge = file_fd_edge,
 	.silent = file_silent,
 	.cancel = file_cancel,
+	.memory_gone = file_memory_gone,
 	.resize = file_resize,
 };

@@ -15,9 +15,10 @@ struct file_block {
 	int tie[2];
 	bool tied;    /* a ring that was closed may still have it */
 	bool regular; /* not a block device */
-	bool direct, sqpoll, iopoll;
+	bool direct, sqpoll, iopoll, fixed_buffers;
 	uint32_t polled_max; /* iopoll: bytes, a power of two */
 	bool in_memory;	     /* its file system has nothing to wait for */
+	_Atomic bool told;   /* that not all can be registered, by any of its queues */
 	char path[];	     /* for messages */
 };
 

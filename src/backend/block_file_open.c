@@ -326,6 +326,7 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 	file->direct = options->direct;
 	file->sqpoll = options->sqpoll;
 	file->iopoll = options->iopoll;
+	file->fixed_buffers = file->block.wants_memory = options->fixed_buffers;
 	file->block.ops = &file_ops;
 	error = open_path(file, options, f);
 	if (!error)

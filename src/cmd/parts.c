@@ -23,6 +23,7 @@ static int open_file(const struct device_spec *spec, struct block **block, struc
 		.direct = spec->direct,
 		.sqpoll = spec->sqpoll,
 		.iopoll = spec->iopoll,
+		.fixed_buffers = spec->fixed_buffers,
 	};
 
 	return block_file_open(&options, block, f);

@@ -45,6 +45,8 @@ static const struct key keys[] = {
 	 "file: a thread of the kernel's takes the requests (off)"},
 	{"iopoll", SWITCH, AT(iopoll), 0, 1, 0, "on|off",
 	 "block device with direct=on: asked for completions, does not interrupt (off)"},
+	{"fixed-buffers", SWITCH, AT(fixed_buffers), 0, 1, 0, "on|off",
+	 "file: the memory that requests are in is registered, and stays pinned (off)"},
 	{"write-cache", SWITCH, AT(write_cache), 0, 1, 1, "on|off",
 	 "off: a write is durable before it completes (on)"},
 	{"serial", TEXT, AT(serial), 0, 0, 0, "TEXT", "what the guest reads as serial, 20 bytes"},
@@ -57,7 +59,8 @@ static const struct key keys[] = {
 	{"worker", TEXT, AT(worker), 0, 0, 0, "NAME",
 	 "one thread, shared with all devices that name it (one of its own)"},
 	{"poll-us", NUMBER, AT(poll_us), 0, 1000000, POLL_US, "US",
-	 "how long a busy worker looks for requests before it sleeps; 3 times that for a disk (64)"},
+	 "how long a busy worker looks for requests before it sleeps; 3 times that for a disk "
+	 "(64)"},
 	{"cpu", NUMBER, AT(cpu), 0, 1023, SPEC_ANY_CPU, "N",
 	 "worker i runs on processor N + i only (any); of a shared one, one says it for all"},
 	{"asids", NUMBER, AT(asids), 1, DEVICE_MAX_ASIDS, 0, "N", "address spaces (1; net: 2)"},
@@ -271,6 +274,8 @@ static int check_disk(const struct device_spec *spec, struct fault *f)
 		return fault(f, -EINVAL,
 			     "iopoll=on: only with file=PATH and direct=on; what goes through the "
 			     "page cache cannot be polled");
+	if (spec->fixed_buffers && !spec->file)
+		return fault(f, -EINVAL, "fixed-buffers=on: only with file=PATH");
 	if (spec->iopoll && spec->sqpoll)
 		return fault(f, -EINVAL, "iopoll=on and sqpoll=on do not go together");
 	if (spec->serial && strlen(spec->serial) > 20)
@@ -342,13 +347,15 @@ static int check_card(struct device_spec *spec, struct fault *f)
 			     homes ? "the card has several cables" : "the card has no cable");
 	if (spec->null > 1)
 		return fault(f, -EINVAL, "null: of a network card it is 'on'");
-	if (spec->file || spec->memory || spec->serial || spec->has_faults || spec->readonly)
+	if (spec->file || spec->memory || spec->serial || spec->has_faults || spec->readonly ||
+	    spec->fixed_buffers)
 		return fault(f, -EINVAL, "%s: that is for disks",
-			     spec->file	      ? "file"
-			     : spec->memory   ? "memory"
-			     : spec->serial   ? "serial"
-			     : spec->readonly ? "readonly"
-					      : "fault.*");
+			     spec->file		   ? "file"
+			     : spec->memory	   ? "memory"
+			     : spec->serial	   ? "serial"
+			     : spec->readonly	   ? "readonly"
+			     : spec->fixed_buffers ? "fixed-buffers"
+						   : "fault.*");
 	if (spec->queues > PACKET_PAIRS)
 		return fault(f, -EINVAL, "queues=%" PRIu64 ": a card has 1 to %d queue pairs",
 			     spec->queues, PACKET_PAIRS);

@@ -32,6 +32,7 @@ static int blk_queue_start(struct model *model, unsigned index, unsigned depth, 
 
 	assert(index < blk->queue_count && !queue->channel);
 	queue->cancelling = false;
+	memset(queue->memory, 0, sizeof(queue->memory));
 	transfer_pool_init(&queue->pool, blk->block->limits.memory_alignment);
 	return block_channel_open(blk->block, depth, &queue->channel, f);
 }
@@ -94,6 +95,23 @@ static void blk_cancel(struct model *model, unsigned index)
 	block_cancel(queue->channel);
 }
 
+static bool blk_memory_gone(struct model *model, uint64_t stretch)
+{
+	struct blk *blk = blk_of(model);
+
+	for (unsigned i = 0; blk->block->wants_memory && i < blk->queue_count; i++) {
+		struct blk_queue *queue = &blk->queues[i];
+
+		if (!queue->channel)
+			continue;
+		for (unsigned k = 0; k < 2; k++)
+			if (queue->memory[k].id == stretch)
+				queue->memory[k] = (struct block_memory){0};
+		block_memory_gone(queue->channel, stretch);
+	}
+	return blk->block->wants_memory;
+}
+
 static void blk_reset(struct model *model)
 {
 	struct blk *blk = blk_of(model);
@@ -144,6 +162,7 @@ static const struct model_ops blk_ops = {
 	.poll_edge = blk_poll_edge,
 	.silent = blk_silent,
 	.cancel = blk_cancel,
+	.memory_gone = blk_memory_gone,
 	.flow = blk_flow,
 	.reset = blk_reset,
 	.resize = blk_resize,

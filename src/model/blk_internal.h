@@ -35,6 +35,9 @@ struct blk_queue {
 	struct blk *blk;
 	struct block_channel *channel; /* NULL: the queue is not started */
 	struct transfer_pool pool;
+	/* Where requests lay lately, if the backend wants to know; a guest has one or two. */
+	struct block_memory memory[2];
+	unsigned memory_next; /* to be replaced */
 	unsigned finished; /* requests given back; counts up */
 	bool cancelling;   /* requests take no further step */
 	struct blk_counters counters;

@@ -67,6 +67,45 @@ static bool write_through(const struct blk *blk)
 
 /* --- IN and OUT -------------------------------------------------------------------------- */
 
+static bool is_within(const struct block_memory *memory, const struct iovec *iov)
+{
+	uint64_t offset = (uint64_t)((uint8_t *)iov->iov_base - memory->base);
+
+	return memory->id && offset < memory->size && iov->iov_len <= memory->size - offset;
+}
+
+/* Looks up where a segment lies and keeps that. */
+static const struct block_memory *find_memory(struct blk_request *r, const uint8_t *host)
+{
+	const struct chain *chain = &request_of(r)->chain;
+	unsigned count = chain->readable_count + chain->writable_count;
+	struct space_stretch stretch;
+	struct block_memory *memory;
+
+	for (const struct segment *s = chain->segments; count; s++, count--) {
+		if (!s->host || host < s->host || host >= s->host + s->size)
+			continue;
+		if (!space_find_stretch(chain->space, s->iova, &stretch))
+			return NULL;
+		memory = &r->queue->memory[r->queue->memory_next++ % 2];
+		*memory = (struct block_memory){stretch.id, stretch.host, stretch.size};
+		return memory;
+	}
+	return NULL;
+}
+
+/* The stretch of memory that a transfer of one piece is in, for backends that have a use for it. */
+static struct block_memory memory_of(struct blk_request *r)
+{
+	const struct iovec *iov = r->transfer.iov;
+	const struct block_memory *memory = r->queue->memory;
+
+	if (is_within(memory, iov) || is_within(++memory, iov))
+		return *memory;
+	memory = find_memory(r, iov->iov_base);
+	return memory && is_within(memory, iov) ? *memory : (struct block_memory){0};
+}
+
 static int begin_transfer(struct blk_request *r, uint64_t sector, bool in)
 {
 	const struct chain *chain = &request_of(r)->chain;
@@ -79,6 +118,8 @@ static int begin_transfer(struct blk_request *r, uint64_t sector, bool in)
 			       r->data);
 	if (error)
 		return VIRTIO_BLK_S_IOERR;
+	if (r->queue->blk->block->wants_memory && !r->transfer.bounce && r->transfer.iov_count == 1)
+		r->block.memory = memory_of(r);
 	r->block.op = in ? BLOCK_READ : BLOCK_WRITE;
 	r->block.durable = !in && write_through(r->queue->blk);
 	r->block.offset = sector * BLK_SECTOR;
@@ -407,6 +448,7 @@ void blk_handle(struct model *model, struct request *request)
 	r->block.durable = r->block.unmap = false;
 	r->block.offset = r->block.length = 0;
 	r->block.iov_count = 0;
+	r->block.memory.id = 0;
 	if (request->chain.readable < HEADER_SIZE)
 		refuse(r, "a block request has less than the 16 readable bytes of its header");
 	else if (request->chain.writable < 1)
