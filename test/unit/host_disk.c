@@ -2,6 +2,9 @@
  * host/: disks under load. Everything is real (runner, workers, device, model, backend, and the
  * driver library with a workload that knows what it ought to see); only the door is in-process. Run
  * with the thread sanitizer, this is the test of who may touch what when.
+ *
+ *	host_disk file		on a file, with rings of the kernel's
+ *	host_disk fixed		the same with the driver's memory registered
  */
 #include "host/runner.h"
 
@@ -12,6 +15,10 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include <uvdpa/driver.h>
 
@@ -22,7 +29,10 @@
 
 #define QUEUES 2
 
+struct world;
+
 struct lane {
+	struct world *world;
 	struct uvdpa_queue *queue;
 	struct workload *workload;
 	pthread_t thread;
@@ -44,6 +54,25 @@ static const struct uvdpa_transport transport = {
 };
 
 static bool packed; /* rings, of the tests from here on */
+static bool on_file, fixed;
+static char paths[2][32] = {"/tmp/uvdpa-host-XXXXXX", "/tmp/uvdpa-host-XXXXXX"};
+static unsigned home;	   /* of the next disk: which of them */
+static const char *worker; /* that disks share; NULL: they have their own */
+
+static void open_home(struct block **block)
+{
+	const struct block_file_options options = {.path = paths[home], .fixed_buffers = fixed};
+	struct fault f;
+
+	if (!on_file) {
+		assert_int_equal(block_memory_open(16 << 20, block, &f), 0);
+		return;
+	}
+	assert_int_equal(truncate(paths[home], 0), 0);
+	assert_int_equal(truncate(paths[home], 16 << 20), 0);
+	if (block_file_open(&options, block, &f))
+		fail_msg("%s", f.text);
+}
 
 static struct runner *make_disk(const struct block_fault_options *trouble, uint32_t timeout_ms)
 {
@@ -54,6 +83,7 @@ static struct runner *make_disk(const struct block_fault_options *trouble, uint3
 			   .packed = packed,
 			   .suspend_timeout_ms = timeout_ms},
 		.workers = QUEUES,
+		.worker = worker,
 		.trace = true,
 	};
 	const struct blk_options blk = {.queues = QUEUES, .queue_size = 128, .write_cache = true};
@@ -62,7 +92,7 @@ static struct runner *make_disk(const struct block_fault_options *trouble, uint3
 	struct runner *runner;
 	struct fault f;
 
-	assert_int_equal(block_memory_open(16 << 20, &inner, &f), 0);
+	open_home(&inner);
 	block = inner;
 	if (trouble)
 		assert_int_equal(block_fault_open(trouble, inner, &block, &f), 0);
@@ -123,27 +153,19 @@ static struct world *setup(const struct block_fault_options *trouble, uint32_t t
 	return &world;
 }
 
-struct load {
-	struct world *world;
-	unsigned queue;
-};
-
 static void *run_load(void *arg)
 {
-	struct load *load = arg;
-	struct lane *lane = &load->world->lanes[load->queue];
+	struct lane *lane = arg;
 
-	lane->result = workload_run(lane->workload, &load->world->stop, 0);
+	lane->result = workload_run(lane->workload, &lane->world->stop, 0);
 	return NULL;
 }
 
 static void start_load(struct world *w)
 {
-	static struct load loads[QUEUES];
-
 	for (unsigned i = 0; i < QUEUES; i++) {
-		loads[i] = (struct load){w, i};
-		pthread_create(&w->lanes[i].thread, NULL, run_load, &loads[i]);
+		w->lanes[i].world = w;
+		pthread_create(&w->lanes[i].thread, NULL, run_load, &w->lanes[i]);
 	}
 }
 
@@ -365,13 +387,78 @@ static void carried_over_a_reset(void **state)
 	teardown(w);
 }
 
+/* The driver's data in memory of its own, which goes and comes while the device runs. */
+static void renew_data(struct world *w, struct uvdpa_memory **data)
+{
+	const struct uvdpa_memory_options options = {.size = 4 << 20, .iova = 1ull << 40};
+	struct uvdpa_memory *rings = w->memory;
+	struct uvdpa_error e;
+
+	for (unsigned i = 0; i < QUEUES; i++)
+		workload_free(w->lanes[i].workload);
+	if (*data) {
+		assert_int_equal(uvdpa_driver_unmap(w->drv, *data, 0), 0);
+		uvdpa_memory_free(*data);
+	}
+	assert_int_equal(uvdpa_memory_new(&options, data, &e), 0);
+	assert_int_equal(uvdpa_driver_map(w->drv, *data, 0, &e), 0);
+	w->memory = *data;
+	for (unsigned i = 0; i < QUEUES; i++)
+		w->lanes[i].workload = make_workload(w, i);
+	w->memory = rings;
+}
+
+static void memory_mapped_anew(void **state)
+{
+	struct world *w = setup(NULL, 10000);
+	struct uvdpa_memory *data = NULL;
+
+	for (unsigned i = 0; i < 20; i++) {
+		renew_data(w, &data);
+		atomic_store(&w->stop, false);
+		start_load(w);
+		wait_for_progress(w, 50);
+		stop_load(w);
+		expect_clean(w);
+	}
+	teardown(w);
+	uvdpa_memory_free(data);
+}
+
+/* All queues of two disks on one thread; one of them is suspended now and then, and goes first. */
+static void two_disks_one_worker(void **state)
+{
+	static struct world worlds[2];
+
+	worker = "both";
+	for (home = 0; home < 2; home++) {
+		worlds[home] = (struct world){.runner = make_disk(&slow, 10000)};
+		connect_driver(&worlds[home]);
+		start_load(&worlds[home]);
+	}
+	home = 0;
+	worker = NULL;
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(uvdpa_driver_suspend(worlds[0].drv), 0);
+		assert_int_equal(in_flight(&worlds[0]), 0);
+		wait_for_progress(&worlds[1], 10);
+		assert_int_equal(uvdpa_driver_resume(worlds[0].drv), 0);
+		wait_for_progress(&worlds[0], 10);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		stop_load(&worlds[i]);
+		expect_clean(&worlds[i]);
+		teardown(&worlds[i]);
+	}
+}
+
 static int with_packed_rings(void **state)
 {
 	packed = true;
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(suspended_means_still),
@@ -379,11 +466,25 @@ int main(void)
 		cmocka_unit_test(carried_over_a_reset),
 		cmocka_unit_test(backend_that_keeps_a_request),
 		cmocka_unit_test(client_that_goes),
+		cmocka_unit_test(memory_mapped_anew),
+		cmocka_unit_test(two_disks_one_worker),
 		cmocka_unit_test_setup(suspended_means_still, with_packed_rings),
 		cmocka_unit_test_setup(two_holders, with_packed_rings),
 		cmocka_unit_test_setup(carried_over_a_reset, with_packed_rings),
 		cmocka_unit_test_setup(client_that_goes, with_packed_rings),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed;
+
+	fixed = argc > 1 && !strcmp(argv[1], "fixed");
+	on_file = fixed || (argc > 1 && !strcmp(argv[1], "file"));
+	for (unsigned i = 0; on_file && i < 2; i++)
+		if (mkstemp(paths[i]) < 0) {
+			printf("skipped: no files in /tmp\n");
+			return 77;
+		}
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	for (unsigned i = 0; on_file && i < 2; i++)
+		unlink(paths[i]);
+	return failed;
 }
