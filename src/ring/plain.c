@@ -174,7 +174,8 @@ static void complete_packed(struct ring *ring, const struct chain_plain *plain,
 		store_le32(rest, written ? written[i] : 0);
 		store_le16(rest + 4, plain[i].head);
 		if (ring->batch_entries++) {
-			store_le16(rest + 6, flags);
+			atomic_store_explicit((_Atomic uint16_t *)(void *)(rest + 6), flags,
+					      memory_order_release);
 		} else {
 			ring->batch_slot = ring->used;
 			ring->batch_flags = flags;
@@ -190,7 +191,9 @@ static void complete_packed(struct ring *ring, const struct chain_plain *plain,
 void ring_complete_plain(struct ring *ring, const struct chain_plain *plain,
 			 const uint32_t *written, unsigned count)
 {
-	assert(!count || (ring->straight && !ring->setup.turns));
+	if (!count)
+		return;
+	assert(ring->straight && !ring->setup.turns);
 	if (ring->packed)
 		complete_packed(ring, plain, written, count);
 	else
