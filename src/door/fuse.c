@@ -72,7 +72,6 @@ int fuse_door_new(const char *mountpoint, const struct fuse_door_options *option
 	pthread_mutex_init(&door->threads_lock, NULL);
 	pthread_mutex_init(&door->ready_lock, NULL);
 	pthread_cond_init(&door->ready_changed, NULL);
-	pthread_cond_init(&door->lane_freed, NULL);
 	*out = door;
 	return 0;
 }
@@ -163,7 +162,9 @@ int fuse_door_start(struct fuse_door *door, struct fault *fault_out)
 /* The clients do not know yet that their files are closed; their devices do. */
 static void release_all(struct fuse_door *door)
 {
-	for (unsigned i = 0; door->thread_count && i < door->node_count; i++) {
+	unsigned nodes = fuse_door_threads(door) ? door->node_count : 0;
+
+	for (unsigned i = 0; i < nodes; i++) {
 		struct job *job = fuse_release_job(door->nodes[i]);
 
 		job_stop_waiting(door->nodes[i]);
@@ -215,7 +216,6 @@ void fuse_door_free(struct fuse_door *door)
 	pthread_mutex_destroy(&door->threads_lock);
 	pthread_mutex_destroy(&door->ready_lock);
 	pthread_cond_destroy(&door->ready_changed);
-	pthread_cond_destroy(&door->lane_freed);
 	free(door->buffer.mem);
 	free(door->threads);
 	free(door->nodes);

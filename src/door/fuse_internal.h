@@ -138,7 +138,7 @@ struct fuse_door {
 	unsigned thread_count, thread_max;
 
 	pthread_mutex_t ready_lock;
-	pthread_cond_t ready_changed, lane_freed;
+	pthread_cond_t ready_changed;
 	struct job *ready, **ready_last; /* for executors: the next of a lane each */
 	unsigned ready_count, executors, idle_executors;
 	bool executors_stop;

@@ -26,17 +26,10 @@ bool lane_put(struct job *job)
 	return mine;
 }
 
-/* Those who stop the door wait for lanes to be free. */
-static void tell_freed(struct fuse_door *door)
-{
-	if (!atomic_load(&door->stopping))
-		return;
-	pthread_mutex_lock(&door->ready_lock);
-	pthread_cond_broadcast(&door->lane_freed);
-	pthread_mutex_unlock(&door->ready_lock);
-}
-
-/* The next request to serve; NULL: there is none, and the lane is free. */
+/*
+ * The next request to serve; NULL: there is none, and the lane is free. Then whoever stops the door
+ * may see that, and the node is gone: nothing is looked at any more.
+ */
 static struct job *lane_next(struct node *node)
 {
 	struct lane *lane = &node->lane;
@@ -52,8 +45,6 @@ static struct job *lane_next(struct node *node)
 		lane->busy = false;
 	}
 	pthread_mutex_unlock(&lane->lock);
-	if (!job)
-		tell_freed(node->door);
 	return job;
 }
 

@@ -32,6 +32,8 @@
 
 /* How long a thread may take to come back when the door stops. */
 #define STOP_SECONDS 5
+/* Between two looks at whether all is quiet, while the door stops. */
+#define IDLE_NAP_NS 2000000
 
 /* How long a request may keep the others waiting. */
 #define RELIEF_NS 1000000
@@ -279,7 +281,9 @@ unsigned threads_stop(struct fuse_door *door)
 	door->executors_stop = true;
 	pthread_cond_broadcast(&door->ready_changed);
 	pthread_mutex_unlock(&door->ready_lock);
-	for (unsigned i = 0; i < door->thread_count; i++)
+	/* one that was still starting another when it was asked to stop has done so when it has
+	 * ended */
+	for (unsigned i = 0; i < fuse_door_threads(door); i++)
 		if (pthread_timedjoin_np(door->threads[i], NULL, &until))
 			lost++;
 	return lost;
@@ -293,15 +297,14 @@ static bool all_idle(struct fuse_door *door)
 	return true;
 }
 
+/* Looks again and again: who frees a lane may not touch the door any more to tell of it. */
 bool threads_wait_idle(struct fuse_door *door, unsigned seconds)
 {
-	struct timespec until = time_from_now(seconds);
+	const struct timespec nap = {.tv_nsec = IDLE_NAP_NS};
+	uint64_t until = runner_now_ns() + seconds * UINT64_C(1000000000);
 	bool idle;
-	int r = 0;
 
-	pthread_mutex_lock(&door->ready_lock);
-	while (!(idle = all_idle(door)) && !r)
-		r = pthread_cond_timedwait(&door->lane_freed, &door->ready_lock, &until);
-	pthread_mutex_unlock(&door->ready_lock);
+	while (!(idle = all_idle(door)) && runner_now_ns() < until)
+		nanosleep(&nap, NULL);
 	return idle;
 }
