@@ -160,6 +160,12 @@ static void complete_split(struct ring *ring, const struct chain_plain *plain,
 	}
 }
 
+/* A word that the other side may be looking at, as it may at any of a packed ring. */
+static inline void store_whole(uint8_t *at, uint16_t value, memory_order order)
+{
+	atomic_store_explicit((_Atomic uint16_t *)(void *)at, value, order);
+}
+
 /* The first of what is not shown yet gets its flags from publish; the driver comes to the others
  * only after it. */
 static void complete_packed(struct ring *ring, const struct chain_plain *plain,
@@ -172,10 +178,9 @@ static void complete_packed(struct ring *ring, const struct chain_plain *plain,
 		if (written)
 			flags |= VRING_DESC_F_WRITE;
 		store_le32(rest, written ? written[i] : 0);
-		store_le16(rest + 4, plain[i].head);
+		store_whole(rest + 4, plain[i].head, memory_order_relaxed);
 		if (ring->batch_entries++) {
-			atomic_store_explicit((_Atomic uint16_t *)(void *)(rest + 6), flags,
-					      memory_order_release);
+			store_whole(rest + 6, flags, memory_order_release);
 		} else {
 			ring->batch_slot = ring->used;
 			ring->batch_flags = flags;
