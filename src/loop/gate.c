@@ -13,10 +13,12 @@
 #include "util/relax.h"
 
 /*
- * A few passes of a fast device, some ten microseconds: where processors are virtual a sleep and a
- * wake-up cost three times that.
+ * A few passes of a fast device: where processors are virtual a sleep and a wake-up cost three
+ * times that. In time and not in looks, since what relax() takes differs tenfold between
+ * processors, and whoever is waited for may be waiting for ours.
  */
-#define SPINS 4096
+#define SPIN_NS 5000
+#define LOOKS	16 /* for each at the clock */
 
 /* Returns false after a second. EAGAIN (it changed) and EINTR need no care: the caller looks again.
  */
@@ -28,15 +30,37 @@ static bool sleep_while(_Atomic uint32_t *word, uint32_t value)
 	       errno != ETIMEDOUT;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Looks whether it is a ticket's turn, for a while. Returns whose turn it is. */
+static uint32_t spin(struct gate *gate, uint32_t ticket)
+{
+	uint32_t serving = atomic_load(&gate->serving);
+	uint64_t begin;
+
+	if (serving == ticket)
+		return serving;
+	begin = now_ns();
+	do {
+		for (unsigned i = 0; serving != ticket && i < LOOKS; i++) {
+			relax();
+			serving = atomic_load(&gate->serving);
+		}
+	} while (serving != ticket && now_ns() - begin < SPIN_NS);
+	return serving;
+}
+
 void gate_enter_nudging(struct gate *gate, void (*nudge)(void *), void *arg)
 {
 	uint32_t ticket = atomic_fetch_add(&gate->next, 1);
-	uint32_t serving = atomic_load(&gate->serving);
+	uint32_t serving = spin(gate, ticket);
 
-	for (unsigned i = 0; serving != ticket && i < SPINS; i++) {
-		relax();
-		serving = atomic_load(&gate->serving);
-	}
 	while (serving != ticket) {
 		if (!sleep_while(&gate->serving, serving) && nudge)
 			nudge(arg);
