@@ -339,11 +339,14 @@ static void huge_pages(void **state)
 	guest = old;
 }
 
+/* What is locked counts for a user (the real one), whatever else that one runs: here a new one. */
 static bool give_up_privilege(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
 
+	if (setresuid(70000 + (uid_t)getpid(), (uid_t)-1, (uid_t)-1))
+		return false;
 	if (syscall(SYS_capget, &header, data))
 		return false;
 	data[0].effective &= ~(1u << CAP_IPC_LOCK);
@@ -359,7 +362,7 @@ static int run_limited(void)
 	limit.rlim_cur = 6 << 20;
 	map_guest(PROT_READ | PROT_WRITE);
 	if (setrlimit(RLIMIT_MEMLOCK, &limit) || !give_up_privilege()) {
-		print_message("a limit not tried: cannot have one\n");
+		print_message("a limit not tried: that takes root\n");
 		return 0;
 	}
 	open_disk();
