@@ -166,6 +166,8 @@ int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const 
 	transfer->size = 0;
 	transfer->bounce = NULL;
 	transfer->table = NULL;
+	transfer->iov_behind = 0;
+	transfer->cut = 0;
 	if (is_one(transfer))
 		return 0;
 	if (segments > TRANSFER_INLINE_IOV)
@@ -177,6 +179,43 @@ int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const 
 		return 0;
 	transfer_give_back(transfer);
 	return take_bounce(transfer);
+}
+
+/* The list is the transfer's own, inline or a table of the pool: `iov` is const for the backend. */
+static struct iovec *list_of(struct transfer *transfer)
+{
+	return (struct iovec *)(uintptr_t)transfer->iov;
+}
+
+void transfer_cut(struct transfer *transfer)
+{
+	struct iovec *iov = list_of(transfer);
+	unsigned count = transfer->iov_count, n = 0;
+	uint64_t room = TRANSFER_SLICE;
+
+	while (room > iov[n].iov_len) /* the list is longer than a slice */
+		room -= iov[n++].iov_len;
+	transfer->cut = iov[n].iov_len - room;
+	iov[n].iov_len = room;
+	transfer->iov_count = n + 1;
+	transfer->iov_behind = count - transfer->iov_count;
+	transfer->size = TRANSFER_SLICE;
+}
+
+void transfer_advance(struct transfer *transfer)
+{
+	struct iovec *last = list_of(transfer) + transfer->iov_count - 1;
+
+	transfer->iov = last + 1;
+	transfer->iov_count = transfer->iov_behind;
+	if (transfer->cut) {
+		last->iov_base = (uint8_t *)last->iov_base + last->iov_len;
+		last->iov_len = transfer->cut;
+		transfer->iov = last;
+		transfer->iov_count++;
+	}
+	transfer->iov_behind = 0;
+	transfer->cut = 0;
 }
 
 int transfer_fill(struct transfer *transfer)

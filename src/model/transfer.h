@@ -1,10 +1,10 @@
 /*
  * A transfer: a byte range of a chain's data on its way to or from a backend.
  *
- * Where the segments are mapped and aligned as the backend wants, the transfer
- * is one piece: the segments themselves, nothing is copied. Where one is
- * reached only by copying, or is not aligned, the range goes piece by piece
- * through a bounce buffer of TRANSFER_BOUNCE bytes:
+ * Where the segments are mapped and aligned as the backend wants, the pieces are the segments
+ * themselves, nothing is copied: mostly one piece, more only of what is longer than TRANSFER_SLICE,
+ * so that no step keeps a worker for long (S10). Where a segment is reached only by copying, or is
+ * not aligned, the range goes piece by piece through a bounce buffer of TRANSFER_BOUNCE bytes:
  *
  *     transfer_start -> transfer_next -> (the backend's work) -> transfer_done
  *                            ^_______________________________________|
@@ -26,6 +26,7 @@
 #include "ring/chain.h"
 
 #define TRANSFER_BOUNCE	    (128u * 1024)
+#define TRANSFER_SLICE	    (4u << 20) /* a multiple of every block size and alignment */
 #define TRANSFER_INLINE_IOV 16
 
 /* One thread's. */
@@ -50,6 +51,8 @@ struct transfer {
 	struct transfer_pool *pool;
 	const struct chain *chain;
 	uint64_t offset, left; /* of the range, what is not in a finished piece */
+	unsigned iov_behind;   /* entries of the list behind those of the piece */
+	uint64_t cut;	       /* bytes of the piece's last entry that are not in it */
 	bool to_chain;
 	uint8_t *bounce;
 	struct iovec *table;
@@ -67,13 +70,21 @@ int transfer_start(struct transfer *transfer, struct transfer_pool *pool, const 
 int transfer_fill(struct transfer *transfer);
 int transfer_drain(struct transfer *transfer);
 void transfer_give_back(struct transfer *transfer);
+/* For long ones: the piece is the first TRANSFER_SLICE bytes of the list; the list is what is left.
+ */
+void transfer_cut(struct transfer *transfer);
+void transfer_advance(struct transfer *transfer);
 
 /* Makes the next piece ready for the backend. Returns 0, or -EFAULT: the driver's memory is gone.
  */
 static inline int transfer_next(struct transfer *transfer)
 {
 	transfer->size = transfer->left;
-	return transfer->bounce && transfer->left ? transfer_fill(transfer) : 0;
+	if (transfer->bounce)
+		return transfer->left ? transfer_fill(transfer) : 0;
+	if (transfer->left > TRANSFER_SLICE)
+		transfer_cut(transfer);
+	return 0;
 }
 
 /* The backend is done with the piece. Returns as transfer_next does. */
@@ -84,6 +95,8 @@ static inline int transfer_done(struct transfer *transfer)
 	transfer->offset += transfer->size;
 	transfer->left -= transfer->size;
 	transfer->size = 0;
+	if (transfer->left && !transfer->bounce)
+		transfer_advance(transfer);
 	return error;
 }
 

@@ -13,7 +13,7 @@ static struct copied_client client;
 static struct transfer_pool pool;
 static struct made made;
 static struct transfer transfer;
-static uint8_t expected[4u << 20];
+static uint8_t expected[13u << 20];
 
 static int set_up(void **state)
 {
@@ -152,6 +152,24 @@ static void long_ones_in_pieces(void **state)
 	assert_int_equal(pool.bounce_count, 1);
 }
 
+/* Mapped ones, too, beyond a certain length: cut within segments, at their ends, and through one.
+ */
+static void very_long_ones_in_slices(void **state)
+{
+	static const uint32_t sizes[] = {TRANSFER_SLICE - 100, 100, 50, 2 * TRANSFER_SLICE + 7, 43};
+	const uint64_t all = 3ull * TRANSFER_SLICE + 100;
+
+	made_add(&made, &client, false, 16 + 2 * TRANSFER_SLICE + 1, false);
+	for (unsigned i = 0; i < 5; i++)
+		made_add(&made, &client, true, sizes[i], false);
+	assert_int_equal(run(true, 0, all), 4);
+	assert_int_equal(run(true, 1, all - 1), 4);
+	assert_int_equal(run(true, 100, 3ull * TRANSFER_SLICE), 3);
+	assert_int_equal(run(false, 16, 2 * TRANSFER_SLICE + 1), 3);
+	assert_int_equal(run(false, 16, TRANSFER_SLICE), 1);
+	assert_int_equal(pool.bounce_count, 0);
+}
+
 static void alignment(void **state)
 {
 	transfer_pool_free(&pool);
@@ -227,6 +245,7 @@ int main(void)
 		CASE(many_segments),
 		CASE(copied_goes_through_a_buffer),
 		CASE(long_ones_in_pieces),
+		CASE(very_long_ones_in_slices),
 		CASE(alignment),
 		CASE(beyond_the_part),
 		CASE(client_gone),
