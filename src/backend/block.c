@@ -71,6 +71,11 @@ static int change_refusal(const struct block_limits *limits, enum block_op op)
 	return 0;
 }
 
+static bool is_within(const struct block_limits *limits, uint64_t offset, uint64_t length)
+{
+	return length <= limits->size && offset <= limits->size - length;
+}
+
 /* Why a request cannot be done by this block; 0: it may try. */
 static int refusal(const struct block_limits *limits, const struct block_request *request)
 {
@@ -83,7 +88,7 @@ static int refusal(const struct block_limits *limits, const struct block_request
 		return error;
 	if ((request->offset | request->length) & (limits->block_size - 1))
 		return -EINVAL;
-	if (request->length > limits->size || request->offset > limits->size - request->length)
+	if (!is_within(limits, request->offset, request->length))
 		return -ERANGE;
 	if (request->op == BLOCK_READ || request->op == BLOCK_WRITE)
 		return memory_refusal(limits, request);
@@ -172,6 +177,11 @@ int block_resize(struct block *block, uint64_t size, struct fault *f)
 			     (unsigned long long)size, block->limits.block_size);
 	error = block_check_size(size, "the new size", f);
 	return error ? error : block->ops->resize(block, size, f);
+}
+
+bool block_holds(const struct block *block, uint64_t offset, uint64_t length)
+{
+	return is_within(&block->limits, offset, length);
 }
 
 void block_close(struct block *block)

@@ -58,6 +58,11 @@ struct block_limits {
 	uint32_t physical_size;	   /* physical block size, a power-of-two multiple of block_size */
 	uint32_t optimal_io;	   /* bytes, 0: unknown */
 	uint32_t memory_alignment; /* of iov bases and lengths (O_DIRECT); 1: any */
+	/*
+	 * How much of a range DISCARD and WRITE_ZEROES should be asked for at once, where submit
+	 * does it there and then; 0: it does not.
+	 */
+	uint64_t range_slice;
 	bool read_only;
 	bool discard, write_zeroes;
 };
@@ -120,6 +125,8 @@ bool block_silent(const struct block_channel *channel);
 void block_cancel(struct block_channel *channel);
 void block_memory_gone(struct block_channel *channel, uint64_t id);
 int block_resize(struct block *block, uint64_t size, struct fault *fault);
+/* Whether there are such bytes: what block_submit asks of a request, for those who send several. */
+bool block_holds(const struct block *block, uint64_t offset, uint64_t length);
 void block_close(struct block *block);
 
 /* For those who open: refuses a size that is not whole sectors. `what` names the disk. */

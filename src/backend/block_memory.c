@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define RANGE_SLICE (4u << 20) /* up to a thousand pages to give back */
+
 struct memory_block {
 	struct block block;
 	uint8_t *bytes;
@@ -131,6 +133,7 @@ int block_memory_open(uint64_t size, struct block **block, struct fault *f)
 		.block_size = 512,
 		.physical_size = 4096,
 		.memory_alignment = 1,
+		.range_slice = RANGE_SLICE,
 		.discard = true,
 		.write_zeroes = true,
 	};
