@@ -249,6 +249,7 @@ enum device_turn {
 	TURN_IDLE, /* armed for kicks, or not to be run: nothing to do until somebody says so */
 	TURN_DONE, /* the same, but something was done first */
 	TURN_MORE, /* there is, or may be, more to do: again at once */
+	TURN_FULL, /* the same, and this pass has been as long as passes should be */
 	TURN_DRY,  /* only with `polling`: there was nothing to do, and no kick will tell */
 };
 /*
@@ -263,7 +264,9 @@ bool device_queue_is_owed(const struct device *device, unsigned queue);
 /* [worker] The same without polling: whether it should be called again at once. */
 static inline bool device_run_queue(struct device *device, unsigned queue, unsigned budget)
 {
-	return device_turn_queue(device, queue, budget, false) == TURN_MORE;
+	enum device_turn turn = device_turn_queue(device, queue, budget, false);
+
+	return turn == TURN_MORE || turn == TURN_FULL;
 }
 /* The model's poll_fd of a started queue, or -1; `edge`: watch for changes, not for readability. */
 int device_queue_poll_fd(struct device *device, unsigned queue, bool *edge);

@@ -187,7 +187,18 @@ static bool worth_showing(const struct queue *queue, unsigned taken)
 	       taken % (4 * BATCH) == 0;
 }
 
-/* Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up). */
+/* Whether the model has had as much as a pass may hold, however few the chains are (S10, S16). */
+static bool is_sated(const struct queue *queue)
+{
+	const struct model *model = queue->device->model;
+
+	return model->ops->sated && model->ops->sated(model, queue->index);
+}
+
+/*
+ * Takes up to `budget` chains. Returns why it stopped (RING_CHAIN: the budget is used up, or the
+ * model's).
+ */
 static enum ring_pop_result take(struct queue *queue, unsigned budget)
 {
 	struct model *model = queue->device->model;
@@ -197,7 +208,7 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	unsigned taken = 0, n = 1;
 
 	queue->kicked = false;
-	while (r == RING_CHAIN && n && taken < budget) {
+	while (r == RING_CHAIN && n && taken < budget && !is_sated(queue)) {
 		r = pop_batch(queue, batch, budget - taken < BATCH ? budget - taken : BATCH, &n);
 		if (n && !taken)
 			ring_disarm(&queue->ring);
@@ -218,8 +229,6 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	queue->was_dry = r == RING_EMPTY;
 	if (taken && model->ops->batch_end)
 		model->ops->batch_end(model, queue->index);
-	if (taken && model->ops->poll)
-		model->ops->poll(model, queue->index);
 	if (r == RING_UNMAPPED)
 		note_unmapped(queue, kicked);
 	else
@@ -408,6 +417,14 @@ static bool must_look(const struct queue *queue)
 	return queue->slots && model->ops->silent && model->ops->silent(model, queue->index);
 }
 
+/* What is dry now may have more in a moment if it had something. */
+static enum device_turn after_work(enum device_turn turn, bool worked)
+{
+	if (!worked)
+		return turn;
+	return turn == TURN_DRY ? TURN_MORE : TURN_DONE;
+}
+
 enum device_turn device_turn_queue(struct device *device, unsigned index, unsigned budget,
 				   bool polling)
 {
@@ -425,15 +442,19 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 		ops->poll(device->model, index);
 	if (queue->parking && !queue->discard && !queue_stays(queue))
 		queue_retake(queue);
-	if (may_take(queue) && !ops->pump)
+	if (queue->in_flight && is_sated(queue))
+		turn = TURN_FULL;
+	else if (may_take(queue) && !ops->pump)
 		turn = take_turn(queue, budget, polling);
 	else if (may_take(queue))
 		turn = pump(queue, budget, polling);
 	publish(queue);
-	if (before != queue->next_sequence + queue->stats.requests && turn != TURN_MORE)
-		turn = turn == TURN_DRY ? TURN_MORE : TURN_DONE;
+	if (turn == TURN_DRY || turn == TURN_IDLE)
+		turn = after_work(turn, before != queue->next_sequence + queue->stats.requests);
 	if (must_look(queue) || (look && turn == TURN_DRY))
 		turn = TURN_MORE;
+	if ((turn == TURN_MORE || queue->in_flight) && is_sated(queue))
+		turn = TURN_FULL;
 	ask_to_settle(queue);
 	return turn;
 }

@@ -32,6 +32,7 @@ static int blk_queue_start(struct model *model, unsigned index, unsigned depth, 
 
 	assert(index < blk->queue_count && !queue->channel);
 	queue->cancelling = false;
+	queue->waiting_end = &queue->waiting;
 	memset(queue->memory, 0, sizeof(queue->memory));
 	transfer_pool_init(&queue->pool, blk->block->limits.memory_alignment);
 	return block_channel_open(blk->block, depth, &queue->channel, f);
@@ -43,27 +44,39 @@ static void blk_queue_stop(struct model *model, unsigned index)
 
 	if (!queue->channel)
 		return;
+	assert(!queue->waiting);
 	block_channel_close(queue->channel);
 	queue->channel = NULL;
 	transfer_pool_free(&queue->pool);
 }
 
+/* What completions led to (the next pieces of long requests) is a batch, too. */
 static void blk_batch_end(struct model *model, unsigned index)
 {
-	block_kick(blk_of(model)->queues[index].channel);
+	struct blk_queue *queue = &blk_of(model)->queues[index];
+
+	block_kick(queue->channel);
+	if (block_poll(queue->channel))
+		block_kick(queue->channel);
 }
 
-/* What completions led to (the next pieces of long requests) is a batch, too. */
 static unsigned blk_poll(struct model *model, unsigned index)
 {
 	struct blk_queue *queue = &blk_of(model)->queues[index];
 	unsigned finished = queue->finished;
+	bool went_on;
 
 	if (!queue->channel)
 		return 0;
-	if (block_poll(queue->channel))
+	went_on = blk_go_on(queue);
+	if (block_poll(queue->channel) || went_on)
 		block_kick(queue->channel);
 	return queue->finished - finished;
+}
+
+static bool blk_sated(const struct model *model, unsigned index)
+{
+	return blk_queue_sated(&blk_of(model)->queues[index]);
 }
 
 static int blk_poll_fd(struct model *model, unsigned index)
@@ -161,6 +174,7 @@ static const struct model_ops blk_ops = {
 	.poll_fd = blk_poll_fd,
 	.poll_edge = blk_poll_edge,
 	.silent = blk_silent,
+	.sated = blk_sated,
 	.cancel = blk_cancel,
 	.memory_gone = blk_memory_gone,
 	.flow = blk_flow,

@@ -19,6 +19,14 @@
 #define BLK_DISCARD_SECTORS	 (4u << 21) /* 4 GiB */
 #define BLK_WRITE_ZEROES_SECTORS (1u << 19) /* 256 MiB */
 /*
+ * The work of one pass, in bytes that backends were given and buffers were copied: a fraction of a
+ * millisecond. What goes beyond waits for the next pass, so that control and the neighbours on the
+ * worker get between (S10, S16). A step that has begun is finished: at most TRANSFER_SLICE more.
+ */
+#define BLK_PASS_BYTES (1u << 20)
+/* In the same terms: a segment that only a system call reaches. */
+#define BLK_COPIED_SEGMENT 2048u
+/*
  * The config space of Linux 6.12 and later (with the zoned part, which stays zero): clients that
  * were built for a longer layout than ours can read all of it.
  */
@@ -31,6 +39,8 @@ struct blk_counters {
 	_Atomic int last_error;
 };
 
+struct blk_request;
+
 struct blk_queue {
 	struct blk *blk;
 	struct block_channel *channel; /* NULL: the queue is not started */
@@ -40,6 +50,8 @@ struct blk_queue {
 	unsigned memory_next; /* to be replaced */
 	unsigned finished; /* requests given back; counts up */
 	bool cancelling;   /* requests take no further step */
+	uint64_t spent;	   /* bytes of work in this pass */
+	struct blk_request *waiting, **waiting_end; /* for the next pass, in order of arrival */
 	struct blk_counters counters;
 };
 
@@ -73,10 +85,15 @@ struct blk_range {
 
 struct blk_type;
 
+/* What a request that waits for the next pass goes on with. */
+enum blk_due { BLK_DUE_BEGIN, BLK_DUE_STEP, BLK_DUE_RESULT };
+
 /* Scratch of a request. */
 struct blk_request {
 	struct block_request block; /* the step that the backend has */
 	struct blk_queue *queue;
+	struct blk_request *next; /* in queue->waiting */
+	enum blk_due due;
 	const struct blk_type *type;
 	union {
 		struct transfer transfer; /* IN, OUT */
@@ -84,11 +101,16 @@ struct blk_request {
 	};
 	uint64_t data;	/* bytes of data that the answer reports or counts */
 	unsigned steps; /* begun so far */
-	unsigned range_count;
+	unsigned range_count, range; /* how many; the one that is being done */
 	bool submitting; /* inside block_submit ... */
 	bool finished;	 /* ... which called done, with: */
 	int result;
 };
+
+static inline bool blk_queue_sated(const struct blk_queue *queue)
+{
+	return queue->spent >= BLK_PASS_BYTES;
+}
 
 /* blk_config.c */
 uint64_t blk_features(struct model *model);
@@ -100,5 +122,7 @@ void blk_state_load(struct model *model, const uint8_t *bytes, size_t size);
 
 /* blk_request.c */
 void blk_handle(struct model *model, struct request *request);
+/* A new pass begins: goes on with what waits for it. Returns whether the backend got something. */
+bool blk_go_on(struct blk_queue *queue);
 
 #endif

@@ -12,7 +12,9 @@
  *
  * The backend may finish a step inside block_submit. run() therefore loops
  * over steps that do, and step_done() starts it again for those that do not:
- * the stack does not grow with the number of steps.
+ * the stack does not grow with the number of steps. Once a pass has done enough
+ * (BLK_PASS_BYTES), what is still to be begun, or to go on, waits for the next
+ * one: see put_off() and blk_go_on().
  *
  * What is wrong with a request and has an answer in virtio gets that answer; a
  * chain without room for header or status has none, and breaks the device. The
@@ -65,6 +67,16 @@ static bool write_through(const struct blk *blk)
 	return !blk_has(blk, VIRTIO_BLK_F_FLUSH) || !blk->writeback;
 }
 
+static void set_last_error(struct blk_queue *queue, int error)
+{
+	atomic_store_explicit(&queue->counters.last_error, error, memory_order_relaxed);
+}
+
+static void spend(struct blk_request *r, uint64_t bytes)
+{
+	r->queue->spent += bytes;
+}
+
 /* --- IN and OUT -------------------------------------------------------------------------- */
 
 static bool is_within(const struct block_memory *memory, const struct iovec *iov)
@@ -114,11 +126,19 @@ static int begin_transfer(struct blk_request *r, uint64_t sector, bool in)
 	r->data = in ? chain->writable - 1 : chain->readable - HEADER_SIZE;
 	if (r->data % BLK_SECTOR || sector > UINT64_MAX / BLK_SECTOR)
 		return VIRTIO_BLK_S_IOERR;
+	/* of what takes several steps, none is done if one is out of range */
+	if (r->data > TRANSFER_BOUNCE &&
+	    !block_holds(r->queue->blk->block, sector * BLK_SECTOR, r->data)) {
+		set_last_error(r->queue, -ERANGE);
+		return VIRTIO_BLK_S_IOERR;
+	}
 	error = transfer_start(&r->transfer, &r->queue->pool, chain, in, in ? 0 : HEADER_SIZE,
 			       r->data);
 	if (error)
 		return VIRTIO_BLK_S_IOERR;
-	if (r->queue->blk->block->wants_memory && !r->transfer.bounce && r->transfer.iov_count == 1)
+	if (r->transfer.bounce)
+		spend(r, BLK_COPIED_SEGMENT * (chain->readable_count + chain->writable_count));
+	else if (r->queue->blk->block->wants_memory && r->transfer.iov_count == 1)
 		r->block.memory = memory_of(r);
 	r->block.op = in ? BLOCK_READ : BLOCK_WRITE;
 	r->block.durable = !in && write_through(r->queue->blk);
@@ -154,6 +174,8 @@ static int piece_done(struct blk_request *r)
 	int error;
 
 	r->block.offset += r->transfer.size;
+	if (r->transfer.bounce)
+		spend(r, r->transfer.size);
 	error = transfer_done(&r->transfer);
 	return error ? error : r->transfer.left > 0;
 }
@@ -224,6 +246,7 @@ static int begin_ranges(struct blk_request *r, enum block_op op, uint32_t max_se
 		r->ranges[i].length = (uint64_t)count * BLK_SECTOR;
 		r->ranges[i].unmap = set & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
 	}
+	r->range = 0;
 	r->block.op = op;
 	r->block.durable = write_through(r->queue->blk);
 	return WORK;
@@ -240,19 +263,27 @@ static int begin_write_zeroes(struct blk_request *r, uint64_t sector)
 			    VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP);
 }
 
+/* What the backend does at once it gets in slices, too. */
 static int next_range(struct blk_request *r)
 {
-	const struct blk_range *range = &r->ranges[r->steps];
+	const struct blk_range *range = &r->ranges[r->range];
+	uint64_t slice = r->queue->blk->block->limits.range_slice;
 
 	r->block.offset = range->offset;
-	r->block.length = range->length;
+	r->block.length = slice && slice < range->length ? slice : range->length;
 	r->block.unmap = range->unmap;
 	return 0;
 }
 
 static int range_done(struct blk_request *r)
 {
-	return r->steps < r->range_count;
+	struct blk_range *range = &r->ranges[r->range];
+
+	range->offset += r->block.length;
+	range->length -= r->block.length;
+	if (!range->length)
+		r->range++;
+	return r->range < r->range_count;
 }
 
 static void count_discard(struct blk_request *r, struct blk_counters *counters)
@@ -361,7 +392,7 @@ static void finish(struct blk_request *r, int error)
 		}
 	}
 	if (error)
-		atomic_store_explicit(&r->queue->counters.last_error, error, memory_order_relaxed);
+		set_last_error(r->queue, error);
 	if (error == -EFAULT)
 		refuse(r, "the data of a block request cannot be accessed: client memory is gone");
 	else if (error == -EOPNOTSUPP)
@@ -376,6 +407,15 @@ static int step_result(struct blk_request *r, int error)
 	return error || !r->type->step_done ? error : r->type->step_done(r);
 }
 
+/* The pass has done enough: the request goes on in the next one. */
+static void put_off(struct blk_request *r, enum blk_due due)
+{
+	r->due = due;
+	r->next = NULL;
+	*r->queue->waiting_end = r;
+	r->queue->waiting_end = &r->next;
+}
+
 /* Takes steps until one of them has to be waited for, or there are no more. */
 static void run(struct blk_request *r)
 {
@@ -388,29 +428,41 @@ static void run(struct blk_request *r)
 		r->steps++;
 		r->submitting = true;
 		r->finished = false;
+		spend(r, r->block.length);
 		block_submit(r->queue->channel, &r->block);
 		r->submitting = false;
 		if (!r->finished)
 			return;
 		more = step_result(r, r->result);
+		if (more > 0 && blk_queue_sated(r->queue)) {
+			put_off(r, BLK_DUE_STEP);
+			return;
+		}
 	} while (more > 0);
 	finish(r, more);
+}
+
+/* The step has ended outside of run(). */
+static void go_on_with(struct blk_request *r, int error)
+{
+	error = step_result(r, error);
+	if (error > 0)
+		run(r);
+	else
+		finish(r, error);
 }
 
 static void step_done(struct block_request *block, int error)
 {
 	struct blk_request *r = (struct blk_request *)block;
 
-	if (r->submitting) {
+	r->result = error;
+	if (r->submitting)
 		r->finished = true;
-		r->result = error;
-		return;
-	}
-	error = step_result(r, error);
-	if (error > 0)
-		run(r);
+	else if (blk_queue_sated(r->queue))
+		put_off(r, BLK_DUE_RESULT);
 	else
-		finish(r, error);
+		go_on_with(r, error);
 }
 
 static void begin(struct blk_request *r)
@@ -430,6 +482,57 @@ static void begin(struct blk_request *r)
 		refuse(r, "the data of a block request cannot be accessed: client memory is gone");
 	else
 		answer(r, status);
+}
+
+/* A request that nothing was done of: it is begun, unless nobody wants it any more. */
+static void begin_late(struct blk_request *r)
+{
+	struct request *request = request_of(r);
+	struct blk_queue *queue = r->queue;
+
+	if (!queue->cancelling) {
+		begin(r);
+		return;
+	}
+	spend(r, request->chain.writable); /* to be marked as dirty */
+	if (request_cancelled(request))
+		queue->finished++;
+	else
+		answer(r, VIRTIO_BLK_S_IOERR);
+}
+
+static void go_on(struct blk_request *r)
+{
+	switch (r->due) {
+	case BLK_DUE_BEGIN:
+		begin_late(r);
+		break;
+	case BLK_DUE_STEP:
+		run(r);
+		break;
+	case BLK_DUE_RESULT:
+		go_on_with(r, r->result);
+		break;
+	}
+}
+
+bool blk_go_on(struct blk_queue *queue)
+{
+	struct blk_request *waiting = queue->waiting, *next;
+
+	queue->spent = 0;
+	if (!waiting)
+		return false;
+	queue->waiting = NULL;
+	queue->waiting_end = &queue->waiting;
+	for (; waiting; waiting = next) {
+		next = waiting->next;
+		if (blk_queue_sated(queue))
+			put_off(waiting, waiting->due);
+		else
+			go_on(waiting);
+	}
+	return true;
 }
 
 void blk_handle(struct model *model, struct request *request)
@@ -453,6 +556,8 @@ void blk_handle(struct model *model, struct request *request)
 		refuse(r, "a block request has less than the 16 readable bytes of its header");
 	else if (request->chain.writable < 1)
 		refuse(r, "a block request has no writable byte for its status");
+	else if (blk_queue_sated(r->queue))
+		put_off(r, BLK_DUE_BEGIN);
 	else
 		begin(r);
 }

@@ -51,10 +51,21 @@ struct model_ops {
 	 */
 	int (*queue_start)(struct model *model, unsigned queue, unsigned depth, struct fault *fault);
 	void (*queue_stop)(struct model *model, unsigned queue);
-	/* The chains handed over since the last call make a batch: submit it. */
+	/*
+	 * The chains handed over since the last call make a batch: submit it, and deliver what of
+	 * it is finished by then.
+	 */
 	void (*batch_end)(struct model *model, unsigned queue);
-	/* Delivers what the backend finished. Returns how many requests that completed. */
+	/*
+	 * A pass begins: delivers what the backend finished. Returns how many requests that
+	 * completed.
+	 */
 	unsigned (*poll)(struct model *model, unsigned queue);
+	/*
+	 * Whether the queue has had as much work as a pass may hold: it is given no more now. If
+	 * requests are with the model, the next pass, and so poll, comes soon.
+	 */
+	bool (*sated)(const struct model *model, unsigned queue);
 	/* An fd that is readable when poll would find something; -1: none. Valid after queue_start. */
 	int (*poll_fd)(struct model *model, unsigned queue);
 	/* Whether poll has to be called again and again for now: poll_fd will not tell of everything. */

@@ -217,6 +217,11 @@ static bool silent(const struct model *model, unsigned queue)
 	return script->silent && script->held_count;
 }
 
+static bool sated(const struct model *model, unsigned queue)
+{
+	return ((const struct script_model *)model)->sated;
+}
+
 static bool memory_gone(struct model *model, uint64_t stretch)
 {
 	struct script_model *m = script_of(model);
@@ -244,6 +249,7 @@ static const struct model_ops script_ops = {
 	.batch_end = batch_end,
 	.poll = poll,
 	.silent = silent,
+	.sated = sated,
 	.cancel = cancel,
 	.memory_gone = memory_gone,
 	.reset = reset,

@@ -306,6 +306,7 @@ static void run_queue(struct rig *rig, unsigned queue)
 	rig->sim->in_pass = rig->index == rig->sim->active;
 	switch (device_turn_queue(rig->device, queue, (unsigned)budget, budget == 8)) {
 	case TURN_MORE:
+	case TURN_FULL:
 	case TURN_DRY:
 		rig->wake[queue] = true;
 		break;

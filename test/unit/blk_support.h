@@ -112,10 +112,16 @@ static inline void make(uint32_t type, uint64_t sector, const void *data, uint64
 	*made_byte(&made, &client, true, in) = 0xee;
 }
 
+/* As a device does it: a pass with the chain, and others while the model has enough of one. */
 static inline void submit(void)
 {
+	unsigned queue = made.request->queue;
+
+	model->ops->poll(model, queue);
 	model->ops->handle(model, made.request);
-	model->ops->batch_end(model, made.request->queue);
+	model->ops->batch_end(model, queue);
+	while (model->ops->sated(model, queue))
+		model->ops->poll(model, queue);
 }
 
 /* What the request got: a status, or BREAKS. */

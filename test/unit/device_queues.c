@@ -104,6 +104,37 @@ static void silent_backends(void **state)
 	bench_free(b);
 }
 
+/* A model that has had enough of a pass gets no more chains in it, and another pass soon. */
+static void sated_models(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+	struct device *device = b->stage.device;
+
+	stage_up(&b->stage);
+	b->stage.model.sated = true;
+	stage_post(&b->theatre, 0, 1, 16);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_FULL);
+	assert_int_equal(b->stage.model.held_count, 0);
+	assert_true(device_run_queue(device, 0, 16));
+	b->stage.model.sated = false;
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_DONE);
+	assert_int_equal(b->stage.model.held_count, 1);
+	/* what it has is gone on with, also while the queue drains */
+	b->stage.model.sated = true;
+	stage_post(&b->theatre, 0, 2, 16);
+	assert_int_equal(device_turn_queue(device, 0, 16, true), TURN_FULL);
+	assert_int_equal(b->stage.model.held_count, 1);
+	bench_ready(b, 0, false);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_FULL);
+	b->stage.model.sated = false;
+	assert_int_equal(script_model_finish(&b->stage.model, 1, NULL), 0);
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_DONE);
+	/* and once it has nothing, there is nothing to be looked for */
+	b->stage.model.sated = true;
+	assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_IDLE);
+	bench_free(b);
+}
+
 /* While polling the driver is not asked for kicks; with the last look it is, and nothing is missed.
  */
 static void polling(void **state)
@@ -217,6 +248,7 @@ int main(void)
 		cmocka_unit_test(ring_mapped_after_the_look),
 		cmocka_unit_test(polling),
 		cmocka_unit_test(silent_backends),
+		cmocka_unit_test(sated_models),
 		cmocka_unit_test(first_shares_are_small),
 		cmocka_unit_test(shown_within_a_pass),
 	};
