@@ -5,10 +5,11 @@
  * -------------------
  * A queue is run because its kick eventfd was written, because its model's fd
  * is readable, because it is polled and the clock ticks, or because somebody
- * asked (lane_want). All four end as a bit in `active`, which only the worker's thread touches; it stays set until
- * device_turn_queue says that the queue is idle. One pass gives every active
- * queue a bounded share, so the gate is never held for long. A lane that polls
- * (host/poller.h) keeps queues active for a while that have nothing to do.
+ * asked (lane_want). All four end as a bit in `active`, which only the worker's thread touches; it
+ * stays set until device_turn_queue says that the queue is idle. One pass gives every active queue
+ * a bounded share, so the gate is never held for long; where one needs a pass for itself
+ * (TURN_FULL), those behind it have the next. A lane that polls (host/poller.h) keeps queues active
+ * for a while that have nothing to do.
  *
  * What a pass finds out about the device as a whole (drained, broken) needs
  * control. Taking the runner's lock inside a pass could deadlock with a
@@ -66,7 +67,7 @@ enum worker_next lane_pass(struct lane *lane)
 {
 	struct device *device = lane->runner->device;
 	struct poller_pass pass = {0};
-	uint64_t todo, dry = 0, more = 0;
+	uint64_t todo, dry = 0, more = 0, rest = 0;
 	bool polling = poller_begin(&lane->poller);
 
 	for (todo = lane->kicked; todo; todo &= todo - 1)
@@ -75,17 +76,23 @@ enum worker_next lane_pass(struct lane *lane)
 	if (atomic_load_explicit(&lane->wanted, memory_order_relaxed))
 		lane->active |= atomic_exchange(&lane->wanted, 0);
 	lane->kicked = 0;
-	for (todo = lane->active; todo; todo &= todo - 1) {
+	todo = lane->rest ? lane->rest : lane->active;
+	rest = lane->active & ~todo;
+	for (; todo; todo &= todo - 1) {
 		unsigned queue = (unsigned)__builtin_ctzll(todo);
 		enum device_turn turn = device_turn_queue(device, queue, BUDGET, polling);
 
-		more |= (uint64_t)(turn == TURN_MORE) << queue;
+		more |= (uint64_t)(turn == TURN_MORE || turn == TURN_FULL) << queue;
 		dry |= (uint64_t)(turn == TURN_DRY) << queue;
 		pass.done |= turn == TURN_DONE;
 		pass.owed |= device_queue_is_owed(device, queue);
 		if (lane->record)
 			recorder_look(lane->runner, lane->record, queue);
+		if (turn == TURN_FULL)
+			break;
 	}
+	lane->rest = todo & (todo - 1); /* of 0 it is 0, too */
+	more |= rest | lane->rest;
 	lane->active = more | dry;
 	pass.more = more;
 	pass.dry = dry;

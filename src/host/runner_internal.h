@@ -22,6 +22,7 @@ struct lane {
 	_Atomic uint64_t wanted; /* passes asked for by others; any thread */
 	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
 	uint64_t active;	 /* queues with work to do; likewise */
+	uint64_t rest;		 /* of these, who did not come in the last pass; likewise */
 	_Atomic uint64_t polled;    /* queues that nobody kicks: looked at whenever `tick` fires */
 	int tick;		    /* timerfd, which runs while there are any */
 	struct lane_record *record; /* what it has seen, for the trace; NULL: none is kept */

@@ -2,7 +2,7 @@
  * host/: a runner over a device that only counts what it is asked. The device's functions are
  * defined here, so the linker leaves the real ones out.
  */
-#include "host/runner.h"
+#include "host/runner_internal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -24,6 +24,7 @@ struct device {
 	struct device_host *host;
 	_Atomic uint64_t kicks[QUEUES], passes[QUEUES], settles, deadlines;
 	_Atomic int work[QUEUES]; /* passes that queues still want */
+	bool full;		  /* queue 0 needs them for itself */
 	_Atomic bool settle_next; /* the next pass asks to settle */
 	_Atomic unsigned in_pass, in_control;
 	_Atomic unsigned broken; /* expectations that did not hold on another thread */
@@ -94,7 +95,9 @@ enum device_turn device_turn_queue(struct device *d, unsigned queue, unsigned bu
 		d->host->ops->settle(d->host);
 	d->in_pass--;
 	d->passes[queue]++;
-	return --d->work[queue] > 0 ? TURN_MORE : TURN_IDLE;
+	if (--d->work[queue] <= 0)
+		return TURN_IDLE;
+	return d->full && !queue ? TURN_FULL : TURN_MORE;
 }
 
 struct device_flow device_get_vq_flow(const struct device *d, unsigned queue)
@@ -295,6 +298,32 @@ static void runs_until_idle(void **state)
 	assert_int_equal(device.passes[0], 101);
 }
 
+/* A pass ends with the queue that filled it (S16); the others' turn comes all the same. */
+static void full_passes(void **state)
+{
+	struct runner *runner = *state;
+	struct lane *lane = &runner->lanes[0]; /* of queues 0 and 2 */
+
+	runner_lock(runner);
+	runner_exclude_begin(runner);
+	device.full = true;
+	device.work[0] = device.work[2] = 3;
+	lane->active = 1 << 0 | 1 << 2;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(lane_pass(lane), WORKER_AGAIN);
+		assert_int_equal(device.passes[0], i + 1);
+		assert_int_equal(device.passes[2], i);
+		assert_int_equal(lane_pass(lane), WORKER_AGAIN);
+		assert_int_equal(device.passes[0], i + 1);
+		assert_int_equal(device.passes[2], i + 1);
+	}
+	assert_int_equal(lane_pass(lane), WORKER_SLEEP); /* both had what they wanted */
+	assert_int_equal(device.passes[0], 3);
+	assert_int_equal(device.passes[2], 3);
+	runner_exclude_end(runner);
+	runner_unlock(runner);
+}
+
 static void model_fd_makes_passes(void **state)
 {
 	struct runner *runner = *state;
@@ -484,6 +513,7 @@ int main(void)
 		CASE(settles_after_the_pass),
 		CASE(deadline_comes_once),
 		CASE(runs_until_idle),
+		CASE(full_passes),
 		CASE(model_fd_makes_passes),
 		CASE(excludes_all_workers),
 		CASE(one_client_at_a_time),
