@@ -172,18 +172,36 @@ static void deliver(struct net_queue *queue, unsigned count)
 	net_finish(queue, count, queue->staged, gone);
 }
 
-/* One frame, by way of where it is staged. Returns false if there is none, or no buffer for it. */
+/*
+ * A pass is counted in chains of few pieces (S10, S16): so many tiny buffers, or pieces of a frame
+ * that is sent, are as much work as a frame more.
+ */
+#define BUFFERS_PER_FRAME 8
+#define PIECES_PER_FRAME  32
+
+static void use_up(unsigned *budget, unsigned frames)
+{
+	*budget -= frames < *budget ? frames : *budget;
+}
+
+/*
+ * One frame, by way of where it is staged, out of the budget. Returns false if there is none, or no
+ * buffer for it.
+ */
 static bool receive_one(struct net_queue *queue, struct packet_channel *channel,
-			struct chain_source *source)
+			struct chain_source *source, unsigned *budget)
 {
 	unsigned count;
 	bool dry;
+
+	use_up(budget, 1);
 
 	if (!queue->staged && !stage(queue, channel))
 		return false;
 	if (!queue->staged)
 		return true;
 	count = net_take_buffers(queue, source, queue->staged, &dry);
+	use_up(budget, count / BUFFERS_PER_FRAME);
 	if (dry)
 		return false; /* the frame stays staged */
 	if (count)
@@ -205,8 +223,7 @@ static bool receive(struct net_queue *queue, struct packet_channel *channel,
 			return false;
 		if (into == NET_INTO_MORE)
 			continue;
-		budget--;
-		if (!receive_one(queue, channel, source))
+		if (!receive_one(queue, channel, source, &budget))
 			return false;
 	}
 	return true;
@@ -388,17 +405,22 @@ static bool send_all(struct net_queue *queue, struct packet_channel *channel,
 		     struct chain_source *source, unsigned budget)
 {
 	struct request *batch[NET_BATCH];
-	unsigned count;
+	unsigned count, pieces;
 
-	for (; budget; budget -= count) {
+	while (budget) {
 		count = send_plain(queue, channel, source, budget);
+		budget -= count;
 		if (count)
 			continue;
 		count = source->take(source, batch, budget < NET_BATCH ? budget : NET_BATCH);
 		if (!count)
 			return false;
+		pieces = 0;
+		for (unsigned i = 0; i < count; i++)
+			pieces += batch[i]->chain.readable_count;
 		if (send_chains(queue, channel, source, batch, count) < count)
 			break;
+		use_up(&budget, count + pieces / PIECES_PER_FRAME);
 	}
 	return true;
 }
