@@ -148,15 +148,19 @@ static void s7_2(struct check *c)
 	struct rig rig;
 	uint8_t before[256], after[256];
 	uint32_t size = c->facts->config_size < 256 ? c->facts->config_size : 256;
+	uint32_t at, length;
 
 	if (size == 0)
 		skip(c, "the device has no config space");
 	rig_set_up(c, &rig, &(struct rig_options){0});
+	if (!rig_config_field(&rig, &at, &length))
+		skip(c, "it has no field that a driver may write");
 	load_must_run(&rig, 2, "at first");
 	rig_suspend(&rig);
 	want(c, uvdpa_get_config(rig.drv, 0, before, size), 0, "GET_CONFIG while suspended");
 	/* what is there already: a write that no device can mind, at resume or ever */
-	want(c, uvdpa_set_config(rig.drv, 0, before, size), 0, "SET_CONFIG while suspended");
+	want(c, uvdpa_set_config(rig.drv, at, before + at, length), 0,
+	     "SET_CONFIG while suspended");
 	rig_resume(&rig);
 	want(c, uvdpa_get_config(rig.drv, 0, after, size), 0, "GET_CONFIG after RESUME");
 	if (memcmp(before, after, size))

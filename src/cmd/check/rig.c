@@ -2,6 +2,7 @@
 #include "cmd/check/rig.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -20,7 +21,8 @@
 #define WANTED_BLK                                                                             \
 	(BIT(VIRTIO_BLK_F_SIZE_MAX) | BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) | \
 	 BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_RO) | BIT(VIRTIO_BLK_F_MQ) |               \
-	 BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES))
+	 BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES) |                          \
+	 BIT(VIRTIO_BLK_F_CONFIG_WCE))
 #define WANTED_NET                                                                      \
 	(BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_CTRL_VQ) | \
 	 BIT(VIRTIO_NET_F_CTRL_MAC_ADDR))
@@ -271,4 +273,16 @@ void rig_raw_start(struct rig *rig)
 			raw_queue(rig, q);
 		want(rig->c, uvdpa_set_status(rig->drv, steps[i]), 0, "SET_STATUS 0x%x", steps[i]);
 	}
+}
+
+bool rig_config_field(const struct rig *rig, uint32_t *offset, uint32_t *size)
+{
+	*offset = 0;
+	*size = rig->facts->config_size < 256 ? rig->facts->config_size : 256;
+	if (!target_is_socket(rig->c->targets[0].name))
+		return *size;
+	*offset = offsetof(struct virtio_blk_config, wce);
+	*size = 1;
+	return rig->facts->device_id == VIRTIO_ID_BLOCK &&
+	       rig->features & BIT(VIRTIO_BLK_F_CONFIG_WCE);
 }

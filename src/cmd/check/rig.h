@@ -91,6 +91,12 @@ void rig_set_up(struct check *c, struct rig *rig, const struct rig_options *opti
 /* With default options and a few requests done; and then suspended. */
 void rig_set_running(struct check *c, struct rig *rig);
 void rig_set_suspended(struct check *c, struct rig *rig);
+/*
+ * The bytes that a case may write to config space as they are: over vhost-vdpa any (linux
+ * vhost_vdpa_set_config says so), over vhost-user a field that is the driver's to write. False:
+ * none.
+ */
+bool rig_config_field(const struct rig *rig, uint32_t *offset, uint32_t *size);
 /* SET_VRING_ADDR with the addresses that the queue has already. */
 int rig_same_addr(struct rig *rig, unsigned queue);
 /* The way from status 0 to DRIVER_OK by raw calls, with no reset and no mapping on it. */

@@ -386,7 +386,7 @@ static void s7_1(struct check *c)
 {
 	struct rig rig;
 	uint8_t status = 0, bytes[256];
-	uint32_t size = c->facts->config_size < 256 ? c->facts->config_size : 256, n;
+	uint32_t size = c->facts->config_size < 256 ? c->facts->config_size : 256, n, at, length;
 	uint64_t features;
 
 	stop(c, &rig, &(struct rig_options){0});
@@ -397,8 +397,9 @@ static void s7_1(struct check *c)
 	want(c, uvdpa_get_config_size(rig.drv, &n), 0, "GET_CONFIG_SIZE while suspended");
 	want(c, uvdpa_get_features(rig.drv, &features), 0, "GET_FEATURES while suspended");
 	want(c, uvdpa_get_device_id(rig.drv, &n), 0, "GET_DEVICE_ID while suspended");
-	if (size)
-		want(c, uvdpa_set_config(rig.drv, 0, bytes, 1), 0, "SET_CONFIG while suspended");
+	if (size && rig_config_field(&rig, &at, &length))
+		want(c, uvdpa_set_config(rig.drv, at, bytes + at, 1), 0,
+		     "SET_CONFIG while suspended");
 }
 
 static void s9_1(struct check *c)
