@@ -1,7 +1,10 @@
 /*
  * Config space: read from the model, or, while suspended, from what it was
- * when the device froze. What the driver writes and what the operator changes
- * meanwhile takes effect, and is announced once, at thaw (S5, S7).
+ * when the device froze. What the operator changes meanwhile is shown, and
+ * announced once, at thaw (S5). What the driver writes it reads back at once, at
+ * every moment (S7): a write that waited would be lost to a reset, which VMMs send
+ * behind their guest's back. Nothing is done while suspended, so that its effect on
+ * requests begins with resume all the same.
  */
 #include <errno.h>
 #include <string.h>
@@ -36,21 +39,59 @@ int device_get_config(struct device *device, size_t offset, void *to, size_t siz
 	return 0;
 }
 
+/* What counts as negotiated: before the driver has accepted anything, all that it may yet. */
+static uint64_t features_so_far(const struct device *device)
+{
+	bool settled = device->status & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+
+	return settled || device->features ? device->features : device_get_device_features(device);
+}
+
+bool device_config_is_writable(const struct device *device, size_t offset, size_t size)
+{
+	const struct model_ops *ops = device->model->ops;
+	uint64_t features = features_so_far(device);
+
+	for (size_t i = 0; i < size; i++)
+		if (!ops->config_writable ||
+		    !ops->config_writable(device->model, features, offset + i))
+			return false;
+	return true;
+}
+
+/* Bytes that the driver may not write have to be what they are: QEMU writes all of it at once. */
+static int write_fields(struct device *device, size_t offset, const uint8_t *from, size_t size)
+{
+	uint8_t now[DEVICE_MAX_CONFIG];
+	const uint8_t *shown = device->frozen ? device->shown : now;
+	size_t writable = 0;
+
+	read_now(device, now);
+	for (size_t i = offset; i < offset + size; i++)
+		if (device_config_is_writable(device, i, 1))
+			writable++;
+		else if (from[i - offset] != shown[i])
+			return -EINVAL;
+	if (!writable)
+		return 0;
+	device->model->ops->config_write(device->model, offset, from, size);
+	read_now(device, now);
+	for (size_t i = offset; i < offset + size; i++)
+		if (device_config_is_writable(device, i, 1))
+			device->shown[i] = now[i];
+	return 0;
+}
+
 int device_set_config(struct device *device, size_t offset, const void *from, size_t size)
 {
+	int r;
+
 	if (!within(device, offset, size))
 		return -EINVAL;
-	if (device->frozen) {
-		memcpy(device->written + offset, from, size);
-		memset(device->is_written + offset, true, size);
-		return 0;
-	}
-	if (!device->model->ops->config_write)
-		return 0;
 	exclude_begin(device);
-	device->model->ops->config_write(device->model, offset, from, size);
+	r = write_fields(device, offset, from, size);
 	exclude_end(device);
-	return 0;
+	return r;
 }
 
 uint32_t device_get_generation(const struct device *device)
@@ -131,38 +172,11 @@ void config_freeze(struct device *device)
 	device->frozen = true;
 }
 
-void config_drop_written(struct device *device)
-{
-	memset(device->is_written, false, sizeof(device->is_written));
-}
-
-bool config_has_written(const struct device *device)
-{
-	return memchr(device->is_written, true, sizeof(device->is_written)) != NULL;
-}
-
-/* Hands the driver's held writes to the model, one contiguous run at a time. */
-static void apply_written(struct device *device)
-{
-	size_t from, to;
-
-	for (from = 0; from < device->config_size; from = to + 1) {
-		to = from;
-		while (to < device->config_size && device->is_written[to])
-			to++;
-		if (to > from && device->model->ops->config_write)
-			device->model->ops->config_write(device->model, from,
-							 device->written + from, to - from);
-	}
-	config_drop_written(device);
-}
-
 void config_thaw(struct device *device)
 {
 	if (!device->frozen)
 		return;
 	device->frozen = false;
-	apply_written(device);
 	if (!device->config_changed)
 		return;
 	device->config_changed = false;

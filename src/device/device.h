@@ -158,7 +158,13 @@ void device_reset(struct device *device, enum device_event event, uint64_t now_m
 		  void *arg);
 /* -EINVAL beyond the config space or size 0. */
 int device_get_config(struct device *device, size_t offset, void *to, size_t size);
+/*
+ * Likewise, and -EINVAL where it would change what the driver may not write, read-only or not
+ * negotiated: then nothing is written. Otherwise it is read back from the return on (S7).
+ */
 int device_set_config(struct device *device, size_t offset, const void *from, size_t size);
+/* Whether the driver may write all of these bytes now. */
+bool device_config_is_writable(const struct device *device, size_t offset, size_t size);
 uint32_t device_get_generation(const struct device *device);
 /* The operator's resize: model changes now, shown and announced now or after resume (S5). */
 int device_resize(struct device *device, uint64_t bytes, struct fault *fault);

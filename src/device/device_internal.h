@@ -164,8 +164,6 @@ struct device {
 	bool config_changed; /* while frozen: announce at thaw */
 	size_t config_size;
 	uint8_t shown[DEVICE_MAX_CONFIG];
-	uint8_t written[DEVICE_MAX_CONFIG]; /* by the driver while frozen (S7) */
-	bool is_written[DEVICE_MAX_CONFIG];
 
 	struct client_memory *client;
 	struct space *spaces[DEVICE_MAX_ASIDS];
@@ -258,9 +256,6 @@ void config_freeze(struct device *device);
 void config_thaw(struct device *device);
 /* Has the model load saved state, and tells the driver if its config space is another then. */
 void config_load(struct device *device, const uint8_t *state, size_t size);
-void config_drop_written(struct device *device);
-/* Whether writes of the driver are held. */
-bool config_has_written(const struct device *device);
 
 /* queues.c */
 struct space *queue_space(const struct queue *queue);

@@ -43,7 +43,6 @@ static void clear(struct device *device)
 	device->features = 0;
 	device->broken.text[0] = '\0';
 	memset(device->group_asid, 0, sizeof(device->group_asid));
-	config_drop_written(device);
 	if (device->model->ops->reset)
 		device->model->ops->reset(device->model);
 	for (unsigned i = 0; i < device->queue_count; i++) {

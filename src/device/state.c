@@ -38,11 +38,6 @@ int device_save(struct device *device, struct device_snapshot *s, struct fault *
 	if (device->state != STATE_SUSPENDED && device->state > STATE_READY)
 		return fault(f, -EBUSY, "device '%s' is %s: suspend it before it is saved",
 			     device->name, lifecycle_state_name(device->state));
-	if (config_has_written(device))
-		return fault(f, -EBUSY,
-			     "the driver of '%s' has written to its config space since it stands "
-			     "still: resume it, then suspend and save it again",
-			     device->name);
 	if (device_is_restored(device)) {
 		*s = *device->restored; /* nobody has gone on from it yet */
 		return 0;

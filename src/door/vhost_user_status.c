@@ -34,11 +34,15 @@ int vu_get_features(struct vu_client *client, struct vu_message *message)
 	return 0;
 }
 
-/* The device forgot its driver's features: those of this message are the ones from now on. */
+/*
+ * The device forgot its driver's features: those of this message are the ones from now on. It hears
+ * of them now, for what may be written to config space; whether they will do is said at the start.
+ */
 static int take_features(struct vu_client *client)
 {
 	client->features = client->frame.message.payload.u64;
 	client->has_features = true;
+	device_set_driver_features(client->door->device, client->features & ~OWN_BITS);
 	vu_log_apply(client);
 	if (!(client->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
 		return vu_rings_enable_all(client);

@@ -155,7 +155,8 @@ static bool config_is_sound(const struct vu_message *message)
 {
 	const struct vhost_user_config *config = &message->payload.config;
 
-	return config->size && config->size <= VHOST_USER_CONFIG_MAX && config->flags <= 1 &&
+	return config->size && config->size <= VHOST_USER_CONFIG_MAX &&
+	       config->flags <= VHOST_USER_CONFIG_MIGRATION &&
 	       message->head.size == VHOST_USER_CONFIG_HEADER + config->size;
 }
 
@@ -187,7 +188,14 @@ static int set_config(struct vu_client *client, struct vu_message *message)
 	if (!size)
 		return fault(&client->fault, -EINVAL, "SET_CONFIG at %u: beyond the config space",
 			     config->offset);
-	return device_set_config(client->door->device, config->offset, config->bytes, size);
+	/* The document: not for read-only fields, be it what is there, but in a migration. */
+	if ((config->flags == VHOST_USER_CONFIG_FRONTEND &&
+	     !device_config_is_writable(client->door->device, config->offset, config->size)) ||
+	    device_set_config(client->door->device, config->offset, config->bytes, size) < 0)
+		return fault(&client->fault, -EINVAL,
+			     "SET_CONFIG of %u bytes at %u: there is what its driver may not write",
+			     config->size, config->offset);
+	return 0;
 }
 
 /* What the front end shows its guest: not more than the cable takes, as our own config space says. */

@@ -165,6 +165,7 @@ static const struct model_ops blk_ops = {
 	.config_read = blk_config_read,
 	.handle = blk_handle,
 	.destroy = blk_destroy,
+	.config_writable = blk_config_writable,
 	.config_write = blk_config_write,
 	.negotiated = blk_negotiated,
 	.queue_start = blk_queue_start,

@@ -76,13 +76,18 @@ void blk_config_read(struct model *model, uint8_t *config)
 }
 
 /* Only `writeback` is the driver's to write, and only with CONFIG_WCE (virtio 1.3, 5.2.5.1). */
+bool blk_config_writable(const struct model *model, uint64_t features, size_t offset)
+{
+	return features & BIT(VIRTIO_BLK_F_CONFIG_WCE) &&
+	       offset == offsetof(struct virtio_blk_config, wce);
+}
+
 void blk_config_write(struct model *model, size_t offset, const uint8_t *bytes, size_t size)
 {
 	const size_t at = offsetof(struct virtio_blk_config, wce);
-	struct blk *blk = blk_of(model);
 
-	if (blk_has(blk, VIRTIO_BLK_F_CONFIG_WCE) && offset <= at && size > at - offset)
-		blk->writeback = bytes[at - offset] != 0;
+	if (offset <= at && size > at - offset)
+		blk_of(model)->writeback = bytes[at - offset] != 0;
 }
 
 /* --- Saved state: u64 size of the disk in bytes, u8 writeback --------------------------------- */

@@ -41,7 +41,11 @@ struct model_ops {
 	/* Virtqueue group of a queue, and how many there are. Default: 0 of 1. */
 	unsigned (*queue_group)(struct model *model, unsigned queue);
 	unsigned (*group_count)(struct model *model);
-	/* The driver wrote [offset, offset + size) of config space; unknown fields are ignored. */
+	/*
+	 * Both or none: whether a driver with these features may write this byte of config space;
+	 * it wrote [offset, offset + size), of which all other bytes are what they were.
+	 */
+	bool (*config_writable)(const struct model *model, uint64_t features, size_t offset);
 	void (*config_write)(struct model *model, size_t offset, const uint8_t *bytes, size_t size);
 	/* FEATURES_OK: what both sides agreed on. */
 	void (*negotiated)(struct model *model, uint64_t features);

@@ -92,6 +92,9 @@ enum vhost_user_backend_request {
 /* The header of GET_CONFIG and SET_CONFIG, and the largest config space that they carry. */
 #define VHOST_USER_CONFIG_HEADER 12u
 #define VHOST_USER_CONFIG_MAX	 256u
+/* Its flags: what the driver writes, or what is brought along in a migration. */
+#define VHOST_USER_CONFIG_FRONTEND  0u
+#define VHOST_USER_CONFIG_MIGRATION 1u
 
 struct vhost_user_header {
 	uint32_t request;

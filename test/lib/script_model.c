@@ -60,6 +60,12 @@ static void config_read(struct model *model, uint8_t *config)
 	memcpy(config + 8, m->writable, 2);
 }
 
+/* The second byte comes with the feature. */
+static bool config_writable(const struct model *model, uint64_t features, size_t offset)
+{
+	return offset == 8 || (offset == 9 && features & SCRIPT_FEATURE);
+}
+
 static void config_write(struct model *model, size_t offset, const uint8_t *bytes, size_t size)
 {
 	struct script_model *m = script_of(model);
@@ -242,6 +248,7 @@ static const struct model_ops script_ops = {
 	.destroy = destroy,
 	.queue_group = queue_group,
 	.group_count = group_count,
+	.config_writable = config_writable,
 	.config_write = config_write,
 	.negotiated = negotiated,
 	.queue_start = queue_start,

@@ -1,5 +1,5 @@
-# A driver's write takes effect at resume, in one piece per run of bytes (S7).
-device queues=1
+# A driver reads back what it wrote while suspended, and it outlives resume (S7).
+device queues=1 features=128
 up
 write 8 1               | [0] config write at 8: 1
                         | [0] write: success
@@ -7,19 +7,24 @@ config                  | [0] config: size 1048576, bytes 1 0, generation 0
 suspend driver          | [0] RUNNING -> SUSPENDING (HOLD)
                         | [0] SUSPENDING -> SUSPENDED (DRAINED)
                         | [0] suspend driver: success
-write 8 2               | [0] write: success
-write 9 3               | [0] write: success
-write 9 4               | [0] write: success
-config                  | [0] config: size 1048576, bytes 1 0, generation 0
+write 8 2               | [0] config write at 8: 1
+                        | [0] write: success
+write 9 3               | [0] config write at 9: 1
+                        | [0] write: success
+write 9 4               | [0] config write at 9: 1
+                        | [0] write: success
+config                  | [0] config: size 1048576, bytes 2 4, generation 0
+# What it may not write is refused, then as ever.
+write 0 9               | [0] write: EINVAL
 resume driver           | [0] SUSPENDED -> RUNNING (RELEASE)
-                        | [0] config write at 8: 2
                         | [0] resume: success
 config                  | [0] config: size 1048576, bytes 2 4, generation 0
-# Not after a reset: what was held is forgotten with the rest.
+# A reset is the model's own affair: this one forgets.
 suspend driver          | [0] RUNNING -> SUSPENDING (HOLD)
                         | [0] SUSPENDING -> SUSPENDED (DRAINED)
                         | [0] suspend driver: success
-write 8 9               | [0] write: success
+write 8 9               | [0] config write at 8: 1
+                        | [0] write: success
 reset driver            | [0] SUSPENDED -> RESETTING (DRIVER_RESET)
                         | [0] RESETTING -> RESET (DRAINED)
                         | [0] forget calls

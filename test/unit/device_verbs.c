@@ -87,6 +87,38 @@ static void config_bounds(void **state)
 	bench_free(b);
 }
 
+/* What a driver may write depends on what it accepted; of the rest it may write what is there. */
+static void config_fields(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+	struct device *device = b->stage.device;
+	uint8_t whole[SCRIPT_CONFIG_SIZE];
+
+	assert_int_equal(device_get_config(device, 0, whole, sizeof(whole)), 0);
+	assert_true(device_config_is_writable(device, 8, 2));
+	assert_false(device_config_is_writable(device, 7, 2));
+	whole[8] = 1;
+	assert_int_equal(device_set_config(device, 0, whole, sizeof(whole)), 0);
+	whole[0] ^= 1;
+	whole[8] = 2;
+	assert_int_equal(device_set_config(device, 0, whole, sizeof(whole)), -EINVAL);
+	assert_int_equal(device_get_config(device, 8, whole, 1), 0);
+	assert_int_equal(whole[0], 1); /* all or nothing */
+	/* Byte 9 comes with a feature: offered, not accepted, and settled without it. */
+	assert_int_equal(device_set_config(device, 9, "\1", 1), 0);
+	assert_int_equal(device_set_driver_features(device, REQUIRED), 0);
+	assert_int_equal(device_set_config(device, 9, "\2", 1), -EINVAL);
+	assert_int_equal(device_set_driver_features(device, REQUIRED | SCRIPT_FEATURE), 0);
+	assert_int_equal(device_set_config(device, 9, "\3", 1), 0);
+	stage_status(&b->stage, 0xb);
+	assert_int_equal(device_set_config(device, 9, "\4", 1), 0);
+	bench_reset(b, EV_DRIVER_RESET);
+	assert_int_equal(stage_status(&b->stage, 0xf), 0);
+	assert_int_equal(device_set_config(device, 9, "\5", 1), -EINVAL);
+	assert_int_equal(device_set_config(device, 8, "\5", 1), 0);
+	bench_free(b);
+}
+
 static void generation(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
@@ -291,17 +323,12 @@ static void options_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(features),
-		cmocka_unit_test(status_rules),
-		cmocka_unit_test(config_bounds),
-		cmocka_unit_test(generation),
-		cmocka_unit_test(guard),
-		cmocka_unit_test(new_addresses),
-		cmocka_unit_test(ring_sizes),
-		cmocka_unit_test(groups),
-		cmocka_unit_test(ready_is_remembered),
-		cmocka_unit_test(statistics),
-		cmocka_unit_test(options_refused),
+		cmocka_unit_test(features),	 cmocka_unit_test(status_rules),
+		cmocka_unit_test(config_bounds), cmocka_unit_test(config_fields),
+		cmocka_unit_test(generation),	 cmocka_unit_test(guard),
+		cmocka_unit_test(new_addresses), cmocka_unit_test(ring_sizes),
+		cmocka_unit_test(groups),	 cmocka_unit_test(ready_is_remembered),
+		cmocka_unit_test(statistics),	 cmocka_unit_test(options_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,14 +124,13 @@ static void write_cache_modes(void **state)
 	model->ops->config_write(model, at - 4, (const uint8_t *)"\0\0\0\0\1\0", 6);
 	assert_int_equal(writeback_field(), 1);
 	assert_false(all_durable());
-	model->ops->config_write(model, 0, (const uint8_t *)"\0\0\0\0\0\0\0\0", 8); /* capacity */
-	model->ops->config_write(model, at + 1, (const uint8_t *)"\0", 1);
-	assert_int_equal(writeback_field(), 1);
-	/* A reset brings the initial mode back; a driver without CONFIG_WCE cannot change it. */
+	for (size_t i = 0; i < model->ops->config_size; i++)
+		assert_int_equal(model->ops->config_writable(model, all, i), i == at);
+	assert_false(model->ops->config_writable(model, all & ~wce, at));
+	/* A reset brings the initial mode back. */
 	model->ops->config_write(model, at, (const uint8_t *)"\0", 1);
 	model->ops->reset(model);
 	model->ops->negotiated(model, all & ~wce);
-	model->ops->config_write(model, at, (const uint8_t *)"\0", 1);
 	assert_false(all_durable());
 	/* A driver that cannot flush relies on every write. */
 	model->ops->reset(model);
