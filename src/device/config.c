@@ -94,6 +94,15 @@ int device_set_config(struct device *device, size_t offset, const void *from, si
 	return r;
 }
 
+void device_forget_choices(struct device *device)
+{
+	if (!device->model->ops->forget)
+		return;
+	exclude_begin(device);
+	device->model->ops->forget(device->model);
+	exclude_end(device);
+}
+
 uint32_t device_get_generation(const struct device *device)
 {
 	return device->generation;

@@ -163,6 +163,11 @@ int device_get_config(struct device *device, size_t offset, void *to, size_t siz
  * negotiated: then nothing is written. Otherwise it is read back from the return on (S7).
  */
 int device_set_config(struct device *device, size_t offset, const void *from, size_t size);
+/*
+ * What a driver wrote may outlive resets (a disk's `writeback` does): a VMM resets a device behind
+ * its guest's back, and does not write it again. A door says when who comes is not who left.
+ */
+void device_forget_choices(struct device *device);
 /* Whether the driver may write all of these bytes now. */
 bool device_config_is_writable(const struct device *device, size_t offset, size_t size);
 uint32_t device_get_generation(const struct device *device);

@@ -23,6 +23,7 @@ int vdpa_file_open(struct runner *runner, const struct vdpa_options *options,
 	}
 	file->runner = runner;
 	file->device = runner_lock(runner);
+	device_forget_choices(file->device);
 	runner_unlock(runner);
 	file->options = *options;
 	file->fork_from_owner = 1;

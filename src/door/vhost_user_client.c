@@ -47,6 +47,7 @@ static struct vu_client *allocate(struct vhost_user *door, int fd)
 	client->later.door = door;
 	vu_frame_init(&client->frame);
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
+	client->pid = who.pid;
 	snprintf(client->name, sizeof(client->name), "vhost-user front end, pid %d", (int)who.pid);
 	client->memory = vu_memory_new();
 	if (!client->memory || vu_rings_new(client, device_get_vqs_count(door->device)) < 0) {
@@ -79,6 +80,10 @@ static int enter(struct vhost_user *door, struct vu_client *client, struct fault
 	device = runner_lock(door->runner);
 	r = device_set_client(device, vu_memory_client(client->memory));
 	if (r == 0) {
+		/* A front end that connects again does not repeat what its guest set. */
+		if (client->pid != door->last_pid)
+			device_forget_choices(device);
+		door->last_pid = client->pid;
 		vu_set_door_rules(client);
 		runner_bind_config_call(door->runner, config);
 	}

@@ -69,6 +69,7 @@ struct vu_client {
 	struct vhost_user *door;
 	int fd;
 	char name[64];
+	pid_t pid; /* 0: of a process that is not in our namespace */
 	struct vu_frame frame;
 	struct vu_out out;
 	struct vu_later later;
@@ -120,6 +121,7 @@ struct vhost_user {
 	int config_fd;	      /* eventfd: the device changed its config space */
 	_Atomic bool stopping;
 	struct vu_client *current;
+	pid_t last_pid;		/* of who connected last */
 	struct claim_wait wait; /* before somebody is let in: others may be leaving */
 	bool expecting;		/* `wait` waits: who comes is in the backlog */
 	_Atomic bool settled;	/* it is over */

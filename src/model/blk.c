@@ -125,12 +125,19 @@ static bool blk_memory_gone(struct model *model, uint64_t stretch)
 	return blk->block->wants_memory;
 }
 
+/*
+ * `writeback` stays (virtio 1.3, 5.2.5: the mode after a reset is for the driver to find out). QEMU
+ * resets a device when it stops its guest, which goes on in the belief that its writes are stable;
+ * and after the guest's own resets it shows it the mode that it set, without asking us.
+ */
 static void blk_reset(struct model *model)
 {
-	struct blk *blk = blk_of(model);
+	blk_of(model)->features = 0;
+}
 
-	blk->features = 0;
-	blk->writeback = blk->write_cache;
+static void blk_forget(struct model *model)
+{
+	blk_of(model)->writeback = blk_of(model)->write_cache;
 }
 
 static int blk_resize(struct model *model, uint64_t bytes, struct fault *f)
@@ -180,6 +187,7 @@ static const struct model_ops blk_ops = {
 	.memory_gone = blk_memory_gone,
 	.flow = blk_flow,
 	.reset = blk_reset,
+	.forget = blk_forget,
 	.resize = blk_resize,
 	.state_save = blk_state_save,
 	.state_check = blk_state_check,

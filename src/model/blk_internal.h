@@ -61,7 +61,7 @@ struct blk {
 	unsigned queue_count;
 	uint32_t seg_max;
 	bool write_cache;  /* as a new device has it */
-	bool writeback;	   /* the config field, as the driver set it */
+	bool writeback;	   /* the config field, as a driver set it; over resets */
 	uint64_t features; /* negotiated */
 	uint8_t serial[BLK_SERIAL_LENGTH];
 	struct blk_queue queues[];

@@ -61,10 +61,15 @@ static void add(_Atomic uint64_t *counter, uint64_t n)
 	atomic_store_explicit(counter, old + n, memory_order_relaxed);
 }
 
-/* virtio 1.3, 5.2.6.2: what is acknowledged is stable, unless the driver knows of a write cache. */
+/*
+ * virtio 1.3, 5.2.6.2: what is acknowledged is stable, unless the driver knows of a write cache.
+ * One that cannot choose has the mode of a new device, whatever one before it chose.
+ */
 static bool write_through(const struct blk *blk)
 {
-	return !blk_has(blk, VIRTIO_BLK_F_FLUSH) || !blk->writeback;
+	bool cache = blk_has(blk, VIRTIO_BLK_F_CONFIG_WCE) ? blk->writeback : blk->write_cache;
+
+	return !blk_has(blk, VIRTIO_BLK_F_FLUSH) || !cache;
 }
 
 static void set_last_error(struct blk_queue *queue, int error)

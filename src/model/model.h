@@ -93,6 +93,8 @@ struct model_ops {
 	bool (*memory_gone)(struct model *model, uint64_t stretch);
 	/* The driver reset the device or left: back to the state of a new device. */
 	void (*reset)(struct model *model);
+	/* Somebody else's driver comes: what reset kept of the last one's choices goes, too. */
+	void (*forget)(struct model *model);
 	/*
 	 * On the queue's worker: what a queue has done so far for its driver, in (packets received,
 	 * disk reads) and out (all else). They come in as 0 and the chains that were given back.

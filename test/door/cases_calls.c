@@ -4,6 +4,7 @@
  * behaviour was recorded in (docs/uapi.md names the deviations).
  */
 #include <errno.h>
+#include <linux/virtio_blk.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -378,6 +379,55 @@ static void config_space(void **state)
 	}
 }
 
+static uint8_t write_mode(struct target *t)
+{
+	uint32_t room[4] = {0};
+	struct vhost_vdpa_config *c = (struct vhost_vdpa_config *)room;
+
+	set_head(c, offsetof(struct virtio_blk_config, wce), 1);
+	assert_int_equal(t_ioctl(t, VHOST_VDPA_GET_CONFIG, c), 0);
+	return c->buf[0];
+}
+
+static int set_write_mode(struct target *t, uint8_t mode)
+{
+	uint32_t room[4] = {0};
+	struct vhost_vdpa_config *c = (struct vhost_vdpa_config *)room;
+
+	set_head(c, offsetof(struct virtio_blk_config, wce), 1);
+	c->buf[0] = mode;
+	return t_ioctl(t, VHOST_VDPA_SET_CONFIG, c);
+}
+
+/* What QEMU's vhost-vdpa-device does: all of it, and a reset when it stops its guest. */
+static void config_writes(void **state)
+{
+	const uint64_t plain = FEATURES_MUST | 1ull << VIRTIO_BLK_F_FLUSH;
+	struct target *t = *state;
+	uint32_t room[80] = {0};
+	struct vhost_vdpa_config *c = (struct vhost_vdpa_config *)room;
+
+	assert_int_equal(write_mode(t), 1);
+	set_head(c, 0, u32(t, VHOST_VDPA_GET_CONFIG_SIZE));
+	assert_int_equal(t_ioctl(t, VHOST_VDPA_GET_CONFIG, c), 0);
+	c->buf[offsetof(struct virtio_blk_config, wce)] = 0;
+	assert_int_equal(t_ioctl(t, VHOST_VDPA_SET_CONFIG, c), 0);
+	assert_int_equal(write_mode(t), 0);
+	c->buf[offsetof(struct virtio_blk_config, wce)] = 1;
+	c->buf[0] ^= 1; /* capacity */
+	assert_int_equal(t_ioctl(t, VHOST_VDPA_SET_CONFIG, c), -EINVAL);
+	assert_int_equal(t_owner(t), 0);
+	assert_int_equal(t_features(t, plain | 1ull << VIRTIO_BLK_F_CONFIG_WCE), 0);
+	assert_int_equal(t_status(t, 0xf), 0);
+	assert_int_equal(t_status(t, 0), 0);
+	assert_int_equal(write_mode(t), 0);
+	assert_int_equal(t_features(t, plain), 0);
+	assert_int_equal(set_write_mode(t, 1), -EINVAL);
+	assert_int_equal(t_status(t, 0xb), 0);
+	assert_int_equal(set_write_mode(t, 1), -EINVAL);
+	assert_int_equal(write_mode(t), 0);
+}
+
 static void vring_num(void **state) /* KV01, KV02 */
 {
 	static const struct {
@@ -526,6 +576,7 @@ int cases_calls(void)
 		TARGET_TEST(features, disk),
 		TARGET_TEST(statuses, disk),
 		TARGET_TEST(config_space, disk),
+		TARGET_TEST(config_writes, disk),
 		TARGET_TEST(vring_num, disk),
 		TARGET_TEST(vring_addr, disk),
 		TARGET_TEST(split_base, disk),

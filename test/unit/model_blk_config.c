@@ -127,10 +127,18 @@ static void write_cache_modes(void **state)
 	for (size_t i = 0; i < model->ops->config_size; i++)
 		assert_int_equal(model->ops->config_writable(model, all, i), i == at);
 	assert_false(model->ops->config_writable(model, all & ~wce, at));
-	/* A reset brings the initial mode back. */
+	/* It outlives a reset; a driver without CONFIG_WCE has the initial mode meanwhile. */
 	model->ops->config_write(model, at, (const uint8_t *)"\0", 1);
 	model->ops->reset(model);
+	assert_int_equal(writeback_field(), 0);
 	model->ops->negotiated(model, all & ~wce);
+	assert_false(all_durable());
+	model->ops->reset(model);
+	model->ops->negotiated(model, all);
+	assert_int_equal(writeback_field(), 0);
+	assert_true(all_durable());
+	model->ops->forget(model);
+	assert_int_equal(writeback_field(), 1);
 	assert_false(all_durable());
 	/* A driver that cannot flush relies on every write. */
 	model->ops->reset(model);
