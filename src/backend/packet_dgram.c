@@ -173,7 +173,7 @@ static int open_unix(struct dgram *dgram, const struct packet_dgram_options *opt
 		return error;
 	dgram->remote.size = sizeof(remote);
 	memcpy(&dgram->remote.storage, &remote, sizeof(remote));
-	dgram->fd = unixname_bind(options->local, SOCK_DGRAM, &dgram->name, f);
+	dgram->fd = unixname_bind(options->local, SOCK_DGRAM, NULL, &dgram->name, f);
 	return dgram->fd < 0 ? dgram->fd : 0;
 }
 

@@ -354,7 +354,7 @@ static int open_listener(struct stream *stream, const char *path, struct fault *
 {
 	int error;
 
-	stream->listener = unixname_bind(path, SOCK_STREAM, &stream->name, f);
+	stream->listener = unixname_bind(path, SOCK_STREAM, NULL, &stream->name, f);
 	if (stream->listener < 0)
 		return stream->listener;
 	if (listen(stream->listener, 4) < 0)

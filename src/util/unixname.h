@@ -14,13 +14,22 @@ struct unixname {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* "": none */
 };
 
+/* Who may connect to a socket. */
+struct unixname_access {
+	mode_t mode;
+	gid_t group; /* (gid_t)-1: as it comes */
+};
+
 /* Returns 0, or -ENAMETOOLONG with the fault filled. */
 int unixname_address(const char *path, struct sockaddr_un *to, struct fault *fault);
 /*
  * A socket of this type (SOCK_STREAM, SOCK_DGRAM; more flags may be ORed in) bound to a path; what
- * a process that is gone left there is replaced. Returns it or a negative errno, the fault filled.
+ * a process that is gone left there is replaced. `access` NULL: what the umask leaves; otherwise
+ * nobody gets in before both are set. Nothing but the new socket is ever touched, whatever others
+ * put in its place (-ESTALE). Returns it or a negative errno, the fault filled.
  */
-int unixname_bind(const char *path, int type, struct unixname *name, struct fault *fault);
+int unixname_bind(const char *path, int type, const struct unixname_access *access,
+		  struct unixname *name, struct fault *fault);
 /* A stream connected to who listens there, which does not block. Returns it or a negative errno. */
 int unixname_connect(const char *path);
 /* Removes the file if it is still ours. Does not close the socket. */

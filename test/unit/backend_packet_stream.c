@@ -41,7 +41,7 @@ static void listen_there(void)
 {
 	struct unixname name;
 
-	listener = unixname_bind(path, SOCK_STREAM, &name, NULL);
+	listener = unixname_bind(path, SOCK_STREAM, NULL, &name, NULL);
 	assert_true(listener >= 0);
 	assert_int_equal(listen(listener, 4), 0);
 }
