@@ -10,8 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "device/device.h"
@@ -247,29 +245,17 @@ static void *control_main(void *arg)
 }
 
 /* Binds the socket for its owner only: who may connect may suspend and resize. */
-static int listen_at(const char *path, struct fault *f)
+static int listen_at(struct control *control, const char *path, struct fault *f)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	mode_t old;
-	int ret;
+	const struct unixname_access owner = {.mode = 0600, .group = (gid_t)-1};
+	int fd = unixname_bind(path, SOCK_STREAM, &owner, &control->name, f), error;
 
-	if (strlen(path) >= sizeof(address.sun_path) || fd < 0) {
-		ret = fault(f, fd < 0 ? -errno : -ENAMETOOLONG, "cannot make a socket at %s", path);
-		if (fd >= 0)
-			close(fd);
-		return ret;
-	}
-	memcpy(address.sun_path, path, strlen(path));
-	old = umask(0177);
-	ret = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-	umask(old);
-	if (!ret && listen(fd, 16) < 0)
-		ret = -errno;
-	if (!ret)
+	if (fd < 0 || listen(fd, 16) == 0)
 		return fd;
+	error = errno;
+	unixname_remove(&control->name);
 	close(fd);
-	return fault(f, ret, "cannot listen at %s: %s", path, strerror(-ret));
+	return fault(f, -error, "cannot listen at %s: %s", path, strerror(error));
 }
 
 static int add_source(struct control *control, int fd, uint64_t token)
@@ -286,7 +272,7 @@ static void dispose(struct control *control)
 			hang_up(&control->connections[i]);
 	if (control->listener >= 0) {
 		close(control->listener);
-		unlink(control->path);
+		unixname_remove(&control->name);
 	}
 	if (control->epoll >= 0)
 		close(control->epoll);
@@ -297,7 +283,7 @@ static void dispose(struct control *control)
 	free(control);
 }
 
-static int start(struct control *control, struct fault *f)
+static int start(struct control *control, const char *path, struct fault *f)
 {
 	int ret;
 
@@ -305,7 +291,7 @@ static int start(struct control *control, struct fault *f)
 	control->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (control->epoll < 0 || control->wake < 0)
 		return fault(f, -errno, "cannot start the control socket: %s", strerror(errno));
-	control->listener = listen_at(control->path, f);
+	control->listener = listen_at(control, path, f);
 	if (control->listener < 0)
 		return control->listener;
 	ret = add_source(control, control->listener, TOKEN_LISTENER);
@@ -326,11 +312,10 @@ int control_new(const char *path, struct runner *const *runners, unsigned count,
 		return fault(f, -ENOMEM, "out of memory");
 	pthread_mutex_init(&control->lock, NULL);
 	pthread_cond_init(&control->job_changed, NULL);
-	snprintf(control->path, sizeof(control->path), "%s", path);
 	control->runners = runners;
 	control->runner_count = count;
 	control->listener = control->epoll = control->wake = -1;
-	ret = start(control, f);
+	ret = start(control, path, f);
 	if (ret) {
 		dispose(control);
 		return ret;

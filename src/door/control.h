@@ -15,8 +15,9 @@ struct control;
 struct runner;
 
 /*
- * Listens at `path` (nothing may be there) and serves on a thread of its own. The runners outlive
- * the door. Returns 0 or a negative errno with the fault filled.
+ * Listens at `path`, for its owner alone, and serves on a thread of its own. What a process that is
+ * gone left there is replaced. The runners outlive the door. Returns 0 or a negative errno with the
+ * fault filled.
  */
 int control_new(const char *path, struct runner *const *runners, unsigned count,
 		struct control **control, struct fault *fault);

@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "door/control.h"
+#include "util/unixname.h"
 
 #define CONNECTIONS_MAX 32
 #define LINE_MAX_BYTES	(512 * 1024) /* a saved state fits, as base64 */
@@ -59,7 +60,7 @@ struct job {
 };
 
 struct control {
-	char path[104];
+	struct unixname name; /* of the listener */
 	struct runner *const *runners;
 	unsigned runner_count;
 	pthread_t thread;
