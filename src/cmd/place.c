@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "util/log.h"
+#include "util/trusted.h"
 
 static_assert(sizeof(((struct place *)0)->control) <= sizeof(((struct sockaddr_un *)0)->sun_path),
 	      "a control path fits a socket address");
@@ -36,6 +36,8 @@ int place_paths(const char *dir, struct place *place, struct fault *f)
 
 	if (!dir)
 		dir = place_default();
+	if (!dir[0])
+		return fault(f, -EINVAL, "--dir: it is empty");
 	used = snprintf(place->control, sizeof(place->control), "%s/control", dir);
 	if (used < 0 || (size_t)used >= sizeof(place->control))
 		return fault(f, -ENAMETOOLONG,
@@ -87,24 +89,21 @@ static int tell_holder(int lock, const char *dir, struct fault *f)
 }
 
 /* Locks DIR/lock. The lock goes with the process, however it ends, so it is never stale. */
-static int take_lock(const char *dir, struct place *place, struct fault *f)
+static int take_lock(int at, const char *dir, struct place *place, struct fault *f)
 {
-	char path[128];
-	int fd, ret;
+	int fd = openat(at, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644), ret;
 
-	snprintf(path, sizeof(path), "%s/lock", dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
-		return fault(f, -errno, "cannot make %s: %s", path, strerror(errno));
+		return fault(f, -errno, "cannot make %s/lock: %s", dir, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		ret = errno == EWOULDBLOCK
 			      ? tell_holder(fd, dir, f)
-			      : fault(f, -errno, "cannot lock %s: %s", path, strerror(errno));
+			      : fault(f, -errno, "cannot lock %s/lock: %s", dir, strerror(errno));
 		close(fd);
 		return ret;
 	}
 	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%ld\n", (long)getpid()) < 0) {
-		ret = fault(f, -errno, "cannot write %s: %s", path, strerror(errno));
+		ret = fault(f, -errno, "cannot write %s/lock: %s", dir, strerror(errno));
 		close(fd);
 		return ret;
 	}
@@ -112,36 +111,17 @@ static int take_lock(const char *dir, struct place *place, struct fault *f)
 	return 0;
 }
 
-/* Removes the socket of a dead server; anything else is somebody's and stays. */
-static int clear_socket(const char *path, struct fault *f)
-{
-	struct stat st;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : fault(f, -errno, "%s: %s", path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return fault(f, -EEXIST, "%s is in the way: it is not a socket", path);
-	if (unlink(path) < 0)
-		return fault(f, -errno, "cannot remove %s: %s", path, strerror(errno));
-	return 0;
-}
-
 int place_take(const char *dir, struct place *place, struct fault *f)
 {
-	int ret = place_paths(dir, place, f);
+	int ret = place_paths(dir, place, f), at;
 
 	if (ret)
 		return ret;
-	if (!dir)
-		dir = place_default();
-	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-		return fault(f, -errno, "cannot make the directory %s: %s", dir, strerror(errno));
-	ret = take_lock(dir, place, f);
-	if (ret)
-		return ret;
-	ret = clear_socket(place->control, f);
-	if (ret)
-		place_leave(place);
+	at = trusted_dir(dir ? dir : place_default(), f);
+	if (at < 0)
+		return dir ? at : fault_prefix(f, "without --dir");
+	ret = take_lock(at, dir ? dir : place_default(), place, f);
+	close(at);
 	return ret;
 }
 

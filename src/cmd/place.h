@@ -1,7 +1,8 @@
 /*
  * A server's place: the directory with its lock, its mount point and its
- * socket. One live server per directory. A dead one's socket is cleared away
- * here, its mount by the file door (fuse_mount_prepare).
+ * sockets. One live server per directory. What a dead one left is cleared away
+ * by the doors (unixname_bind, fuse_mount_prepare). They may use paths below it,
+ * as nobody else can change what these lead to: see util/trusted.h.
  */
 #ifndef UVDPA_CMD_PLACE_H
 #define UVDPA_CMD_PLACE_H
@@ -17,11 +18,12 @@ struct place {
 /* $XDG_RUNTIME_DIR/uvdpa, or /run/uvdpa. */
 const char *place_default(void);
 
-/* Only the paths: for clients. `dir` NULL: the default. 0 or -ENAMETOOLONG. */
+/* Only the paths: for clients. `dir` NULL: the default. 0 or -ENAMETOOLONG, or -EINVAL if empty. */
 int place_paths(const char *dir, struct place *place, struct fault *fault);
 
 /*
  * Makes the directory if need be and takes it. -EBUSY: a live server has it; the fault says which.
+ * -EPERM: others could change it.
  */
 int place_take(const char *dir, struct place *place, struct fault *fault);
 void place_leave(struct place *place);

@@ -32,7 +32,7 @@ static void help(FILE *to)
 	      "                   [--config FILE] [--mode OCTAL] [--group GROUP] [-v]\n"
 	      "\n"
 	      "  --dir DIR      where files and control socket appear; default\n"
-	      "                 $XDG_RUNTIME_DIR/uvdpa, or /run/uvdpa\n"
+	      "                 $XDG_RUNTIME_DIR/uvdpa, or /run/uvdpa; of its own user only\n"
 	      "  --device ...   a device; may be repeated. A comma in a value is doubled\n"
 	      "  --config FILE  devices from a file, one per line as after --device;\n"
 	      "                 lines that begin with # are comments. May be repeated\n"
@@ -49,7 +49,7 @@ static void help(FILE *to)
 	      "nothing was served).\n"
 	      "\n"
 	      "Example:\n"
-	      "  uvdpa serve --dir /tmp/u --device blk,name=disk0,file=disk.img\n",
+	      "  uvdpa serve --device blk,name=disk0,file=disk.img\n",
 	      to);
 }
 

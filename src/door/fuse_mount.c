@@ -107,7 +107,8 @@ int fuse_mount_prepare(const char *mountpoint, struct fault *fault_out)
 				"try: fusermount3 -uz %s",
 				mountpoint, strerror(-r), mountpoint);
 	}
-	if (stat(mountpoint, &st) || !S_ISDIR(st.st_mode) || !realpath(mountpoint, path))
+	/* a link is none, wherever it leads: only a mount of ours goes on what we have made */
+	if (lstat(mountpoint, &st) || !S_ISDIR(st.st_mode) || !realpath(mountpoint, path))
 		return fault(fault_out, -ENOTDIR, "%s cannot be a mount point: it is no directory",
 			     mountpoint);
 	if (!is_mounted(path))

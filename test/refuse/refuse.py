@@ -192,7 +192,16 @@ def cases(t):
         (["serve", "--dir", img, "--device", "blk,name=a,memory=1M"], "good.img"),
         (["serve", "--dir", "/tmp/" + "d" * 100, "--device", "blk,name=a,memory=1M"], "too long"),
         (["serve", "--dir", t + "/odd", "--device", "blk,name=a,memory=1M"], "odd/vdpa"),
-        (["serve", "--dir", t + "/odd2", "--device", "blk,name=a,memory=1M"], "not a socket"),
+        (["serve", "--dir", t + "/odd2", "--device", "blk,name=a,memory=1M"], "is no socket"),
+        (["serve", "--dir", "", "--device", "blk,name=a,memory=1M"], "--dir: it is empty"),
+        # directories that others can change
+        (["serve", "--dir", t + "/loose", "--device", "blk,name=a,memory=1M"], "chmod go-w"),
+        (["serve", "--dir", t + "/loose/s", "--device", "blk,name=a,memory=1M"], "chmod go-w"),
+        (["serve", "--dir", t + "/sticky", "--device", "blk,name=a,memory=1M"], "chmod go-w"),
+        (["serve", "--dir", t + "/led", "--device", "blk,name=a,memory=1M"], "chmod go-w"),
+        (["serve", "--dir", t + "/links", "--device", "blk,name=a,memory=1M"], "is no directory"),
+        (["serve", "--dir", t + "/links2", "--device", "blk,name=a,memory=1M"], "links2/lock"),
+        (["serve", "--dir", t + "/links3", "--device", "blk,name=a,memory=1M"], "is no socket"),
     ]
 
 
@@ -226,6 +235,14 @@ def prepare(t):
     write(t + "/odd/vdpa", "")
     os.makedirs(t + "/odd2/vdpa")
     write(t + "/odd2/control", "")
+    for name, mode in ("loose", 0o777), ("sticky", 0o1777):
+        os.mkdir(t + "/" + name)
+        os.chmod(t + "/" + name, mode)
+    os.symlink("loose", t + "/led")
+    # links where files of a server go
+    for name, of in ("links", "vdpa"), ("links2", "lock"), ("links3", "control"):
+        os.mkdir(t + "/" + name)
+        os.symlink("../odd", t + "/" + name + "/" + of)
 
 
 def check(words, says):

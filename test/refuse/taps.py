@@ -83,8 +83,8 @@ def main():
         if done.returncode != 1 or "in use by another program" not in done.stderr:
             failures.append("a tap used twice: %d, %r" % (done.returncode, done.stderr))
         UVDPA = readable(folder)
-        os.mkdir(folder + "/n", 0o777)
-        os.chmod(folder + "/n", 0o777)
+        os.mkdir(folder + "/n")
+        os.chown(folder + "/n", NOBODY, NOBODY)
         for tap in ("roots", "absent,create=on"):
             refused(folder + "/n", "net,name=a,tap=" + tap, "no permission", user=NOBODY,
                     group=NOBODY, extra_groups=[])
