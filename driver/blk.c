@@ -116,7 +116,8 @@ static int read_space(struct uvdpa_driver *drv, unsigned char *space, uint32_t *
 				 drv->device_id);
 	r = uvdpa_get_config_size(drv, size);
 	if (r < 0)
-		return drv_error(error, r, "%s: GET_CONFIG_SIZE: %s", drv->name, strerror(-r));
+		return drv_error(error, r, "%s: GET_CONFIG_SIZE: %s", drv->name,
+				 drv_reason(drv, r));
 	if (*size > sizeof(struct virtio_blk_config))
 		*size = sizeof(struct virtio_blk_config);
 	if (*size < 8)
@@ -124,7 +125,7 @@ static int read_space(struct uvdpa_driver *drv, unsigned char *space, uint32_t *
 				 drv->name, *size);
 	r = uvdpa_get_config(drv, 0, space, *size);
 	if (r < 0)
-		return drv_error(error, r, "%s: GET_CONFIG: %s", drv->name, strerror(-r));
+		return drv_error(error, r, "%s: GET_CONFIG: %s", drv->name, drv_reason(drv, r));
 	return 0;
 }
 

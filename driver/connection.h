@@ -37,6 +37,9 @@ struct uvdpa_driver {
 int drv_file_open(const char *path, bool read_only, const struct uvdpa_transport **ops, void **ctx,
 		  struct uvdpa_error *error);
 
+/* In words: why a call answered `r`, a negative errno. */
+const char *drv_reason(struct uvdpa_driver *drv, int r);
+
 /* Takes every queue off, and forgets what was announced; the device is not told. */
 void drv_detach_all(struct uvdpa_driver *drv);
 /* Sets what does not depend on where the queue stands: NUM, ADDR, CALL, KICK. */

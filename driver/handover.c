@@ -144,11 +144,12 @@ static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_hando
 	int r = uvdpa_driver_suspend(from);
 
 	if (r < 0)
-		return drv_error(error, r, "%s: SUSPEND: %s", from->name, strerror(-r));
+		return drv_error(error, r, "%s: SUSPEND: %s", from->name, drv_reason(from, r));
 	times->suspended = now_ns();
 	r = uvdpa_driver_get_bases(from, l->bases, DRV_MAX_QUEUES);
 	if (r < 0)
-		return drv_error(error, r, "%s: GET_VRING_BASE: %s", from->name, strerror(-r));
+		return drv_error(error, r, "%s: GET_VRING_BASE: %s", from->name,
+				 drv_reason(from, r));
 	times->bases = now_ns();
 	for (unsigned i = 0; i < from->queue_count; i++) {
 		struct uvdpa_queue *q = l->queues[i];
@@ -230,11 +231,11 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 		return r;
 	if (refused < 0)
 		return drv_error(error, refused, "%s: set-up of the queues and DRIVER_OK: %s",
-				 to->name, strerror(-refused));
+				 to->name, drv_reason(to, refused));
 	times->driver_ok = now_ns();
 	r = drv_kick_all(to);
 	if (r < 0)
-		return drv_error(error, r, "%s: kick: %s", to->name, strerror(-r));
+		return drv_error(error, r, "%s: kick: %s", to->name, drv_reason(to, r));
 	times->kicked = now_ns();
 	drv_vhost_user_hurry(to, false);
 	let_go_on(l);
@@ -246,7 +247,7 @@ static int released(struct uvdpa_driver *from, int r, struct uvdpa_handover_time
 {
 	if (r < 0)
 		return drv_error(error, r, "%s: letting go of the queues: %s", from->name,
-				 strerror(-r));
+				 drv_reason(from, r));
 	times->released = now_ns();
 	return 0;
 }

@@ -36,7 +36,7 @@
 /* What an ioctl answered, as a sentence. */
 static int refused(struct uvdpa_driver *drv, const char *what, int r, struct uvdpa_error *error)
 {
-	return drv_error(error, r, "%s: %s: %s", drv->name, what, strerror(-r));
+	return drv_error(error, r, "%s: %s: %s", drv->name, what, drv_reason(drv, r));
 }
 
 /* Whether the device kept all of the status that was set. */

@@ -36,7 +36,7 @@ static int introduce(struct uvdpa_driver *drv, unsigned flags, struct uvdpa_erro
 		return 0;
 	r = uvdpa_set_owner(drv);
 	if (r < 0)
-		return drv_error(error, r, "%s: SET_OWNER: %s", drv->name, strerror(-r));
+		return drv_error(error, r, "%s: SET_OWNER: %s", drv->name, drv_reason(drv, r));
 	return 0;
 }
 
@@ -84,6 +84,15 @@ int uvdpa_driver_open_transport(const struct uvdpa_transport *ops, void *ctx, co
 int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **drv,
 		      struct uvdpa_error *error)
 {
+	const struct uvdpa_open_options options = {.flags = flags};
+
+	return uvdpa_driver_open_with(path, &options, drv, error);
+}
+
+int uvdpa_driver_open_with(const char *path, const struct uvdpa_open_options *options,
+			   struct uvdpa_driver **drv, struct uvdpa_error *error)
+{
+	unsigned flags = options->flags;
 	bool is_socket = drv_vhost_user_is(path);
 	const struct uvdpa_transport *ops;
 	void *ctx;
@@ -92,7 +101,7 @@ int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **dr
 	if (flags & ~(UVDPA_OPEN_UNOWNED | UVDPA_OPEN_READ_ONLY))
 		return drv_error(error, -EINVAL, "%s: open flags 0x%x are unknown", path, flags);
 	if (is_socket)
-		r = drv_vhost_user_open(path, &ops, &ctx, error);
+		r = drv_vhost_user_open(path, options, &ops, &ctx, error);
 	else
 		r = drv_file_open(path, flags & UVDPA_OPEN_READ_ONLY, &ops, &ctx, error);
 	if (r < 0)
@@ -108,6 +117,7 @@ int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **dr
 int uvdpa_driver_open_socket(int fd, const char *name, unsigned flags, struct uvdpa_driver **drv,
 			     struct uvdpa_error *error)
 {
+	const struct uvdpa_open_options options = {.flags = flags};
 	const struct uvdpa_transport *ops;
 	void *ctx;
 	int r;
@@ -117,7 +127,7 @@ int uvdpa_driver_open_socket(int fd, const char *name, unsigned flags, struct uv
 		return drv_error(error, -EINVAL, "%s: open flags 0x%x mean nothing here", name,
 				 flags);
 	}
-	r = drv_vhost_user_take(fd, name, &ops, &ctx, error);
+	r = drv_vhost_user_take(fd, name, &options, &ops, &ctx, error);
 	if (r < 0)
 		return r;
 	r = connect_to(ops, ctx, name, flags, drv, error);
@@ -136,6 +146,18 @@ void uvdpa_driver_close(struct uvdpa_driver *drv)
 	drv_detach_all(drv);
 	drv_forget_maps(drv);
 	release(drv);
+}
+
+const char *uvdpa_driver_lost(struct uvdpa_driver *drv)
+{
+	return drv_vhost_user_lost(drv);
+}
+
+const char *drv_reason(struct uvdpa_driver *drv, int r)
+{
+	const char *lost = r == -ECONNRESET ? uvdpa_driver_lost(drv) : NULL;
+
+	return lost ? lost : strerror(-r);
 }
 
 const char *uvdpa_driver_name(const struct uvdpa_driver *drv)

@@ -58,8 +58,13 @@ static int config(struct vu_front *front, uint32_t request, struct vhost_vdpa_co
 		return -EINVAL;
 	if (!get)
 		memcpy(p.config.bytes, c->buf, c->len);
-	r = vu_request(front, request, &p, VHOST_USER_CONFIG_HEADER + c->len, NULL, 0, get);
-	if (r == 0 && get)
+	if (!get)
+		return vu_request(front, request, &p, VHOST_USER_CONFIG_HEADER + c->len, NULL, 0);
+	r = vu_ask(front, request, &p, VHOST_USER_CONFIG_HEADER + c->len,
+		   VHOST_USER_CONFIG_HEADER + c->len);
+	if (r == 0 && (p.config.offset != c->off || p.config.size != c->len))
+		r = -EPROTO;
+	if (r == 0)
 		memcpy(c->buf, p.config.bytes, c->len);
 	return r;
 }
@@ -97,8 +102,7 @@ static int answer_here(struct vu_front *front, unsigned long cmd, void *arg)
 		*(uint32_t *)arg = front->ring_count;
 		return 0;
 	case VHOST_VDPA_GET_VRING_NUM:
-		*(uint16_t *)arg = VU_RING_SIZE;
-		return 0;
+		return vu_front_ring_max(front, arg);
 	case VHOST_VDPA_GET_GROUP_NUM:
 	case VHOST_VDPA_GET_AS_NUM:
 		*(uint32_t *)arg = 1;
@@ -127,7 +131,7 @@ static int device_ioctl(struct vu_front *front, unsigned long cmd, void *arg)
 {
 	switch (cmd) {
 	case VHOST_SET_OWNER:
-		return vu_request(front, VHOST_USER_SET_OWNER, NULL, 0, NULL, 0, false);
+		return vu_request(front, VHOST_USER_SET_OWNER, NULL, 0, NULL, 0);
 	case VHOST_GET_FEATURES:
 		*(uint64_t *)arg = (front->offered & ~VU_BIT(VHOST_USER_F_PROTOCOL_FEATURES) &
 				    ~VU_BIT(VHOST_F_LOG_ALL)) |
@@ -213,7 +217,8 @@ static void front_close(void *ctx)
 	struct vu_front *front = ctx;
 
 	vu_front_unlisten(front);
-	close(front->fd);
+	if (front->fd >= 0)
+		close(front->fd);
 	vu_front_rings_reset(front);
 	set_config_call(front, -1);
 	pthread_mutex_destroy(&front->lock);
@@ -265,6 +270,19 @@ bool drv_vhost_user_is(const char *path)
 	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+const char *drv_vhost_user_lost(struct uvdpa_driver *drv)
+{
+	struct vu_front *front = drv->ctx;
+	bool lost;
+
+	if (drv->ops != &front_transport)
+		return NULL;
+	pthread_mutex_lock(&front->lock);
+	lost = front->end.code;
+	pthread_mutex_unlock(&front->lock);
+	return lost ? front->end.text : NULL; /* it stays as it is */
+}
+
 pid_t drv_vhost_user_peer(const void *ctx)
 {
 	const struct vu_front *front = ctx;
@@ -274,22 +292,19 @@ pid_t drv_vhost_user_peer(const void *ctx)
 	return getsockopt(front->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ? 0 : peer.pid;
 }
 
-static int connect_to(const char *path)
+/* -EAGAIN: others wait already, and nobody takes them in time. */
+static int connect_to(struct vu_front *front, const char *path)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	int fd, r;
 
 	if (strlen(path) >= sizeof(at.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(at.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
+	front->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (front->fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
-		return fd;
-	r = -errno;
-	close(fd);
-	return r;
+	vu_bound(front);
+	return connect(front->fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
 }
 
 /* A network card's back end that has no config space (DPDK's) counts pairs of rings. */
@@ -301,19 +316,24 @@ static void count_rings(struct vu_front *front, uint64_t count)
 	front->ring_count = count < VU_MAX_RINGS ? (unsigned)count : VU_MAX_RINGS;
 }
 
-/* Features, protocol features, how many rings, and the device's own channel. */
+static int count_regions(struct vu_front *front)
+{
+	uint64_t slots = VHOST_USER_TABLE_REGIONS;
+	int r = 0;
+
+	if (vu_has(front, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
+		r = vu_get_u64(front, VHOST_USER_GET_MAX_MEM_SLOTS, &slots);
+	front->map_max = slots < VU_MAX_MAPS ? (unsigned)slots : VU_MAX_MAPS;
+	return r;
+}
+
+/* Features, protocol features, how many rings and regions, and the device's own channel. */
 static int greet(struct vu_front *front, const char *path, struct uvdpa_error *error)
 {
 	uint64_t offered = 0, rings = 0;
 	int r = vu_get_u64(front, VHOST_USER_GET_FEATURES, &front->offered);
 
-	if (r < 0)
-		return drv_error(
-			error, r == -ECONNRESET ? -EBUSY : r,
-			"%s: hung up at once: busy (the device has one user at a time), or "
-			"no vhost-user back end",
-			path);
-	if (front->offered & VU_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
+	if (r == 0 && front->offered & VU_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
 		r = vu_get_u64(front, VHOST_USER_GET_PROTOCOL_FEATURES, &offered);
 	if (r == 0 && (offered & PROTOCOL_NEEDED) != PROTOCOL_NEEDED)
 		return drv_error(error, -ENOTSUP,
@@ -325,13 +345,21 @@ static int greet(struct vu_front *front, const char *path, struct uvdpa_error *e
 		r = vu_get_u64(front, VHOST_USER_GET_QUEUE_NUM, &rings);
 	front->protocol = offered & PROTOCOL_WANTED;
 	count_rings(front, rings);
+	if (r == 0)
+		r = count_regions(front);
 	if (r == 0 && vu_has(front, VHOST_USER_PROTOCOL_F_BACKEND_REQ))
 		r = vu_front_listen(front);
-	return r < 0 ? drv_error(error, r, "%s: vhost-user negotiation: %s", path, strerror(-r))
-		     : 0;
+	if (front->end.code)
+		return drv_error(error, front->end.code, "%s: %s", path, front->end.text);
+	if (r < 0)
+		return drv_error(error, r, "%s: vhost-user negotiation: %s", path, strerror(-r));
+	if (!front->ring_count)
+		return drv_error(error, -ENODEV, "%s: has no queues (GET_QUEUE_NUM answers 0)",
+				 path);
+	return 0;
 }
 
-static struct vu_front *front_new(int fd)
+static struct vu_front *front_new(const struct uvdpa_open_options *options)
 {
 	struct vu_front *front = calloc(1, sizeof(*front));
 
@@ -342,21 +370,17 @@ static struct vu_front *front_new(int fd)
 	front->notices = front->config_call = -1;
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
 		front->rings[i].kick = front->rings[i].call = -1;
-	front->fd = fd;
+	front->fd = -1;
+	front->answer_ms = options->answer_ms ? options->answer_ms : VU_ANSWER_MS;
 	return front;
 }
 
-int drv_vhost_user_take(int fd, const char *name, const struct uvdpa_transport **ops, void **ctx,
-			struct uvdpa_error *error)
+/* The connection is there: becomes a transport, or ends. */
+static int begin(struct vu_front *front, const char *name, const struct uvdpa_transport **ops,
+		 void **ctx, struct uvdpa_error *error)
 {
-	struct vu_front *front = front_new(fd);
-	int r;
+	int r = greet(front, name, error);
 
-	if (!front) {
-		close(fd);
-		return drv_error(error, -ENOMEM, "%s: no memory for a connection", name);
-	}
-	r = greet(front, name, error);
 	if (r < 0) {
 		front_close(front);
 		return r;
@@ -366,12 +390,38 @@ int drv_vhost_user_take(int fd, const char *name, const struct uvdpa_transport *
 	return 0;
 }
 
-int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, void **ctx,
-			struct uvdpa_error *error)
+int drv_vhost_user_take(int fd, const char *name, const struct uvdpa_open_options *options,
+			const struct uvdpa_transport **ops, void **ctx, struct uvdpa_error *error)
 {
-	int fd = connect_to(path);
+	struct vu_front *front = front_new(options);
 
-	if (fd < 0)
-		return drv_error(error, fd, "%s: cannot connect: %s", path, strerror(-fd));
-	return drv_vhost_user_take(fd, path, ops, ctx, error);
+	if (!front) {
+		close(fd);
+		return drv_error(error, -ENOMEM, "%s: no memory for a connection", name);
+	}
+	front->fd = fd;
+	vu_bound(front);
+	return begin(front, name, ops, ctx, error);
+}
+
+int drv_vhost_user_open(const char *path, const struct uvdpa_open_options *options,
+			const struct uvdpa_transport **ops, void **ctx, struct uvdpa_error *error)
+{
+	struct vu_front *front = front_new(options);
+	unsigned limit;
+	int r;
+
+	if (!front)
+		return drv_error(error, -ENOMEM, "%s: no memory for a connection", path);
+	r = connect_to(front, path);
+	if (r == 0)
+		return begin(front, path, ops, ctx, error);
+	limit = front->answer_ms;
+	front_close(front);
+	if (r == -EAGAIN)
+		return drv_error(
+			error, -EBUSY,
+			"%s: takes no connection within %.1f s: busy with another front end", path,
+			limit / 1000.0);
+	return drv_error(error, r, "%s: cannot connect: %s", path, strerror(-r));
 }

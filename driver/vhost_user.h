@@ -2,9 +2,10 @@
  * The transport over a vhost-user socket: a front end that answers as a vhost-vdpa file does.
  *
  * What the protocol has no word for is answered here: the device id (guessed from the features),
- * the largest ring (256), one group and one address space. A ring's settings are kept and sent when
- * it is enabled, since that is when a vhost-user ring starts. SUSPEND is GET_VRING_BASE of every
- * ring, RESUME starts them again where they stood. Memory has to be shared (UVDPA_MEMORY_SHARED).
+ * one group and one address space. The largest ring is found by trying. A ring's settings are kept
+ * and sent when it is enabled, since that is when a vhost-user ring starts. SUSPEND is
+ * GET_VRING_BASE of every ring, RESUME starts them again where they stood. Memory has to be shared
+ * (UVDPA_MEMORY_SHARED).
  *
  * A back end may have little: the status is then kept here, memory goes over as a whole table of at
  * most 8 regions, and there is no config space. MQ and REPLY_ACK it must have.
@@ -19,10 +20,12 @@
 /* Whether the path is a socket. */
 bool drv_vhost_user_is(const char *path);
 /* Over a socket that is connected already. `fd` is taken over, also on failure. */
-int drv_vhost_user_take(int fd, const char *name, const struct uvdpa_transport **ops, void **ctx,
-			struct uvdpa_error *error);
-int drv_vhost_user_open(const char *path, const struct uvdpa_transport **ops, void **ctx,
-			struct uvdpa_error *error);
+int drv_vhost_user_take(int fd, const char *name, const struct uvdpa_open_options *options,
+			const struct uvdpa_transport **ops, void **ctx, struct uvdpa_error *error);
+int drv_vhost_user_open(const char *path, const struct uvdpa_open_options *options,
+			const struct uvdpa_transport **ops, void **ctx, struct uvdpa_error *error);
+/* As uvdpa_driver_lost(); NULL, too, if the connection is another. */
+const char *drv_vhost_user_lost(struct uvdpa_driver *drv);
 
 /*
  * For a hand-over; nothing if the connection is another. hurry: an answer is looked for a while

@@ -12,8 +12,12 @@
 #define VU_BIT(n)    (UINT64_C(1) << (n))
 #define VU_MAX_MAPS  32
 #define VU_MAX_RINGS 64
-#define VU_RING_SIZE 256
+#define VU_RING_SIZE 256  /* of a ring that is given no size */
+#define VU_RING_MOST 1024 /* larger ones are not asked for: VMMs have none */
 #define VU_MAX_OWED  32
+/* How long an answer may take, if the caller does not say: a disk that is slow drains its rings
+ * before it answers GET_VRING_BASE. */
+#define VU_ANSWER_MS 10000
 
 /* One mapping that the device knows. */
 struct vu_map {
@@ -28,9 +32,18 @@ struct vu_front_ring {
 	bool has_addr, has_base, wanted, running;
 };
 
+/* Why a connection is of no use any more. */
+struct vu_end {
+	int code; /* 0: it works; -EBUSY, -ETIMEDOUT, -EPROTO, -ECONNRESET */
+	char text[200];
+};
+
 struct vu_front {
 	int fd;
 	pthread_mutex_t lock; /* one request at a time */
+	unsigned answer_ms;
+	bool answered; /* anything, ever */
+	struct vu_end end;
 	uint64_t offered, acked, protocol, backend_features;
 	uint8_t status;	   /* as it was set */
 	bool hurry;	   /* nobody is served until the answer is here */
@@ -42,6 +55,8 @@ struct vu_front {
 	struct vu_map maps[VU_MAX_MAPS];
 	struct vu_front_ring rings[VU_MAX_RINGS];
 	unsigned ring_count;
+	uint16_t ring_max; /* the largest that the back end takes; 0: not asked */
+	unsigned map_max;  /* regions that it takes */
 
 	int notices; /* our end of the device's own channel; -1: none */
 	pthread_t listener;
@@ -51,11 +66,23 @@ struct vu_front {
 };
 
 /*
- * Sends a request, with descriptors, and waits: for an answer of its own (answer: payload, size),
- * or for the acknowledgement. 0, what the device refused with, or -ECONNRESET.
+ * Sends a request, with descriptors, and waits for the acknowledgement, where there is one. 0, what
+ * the device refused with, or -ECONNRESET: the connection has ended, front->end says why. A back
+ * end that does not answer within answer_ms, or answers something else, is hung up on: nobody knows
+ * to which request its next answer would belong.
  */
 int vu_request(struct vu_front *front, uint32_t request, union vhost_user_payload *payload,
-	       uint32_t size, const int *fds, unsigned fd_count, bool answers);
+	       uint32_t size, const int *fds, unsigned fd_count);
+/*
+ * The same for a request that has an answer of its own, of `answer` bytes, which replaces the
+ * payload. -EINVAL: an answer of no bytes, which is a refusal. -EPROTO: of another size.
+ */
+int vu_ask(struct vu_front *front, uint32_t request, union vhost_user_payload *payload,
+	   uint32_t size, uint32_t answer);
+/* The limits of answer_ms for the socket itself. */
+void vu_bound(struct vu_front *front);
+/* The request's name in the protocol, without the prefix: "GET_VRING_BASE". */
+const char *vu_request_name(uint32_t request);
 
 /*
  * From here to vu_collect() requests that have no answer but an acknowledgement go out without
@@ -83,6 +110,11 @@ int vu_front_unmap(struct vu_front *front, uint64_t iova, uint64_t size);
 
 /* The ring ioctls; `index` is below ring_count. */
 int vu_front_ring_ioctl(struct vu_front *front, unsigned long cmd, void *arg);
+/*
+ * The largest ring that the back end takes, up to VU_RING_MOST. The protocol has no question for
+ * it: SET_VRING_NUM of ring 0 is tried, once, and never while rings run.
+ */
+int vu_front_ring_max(struct vu_front *front, uint16_t *max);
 /* Stops every ring that runs. */
 int vu_front_stop_rings(struct vu_front *front);
 int vu_front_suspend(struct vu_front *front);

@@ -10,9 +10,10 @@
 
 #include "driver/arena.h"
 
+/* NULL: as many are there as the back end takes. */
 static struct vu_map *find_free(struct vu_front *front)
 {
-	for (unsigned i = 0; i < VU_MAX_MAPS; i++)
+	for (unsigned i = 0; i < front->map_max; i++)
 		if (!front->maps[i].used)
 			return &front->maps[i];
 	return NULL;
@@ -55,7 +56,7 @@ static int send_table(struct vu_front *front)
 	return vu_request(front, VHOST_USER_SET_MEM_TABLE, &p,
 			  (uint32_t)(offsetof(struct vhost_user_memory, regions) +
 				     p.memory.count * sizeof(p.memory.regions[0])),
-			  fds, p.memory.count, false);
+			  fds, p.memory.count);
 }
 
 static int send_region(struct vu_front *front, uint32_t request, const struct vu_map *map)
@@ -68,7 +69,7 @@ static int send_region(struct vu_front *front, uint32_t request, const struct vu
 
 	if (!vu_has(front, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
 		return send_table(front);
-	return vu_request(front, request, &p, sizeof(p.region), &fd, adds, false);
+	return vu_request(front, request, &p, sizeof(p.region), &fd, adds);
 }
 
 int vu_front_map(struct vu_front *front, uint64_t iova, uint64_t size, uint64_t uaddr)

@@ -19,14 +19,14 @@ static int send_state(struct vu_front *front, uint32_t request, unsigned index, 
 {
 	union vhost_user_payload p = {.state = {.index = index, .num = num}};
 
-	return vu_request(front, request, &p, sizeof(p.state), NULL, 0, false);
+	return vu_request(front, request, &p, sizeof(p.state), NULL, 0);
 }
 
 static int send_fd(struct vu_front *front, uint32_t request, unsigned index, int fd)
 {
 	union vhost_user_payload p = {.u64 = index | (fd < 0 ? VHOST_USER_VRING_NOFD : 0)};
 
-	return vu_request(front, request, &p, sizeof(p.u64), &fd, fd >= 0, false);
+	return vu_request(front, request, &p, sizeof(p.u64), &fd, fd >= 0);
 }
 
 /* Where an I/O virtual address lies in this process. */
@@ -55,7 +55,7 @@ static int send_addr(struct vu_front *front, unsigned index)
 		r = to_user(front, ring->used, &p.addr.used_user_addr);
 	if (r < 0)
 		return r;
-	return vu_request(front, VHOST_USER_SET_VRING_ADDR, &p, sizeof(p.addr), NULL, 0, false);
+	return vu_request(front, VHOST_USER_SET_VRING_ADDR, &p, sizeof(p.addr), NULL, 0);
 }
 
 static int send_all_of(struct vu_front *front, unsigned index)
@@ -93,11 +93,13 @@ static int stop(struct vu_front *front, unsigned index)
 {
 	union vhost_user_payload p = {.state = {.index = index}};
 	struct vu_front_ring *ring = &front->rings[index];
-	int r = vu_request(front, VHOST_USER_GET_VRING_BASE, &p, sizeof(p.state), NULL, 0, true);
+	int r = vu_ask(front, VHOST_USER_GET_VRING_BASE, &p, sizeof(p.state), sizeof(p.state));
 
 	/* no payload: the ring could not be stopped in time and runs on (S10) */
 	if (r == -EINVAL)
 		return -ETIMEDOUT;
+	if (r == 0 && p.state.index != index)
+		r = -EPROTO;
 	if (r < 0)
 		return r;
 	ring->running = false;
@@ -185,6 +187,40 @@ static int get_base(struct vu_front *front, unsigned index, uint32_t *base)
 
 	*base = ring->base;
 	return r == 0 && was_running ? start(front, index) : r;
+}
+
+static bool any_runs(const struct vu_front *front)
+{
+	for (unsigned i = 0; i < front->ring_count; i++)
+		if (front->rings[i].running)
+			return true;
+	return false;
+}
+
+int vu_front_ring_max(struct vu_front *front, uint16_t *max)
+{
+	uint16_t size = VU_RING_SIZE;
+	int r;
+
+	*max = front->ring_max ? front->ring_max : VU_RING_SIZE;
+	if (front->ring_max || any_runs(front))
+		return 0;
+	r = send_state(front, VHOST_USER_SET_VRING_NUM, 0, size);
+	/* what VMMs commonly have is tried first: nobody is surprised by it */
+	while (r < 0 && r != -ECONNRESET && size > 2) {
+		size /= 2;
+		r = send_state(front, VHOST_USER_SET_VRING_NUM, 0, size);
+	}
+	if (r < 0)
+		return r;
+	while (size >= VU_RING_SIZE && size < VU_RING_MOST && r == 0) {
+		r = send_state(front, VHOST_USER_SET_VRING_NUM, 0, size * 2u);
+		size = r == 0 ? size * 2 : size;
+	}
+	if (r == -ECONNRESET)
+		return r;
+	*max = front->ring_max = size;
+	return 0;
 }
 
 static int state_ioctl(struct vu_front *front, unsigned long cmd, struct vhost_vring_state *state)

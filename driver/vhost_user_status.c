@@ -23,7 +23,7 @@ int vu_front_set_status(struct vu_front *front, uint8_t status)
 	if (vu_has(front, VHOST_USER_PROTOCOL_F_STATUS))
 		r = vu_set_u64(front, VHOST_USER_SET_STATUS, status);
 	else if (!status && vu_has(front, VHOST_USER_PROTOCOL_F_RESET_DEVICE))
-		r = vu_request(front, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0, false);
+		r = vu_request(front, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0);
 	else if (!status)
 		r = vu_front_stop_rings(front);
 	if (r < 0)

@@ -93,6 +93,33 @@ const char *uvdpa_driver_version(void);
 int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **drv,
 		      struct uvdpa_error *error);
 
+/* How to open; all zero: as uvdpa_driver_open() does without flags. */
+struct uvdpa_open_options {
+	unsigned flags; /* UVDPA_OPEN_* */
+	/* Over a vhost-user socket: milliseconds that one answer may take; 0: 10000. */
+	unsigned answer_ms;
+};
+
+/*
+ * The same with options. Over a vhost-user socket opening has further ends, none of which takes
+ * longer than a few times answer_ms:
+ *
+ * -ETIMEDOUT  no answer, or half of one        -EPROTO   answers that are none
+ * -ENOTSUP    without REPLY_ACK nobody knows   -ENODEV   no queues
+ *             when a message has taken effect
+ *
+ * A back end that ends the connection, falls silent or answers nonsense later on is hung up on:
+ * from there on every call answers -ECONNRESET, and uvdpa_driver_lost() has the reason.
+ */
+int uvdpa_driver_open_with(const char *path, const struct uvdpa_open_options *options,
+			   struct uvdpa_driver **drv, struct uvdpa_error *error);
+
+/*
+ * Why the connection has ended though nobody closed it ("no answer to GET_VRING_BASE within
+ * 10.0 s"); NULL: it has not, or is none over a socket. From any thread.
+ */
+const char *uvdpa_driver_lost(struct uvdpa_driver *drv);
+
 /*
  * The same over a socket that a vhost-user device is connected to: for a driver that listens itself
  * and has accepted a server in client mode (`connect=`). `name` is used in error texts and copied.

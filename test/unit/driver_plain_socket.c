@@ -30,6 +30,7 @@
 #define PROTOCOL (BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK))
 #define FEATURES (BIT(VIRTIO_F_VERSION_1) | BIT(VHOST_USER_F_PROTOCOL_FEATURES))
 #define KEPT	 64
+#define SLOTS	 3 /* regions, where they come one by one */
 
 struct back {
 	char dir[32], path[64];
@@ -85,6 +86,9 @@ static uint32_t answer(struct back *back, uint32_t request, union vhost_user_pay
 		return sizeof(payload->u64);
 	case VHOST_USER_GET_QUEUE_NUM:
 		payload->u64 = 1;
+		return sizeof(payload->u64);
+	case VHOST_USER_GET_MAX_MEM_SLOTS:
+		payload->u64 = SLOTS;
 		return sizeof(payload->u64);
 	case VHOST_USER_GET_VRING_BASE:
 		payload->state.num = 7;
@@ -272,6 +276,25 @@ static void full_table(void **state)
 		uvdpa_memory_free(memories[i]);
 }
 
+/* One more region than the back end says it takes is not sent at all. */
+static void full_slots(void **state)
+{
+	struct uvdpa_memory *memories[SLOTS + 1];
+	struct back back;
+	struct uvdpa_driver *drv = start(&back, 0, BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS));
+	int r;
+
+	for (unsigned i = 0; i <= SLOTS; i++) {
+		memories[i] = make_memory(0x100000 * (i + 1));
+		r = uvdpa_driver_map(drv, memories[i], 0, NULL);
+		assert_int_equal(r, i < SLOTS ? 0 : -EFAULT);
+	}
+	finish(&back, drv);
+	assert_int_equal(asked(&back, VHOST_USER_ADD_MEM_REG), SLOTS);
+	for (unsigned i = 0; i <= SLOTS; i++)
+		uvdpa_memory_free(memories[i]);
+}
+
 static void without_config(void **state)
 {
 	struct back back;
@@ -292,11 +315,9 @@ static void without_config(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(without_status),
-		cmocka_unit_test(with_reset),
-		cmocka_unit_test(whole_table),
-		cmocka_unit_test(full_table),
-		cmocka_unit_test(without_config),
+		cmocka_unit_test(without_status), cmocka_unit_test(with_reset),
+		cmocka_unit_test(whole_table),	  cmocka_unit_test(full_table),
+		cmocka_unit_test(full_slots),	  cmocka_unit_test(without_config),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
