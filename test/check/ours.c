@@ -3,6 +3,7 @@
  * in-process door, so that it runs where there is no /dev/fuse, and under the sanitizers.
  *
  *	check_ours [NAME]      NAME: one of the devices of test/door; default disk
+ *	check_ours sizes 2 64  a disk with queues of every size from 2 to 64
  *	CHECK_ROUNDS=100 ...   that many rounds of each racing case (10)
  */
 #include <errno.h>
@@ -53,13 +54,37 @@ static int ours_open(void *arg, unsigned flags, struct uvdpa_driver **drv,
 	return r;
 }
 
+/* Every case on rings of both kinds, with queues of one size after the other. */
+static int try_sizes(struct check_options *options, uint32_t from, uint32_t to)
+{
+	unsigned wrong = 0;
+
+	options->rounds = 2;
+	options->target_count = 1;
+	for (uint32_t size = from; size && size <= to; size *= 2) {
+		const struct test_device device = {.name = "sized",
+						   .packed = true,
+						   .timeout_ms = 10000,
+						   .queue_size = (uint16_t)size};
+		struct ours ours = {&device, NULL};
+		const struct target target = {"sized", ours_open, &ours};
+		struct fault f = {0};
+		struct check_sum sum;
+
+		printf("# queues of %u entries\n", size);
+		wrong += check_run(options, &target, &sum, &f) != 0;
+	}
+	return wrong ? 1 : 0;
+}
+
 /* The cases that need VIRTIO_F_IN_ORDER. */
 static const char *const in_order[] = {"R21", "R21p", "S11-8", "S11-8p", "S12-8", "S12-8p"};
 
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "disk", *rounds = getenv("CHECK_ROUNDS");
-	struct ours ours[2] = {{test_device_find(name), NULL}, {test_device_find(name), NULL}};
+	const struct test_device *device = test_device_find(strcmp(name, "sizes") ? name : "disk");
+	struct ours ours[2] = {{device, NULL}, {device, NULL}};
 	const struct target targets[2] = {{name, ours_open, &ours[0]},
 					  {"another", ours_open, &ours[1]}};
 	struct check_options options;
@@ -78,6 +103,9 @@ int main(int argc, char **argv)
 		for (size_t i = 0; i < sizeof(in_order) / sizeof(in_order[0]); i++)
 			options.only[options.only_count++] = in_order[i];
 	options.format = FORMAT_TAP;
+	if (strcmp(name, "sizes") == 0)
+		return try_sizes(&options, argc > 3 ? (uint32_t)strtoul(argv[2], NULL, 10) : 2,
+				 argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 1024);
 	r = check_run(&options, targets, &sum, &f);
 	if (r == 2)
 		fprintf(stderr, "%s\n", f.text);

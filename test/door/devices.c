@@ -55,8 +55,9 @@ static struct block *make_block(const struct test_device *device)
 
 struct runner *test_device_run(const struct test_device *device)
 {
+	uint16_t queue_size = device->queue_size ? device->queue_size : 256;
 	struct runner_options options = {.device = {.name = device->name,
-						    .queue_size = 256,
+						    .queue_size = queue_size,
 						    .asids = TEST_ASIDS,
 						    .groups = TEST_GROUPS,
 						    .packed = device->packed,

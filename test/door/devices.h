@@ -3,6 +3,7 @@
 #define UVDPA_TEST_DEVICES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "door/vdpa.h"
 
@@ -20,6 +21,7 @@ struct test_device {
 	bool never;	     /* requests are never done, unless cancelled */
 	bool stubborn;	     /* ... and not even then */
 	unsigned timeout_ms; /* of suspends and resets */
+	uint16_t queue_size; /* entries; 0: 256 */
 };
 
 /* "disk", "fixed" (no suspend), "once" (no resume), "strict", "packed", "orderly" (in order, packed

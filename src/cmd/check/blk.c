@@ -152,6 +152,8 @@ static void b06(struct check *c)
 	single_set_up(c, &s);
 	if (offers(&s, VIRTIO_BLK_F_SEG_MAX) && c->facts->seg_max < 4)
 		skip(c, "the device takes less than 4 segments");
+	if (uvdpa_queue_size(s.rig.queue[0]) < 6)
+		skip(c, "the queue has no room for a chain of 6 descriptors");
 	if (c->facts->capacity < 4 * s.block / 512)
 		skip(c, "the disk is too small");
 	want(c, read_at(&s, 0, s.block, "a read of the first block"), 0,

@@ -152,13 +152,14 @@ static void ks22(struct check *c)
 {
 	const uint8_t *old;
 	uint8_t *copy, *before;
+	unsigned posted;
 	struct rig rig;
 	uint64_t iova;
 	size_t size;
 	int fd;
 
 	rig_set_suspended(c, &rig);
-	load_post(&rig, 4);
+	posted = load_post(&rig, 4);
 	old = uvdpa_memory_base(rig.memory);
 	size = uvdpa_memory_size(rig.memory);
 	iova = uvdpa_memory_iova(rig.memory, old);
@@ -176,7 +177,7 @@ static void ks22(struct check *c)
 	     "an update while suspended");
 	rig_resume(&rig);
 	rig_kick(&rig);
-	if (!wait_used(&rig, copy, 4))
+	if (!wait_used(&rig, copy, (uint16_t)posted))
 		broken(c, "the memory that replaced it is used", "its used index does not move");
 	if (memcmp(old, before, size))
 		broken(c, "memory exchanged while suspended is not used after RESUME", "it is");

@@ -112,6 +112,14 @@ void load_new(struct rig *rig)
 		skip(rig->c, "the arena is too small for the load");
 }
 
+/* How many pieces of data a chain of the queue's size has room for: a disk's has two more. */
+static unsigned longest(const struct rig *rig)
+{
+	unsigned size = uvdpa_queue_size(rig->queue[rig->work]);
+
+	return is_net(rig) ? size : size > 3 ? size - 2 : 1;
+}
+
 /* Cuts a buffer into pieces as the rig's options and the device's limits say. */
 static unsigned cut(struct rig *rig, struct uvdpa_segment *to, uint64_t iova, uint32_t len,
 		    bool writable)
@@ -122,6 +130,9 @@ static unsigned cut(struct rig *rig, struct uvdpa_segment *to, uint64_t iova, ui
 
 	if (!is_net(rig) && most > 1 && rig->facts->seg_max && rig->facts->seg_max < most)
 		most = rig->facts->seg_max;
+	/* no chain is longer than the queue, nor is an indirect one (virtio 2.7.5.3.1) */
+	if (most > 1 && most > longest(rig))
+		most = longest(rig);
 	piece = (len + most - 1) / most;
 	for (uint32_t at = 0; at < len; at += piece)
 		to[n++] = (struct uvdpa_segment){iova + at, len - at < piece ? len - at : piece,
@@ -268,8 +279,10 @@ unsigned load_room(struct rig *rig)
 	unsigned per = rig->options.indirect ? 1 : is_net(rig) ? 1 : 3;
 	unsigned room = uvdpa_queue_free_descriptors(rig->queue[rig->work]);
 
-	if (!rig->options.indirect && (rig->options.scattered || rig->options.mixed))
-		per = is_net(rig) ? MAX_PIECES : MAX_PIECES + 2;
+	if (!rig->options.indirect && (rig->options.scattered || rig->options.mixed)) {
+		per = longest(rig) < MAX_PIECES ? longest(rig) : MAX_PIECES;
+		per = is_net(rig) ? per : per + 2;
+	}
 	return room / per;
 }
 

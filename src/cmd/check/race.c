@@ -217,6 +217,7 @@ static void s13_5(struct check *c)
 			waitpid(pid, NULL, 0);
 			_exit(0); /* the victim has said why */
 		}
+		c->opened = true; /* the victim had it, then */
 		check_sleep(check_random(c, 3000));
 		doing(c, "killing the driver");
 		kill(pid, SIGKILL);

@@ -67,13 +67,23 @@ void rig_negotiate(struct rig *rig)
 	uvdpa_set_config_call(rig->drv, rig->config_call);
 }
 
-static void make_queues(struct rig *rig)
+/* Split rings have a power of two of entries (virtio 2.7). */
+static uint16_t queue_size(const struct rig *rig)
 {
-	struct uvdpa_error error = {0};
 	uint16_t size = rig->options.size ? rig->options.size : 64;
 
 	if (rig->facts->ring_max && size > rig->facts->ring_max)
 		size = rig->facts->ring_max;
+	while (size & (size - 1))
+		size &= (uint16_t)(size - 1);
+	return size;
+}
+
+static void make_queues(struct rig *rig)
+{
+	struct uvdpa_error error = {0};
+	uint16_t size = queue_size(rig);
+
 	rig->queues = rig->facts->device_id == VIRTIO_ID_NET ? (rig->options.cvq ? 3 : 2) : 1;
 	rig->work = rig->facts->device_id == VIRTIO_ID_NET ? 1 : 0;
 	for (unsigned i = 0; i < rig->queues; i++) {

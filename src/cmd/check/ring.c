@@ -73,7 +73,8 @@ static void r08(struct check *c)
 {
 	unsigned most = c->facts->ring_max;
 
-	for (unsigned size = 4; size <= most && size <= 1024; size *= 4)
+	for (unsigned size = facts_chain(c->facts) == 1 ? 2 : 4; size <= most && size <= 1024;
+	     size *= 2)
 		full_rings(c, &(struct rig_options){.size = (uint16_t)size}, 4);
 }
 

@@ -37,12 +37,17 @@ struct facts {
 	char trouble[400]; /* why it cannot be used at all; "" if it can */
 };
 
+/* Entries of a queue that the smallest request takes. */
+unsigned facts_chain(const struct facts *f);
+
 int target_open(const struct target *t, unsigned flags, struct uvdpa_driver **drv,
 		struct uvdpa_error *error);
 
 /* Fills the facts; runs as a case does, with out->seen as the reason if it cannot. */
 void target_probe(struct check *c, const struct target *t, struct facts *facts);
 
+/* Why a device with these facts is not of the kind that `needs` names, or NULL. */
+const char *facts_lack(const struct facts *f, unsigned needs);
 /* The first reason why a device with these facts cannot be tried with this case, or NULL. */
 const char *target_lacks(const struct check *c, unsigned needs);
 

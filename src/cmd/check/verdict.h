@@ -39,6 +39,7 @@ struct check {
 	struct facts *facts;	      /* of targets[0]; those of the other follow */
 	struct outcome *out;
 	uint64_t random; /* state of check_random() */
+	bool opened;	 /* by this case, in its process: now nobody else has it */
 };
 
 _Noreturn void broken(struct check *c, const char *expected, const char *format, ...)
