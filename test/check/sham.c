@@ -527,25 +527,32 @@ void sham_init(struct sham *s, enum sham_fault fault)
 		s->queues[i].kick = s->queues[i].call = -1;
 }
 
-int sham_open(void *arg, unsigned flags, struct uvdpa_driver **drv, struct uvdpa_error *error)
+int sham_connect(struct sham *s, const struct uvdpa_transport **ops, void **ctx)
 {
-	struct sham *s = arg;
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = SHAM_QUEUES};
-	int r;
 
-	if (s->open) {
-		if (error)
-			snprintf(error->text, sizeof(error->text), "sham: busy");
+	if (s->open)
 		return -EBUSY;
-	}
 	s->open = true;
 	s->end = s->owned = s->space = false;
 	s->backend = 0;
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->wake, &event);
-	r = pthread_create(&s->thread, NULL, sham_thread, s);
-	if (r != 0)
-		return -r;
-	return uvdpa_driver_open_transport(&transport, s, "sham", flags, drv, error);
+	*ops = &transport;
+	*ctx = s;
+	return -pthread_create(&s->thread, NULL, sham_thread, s);
+}
+
+int sham_open(void *arg, unsigned flags, struct uvdpa_driver **drv, struct uvdpa_error *error)
+{
+	const struct uvdpa_transport *ops;
+	void *ctx;
+	int r = sham_connect(arg, &ops, &ctx);
+
+	if (r < 0 && error) {
+		*error = (struct uvdpa_error){.code = r};
+		snprintf(error->text, sizeof(error->text), "sham: %s", strerror(-r));
+	}
+	return r < 0 ? r : uvdpa_driver_open_transport(ops, ctx, "sham", flags, drv, error);
 }

@@ -169,6 +169,8 @@ struct sham {
 /* Makes it; its thread starts at the first open, so that the caller may fork before. */
 void sham_init(struct sham *s, enum sham_fault fault);
 /* As struct target's open wants it; `arg` is the sham. */
+/* Opens it without a driver: the transport that a driver of it has. 0 or -EBUSY. */
+int sham_connect(struct sham *s, const struct uvdpa_transport **ops, void **ctx);
 int sham_open(void *arg, unsigned flags, struct uvdpa_driver **drv, struct uvdpa_error *error);
 
 /* Between the files of the sham. --------------------------------------------------------- */

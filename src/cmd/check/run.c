@@ -22,6 +22,7 @@
 
 #include "cmd/check/case.h"
 #include "cmd/check/report.h"
+#include "cmd/check/rig.h"
 
 /* After SIGKILL: how long until a process counts as stuck. */
 #define STUCK_MS 3000
@@ -163,12 +164,123 @@ static uint64_t seed_of(uint64_t seed, const char *id)
 	return seed;
 }
 
-/* One case, from its needs to its report. False: the device is stuck. */
-static bool run_case(struct check *c, const struct check_case *kase, struct check_sum *sum)
-{
-	const char *why = target_lacks(c, kase->needs);
-	bool alive = true;
+/*
+ * How the device is found after a case. A case that leaves it unwell must not turn those after it
+ * broken: they are skipped, as far as they need what is gone.
+ */
+enum health {
+	HEALTH_GOOD,
+	HEALTH_IDLE, /* opens, and does no work any more */
+	HEALTH_BUSY, /* has another user, or has not let go of the last one */
+	HEALTH_GONE, /* does not open */
+};
 
+struct run {
+	struct check *c;
+	struct check_sum *sum;
+	enum health health;
+	const char *since; /* the case after which it was so */
+	char why[400];
+};
+
+/* Ends as kept if the device opens; what is wrong otherwise is in `seen`, skipped if it is busy. */
+static void health_open(struct check *c)
+{
+	struct uvdpa_error error = {0};
+	struct uvdpa_driver *drv = NULL;
+
+	doing(c, "opening %s again", c->targets[0].name);
+	if (target_open(&c->targets[0], 0, &drv, &error) == 0) {
+		uvdpa_driver_close(drv);
+		return;
+	}
+	if (error.code == -EBUSY)
+		skip(c, "%s", error.text);
+	broken(c, "", "%s", error.text);
+}
+
+static void health_work(struct check *c)
+{
+	struct rig rig;
+
+	rig_set_up(c, &rig, &(struct rig_options){0});
+	if (load_run(&rig, 1, c->options->patience) < 0)
+		broken(c, "", "a request is not done within %u ms", c->options->patience);
+}
+
+/* One of these two, in a process of its own; the outcome of the case before is kept. */
+static enum health health_check(struct run *run, void (*body)(struct check *c), enum health unwell)
+{
+	static const struct check_case health_case = {
+		.id = "health", .group = "health", .clause = "", .what = "after a case", .class = 'M'};
+	struct check *c = run->c;
+	const struct check_case *kase = c->kase;
+	struct outcome before = *c->out;
+	enum health health = HEALTH_GOOD;
+
+	memset(c->out, 0, sizeof(*c->out));
+	c->kase = &health_case;
+	if (!check_isolate(c, body, c->options->deadline) || c->out->verdict == VERDICT_BROKEN)
+		health = unwell;
+	else if (c->out->verdict == VERDICT_SKIPPED)
+		health = HEALTH_BUSY;
+	snprintf(run->why, sizeof(run->why), "%.390s", c->out->seen);
+	*c->out = before;
+	c->kase = kase;
+	return health;
+}
+
+/* A device that is gone after a case that found nothing wrong was ended by it. */
+static void check_health(struct run *run)
+{
+	struct check *c = run->c;
+	struct outcome *out = c->out;
+
+	run->health = health_check(run, health_open, HEALTH_GONE);
+	if (run->health == HEALTH_GOOD && out->verdict == VERDICT_BROKEN && c->facts->served)
+		run->health = health_check(run, health_work, HEALTH_IDLE);
+	run->since = c->kase->id;
+	if (run->health != HEALTH_GONE || out->verdict == VERDICT_BROKEN)
+		return;
+	out->verdict = VERDICT_BROKEN;
+	snprintf(out->expected, sizeof(out->expected), "the device is there after the case");
+	snprintf(out->seen, sizeof(out->seen), "%s", run->why);
+}
+
+/* Why a case makes no sense any more; NULL: it does. */
+static const char *unwell(const struct run *run, const struct check_case *kase)
+{
+	static char text[500];
+	const char *what = "cannot be opened";
+
+	if (run->health == HEALTH_GOOD ||
+	    (run->health == HEALTH_IDLE && !(kase->needs & NEED_LOAD)))
+		return NULL;
+	if (run->health == HEALTH_IDLE)
+		what = "does no work";
+	else if (run->health == HEALTH_BUSY)
+		what = "is busy: it has not let go of the checker, or another client has it";
+	snprintf(text, sizeof(text), "since case %s the device %s (%s)", run->since, what,
+		 run->why);
+	return text;
+}
+
+static void count(struct check_sum *sum, const struct outcome *out)
+{
+	sum->kept += out->verdict == VERDICT_KEPT;
+	sum->broken += out->verdict == VERDICT_BROKEN;
+	sum->skipped += out->verdict == VERDICT_SKIPPED;
+	sum->noted += out->verdict == VERDICT_KEPT && out->notes[0];
+}
+
+/* One case, from its needs to its report. */
+static void run_case(struct run *run, const struct check_case *kase)
+{
+	struct check *c = run->c;
+	const char *why = unwell(run, kase);
+
+	if (!why)
+		why = target_lacks(c, kase->needs);
 	if (!why)
 		why = socket_lacks(c->targets[0].name, kase->id);
 	memset(c->out, 0, sizeof(*c->out));
@@ -177,43 +289,27 @@ static bool run_case(struct check *c, const struct check_case *kase, struct chec
 	if (why) {
 		c->out->verdict = VERDICT_SKIPPED;
 		snprintf(c->out->seen, sizeof(c->out->seen), "%s", why);
+	} else if (check_isolate(c, run_body, c->options->deadline + c->options->seconds)) {
+		check_health(run);
 	} else {
-		alive = check_isolate(c, run_body, c->options->deadline + c->options->seconds);
+		run->health = HEALTH_GONE;
+		run->since = kase->id;
+		snprintf(run->why, sizeof(run->why), "a process is stuck in it");
 	}
-	sum->kept += c->out->verdict == VERDICT_KEPT;
-	sum->broken += c->out->verdict == VERDICT_BROKEN;
-	sum->skipped += c->out->verdict == VERDICT_SKIPPED;
-	sum->noted += c->out->verdict == VERDICT_KEPT && c->out->notes[0];
-	report_case(c);
-	return alive;
-}
-
-static void skip_rest(struct check *c, const struct check_case *kase, const char *stuck,
-		      struct check_sum *sum)
-{
-	memset(c->out, 0, sizeof(*c->out));
-	c->kase = kase;
-	c->out->verdict = VERDICT_SKIPPED;
-	snprintf(c->out->seen, sizeof(c->out->seen), "the device is stuck since case %s", stuck);
-	sum->skipped++;
+	count(run->sum, c->out);
 	report_case(c);
 }
 
 static void run_all(struct check *c, struct check_sum *sum)
 {
+	struct run run = {.c = c, .sum = sum};
 	const struct check_case *cases;
-	const char *stuck = NULL;
 	size_t count;
 
 	cases = cases_all(&count);
-	for (size_t i = 0; i < count; i++) {
-		if (!check_options_selects(c->options, &cases[i]))
-			continue;
-		if (stuck)
-			skip_rest(c, &cases[i], stuck, sum);
-		else if (!run_case(c, &cases[i], sum))
-			stuck = cases[i].id;
-	}
+	for (size_t i = 0; i < count; i++)
+		if (check_options_selects(c->options, &cases[i]))
+			run_case(&run, &cases[i]);
 }
 
 static unsigned count_selected(const struct check_options *options)
