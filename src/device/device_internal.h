@@ -64,6 +64,7 @@ struct queue {
 	uint64_t desc, driver, used;
 	uint32_t base; /* of a ring that is not started; see has_base */
 	bool has_base; /* false: nobody set one, the layout's first */
+	bool told;     /* a ring of ours stopped there, and had called for all that it showed */
 	/* Heads to take again, in this order, before any other chain: the ring's when it started.
 	 */
 	uint16_t *again;
@@ -94,14 +95,14 @@ struct queue {
 	bool fresh;	/* ... and none has been, since */
 	bool discard;	/* chains that come back are not shown to the driver any more */
 	bool kicked;
-	bool was_dry;  /* the last look at the ring found nothing */
-	bool call_due; /* the driver wants to hear of what this pass has shown */
-	bool unmapped;	    /* the ring's memory was not there when last looked at */
-	bool unmapped_told; /* ... and the log says so */
-	bool reapable;	    /* removed windows may have lost their last user */
-	bool settling;	    /* control was asked to look; not again until it did */
+	bool was_dry;		  /* the last look at the ring found nothing */
+	bool call_due;		  /* the driver wants to hear of what this pass has shown */
+	bool unmapped;		  /* the ring's memory was not there when last looked at */
+	bool unmapped_told;	  /* ... and the log says so */
+	bool reapable;		  /* removed windows may have lost their last user */
+	bool settling;		  /* control was asked to look; not again until it did */
 	struct pump_source visit; /* from queue_enter to queue_leave */
-	char refusal[120];  /* why the model refused a chain; "": it did not */
+	char refusal[120];	  /* why the model refused a chain; "": it did not */
 
 	/*
 	 * Made when the queue first starts, kept until the driver is gone. A slot is touched when
@@ -110,7 +111,7 @@ struct queue {
 	uint8_t *slots;
 	struct ring_ahead *ahead;   /* untouched while nothing has to be copied */
 	struct segment *few, *more; /* the chains' tables: those in use all the time are small */
-	unsigned slot_count; /* made so far: the worker's */
+	unsigned slot_count;	    /* made so far: the worker's */
 	struct request *free;
 	unsigned in_flight;
 	uint64_t next_sequence;

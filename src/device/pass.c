@@ -76,6 +76,20 @@ static bool cancelled(struct request *request)
 const struct request_sink queue_sink = {
 	.complete = complete, .refuse = refuse, .cancelled = cancelled};
 
+/* The first chain since a ring was started. */
+static void note_first(struct queue *queue, uint16_t head)
+{
+	const struct ring *ring = &queue->ring;
+
+	queue->fresh = false;
+	device_note(queue->device, MOMENT_FIRST_CHAIN, queue->index, head);
+	if (ring->base_refused)
+		log_warning(queue->device->name,
+			    "queue %u: base %u cannot be, by its used and available index: it goes "
+			    "on at the used index",
+			    queue->index, ring->setup.base);
+}
+
 /* Takes one chain into the first free request. */
 static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
 {
@@ -97,10 +111,8 @@ static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
 	queue->in_flight++;
 	request->sequence = ++queue->next_sequence;
 	request->generation = space_generation(request->chain.space);
-	if (queue->fresh) {
-		queue->fresh = false;
-		device_note(queue->device, MOMENT_FIRST_CHAIN, queue->index, request->chain.head);
-	}
+	if (queue->fresh)
+		note_first(queue, request->chain.head);
 	*out = request;
 	return r;
 }
@@ -282,10 +294,8 @@ static unsigned source_take_plain(struct chain_source *source, enum space_access
 	count = ring_take_plain(&queue->ring, access, plain, max);
 	if (!count)
 		return 0;
-	if (queue->fresh) {
-		queue->fresh = false;
-		device_note(queue->device, MOMENT_FIRST_CHAIN, queue->index, plain[0].head);
-	}
+	if (queue->fresh)
+		note_first(queue, plain[0].head);
 	ring_disarm(&queue->ring);
 	pump->plain = count;
 	pump->result = RING_CHAIN;
@@ -442,6 +452,8 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 		ops->poll(device->model, index);
 	if (queue->parking && !queue->discard && !queue_stays(queue))
 		queue_retake(queue);
+	if (!queue->open && !queue->discard && !ring_find_place(&queue->ring))
+		queue->unmapped = true; /* closed before its first pass: see may_take */
 	if (queue->in_flight && is_sated(queue))
 		turn = TURN_FULL;
 	else if (may_take(queue) && !ops->pump)

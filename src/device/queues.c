@@ -58,6 +58,7 @@ int device_set_vq_address(struct device *device, unsigned index, uint64_t desc, 
 	assert(index < device->queue_count);
 	if (!setup_allowed(device, queue))
 		return -EINVAL;
+	queue->told &= queue->desc == desc && queue->used == used;
 	queue->desc = desc;
 	queue->driver = driver;
 	queue->used = used;
@@ -72,6 +73,7 @@ int device_set_vq_state(struct device *device, unsigned index, uint32_t base)
 		return -EINVAL;
 	if (!(device->features & (1ull << VIRTIO_F_RING_PACKED)) && base > UINT16_MAX)
 		return -EINVAL;
+	device->queues[index].told &= base == device->queues[index].base;
 	device->queues[index].base = base;
 	device->queues[index].has_base = true;
 	device_note(device, MOMENT_BASE_SET, index, base);
@@ -187,7 +189,8 @@ struct request *queue_make_slot(struct queue *queue)
 	return request;
 }
 
-/* Makes room for slots and opens the model's side. Returns 0 or a negative errno with the fault filled. */
+/* Makes room for slots and opens the model's side. Returns 0 or a negative errno with the fault
+ * filled. */
 static int prepare(struct queue *queue, struct fault *f)
 {
 	struct device *device = queue->device;
@@ -225,6 +228,8 @@ static struct ring_setup ring_setup_of(const struct queue *queue)
 				   .driver = queue->driver,
 				   .device = queue->used,
 				   .base = queue_base(queue),
+				   .base_unset = !queue->has_base,
+				   .told = queue->told,
 				   .features = queue->device->features,
 				   .record = queue->record,
 				   .again = queue->again,
@@ -293,9 +298,13 @@ void queue_freeze(struct queue *queue)
 	if (!queue->ring.started)
 		return;
 	assert(!queue->in_flight);
+	if (queue->parking)
+		ring_find_place(&queue->ring); /* what its record holds stays there, and counts */
 	/* Whoever goes on from here expects kicks; there is still time to say so (S4). */
 	ring_arm(&queue->ring);
 	queue_keep_parked(queue);
+	if (queue->ring.placed)
+		queue->told = !queue->ring.call_due;
 	queue->base = ring_base(&queue->ring);
 	queue->has_base = true;
 	ring_stop(&queue->ring);
@@ -313,7 +322,7 @@ void queue_clear(struct queue *queue)
 	queue->num = (uint16_t)queue->device->options.queue_size;
 	queue->desc = queue->driver = queue->used = 0;
 	queue->base = 0;
-	queue->has_base = false;
+	queue->has_base = queue->told = false;
 	queue->again_count = queue->parked_count = 0;
 	queue->parking = queue->handing = false;
 	queue->ready = queue->open = queue->kicked = queue->unmapped = false;

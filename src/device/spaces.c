@@ -63,7 +63,7 @@ static struct space *space_of(struct device *device, unsigned asid)
 static void look_again(struct device *device)
 {
 	for (unsigned i = 0; i < device->queue_count; i++)
-		if (device->queues[i].open && device->queues[i].unmapped)
+		if (device->queues[i].ring.started && device->queues[i].unmapped)
 			device->host->ops->wake_queue(device->host, i);
 }
 

@@ -199,25 +199,6 @@ int vu_memory_guest_address(struct vu_memory *memory, uint64_t user_address, uin
 	return r;
 }
 
-int vu_memory_peek16(struct vu_memory *memory, uint64_t user_address, uint16_t *value)
-{
-	struct region *region;
-	uint64_t offset;
-	int r = -EFAULT;
-
-	pthread_mutex_lock(&memory->lock);
-	region = find_user(memory, user_address);
-	offset = region ? user_address - region->at.user_address : 0;
-	/* others write there meanwhile: one load of what is aligned in our memory, too */
-	if (region && region->at.size - offset >= 2 && !((uintptr_t)(region->host + offset) & 1)) {
-		*value = __atomic_load_n((uint16_t *)(void *)(region->host + offset),
-					 __ATOMIC_RELAXED);
-		r = 0;
-	}
-	pthread_mutex_unlock(&memory->lock);
-	return r;
-}
-
 uint64_t vu_memory_end(struct vu_memory *memory)
 {
 	uint64_t end = 0;

@@ -38,9 +38,6 @@ void vu_memory_clear(struct vu_memory *memory);
 /* A front end's virtual address as guest physical. Returns 0 or -EFAULT. */
 int vu_memory_guest_address(struct vu_memory *memory, uint64_t user_address, uint64_t *guest);
 
-/* Loads a word at a front end's virtual address. Returns 0, or -EFAULT: nowhere, or misaligned. */
-int vu_memory_peek16(struct vu_memory *memory, uint64_t user_address, uint16_t *value);
-
 /* The guest physical address behind the last one in the table; 0: it is empty. */
 uint64_t vu_memory_end(struct vu_memory *memory);
 

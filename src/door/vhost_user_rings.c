@@ -161,44 +161,6 @@ static int bind_events(struct vu_client *client, unsigned index)
 		     : 0;
 }
 
-/* The index of an available or used ring (virtio 1.3, 2.7.6 and 2.7.8: flags, then idx). */
-static int peek_index(struct vu_client *client, uint64_t area, uint16_t *index)
-{
-	*index = 0;
-	return vu_memory_peek16(client->memory, area + 2, index);
-}
-
-/*
- * Where a ring starts. Without a record of requests in flight nothing is between what was taken and
- * what is done, and two things that DPDK's virtio-user sends, as its own back end wants no more,
- * can be put right:
- *
- * - of a packed ring's position the driver's half alone. The device's would be 0, which is a device
- *   that stands a lap behind: it is where the driver's is.
- * - to a server that came back, 0 for a ring in use. What the ring itself says then is that the
- *   used index is where it stands: a position that is true lies between that and the available one.
- */
-static uint32_t start_base(struct vu_client *client, unsigned index)
-{
-	const struct vu_ring *ring = &client->rings[index];
-	uint16_t used, open;
-
-	if (client->inflight.at)
-		return ring->base;
-	if (client->features & BIT(VIRTIO_F_RING_PACKED))
-		return ring->base >> 16 ? ring->base : ring->base | ring->base << 16;
-	if (ring->base > UINT16_MAX || peek_index(client, ring->addr.used_user_addr, &used) < 0 ||
-	    peek_index(client, ring->addr.avail_user_addr, &open) < 0)
-		return ring->base;
-	open -= used;
-	if (open > ring->num || (uint16_t)(ring->base - used) <= open)
-		return ring->base;
-	log_warning(device_name(client->door->device),
-		    "ring %u: base %u cannot be with used index %u: it goes on at the latter",
-		    index, ring->base, used);
-	return used;
-}
-
 /* Brings the core's queue to life with all that is known of the ring. */
 static int make_ready(struct vu_client *client, unsigned index)
 {
@@ -218,7 +180,7 @@ static int make_ready(struct vu_client *client, unsigned index)
 	if (r == 0)
 		r = device_set_vq_address(device, index, guest[0], guest[1], guest[2]);
 	if (r == 0 && ring->has_base)
-		r = device_set_vq_state(device, index, start_base(client, index));
+		r = device_set_vq_state(device, index, ring->base);
 	if (r == 0)
 		r = vu_inflight_attach(client, index);
 	if (r == 0)

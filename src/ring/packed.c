@@ -49,6 +49,13 @@ int packed_start(struct ring *ring)
 
 	ring->last_avail = base & 0x7fff;
 	ring->avail_wrap = base & 0x8000;
+	/*
+	 * The driver's half alone is what DPDK's virtio-user sends, as its own back end wants no
+	 * more. 0 for the device's would be a device that stands a lap behind; without a record,
+	 * which could have what lies between, it is where the driver is.
+	 */
+	if (!(base >> 16) && !ring->setup.record)
+		base |= base << 16;
 	ring->used = (base >> 16) & 0x7fff;
 	ring->used_wrap = base >> 31;
 	ring->published = ring->signalled = ring->used;
@@ -107,9 +114,9 @@ static int unmark(struct ring *ring, unsigned entries)
 }
 
 /*
- * The first look at a ring with a record: was there a process before us? Then the record says where
- * the ring is, whatever base we were given, and the driver may not have been told of what he was
- * shown last (as in split.c).
+ * Was there a process before us? Then the record says where the ring is, whatever base we were
+ * given, and the driver may not have been told of what he was shown last (as in split.c). Else
+ * nothing of the ring is in flight.
  */
 static enum ring_pop_result recover(struct ring *ring)
 {
@@ -121,7 +128,8 @@ static enum ring_pop_result recover(struct ring *ring)
 
 	if (!inflight_packed_touched(record, num)) {
 		inflight_packed_begin(record, num, ring->used, ring->used_wrap);
-		ring->recovered = true;
+		ring->last_avail = ring->used;
+		ring->avail_wrap = ring->used_wrap;
 		return RING_CHAIN;
 	}
 	if (inflight_packed_torn(record, &index, &wrap) && index < num) {
@@ -138,11 +146,35 @@ static enum ring_pop_result recover(struct ring *ring)
 	ring->avail_wrap = ring->used_wrap = place.wrap;
 	if (unmark(ring, place.entries) < 0)
 		return RING_UNMAPPED;
-	ring->recovered = true;
 	ring->resubmit = (unsigned)left;
 	ring->again = NULL;
 	advance(ring, &ring->last_avail, &ring->avail_wrap, place.entries);
 	return RING_CHAIN;
+}
+
+/*
+ * As in split.c: a driver whose ring does not begin at its beginning is called once. After two laps
+ * the position is the first one again, but then the last descriptor was written.
+ */
+static int call_if_used(struct ring *ring)
+{
+	struct ring_raw last;
+
+	if (area_load_raw(ring, &ring->desc, ring->setup.num - 1u, &last) < 0)
+		return -EFAULT;
+	ring->call_due |= ring->used || !ring->used_wrap || last.addr || last.rest;
+	return 0;
+}
+
+enum ring_pop_result packed_place(struct ring *ring)
+{
+	enum ring_pop_result r = RING_CHAIN;
+
+	if (ring->setup.record)
+		r = recover(ring);
+	if (r == RING_CHAIN && call_if_used(ring) < 0)
+		return RING_UNMAPPED;
+	return r;
 }
 
 /* Loads the flags of the next descriptor. Returns RING_CHAIN if it is available. */
@@ -151,12 +183,6 @@ enum ring_pop_result packed_look(struct ring *ring)
 	uint32_t at;
 	uint16_t flags;
 
-	if (ring->setup.record && !ring->recovered) {
-		enum ring_pop_result r = recover(ring);
-
-		if (r != RING_CHAIN)
-			return r;
-	}
 	if (ring->resubmit)
 		return RING_CHAIN;
 	if (ring_ahead_at(ring, ring->last_avail, ring->avail_wrap))

@@ -75,7 +75,19 @@ void ring_mark_chain(struct ring *ring, const struct chain *chain)
 
 unsigned ring_resubmits(const struct ring *ring)
 {
-	return ring->started && !ring->broken ? ring->resubmit : 0;
+	if (!ring->started || ring->broken)
+		return 0;
+	if (ring->setup.record && !ring->placed &&
+	    ring->generation != space_generation(ring->space))
+		return 1;
+	return ring->resubmit;
+}
+
+bool ring_find_place(struct ring *ring)
+{
+	if (!ring->started || ring->broken || ring->placed)
+		return true;
+	return ring_resolve(ring) || ring->broken;
 }
 
 unsigned ring_pending(const struct ring *ring, uint16_t *heads)
@@ -84,7 +96,7 @@ unsigned ring_pending(const struct ring *ring, uint16_t *heads)
 	unsigned n = 0;
 	int head;
 
-	for (unsigned left = ring_resubmits(ring); left; left--) {
+	for (unsigned left = ring_resubmits(ring) ? ring->resubmit : 0; left; left--) {
 		if (ring->again)
 			head = ring->setup.again[ring->setup.again_count - left];
 		else if (ring->packed)
@@ -104,7 +116,6 @@ void ring_again(struct ring *ring, const uint16_t *heads, unsigned count)
 	assert((!ring->packed || ring->setup.record) && count <= ring->setup.num);
 	ring->setup.again = ring->again = heads;
 	ring->setup.again_count = ring->resubmit = count;
-	ring->checked = true;
 }
 
 enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
@@ -139,6 +150,16 @@ static bool resolve_area(struct ring *ring, struct ring_area *area, enum space_a
 	return true;
 }
 
+/* False: the ring's memory was not there after all, or it is broken. */
+static bool find_place(struct ring *ring)
+{
+	enum ring_pop_result r = ring->packed ? packed_place(ring) : split_place(ring);
+
+	ring->call_due = ring->call_due && !ring->setup.told;
+	ring->placed = r == RING_CHAIN;
+	return ring->placed;
+}
+
 bool ring_resolve_again(struct ring *ring)
 {
 	uint64_t generation = space_generation(ring->space);
@@ -153,10 +174,17 @@ bool ring_resolve_again(struct ring *ring)
 	/* packed: used descriptors are written into the descriptor ring itself */
 	if (ring->resolved && ring->packed)
 		ring->resolved = resolve_area(ring, &ring->desc, SPACE_WRITE, 2);
+	if (ring->resolved && !ring->placed)
+		ring->resolved = find_place(ring);
 	ring->straight =
 		ring->resolved && ring->desc.host && ring->driver.host && ring->device.host;
 	ring->copied = !ring->desc.host || !ring->driver.host;
 	return ring->resolved;
+}
+
+static enum ring_pop_result not_resolved(const struct ring *ring)
+{
+	return ring->broken ? RING_BROKEN : RING_UNMAPPED;
 }
 
 enum ring_pop_result ring_look(struct ring *ring)
@@ -165,7 +193,7 @@ enum ring_pop_result ring_look(struct ring *ring)
 	if (ring->broken)
 		return RING_BROKEN;
 	if (!ring_resolve(ring))
-		return RING_UNMAPPED;
+		return not_resolved(ring);
 	return ring->packed ? packed_look(ring) : split_look(ring);
 }
 
@@ -177,7 +205,7 @@ enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 	if (ring->broken)
 		return RING_BROKEN;
 	if (!ring_resolve(ring))
-		return RING_UNMAPPED;
+		return not_resolved(ring);
 	chain->turn = ring->next_turn;
 	r = ring->packed ? packed_pop(ring, chain) : split_pop(ring, chain);
 	ring->next_turn += r == RING_CHAIN;
@@ -277,6 +305,9 @@ bool ring_publish(struct ring *ring)
 
 bool ring_arm(struct ring *ring)
 {
+	/* what a record holds is found by a look, and taken again before anybody waits for kicks */
+	if (ring->setup.record && !ring->placed)
+		return false;
 	if (ring->broken || !ring_resolve(ring))
 		return false;
 	return ring->packed ? packed_arm(ring) : split_arm(ring);

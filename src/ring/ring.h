@@ -33,12 +33,14 @@ struct ring_setup {
 	uint16_t num;			/* entries, a power of two */
 	uint64_t desc, driver, device;	/* IOVAs of descriptor, available and used area */
 	uint32_t base;			/* as SET_VRING_BASE has it */
+	bool base_unset;		/* nobody set it: it is the layout's first */
+	bool told;			/* the driver was called for all that it was shown so far */
 	uint64_t features;		/* acknowledged */
 	struct inflight_record *record; /* in the ring's layout; NULL: none is kept */
 	/*
 	 * Split only: heads of chains that were taken before `base` and never shown as used, to be
-	 * taken again in this order before any other. They stay until ring_stop. What a record holds
-	 * is newer.
+	 * taken again in this order before any other. They stay until ring_stop. What a record
+	 * holds is newer.
 	 */
 	const uint16_t *again;
 	unsigned again_count;
@@ -104,25 +106,25 @@ struct ring {
 	uint64_t generation; /* of the space, when the areas were resolved */
 	struct ring_area desc, driver, device;
 	struct space_cache cache; /* of the same generation: where buffers and tables were found */
-	uint16_t last_avail; /* next available entry to take (packed: descriptor) */
-	uint16_t seen_avail; /* the driver's available index when last looked at */
-	uint16_t used;	     /* next used entry (packed: descriptor) to write */
-	uint16_t published;  /* used index the driver can see */
-	uint16_t signalled;  /* used index at the last notification decision */
+	uint16_t last_avail;	  /* next available entry to take (packed: descriptor) */
+	uint16_t seen_avail;	  /* the driver's available index when last looked at */
+	uint16_t used;		  /* next used entry (packed: descriptor) to write */
+	uint16_t published;	  /* used index the driver can see */
+	uint16_t signalled;	  /* used index at the last notification decision */
 	/* Packed: the two wrap counters, and the used descriptor that publish will reveal. */
 	bool avail_wrap, used_wrap;
 	uint16_t batch_slot, batch_flags, batch_id;
 	uint16_t batch_entries; /* descriptors used since the last publish */
 	bool call_due; /* shown before the publish (be it by a process before us), and to be told */
+	bool placed;   /* its memory was there, and it is settled where the ring goes on */
+	bool base_refused; /* setup.base cannot be: the ring goes on elsewhere */
 	/* In order: turns given at taking and due at completing; the last used entry since then. */
 	uint16_t next_turn, due_turn;
 	bool tail_full; /* there is one, and it can stand for more chains: */
 	uint16_t tail, tail_flags;
 	/* With a record: what a process before us took and did not finish is taken again first. */
-	bool recovered;
-	unsigned resubmit; /* chains still to take again: from `again`, ... */
+	unsigned resubmit;     /* chains still to take again: from `again`, ... */
 	const uint16_t *again; /* ... or NULL: from the record */
-	bool checked; /* the driver's used index is where `again` has it */
 	struct inflight_cursor cursor;
 	uint64_t counter;
 	/* Dirty log: NULL while off. */
@@ -131,17 +133,23 @@ struct ring {
 	bool packed, event_idx, indirect;
 	bool started, resolved, broken;
 	bool straight; /* resolved, and no area has to be copied */
-	bool armed; /* the driver was last told to kick */
+	bool armed;    /* the driver was last told to kick */
 	struct fault reason;
 	struct ring_copies copies;
-	/* Which positions setup.ahead has, and whether anything has to be copied that it may have. */
+	/* Which positions setup.ahead has, and whether anything has to be copied that it may have.
+	 */
 	uint16_t ahead_at, ahead_count;
 	bool ahead_wrap, copied;
 };
 
 void ring_init(struct ring *ring);
 
-/* Takes the setup over. Memory is first looked at by the first pop. Returns 0 or -EINVAL. */
+/*
+ * Takes the setup over. Memory is first looked at by the first look, pop or arm: where the ring
+ * goes on is settled then (see split.c, packed.c), and a driver whose ring does not begin at its
+ * beginning is to be called once, as the next publish says, unless it was told. Returns 0 or
+ * -EINVAL.
+ */
 int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *space);
 void ring_stop(struct ring *ring);
 
@@ -154,15 +162,21 @@ void ring_set_log(struct ring *ring, struct dirty_log *data, struct dirty_log *u
 /* Marks all that a chain's model may have written, for a chain that is never completed. */
 void ring_mark_chain(struct ring *ring, const struct chain *chain);
 
-/* What a chain is called in lists of chains to take again: its head; packed: its entry in the record. */
+/* What a chain is called in lists of chains to take again: its head; packed: its entry in the
+ * record. */
 static inline uint16_t ring_name(const struct ring *ring, const struct chain *chain)
 {
 	return ring->packed ? chain->entry : chain->head;
 }
 
-/* Chains that were taken before a restart and are still to be taken again: not more than in flight.
+/*
+ * Chains that were taken before a restart and are still to be taken again: not more than in flight.
+ * With a record that nobody has looked into yet, 1: there may be some.
  */
 unsigned ring_resubmits(const struct ring *ring);
+/* Looks where a ring goes on, if nobody has since it was started. Nothing is taken. False: its
+ * memory is not there to tell. */
+bool ring_find_place(struct ring *ring);
 /* Their heads, in order. There is room for as many as the ring has entries. Returns how many. */
 unsigned ring_pending(const struct ring *ring, uint16_t *heads);
 /*

@@ -16,7 +16,8 @@
 enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Brings the areas up to date with the address space. False: a part of them is not mapped. */
+/* Brings the areas up to date with the address space. False: a part of them is not mapped, or the
+ * ring is broken. */
 bool ring_resolve_again(struct ring *ring);
 static inline bool ring_resolve(struct ring *ring)
 {
@@ -271,6 +272,11 @@ static inline bool packed_is_available(uint16_t flags, bool wrap)
 }
 
 int packed_start(struct ring *ring);
+/*
+ * A ring's areas are reached for the first time since its start: settles where it goes on. Returns
+ * RING_CHAIN, RING_UNMAPPED or RING_BROKEN.
+ */
+enum ring_pop_result packed_place(struct ring *ring);
 enum ring_pop_result packed_look(struct ring *ring);
 enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain);
 void packed_complete(struct ring *ring, const struct ring_used *used);
@@ -281,6 +287,7 @@ uint32_t packed_base(const struct ring *ring);
 
 /* Split layout (virtio 1.3, 2.7): see split.c. */
 int split_start(struct ring *ring);
+enum ring_pop_result split_place(struct ring *ring); /* as packed_place */
 enum ring_pop_result split_look(struct ring *ring);
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain);
 void split_complete(struct ring *ring, const struct ring_used *used);

@@ -62,8 +62,7 @@ int split_start(struct ring *ring)
 	if (ring->setup.base > UINT16_MAX || ring->setup.again_count > num)
 		return -EINVAL;
 	ring->last_avail = ring->seen_avail = (uint16_t)ring->setup.base;
-	/* As in the kernel (vringh), used is where avail is, but for what is in flight at a start.
-	 */
+	/* Until its memory is there to tell: see split_place. */
 	ring->used = ring->published = ring->signalled =
 		(uint16_t)(ring->last_avail - ring->setup.again_count);
 	ring->resubmit = ring->setup.again_count;
@@ -202,45 +201,84 @@ static enum ring_pop_result follow(struct ring *ring, struct walk *walk, uint32_
 }
 
 /*
- * The first look at a ring with a record: was there a process before us? What it had taken is what
- * it had used and what the record still holds, whatever base we were given. It may have ended
- * between showing what it had used and telling the driver, who then waits: so he is told now,
- * whatever his used event was.
+ * What a process before us had taken is what it had used and what the record still holds, whatever
+ * base we were given (vhost-user, "Inflight I/O tracking").
  */
-static enum ring_pop_result recover(struct ring *ring)
+static enum ring_pop_result recover(struct ring *ring, uint16_t used)
 {
-	uint16_t used;
 	int left;
 
-	if (area_load16(ring, &ring->device, USED_IDX, &used) < 0)
-		return RING_UNMAPPED;
 	ring->call_due = inflight_touched(ring->setup.record, ring->setup.num);
 	left = inflight_recover(ring->setup.record, ring->setup.num, used, &ring->counter);
 	if (left < 0)
 		return ring_break(ring, "the record of requests in flight belongs to another ring");
-	ring->recovered = true;
-	if (!left)
-		return RING_CHAIN;
 	ring->resubmit = (unsigned)left;
 	ring->again = NULL;
-	ring->used = ring->published = ring->signalled = used;
-	ring->last_avail = ring->seen_avail = (uint16_t)(used + left);
+	ring->last_avail = (uint16_t)(used + left);
 	return RING_CHAIN;
 }
 
-/* A list of chains to take again is for the ring that it was made of, or for none. */
-static enum ring_pop_result check_again(struct ring *ring)
+/*
+ * Without a record, what lies between the used index and the base was taken and is nobody's now:
+ * the front end has said so. A base elsewhere cannot be, since the driver has not got there, or has
+ * seen it used; DPDK's virtio-user sends 0 for a ring in use. Then nothing says that anything was
+ * taken.
+ */
+static void check_base(struct ring *ring, uint16_t used, uint16_t avail)
 {
-	uint16_t used;
+	uint16_t open = (uint16_t)(avail - used);
 
-	if (area_load16(ring, &ring->device, USED_IDX, &used) < 0)
+	if ((uint16_t)(ring->last_avail - used) <= open && !ring->setup.base_unset)
+		return;
+	ring->base_refused = !ring->setup.base_unset && ring->last_avail != used;
+	ring->last_avail = used;
+}
+
+/*
+ * A process before us may have ended between showing what it had used and telling the driver, who
+ * then waits, and with event indices for ever: so he is called once, whatever he asks for. At its
+ * beginning nothing was shown; the index is 0 there, as once in 65536, but the last entry is blank.
+ */
+static int call_if_used(struct ring *ring, uint16_t used)
+{
+	uint8_t last[USED_ELEM_SIZE];
+	uint32_t at = USED_RING + (ring->setup.num - 1u) * USED_ELEM_SIZE;
+
+	if (area_read(ring, &ring->device, at, last, sizeof(last)) < 0)
+		return -EFAULT;
+	ring->call_due |= used || load_le64(last);
+	return 0;
+}
+
+/*
+ * Where a ring goes on. The used index is where the driver sees it (vhost-user, SET_VRING_BASE;
+ * linux: vhost_vq_init_access), so that nothing is shown that was not written. An available index
+ * that is more than the ring ahead of it is not that of a ring in use: then both are where the base
+ * is, as with the kernel's simulator, and the next look judges.
+ */
+enum ring_pop_result split_place(struct ring *ring)
+{
+	enum ring_pop_result r = RING_CHAIN;
+	uint16_t used, avail;
+
+	if (area_load16(ring, &ring->device, USED_IDX, &used) < 0 ||
+	    area_load16(ring, &ring->driver, AVAIL_IDX, &avail) < 0)
 		return RING_UNMAPPED;
-	if (used != ring->used)
-		return ring_break(
-			ring, "%u requests are to be done again from %u, but the used index is %u",
-			ring->resubmit, ring->last_avail, used);
-	ring->checked = true;
-	return RING_CHAIN;
+	if (ring->setup.record)
+		r = recover(ring, used);
+	else if (ring->again && used != ring->used)
+		r = ring_break(ring,
+			       "%u requests are to be done again from %u, but the used index is %u",
+			       ring->resubmit, ring->last_avail, used);
+	else if ((uint16_t)(avail - used) > ring->setup.num)
+		used = ring->used;
+	else if (!ring->again)
+		check_base(ring, used, avail);
+	ring->used = ring->published = ring->signalled = used;
+	ring->seen_avail = ring->last_avail;
+	if (r == RING_CHAIN && call_if_used(ring, used) < 0)
+		return RING_UNMAPPED;
+	return r;
 }
 
 /* Whether there is something to take. Returns RING_CHAIN, RING_EMPTY or why not. */
@@ -248,14 +286,6 @@ enum ring_pop_result split_look(struct ring *ring)
 {
 	uint16_t idx;
 
-	if (ring->setup.record && !ring->recovered) {
-		enum ring_pop_result r = recover(ring);
-
-		if (r != RING_CHAIN)
-			return r;
-	}
-	if (ring->resubmit && ring->again && !ring->checked)
-		return check_again(ring);
 	if (ring->resubmit)
 		return RING_CHAIN;
 	if (ring->last_avail != ring->seen_avail)

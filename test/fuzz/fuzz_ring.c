@@ -88,11 +88,13 @@ static void check_chain(const struct bench *b, const struct chain *chain)
 static void pop(struct bench *b)
 {
 	struct chain *chain = &b->chains[b->taken];
-	uint32_t base = ring_base(&b->ring);
 	enum ring_pop_result seen, r;
+	uint32_t base;
 
 	if (b->taken == TAKEN)
 		return;
+	ring_find_place(&b->ring);
+	base = ring_base(&b->ring);
 	*chain = (struct chain){.segments = b->segments[b->taken], .max_segments = SEGMENTS};
 	seen = ring_look(&b->ring);
 	r = ring_pop(&b->ring, chain);

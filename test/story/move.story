@@ -26,6 +26,7 @@ B: queue 0 2            | [0] B: ready: success
 B: status 0xf           | [0] B: READY -> RUNNING (DRIVER_OK)
                         | [0] B: queue 0 started
                         | [0] B: take 3 of queue 0
+                        | [0] B: notify queue 0
                         | [0] B: status: success
 B: finish 3             | [0] B: notify queue 0
                         | [0] B: used queue 0: 3, 16 bytes
@@ -44,6 +45,7 @@ set-base 0 4            | [0] A: set-base: success
 post 0 5
 resume driver           | [0] A: SUSPENDED -> RUNNING (RELEASE)
                         | [0] A: take 5 of queue 0
+                        | [0] A: notify queue 0
                         | [0] A: resume: success
 finish 5                | [0] A: notify queue 0
                         | [0] A: used queue 0: 5, 16 bytes

@@ -32,6 +32,7 @@ B: status 0xf           | [50] B: READY -> RUNNING (DRIVER_OK)
                         | [50] B: queue 0 started
                         | [50] B: take 1 of queue 0
                         | [50] B: take 3 of queue 0
+                        | [50] B: notify queue 0
                         | [50] B: status: success
 B: finish 1             | [50] B: notify queue 0
                         | [50] B: used queue 0: 1, 16 bytes

@@ -28,7 +28,6 @@ resume operator         | [50] SUSPENDED -> RUNNING (RELEASE)
 ready 0 on              | [50] ready: success
                         | [50] take 1 of queue 0
                         | [50] take 2 of queue 0
-                        | [50] notify queue 0
 finish 1                | [50] notify queue 0
                         | [50] used queue 0: 1, 16 bytes
 finish 2                | [50] notify queue 0

@@ -62,6 +62,7 @@ static struct bench *begin(uint64_t features)
 	struct bench *b = bench_new(RAM_COPIED, features, 0);
 
 	b->ring.setup.ahead = &b->ahead;
+	assert_true(ring_find_place(&b->ring));
 	return b;
 }
 
@@ -331,6 +332,7 @@ static void many_packed_chains_in_few_reads(void **state)
 	struct bench *b = bench_new(RAM_COPIED, INDIRECT, 0);
 
 	begin_packed(b);
+	assert_true(ring_find_place(&b->ring));
 	for (unsigned lap = 0; lap < 3; lap++) {
 		unsigned before = b->ram.reads, writes = b->ram.writes;
 

@@ -48,6 +48,7 @@ static inline void start(struct bench *b, uint64_t features, uint16_t base)
 				   .driver = b->vq.avail,
 				   .device = b->vq.used,
 				   .base = base,
+				   .told = true,
 				   .features = features};
 
 	b->base = base;

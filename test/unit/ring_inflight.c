@@ -109,6 +109,8 @@ static void one_order(struct life *life)
 	ring_publish(&b->ring);
 	assert_int_equal(vq_used_index(&b->vq), (uint16_t)(b->base + 5));
 	begin(life);
+	assert_int_equal(ring_resubmits(&b->ring), 1); /* nobody has looked */
+	assert_true(ring_find_place(&b->ring));
 	assert_int_equal(ring_resubmits(&b->ring), 0);
 	assert_int_equal(pop(b), RING_EMPTY);
 }
@@ -190,7 +192,8 @@ static void one_untold(struct life *life)
 {
 	begin(life);
 	assert_int_equal(pop(life->b), RING_EMPTY);
-	assert_false(ring_publish(&life->b->ring)); /* nobody was there before */
+	/* at its beginning nobody was there before */
+	assert_int_equal(ring_publish(&life->b->ring), vq_used_index(&life->b->vq) != 0);
 	offer_one(life->b, 0);
 	expect(life, 0);
 	finish(life, 0);

@@ -1,8 +1,8 @@
 /*
- * What front ends of other programs say, in their order: libblkio, which Debian 12 does not have (so
- * its messages are played back here, from what its source says that it needs), and the two things in
- * which DPDK's virtio-user is content with less than the specification (the program itself is tried
- * in test/guest/run_testpmd).
+ * What front ends of other programs say, in their order: libblkio, which Debian 12 does not have
+ * (so its messages are played back here, from what its source says that it needs), and the two
+ * things in which DPDK's virtio-user is content with less than the specification (the program
+ * itself is tried in test/guest/run_testpmd).
  */
 #include <linux/virtio_blk.h>
 #include <setjmp.h>
@@ -26,7 +26,8 @@
 #define BUFFERS	    0x10000u
 #define PATIENCE_MS 60000
 
-/* --- libblkio ---------------------------------------------------------------------------------- */
+/* --- libblkio ----------------------------------------------------------------------------------
+ */
 
 static void say(int fd, uint32_t request, const void *payload, uint32_t size)
 {
@@ -156,13 +157,12 @@ static void libblkio(void **state)
 	int fd, file;
 
 	disk_open(&disk, &(struct disk_options){.queues = 2});
-	assert_int_equal(uvdpa_memory_new(
-				 &(struct uvdpa_memory_options){.size = 1 << 20, .iova = QUEUES_AT},
+	assert_int_equal(
+		uvdpa_memory_new(&(struct uvdpa_memory_options){.size = 1 << 20, .iova = QUEUES_AT},
 				 &memory, &e),
-			 0);
-	assert_int_equal(uvdpa_queue_new(memory, &(struct uvdpa_queue_options){.size = 64}, &queue,
-					 &e),
-			 0);
+		0);
+	assert_int_equal(
+		uvdpa_queue_new(memory, &(struct uvdpa_queue_options){.size = 64}, &queue, &e), 0);
 	fd = blkio_connect(disk.path);
 	blkio_config(fd);
 	region(fd, VHOST_USER_ADD_MEM_REG, QUEUES_AT, 1 << 20, uvdpa_memory_fd(memory));
@@ -190,7 +190,8 @@ static void libblkio(void **state)
 	disk_close(&disk);
 }
 
-/* --- DPDK ---------------------------------------------------------------------------------------- */
+/* --- DPDK ----------------------------------------------------------------------------------------
+ */
 
 /* A packed ring that starts at `base`; where it says that it stands. */
 static uint32_t start_packed(const struct disk *disk, uint32_t base)
@@ -238,7 +239,8 @@ static void half_positions(void **state)
 	disk_close(&disk);
 }
 
-static void write_one(struct session *s, struct uvdpa_blk *blk, unsigned char *data, uint64_t cookie)
+static void write_one(struct session *s, struct uvdpa_blk *blk, unsigned char *data,
+		      uint64_t cookie)
 {
 	memset(data, (int)cookie, 4096);
 	assert_int_equal(uvdpa_blk_write(blk, 8 * cookie, data, 4096, cookie), 0);
@@ -267,7 +269,7 @@ static void stale_base(void **state)
 	session_start(&s, disk.path, 0);
 	write_one(&s, blk, data, 201);
 	assert_int_equal(session_stop(&s), 201);
-	assert_true(logged("ring 0: base 0 cannot be with used index 200"));
+	assert_true(logged("queue 0: base 0 cannot be"));
 	session_hang_up(&s);
 	logged_forget();
 	session_start(&s, disk.path, 201);
