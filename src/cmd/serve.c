@@ -20,6 +20,7 @@
 #include "cmd/place.h"
 #include "cmd/spec.h"
 #include "cmd/verb.h"
+#include "door/client_map.h"
 #include "host/runner.h"
 #include "util/args.h"
 #include "util/log.h"
@@ -29,7 +30,8 @@ static void help(FILE *to)
 	fputs("Serves virtio devices: each is a vhost-vdpa file, DIR/vdpa/NAME.\n"
 	      "\n"
 	      "Usage: uvdpa serve [--dir DIR] --device TYPE,KEY=VALUE,... [--device ...]\n"
-	      "                   [--config FILE] [--mode OCTAL] [--group GROUP] [-v]\n"
+	      "                   [--config FILE] [--mode OCTAL] [--group GROUP]\n"
+	      "                   [--client-files PATH] [-v]\n"
 	      "\n"
 	      "  --dir DIR      where files and control socket appear; default\n"
 	      "                 $XDG_RUNTIME_DIR/uvdpa, or /run/uvdpa; of its own user only\n"
@@ -38,6 +40,10 @@ static void help(FILE *to)
 	      "                 lines that begin with # are comments. May be repeated\n"
 	      "  --mode OCTAL   permissions of device files (0600)\n"
 	      "  --group GROUP  their group; with --mode 0660, --group kvm lets a VMM in\n"
+	      "  --client-files PATH\n"
+	      "                 map clients' memory also from files of the file system that\n"
+	      "                 PATH is on, or from this device (/dev/dax0.0). Else only memfd,\n"
+	      "                 shared memory and hugetlbfs are. May be repeated\n"
 	      "  -v, --verbose  log every step of a device's life\n"
 	      "\n"
 	      "Sizes take the suffixes K, M, G, T. Keys (with defaults):\n",
@@ -56,7 +62,7 @@ static void help(FILE *to)
 struct options {
 	const char *dir, *mode, *group;
 	bool verbose;
-	struct arg_list devices, configs, words;
+	struct arg_list devices, configs, client_files, words;
 };
 
 static int parse(int argc, char **argv, struct options *options, struct fault *f)
@@ -67,6 +73,7 @@ static int parse(int argc, char **argv, struct options *options, struct fault *f
 		{"mode", 0, ARG_TEXT, &options->mode},
 		{"group", 0, ARG_TEXT, &options->group},
 		{"config", 0, ARG_LIST, &options->configs},
+		{"client-files", 0, ARG_LIST, &options->client_files},
 		{"verbose", 'v', ARG_FLAG, &options->verbose},
 		{NULL},
 	};
@@ -203,6 +210,16 @@ static int serve_doors(struct server *server, unsigned next, const sigset_t *sig
 	return ret;
 }
 
+/* Whose files clients may bring as memory, besides memory files. */
+static int allow_files(const struct options *options, struct fault *f)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && i < options->client_files.count; i++)
+		ret = client_map_allow(options->client_files.items[i], f);
+	return ret ? fault_prefix(f, "--client-files") : 0;
+}
+
 static int serve_specs(const struct options *options, const struct spec_list *specs,
 		       struct fault *f)
 {
@@ -211,6 +228,8 @@ static int serve_specs(const struct options *options, const struct spec_list *sp
 	sigset_t signals;
 	int ret = parse_access(options, &server, f);
 
+	if (!ret)
+		ret = allow_files(options, f);
 	if (ret)
 		return ret;
 	/* before the first thread starts: threads inherit the mask */
@@ -240,7 +259,7 @@ static int run(int argc, char **argv)
 {
 	struct options options = {0};
 	struct spec_list specs = {0};
-	const char **room = calloc((size_t)argc * 2, sizeof(*room));
+	const char **room = calloc((size_t)argc * 3, sizeof(*room));
 	struct fault f;
 	int ret;
 
@@ -248,6 +267,7 @@ static int run(int argc, char **argv)
 		return EXIT_REFUSED;
 	options.devices = (struct arg_list){room, 0, (unsigned)argc};
 	options.configs = (struct arg_list){room + argc, 0, (unsigned)argc};
+	options.client_files = (struct arg_list){room + 2 * argc, 0, (unsigned)argc};
 	ret = parse(argc, argv, &options, &f);
 	if (options.verbose)
 		log_set_level(LOG_LEVEL_TRACE);

@@ -3,11 +3,12 @@
  * ending this process.
  *
  * A load from a mapped page that its file no longer has raises SIGBUS. The
- * guard knows all windows into client memory. Its handler puts a page of zeros
- * in place of the one that went away, says so in the client's `lost` flag (the
- * device then breaks), and lets the load happen again.
+ * guard knows all windows into client memory. Its handler puts zeros in place
+ * of the whole window, says so in the client's `lost` flag (the device then
+ * breaks), and lets the load happen again.
  *
- * A SIGBUS anywhere else goes to the handler that was there before.
+ * The handler is there while any window is watched. A SIGBUS anywhere else goes
+ * to the handler that was there before.
  */
 #ifndef UVDPA_DOOR_GUARD_H
 #define UVDPA_DOOR_GUARD_H
@@ -18,16 +19,11 @@
 
 struct guard_window;
 
-/* The first call installs the handler, the last guard_uninstall removes it. 0 or a negative errno.
- */
-int guard_install(void);
-void guard_uninstall(void);
-
 /*
- * Watches [base, base + size), mapped in pages of `page_size` bytes. `lost` must live until
- * guard_forget. Returns NULL when memory is short.
+ * Watches [base, base + size), which is one mapping, whole. `lost` must live until guard_forget.
+ * Returns NULL when memory or descriptors are short. Any thread.
  */
-struct guard_window *guard_watch(void *base, size_t size, size_t page_size, _Atomic bool *lost);
+struct guard_window *guard_watch(void *base, size_t size, _Atomic bool *lost);
 /* Call before the range is unmapped, when nobody uses it any more. */
 void guard_forget(struct guard_window *window);
 

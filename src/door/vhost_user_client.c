@@ -20,8 +20,8 @@ static void client_free(struct vu_client *client)
 	vu_notify_close(client);
 	vu_rings_free(client);
 	vu_log_report(client);
-	vu_shared_unmap(&client->log);
-	vu_shared_unmap(&client->inflight);
+	client_unmap(&client->log);
+	client_unmap(&client->inflight);
 	vu_memory_free(client->memory);
 	vu_frame_reset(&client->frame);
 	if (client->out.busy)

@@ -90,7 +90,7 @@ int vu_get_inflight_fd(struct vu_client *client, struct vu_message *message)
 }
 
 /* A front end may bring memory of its own that nobody has touched: then it starts empty. */
-static int adopt(struct vu_client *client, const struct vu_shared *shared,
+static int adopt(struct vu_client *client, const struct client_map *shared,
 		 const struct vhost_user_inflight *in)
 {
 	for (unsigned i = 0; i < in->queues; i++) {
@@ -113,15 +113,16 @@ static bool is_the_same(const struct vu_client *client, int fd,
 {
 	struct stat st;
 
-	return client->inflight.at && fstat(fd, &st) == 0 && st.st_dev == client->inflight_dev &&
-	       st.st_ino == client->inflight_ino && in->mmap_offset == client->inflight_offset &&
+	return client->inflight.at && client_map_allowed(fd) == 0 && fstat(fd, &st) == 0 &&
+	       st.st_dev == client->inflight_dev && st.st_ino == client->inflight_ino &&
+	       in->mmap_offset == client->inflight_offset &&
 	       in->queues == client->inflight_queues && in->queue_size == client->inflight_size;
 }
 
 int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
 {
 	const struct vhost_user_inflight *in = &message->payload.inflight;
-	struct vu_shared shared = {0};
+	struct client_map shared = {0};
 	int r = check(client, in);
 	struct stat st = {0};
 
@@ -134,18 +135,18 @@ int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
 		return fault(&client->fault, -EINVAL, "SET_INFLIGHT_FD of 0x%llx bytes at 0x%llx",
 			     (unsigned long long)in->mmap_size,
 			     (unsigned long long)in->mmap_offset);
-	r = vu_shared_map(&shared, message->fds[0], in->mmap_offset, in->mmap_size,
-			  &vu_memory_client(client->memory)->lost, "the record of requests",
-			  &client->fault);
+	r = client_map_promised(&shared, vu_memory_maps(client->memory), message->fds[0],
+				in->mmap_offset, in->mmap_size, "the record of requests",
+				&client->fault);
 	if (r == 0)
 		r = adopt(client, &shared, in);
 	if (r < 0) {
-		vu_shared_unmap(&shared);
+		client_unmap(&shared);
 		return r;
 	}
 	for (unsigned i = 0; i < client->ring_count; i++)
 		device_set_vq_record(client->door->device, i, NULL);
-	vu_shared_unmap(&client->inflight);
+	client_unmap(&client->inflight);
 	client->inflight = shared;
 	client->inflight_queues = in->queues;
 	client->inflight_size = in->queue_size;

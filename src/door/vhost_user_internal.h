@@ -29,10 +29,10 @@
 #include <stdatomic.h>
 
 #include "device/device.h"
+#include "door/client_map.h"
 #include "door/vhost_user.h"
 #include "door/vhost_user_frame.h"
 #include "door/vhost_user_memory.h"
-#include "door/vhost_user_shared.h"
 #include "host/runner.h"
 #include "memory/dirty.h"
 #include "util/unixname.h"
@@ -84,11 +84,11 @@ struct vu_client {
 	struct vu_ring *rings;
 	unsigned ring_count;
 
-	struct vu_shared inflight; /* SET_INFLIGHT_FD: one record per queue */
+	struct client_map inflight; /* SET_INFLIGHT_FD: one record per queue */
 	uint16_t inflight_queues, inflight_size;
 	bool inflight_packed; /* its layout */
 	uint64_t inflight_dev, inflight_ino, inflight_offset;
-	struct vu_shared log; /* SET_LOG_BASE */
+	struct client_map log; /* SET_LOG_BASE */
 	struct dirty_log dirty;
 
 	int load_fd;	  /* our end of a state that is being loaded; -1: none */

@@ -41,19 +41,19 @@ static int check_size(struct vu_client *client, uint64_t size)
 int vu_set_log_base(struct vu_client *client, struct vu_message *message)
 {
 	const struct vhost_user_log *log = &message->payload.log;
-	struct vu_shared shared = {0}, old = client->log;
+	struct client_map shared = {0}, old = client->log;
 	int r = check_size(client, log->mmap_size);
 
 	if (r == 0)
-		r = vu_shared_map(&shared, message->fds[0], log->mmap_offset, log->mmap_size,
-				  &vu_memory_client(client->memory)->lost, "the dirty log",
-				  &client->fault);
+		r = client_map_promised(&shared, vu_memory_maps(client->memory), message->fds[0],
+					log->mmap_offset, log->mmap_size, "the dirty log",
+					&client->fault);
 	if (r < 0)
 		return r;
 	/* Nobody marks in the old one any more when the device has taken the new. */
-	client->log = (struct vu_shared){0};
+	client->log = (struct client_map){0};
 	vu_log_apply(client);
-	vu_shared_unmap(&old);
+	client_unmap(&old);
 	client->log = shared;
 	client->dirty.bits = (_Atomic uint8_t *)shared.at;
 	client->dirty.pages = log->mmap_size * 8;

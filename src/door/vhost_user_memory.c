@@ -19,32 +19,26 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
-#include "door/guard.h"
-
-#define HUGETLBFS_TYPE 0x958458f6 /* HUGETLBFS_MAGIC of linux/magic.h */
+#include "door/client_map.h"
 
 struct region {
 	struct region *next;
 	struct vhost_user_region at;
 	dev_t device;
 	ino_t inode;
-	uint8_t *base; /* of the mapping */
-	uint64_t mapped;
-	uint8_t *host; /* where the region begins */
-	struct guard_window *guard;
+	struct client_map map;
 	bool listed, keep;
 	unsigned windows;
 };
 
 struct vu_memory {
 	struct client_memory memory;
+	struct client_maps maps;
 	pthread_mutex_t lock;
 	struct region *regions;
 };
@@ -58,8 +52,7 @@ unsigned vu_memory_mapped(void)
 
 static void region_free(struct region *region)
 {
-	guard_forget(region->guard);
-	munmap(region->base, region->mapped);
+	client_unmap(&region->map);
 	atomic_fetch_sub(&mapped_regions, 1);
 	free(region);
 }
@@ -110,7 +103,7 @@ static int map(struct client_memory *client, uint64_t uaddr, uint64_t size, bool
 		offset = uaddr - region->at.user_address;
 		if (out->size > region->at.size - offset)
 			out->size = region->at.size - offset;
-		out->host = region->host + offset;
+		out->host = region->map.at + offset;
 		out->cookie = region;
 		region->windows++;
 	}
@@ -146,14 +139,12 @@ struct vu_memory *vu_memory_new(void)
 {
 	static const struct client_memory_ops ops = {
 		.map = map, .unmap = unmap, .read = no_read, .write = no_write};
-	struct vu_memory *memory;
+	struct vu_memory *memory = calloc(1, sizeof(*memory));
 
-	if (guard_install() < 0)
-		return NULL;
-	memory = calloc(1, sizeof(*memory));
 	if (!memory)
 		return NULL;
 	memory->memory.ops = &ops;
+	memory->maps.lost = &memory->memory.lost;
 	pthread_mutex_init(&memory->lock, NULL);
 	return memory;
 }
@@ -179,6 +170,11 @@ void vu_memory_free(struct vu_memory *memory)
 struct client_memory *vu_memory_client(struct vu_memory *memory)
 {
 	return &memory->memory;
+}
+
+struct client_maps *vu_memory_maps(struct vu_memory *memory)
+{
+	return &memory->maps;
 }
 
 int vu_memory_guest_address(struct vu_memory *memory, uint64_t user_address, uint64_t *guest)
@@ -239,70 +235,35 @@ static bool overlap(const struct vhost_user_region *a, const struct vhost_user_r
 	       ranges_touch(a->user_address, a->size, b->user_address, b->size);
 }
 
-/* Files of hugetlbfs can be mapped only in their own pages; statfs says how large those are. */
-static uint64_t page_size_of(int fd)
-{
-	struct statfs fs;
-
-	if (!fstatfs(fd, &fs) && (unsigned long)fs.f_type == HUGETLBFS_TYPE && fs.f_bsize > 0)
-		return (uint64_t)fs.f_bsize;
-	return (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Maps a region's part of its file and has it watched. */
-static int map_region(struct vu_memory *memory, struct region *region, int fd, struct fault *f)
-{
-	uint64_t page = page_size_of(fd), start = region->at.mmap_offset & ~(page - 1);
-	uint64_t end = region->at.mmap_offset + region->at.size;
-
-	region->mapped = (end - start + page - 1) & ~(page - 1);
-	region->base =
-		mmap(NULL, region->mapped, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)start);
-	if (region->base == MAP_FAILED)
-		return fault(f, -errno, "region 0x%llx+0x%llx cannot be mapped: %s",
-			     (unsigned long long)region->at.guest_address,
-			     (unsigned long long)region->at.size, strerror(errno));
-	/* A guest's memory has no place in our core dumps, nor in children. */
-	madvise(region->base, region->mapped, MADV_DONTDUMP);
-	madvise(region->base, region->mapped, MADV_DONTFORK);
-	region->guard = guard_watch(region->base, region->mapped, page, &memory->memory.lost);
-	if (!region->guard) {
-		munmap(region->base, region->mapped);
-		return fault(f, -ENOMEM, "no memory for a region");
-	}
-	region->host = region->base + (region->at.mmap_offset - start);
-	atomic_fetch_add(&mapped_regions, 1);
-	return 0;
-}
-
 static int region_new(struct vu_memory *memory, const struct vhost_user_region *at, int fd,
 		      struct region **out, struct fault *f)
 {
 	struct region *region;
+	char what[64];
 	struct stat st;
 	int r = check(at, f);
 
 	if (r < 0)
 		return r;
-	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode)))
-		return fault(f, -EINVAL, "region 0x%llx: its descriptor is no file of memory",
-			     (unsigned long long)at->guest_address);
-	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < at->mmap_offset + at->size)
-		return fault(f, -EINVAL,
-			     "region 0x%llx+0x%llx ends after its file, which has 0x%llx",
-			     (unsigned long long)at->guest_address, (unsigned long long)at->size,
-			     (unsigned long long)st.st_size);
 	region = calloc(1, sizeof(*region));
 	if (!region)
 		return fault(f, -ENOMEM, "no memory for a region");
-	region->at = *at;
-	region->device = st.st_dev;
-	region->inode = st.st_ino;
-	r = map_region(memory, region, fd, f);
+	snprintf(what, sizeof(what), "region 0x%llx+0x%llx", (unsigned long long)at->guest_address,
+		 (unsigned long long)at->size);
+	r = client_map_promised(&region->map, &memory->maps, fd, at->mmap_offset, at->size, what,
+				f);
+	if (r == 0 && fstat(fd, &st) < 0) {
+		r = fault(f, -errno, "%s: %s", what, strerror(errno));
+		client_unmap(&region->map);
+	}
 	if (r < 0) {
 		free(region);
 		return r;
 	}
+	region->at = *at;
+	region->device = st.st_dev;
+	region->inode = st.st_ino;
+	atomic_fetch_add(&mapped_regions, 1);
 	*out = region;
 	return 0;
 }
@@ -324,7 +285,7 @@ static struct region *find_same(struct vu_memory *memory, const struct vhost_use
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (client_map_allowed(fd) < 0 || fstat(fd, &st) < 0)
 		return NULL;
 	for (struct region *r = memory->regions; r; r = r->next)
 		if (r->listed && !memcmp(&r->at, at, sizeof(*at)) && r->device == st.st_dev &&

@@ -15,12 +15,15 @@
  * uses up to 512. */
 #define VU_MAX_REGIONS 512
 
+struct client_maps;
 struct vu_memory;
 
 struct vu_memory *vu_memory_new(void);
 /* No window is left. */
 void vu_memory_free(struct vu_memory *memory);
 struct client_memory *vu_memory_client(struct vu_memory *memory);
+/* For what else the front end shares: it counts as its memory does. */
+struct client_maps *vu_memory_maps(struct vu_memory *memory);
 
 /*
  * Makes `count` regions the whole table (all) or adds one, and tells the device. The descriptors

@@ -307,6 +307,20 @@ static int map_stretch(struct space *space, const struct entry *entry, uint64_t 
 	return 0;
 }
 
+/*
+ * Whether the piece behind the last is copied, as that is: then they are one. A client may have
+ * thousands of mappings there, and decides how many.
+ */
+static bool joins(struct pieces *pieces, const struct piece *next)
+{
+	struct window *last = pieces->count ? &pieces->piece[pieces->count - 1].window : NULL;
+
+	if (!last || last->host || next->window.host)
+		return false;
+	last->size += next->window.size;
+	return true;
+}
+
 /* Resolves a whole entry. Returns NULL when memory is short. */
 static struct pieces *resolve(struct space *space, const struct entry *entry)
 {
@@ -326,7 +340,9 @@ static struct pieces *resolve(struct space *space, const struct entry *entry)
 				pieces->count + 1 >= PIECES_MAX) < 0)
 			goto fail;
 		offset += piece->window.size;
-		if (++pieces->count < room || offset >= size)
+		if (!joins(pieces, piece))
+			pieces->count++;
+		if (pieces->count < room || offset >= size)
 			continue;
 		room *= 2;
 		more = realloc(pieces, sizeof(*pieces) + room * sizeof(struct piece));

@@ -19,13 +19,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "door/client_map.h"
 #include "door/client_memory.h"
 #include "door/guard.h"
 #include "door/process.h"
 
 #define AREA (64 * 1024)
 
-enum { MEMFD, MEMFD_PRIVATE, MEMFD_READ_ONLY, ANON, ANON_SHARED, FILE_BACKED, AREAS };
+enum { MEMFD, MEMFD_PRIVATE, MEMFD_READ_ONLY, ANON, ANON_SHARED, FILE_BACKED, OTHER, AREAS };
 
 /* A client: a child that maps one area of each kind, fills it with its kind's letter, and waits. */
 struct client {
@@ -54,11 +55,14 @@ static void client_obey(struct client *c)
 	_exit(0);
 }
 
-static uint8_t *make_area(int kind, int memfd, int file)
+static uint8_t *make_area(int kind, int memfd, int file, int other)
 {
 	int shared = kind == MEMFD || kind == MEMFD_READ_ONLY || kind == ANON_SHARED ||
-		     kind == FILE_BACKED;
-	int fd = kind == FILE_BACKED ? file : kind == ANON || kind == ANON_SHARED ? -1 : memfd;
+		     kind == FILE_BACKED || kind == OTHER;
+	int fd = kind == FILE_BACKED		       ? file
+		 : kind == OTHER		       ? other
+		 : kind == ANON || kind == ANON_SHARED ? -1
+						       : memfd;
 	uint8_t *area =
 		mmap(NULL, AREA, kind == MEMFD_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE,
 		     (shared ? MAP_SHARED : MAP_PRIVATE) | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
@@ -73,15 +77,16 @@ static int client_start(void **state)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	char name[] = "/tmp/uvdpa-unit-XXXXXX";
-	int to[2], from[2], file = mkstemp(name);
+	int to[2], from[2], file = mkstemp(name), other = memfd_create("other", MFD_CLOEXEC);
 
 	assert_true(file >= 0 && !unlink(name) && !ftruncate(file, AREA));
+	assert_true(other >= 0 && !ftruncate(other, AREA));
 	assert_true(!pipe2(to, O_CLOEXEC) && !pipe2(from, O_CLOEXEC));
 	c->memfd = memfd_create("client", MFD_CLOEXEC);
 	assert_true(c->memfd >= 0 && !ftruncate(c->memfd, AREA));
 	/* Mapped before the fork, so that both sides know the addresses. */
 	for (int kind = 0; kind < AREAS; kind++)
-		c->area[kind] = make_area(kind, c->memfd, file);
+		c->area[kind] = make_area(kind, c->memfd, file, other);
 	c->pid = fork();
 	assert_true(c->pid >= 0);
 	if (!c->pid) {
@@ -95,6 +100,7 @@ static int client_start(void **state)
 	close(to[0]);
 	close(from[1]);
 	close(file);
+	close(other);
 	close(c->memfd);
 	for (int kind = 0; kind < AREAS; kind++)
 		munmap(c->area[kind], AREA);
@@ -183,10 +189,10 @@ static void windows_end_where_mappings_end(void **state)
 	struct window w;
 
 	client_open(c);
-	w = window_of(c, FILE_BACKED, AREA - 100, 1 << 30, true);
+	w = window_of(c, OTHER, AREA - 100, 1 << 30, true);
 	assert_non_null(w.host);
 	assert_true(w.size <= AREA);
-	assert_int_equal(w.host[99], 'a' + FILE_BACKED);
+	assert_int_equal(w.host[99], 'a' + OTHER);
 	c->memory->ops->unmap(c->memory, &w);
 }
 
@@ -209,6 +215,33 @@ static void private_memory_is_copied(void **state)
 		assert_int_equal(bytes[2], 'i');
 		c->memory->ops->unmap(c->memory, &w);
 	}
+}
+
+/* Whoever has a file's file system keeps who touches a page of it waiting for as long as he likes.
+ */
+static void only_memory_files_are_mapped(void **state)
+{
+	struct client *c = *state;
+	struct fault fault = {0};
+	struct window w;
+	char byte = 0;
+
+	client_open(c);
+	w = window_of(c, FILE_BACKED, 0, AREA, true);
+	if (w.host) {
+		print_message("skipped: /tmp is memory here\n");
+		c->memory->ops->unmap(c->memory, &w);
+		skip();
+	}
+	assert_int_equal(c->memory->ops->read(c->memory, w.uaddr + 77, &byte, 1), 0);
+	assert_int_equal(byte, 'a' + FILE_BACKED);
+	c->memory->ops->unmap(c->memory, &w);
+	assert_int_equal(client_map_allow("/nowhere", &fault), -ENOENT);
+	assert_int_equal(client_map_allow("/tmp", &fault), 0);
+	w = window_of(c, FILE_BACKED, 0, AREA, true);
+	assert_non_null(w.host);
+	assert_int_equal(w.host[77], 'a' + FILE_BACKED);
+	c->memory->ops->unmap(c->memory, &w);
 }
 
 static void shared_anonymous_memory_works(void **state)
@@ -269,15 +302,17 @@ static void truncation_reads_zeros_and_is_told(void **state)
 
 	client_open(c);
 	w = window_of(c, MEMFD, 0, AREA, true);
-	other = window_of(c, FILE_BACKED, 0, AREA, true);
+	other = window_of(c, OTHER, 0, AREA, true);
 	client_do(c, 't');
 	assert_int_equal(w.host[100], 'a' + MEMFD_PRIVATE - 1);
 	assert_false(c->memory->lost);
 	assert_int_equal(((volatile uint8_t *)w.host)[8192 + 7], 0);
 	assert_true(c->memory->lost);
+	/* the whole window at once: no mapping more than before */
+	assert_int_equal(((volatile uint8_t *)w.host)[0], 0);
 	w.host[8192 + 7] = 1; /* repaired: stores are harmless */
 	w.host[AREA - 1] = 1;
-	assert_int_equal(other.host[8192], 'a' + FILE_BACKED);
+	assert_int_equal(other.host[8192], 'a' + OTHER);
 	c->memory->ops->unmap(c->memory, &w);
 	c->memory->ops->unmap(c->memory, &other);
 }
@@ -379,6 +414,100 @@ static void descriptors_are_duplicated(void **state)
 	close(fd);
 }
 
+/*
+ * A file shrinks while this process has as many mappings as it may have. In a child: nobody else is
+ * to lack them.
+ */
+static int shrink_without_mappings(void)
+{
+	int fd = memfd_create("shrinks", 0);
+	_Atomic bool lost = false;
+	struct client_maps maps = {.lost = &lost};
+	struct client_map map;
+	uint8_t *before = NULL;
+
+	signal(SIGBUS, SIG_DFL); /* the test library has one, too */
+	if (ftruncate(fd, AREA) || client_map(&map, &maps, fd, 0, AREA, true))
+		return 1;
+	memset(map.at, 1, AREA);
+	/* every second one the same: none is merged with its neighbour */
+	for (unsigned i = 0;; i++) {
+		uint8_t *p = mmap(NULL, 4096, i % 2 ? PROT_NONE : PROT_READ,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (p == MAP_FAILED)
+			break;
+		before = p;
+	}
+	if (!before || ftruncate(fd, 0))
+		return 2;
+	for (unsigned i = 0; i < AREA; i += 4096)
+		if (((volatile uint8_t *)map.at)[i])
+			return 3;
+	memset(map.at, 2, AREA);
+	return lost ? 0 : 4;
+}
+
+static void repair_without_mappings(void **state)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(shrink_without_mappings());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_false(WIFSIGNALED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* What one client may have is bounded, and what it has leaves enough for the others. */
+static void mappings_are_bounded(void **state)
+{
+	enum { MANY = 8192 };
+	static struct client_map map[MANY], other;
+	_Atomic bool lost = false;
+	struct client_maps mine = {.lost = &lost}, theirs = {.lost = &lost};
+	int fd = memfd_create("many", MFD_CLOEXEC);
+	unsigned got = 0;
+
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	while (got < MANY && client_map(&map[got], &mine, fd, 0, 4096, true) == 0)
+		got++;
+	assert_in_range(got, 520, MANY - 1);
+	assert_int_equal(client_map(&map[got], &mine, fd, 0, 4096, true), -ENOSPC);
+	assert_int_equal(client_map(&other, &theirs, fd, 0, 4096, true), 0);
+	client_unmap(&map[--got]);
+	assert_int_equal(client_map(&map[got++], &mine, fd, 0, 4096, true), 0);
+	while (got)
+		client_unmap(&map[--got]);
+	client_unmap(&other);
+	assert_int_equal(client_maps_total(), 0);
+	assert_int_equal(guard_windows(), 0);
+	close(fd);
+}
+
+/* With the last window the handler goes, too, whoever had it. */
+static void handler_goes_with_the_windows(void **state)
+{
+	struct sigaction before, during, after;
+	_Atomic bool lost = false;
+	static uint8_t page[4096];
+	struct guard_window *one, *two;
+
+	sigaction(SIGBUS, NULL, &before);
+	one = guard_watch(page, 2048, &lost);
+	two = guard_watch(page + 2048, 2048, &lost);
+	sigaction(SIGBUS, NULL, &during);
+	guard_forget(one);
+	sigaction(SIGBUS, NULL, &after);
+	assert_ptr_equal(after.sa_sigaction, during.sa_sigaction);
+	guard_forget(two);
+	sigaction(SIGBUS, NULL, &after);
+	assert_ptr_not_equal(during.sa_sigaction, before.sa_sigaction);
+	assert_ptr_equal(after.sa_sigaction, before.sa_sigaction);
+}
+
 /* A SIGBUS that is none of ours ends the process as it always did. */
 static void foreign_faults_still_kill(void **state)
 {
@@ -389,9 +518,11 @@ static void foreign_faults_still_kill(void **state)
 	if (!pid) {
 		int fd = memfd_create("foreign", 0);
 		volatile uint8_t *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+		static uint8_t own[4096];
+		static _Atomic bool lost;
 
 		signal(SIGBUS, SIG_DFL); /* the test library has one, too */
-		guard_install();
+		guard_watch(own, 4096, &lost);
 		_exit(p[0]);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -405,6 +536,7 @@ int main(void)
 		WITH_CLIENT(memfd_is_mapped),
 		WITH_CLIENT(windows_end_where_mappings_end),
 		WITH_CLIENT(private_memory_is_copied),
+		WITH_CLIENT(only_memory_files_are_mapped),
 		WITH_CLIENT(shared_anonymous_memory_works),
 		WITH_CLIENT(read_only_stays_read_only),
 		WITH_CLIENT(nothing_there),
@@ -414,6 +546,9 @@ int main(void)
 		WITH_CLIENT(descriptors_are_duplicated),
 		cmocka_unit_test(huge_pages_are_mapped),
 		cmocka_unit_test(strangers_are_refused),
+		cmocka_unit_test(repair_without_mappings),
+		cmocka_unit_test(mappings_are_bounded),
+		cmocka_unit_test(handler_goes_with_the_windows),
 		cmocka_unit_test(foreign_faults_still_kill),
 	};
 

@@ -209,8 +209,8 @@ static void logs(void **state)
 	} wrong[] = {
 		{{.mmap_size = 0}, "the dirty log of 0x0 bytes"},
 		{{.mmap_size = UINT64_MAX}, "a log of 0xffffffffffffffff bytes does not fit"},
-		{{.mmap_size = MEMORY + 1}, "no file that has 0x10001 bytes"},
-		{{.mmap_size = 4096, .mmap_offset = MEMORY}, "no file that has 0x11000 bytes"},
+		{{.mmap_size = MEMORY + 1}, "ends after its file, which has 0x10000 bytes"},
+		{{.mmap_size = 4096, .mmap_offset = MEMORY}, "ends after its file, which has 0x10000 bytes"},
 		{{.mmap_size = 4096, .mmap_offset = UINT64_MAX - 5}, "the dirty log of 0x1000"},
 	};
 
@@ -243,7 +243,7 @@ static void records(void **state)
 		{{.mmap_size = 16, .queues = 1, .queue_size = 64}, "SET_INFLIGHT_FD of 0x10 bytes"},
 		{{.mmap_size = 0x8000, .mmap_offset = 1, .queues = 1, .queue_size = 64},
 		 "SET_INFLIGHT_FD of 0x8000 bytes at 0x1"},
-		{{.mmap_size = MEMORY + 64, .queues = 1, .queue_size = 64}, "no file that has"},
+		{{.mmap_size = MEMORY + 64, .queues = 1, .queue_size = 64}, "ends after its file"},
 		{{.mmap_size = UINT64_MAX, .queues = 1, .queue_size = 64}, "the record of requests"},
 	};
 
