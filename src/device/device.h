@@ -225,6 +225,10 @@ void device_set_vq_log(struct device *device, unsigned queue, struct dirty_log *
 /* As space_add and space_remove, with workers excluded. -EINVAL: no such asid, or no client. */
 int device_dma_map(struct device *device, unsigned asid, uint64_t iova, uint64_t size,
 		   uint64_t uaddr, uint8_t perm);
+/* The same with what space_resolve found out for the device's client; NULL: at first use. */
+struct pieces;
+int device_dma_map_resolved(struct device *device, unsigned asid, uint64_t iova, uint64_t size,
+			    uint64_t uaddr, uint8_t perm, struct pieces *pieces);
 int device_dma_unmap(struct device *device, unsigned asid, uint64_t iova, uint64_t size);
 /* Between begin and end, workers see the map as it was at begin; end shows all changes at once. */
 void device_dma_batch(struct device *device, bool begin);

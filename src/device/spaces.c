@@ -70,6 +70,12 @@ static void look_again(struct device *device)
 int device_dma_map(struct device *device, unsigned asid, uint64_t iova, uint64_t size,
 		   uint64_t uaddr, uint8_t perm)
 {
+	return device_dma_map_resolved(device, asid, iova, size, uaddr, perm, NULL);
+}
+
+int device_dma_map_resolved(struct device *device, unsigned asid, uint64_t iova, uint64_t size,
+			    uint64_t uaddr, uint8_t perm, struct pieces *pieces)
+{
 	struct space *space;
 	int r = -ENOMEM;
 
@@ -78,7 +84,7 @@ int device_dma_map(struct device *device, unsigned asid, uint64_t iova, uint64_t
 	exclude_begin(device);
 	space = space_of(device, asid);
 	if (space)
-		r = space_add(space, iova, size, uaddr, perm);
+		r = space_add_resolved(space, iova, size, uaddr, perm, pieces);
 	if (r == 0 && !device->batching)
 		look_again(device);
 	exclude_end(device);

@@ -52,25 +52,121 @@ static int map_file(struct process_memory *memory, int fd, uint64_t offset, uint
 	return 0;
 }
 
+/* The client's mappings in a part of its memory, and what is made of them. */
+struct survey {
+	struct process_memory *memory;
+	uint64_t at, end; /* what is left of the part */
+	bool writable;
+	struct window *windows;
+	unsigned count, max;
+};
+
+/* The next stretch, up to `end`: copied, be it that it is mapped afterwards. NULL: there is no
+ * room. */
+static struct window *add_window(struct survey *survey, uint64_t end)
+{
+	struct window *window = &survey->windows[survey->count];
+
+	if (survey->count == survey->max || survey->at >= end)
+		return NULL;
+	survey->count++;
+	*window = (struct window){.uaddr = survey->at, .size = end - survey->at};
+	survey->at = end;
+	return window;
+}
+
+/* The stretch that one mapping of the client is, after the hole before it. */
+static int add_vma(struct survey *survey, const struct process_vma *vma)
+{
+	struct process *process = survey->memory->process;
+	uint64_t start, end = vma->end < survey->end ? vma->end : survey->end;
+	struct window *window;
+	int fd, r;
+
+	if (vma->start > survey->at && !add_window(survey, vma->start))
+		return 0;
+	start = survey->at;
+	window = add_window(survey, end);
+	fd = window ? process_open_vma(process, vma, survey->writable) : -ENOENT;
+	if (fd < 0)
+		return 0;
+	r = map_file(survey->memory, fd, vma->offset + (start - vma->start), end - start,
+		     survey->writable, window);
+	close(fd);
+	return r == -ENOMEM ? r : 0; /* what is not mapped is copied */
+}
+
+static void unmap(struct client_memory *memory, struct window *window);
+
+static void drop(struct survey *survey, struct window *window)
+{
+	unmap(&survey->memory->memory, window);
+	window->host = NULL;
+	window->cookie = NULL;
+}
+
+/* What was found before its file was open may have been something else then: see process_maps.c. */
+static int verify(struct survey *survey, const struct process_vma *vmas, unsigned count,
+		  struct process_vma *now, uint64_t uaddr)
+{
+	int found = 0;
+	bool any = false;
+
+	for (unsigned i = 0; i < survey->count; i++)
+		any |= survey->windows[i].host != NULL;
+	if (any)
+		found = process_find_vmas(survey->memory->process, uaddr, survey->at - uaddr, now,
+					  count);
+	for (unsigned i = 0, v = 0; any && i < survey->count; i++) {
+		struct window *window = &survey->windows[i];
+
+		while (v < count && vmas[v].end <= window->uaddr)
+			v++;
+		if (window->host &&
+		    (found < 0 || !process_still_has(now, (unsigned)found, &vmas[v])))
+			drop(survey, window);
+	}
+	return found < 0 ? found : 0;
+}
+
+static int map_many(struct client_memory *memory, uint64_t uaddr, uint64_t size, bool writable,
+		    struct window *out, unsigned max)
+{
+	struct survey survey = {.memory = process_memory(memory),
+				.at = uaddr,
+				.end = uaddr + size,
+				.writable = writable,
+				.windows = out,
+				.max = max};
+	struct process_vma *vmas;
+	int found, r;
+
+	if (survey.end < uaddr) { /* there is no mapping up there */
+		out[0] = (struct window){.uaddr = uaddr, .size = size};
+		return 1;
+	}
+	vmas = calloc(2 * (size_t)max, sizeof(*vmas));
+	found = vmas ? process_find_vmas(survey.memory->process, uaddr, size, vmas, max) : -ENOMEM;
+	r = found < 0 ? found : 0;
+	for (int i = 0; !r && i < found; i++)
+		r = add_vma(&survey, &vmas[i]);
+	/* behind the last one there is nothing, if that was the last one */
+	if (!r && found < (int)max)
+		add_window(&survey, survey.end);
+	if (!r)
+		r = verify(&survey, vmas, (unsigned)found, vmas + max, uaddr);
+	free(vmas);
+	for (unsigned i = 0; r && i < survey.count; i++)
+		drop(&survey, &out[i]);
+	return r ? r : (int)survey.count;
+}
+
 static int map(struct client_memory *memory, uint64_t uaddr, uint64_t size, bool writable,
 	       struct window *out)
 {
-	struct process *process = process_memory(memory)->process;
-	struct process_vma vma;
-	int fd, r;
+	int r = map_many(memory, uaddr, size, writable, out, 1);
 
-	*out = (struct window){.uaddr = uaddr, .size = size};
-	if (process_find_vma(process, uaddr, &vma))
-		return 0;
-	if (out->size > vma.end - uaddr)
-		out->size = vma.end - uaddr;
-	fd = process_open_vma(process, &vma, writable);
-	if (fd < 0)
-		return 0;
-	r = map_file(process_memory(memory), fd, vma.offset + (uaddr - vma.start), out->size,
-		     writable, out);
-	close(fd);
-	return r == -ENOMEM ? r : 0; /* what is not mapped is copied */
+	return r < 0 ? r : 0;
 }
 
 static void unmap(struct client_memory *memory, struct window *window)
@@ -95,8 +191,11 @@ static int copy_out(struct client_memory *memory, uint64_t uaddr, const void *fr
 
 struct client_memory *client_memory_new(struct process *process)
 {
-	static const struct client_memory_ops ops = {
-		.map = map, .unmap = unmap, .read = copy_in, .write = copy_out};
+	static const struct client_memory_ops ops = {.map = map,
+						     .map_many = map_many,
+						     .unmap = unmap,
+						     .read = copy_in,
+						     .write = copy_out};
 	struct process_memory *memory;
 
 	memory = calloc(1, sizeof(*memory));

@@ -5,7 +5,11 @@
  * is writable is proof that the client had the file open for writing, so the
  * same file, and no other, may be opened for writing here even when the server
  * has more rights than the client. Hence the comparison of device and inode on
- * the opened file, after the opening; names prove nothing.
+ * the opened file, after the opening; names prove nothing. Nor does what maps
+ * said before the opening prove anything: the client may have put another
+ * mapping there meanwhile, of the same file (or of one that got its number), as
+ * one that it may only read. What is open keeps its number: so maps is read
+ * again then (process_still_has).
  *
  * The file is found in /proc/PID/map_files where we are allowed to follow those
  * links (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN; the only way to shared
@@ -50,28 +54,50 @@ static bool parse_vma(const char *line, struct process_vma *vma)
 	return true;
 }
 
-/* Looks through the complete lines in text[0..used). Returns 1: found, 0: go on, -ENOENT: passed.
- */
-static int search_lines(char *text, size_t used, uint64_t address, struct process_vma *vma,
-			size_t *consumed)
+/* Whether a line is of a mapping that ends at or before `address`, without parsing all of it. */
+static bool is_before(const char *line, uint64_t address)
+{
+	const char *end = strchr(line, '-');
+
+	return !end || strtoull(end + 1, NULL, 16) <= address;
+}
+
+/* What is looked for, and found. */
+struct search {
+	uint64_t address, end;
+	struct process_vma *vmas;
+	unsigned count, max;
+};
+
+/* Takes one line. False: nothing behind it is wanted. */
+static bool search_line(struct search *search, const char *line)
+{
+	struct process_vma *vma = &search->vmas[search->count];
+
+	if (is_before(line, search->address))
+		return true;
+	if (!parse_vma(line, vma) || vma->start >= search->end)
+		return false;
+	return ++search->count < search->max;
+}
+
+/* Takes the complete lines in text[0..used). */
+static bool search_lines(struct search *search, char *text, size_t used, size_t *consumed)
 {
 	char *line = text, *newline;
 
 	while ((newline = memchr(line, '\n', used - (size_t)(line - text)))) {
 		*newline = '\0';
-		/* The end address decides most lines without parsing all of them. */
-		if (strtoull(strchr(line, '-') ? strchr(line, '-') + 1 : "0", NULL, 16) > address) {
-			if (!parse_vma(line, vma) || vma->start > address)
-				return -ENOENT;
-			return 1;
-		}
+		if (!search_line(search, line))
+			return false;
 		line = newline + 1;
 	}
 	*consumed = (size_t)(line - text);
-	return 0;
+	return true;
 }
 
-static int find_locked(struct process *process, uint64_t address, struct process_vma *vma)
+/* Reads maps from its beginning: there is no other way to a place in it. */
+static int search_locked(struct process *process, struct search *search)
 {
 	size_t used = 0, consumed = 0;
 
@@ -80,32 +106,35 @@ static int find_locked(struct process *process, uint64_t address, struct process
 	if (!process->text)
 		return -ENOMEM;
 	if (lseek(process->maps, 0, SEEK_SET) < 0)
-		return -ENOENT;
+		return 0;
 	for (;;) {
 		ssize_t n = read(process->maps, process->text + used, MAPS_PIECE - used);
-		int r;
 
 		if (n <= 0)
-			return -ENOENT;
+			return 0;
 		used += (size_t)n;
-		r = search_lines(process->text, used, address, vma, &consumed);
-		if (r)
-			return r < 0 ? r : 0;
+		if (!search_lines(search, process->text, used, &consumed))
+			return 0;
 		used -= consumed;
 		if (used == MAPS_PIECE)
-			return -ENOENT; /* one line of 64 KiB: nothing we know */
+			return 0; /* one line of 64 KiB: nothing we know */
 		memmove(process->text, process->text + consumed, used);
 	}
 }
 
-int process_find_vma(struct process *process, uint64_t address, struct process_vma *vma)
+int process_find_vmas(struct process *process, uint64_t address, uint64_t size,
+		      struct process_vma *vmas, unsigned max)
 {
+	struct search search = {
+		.address = address, .end = address + size, .vmas = vmas, .max = max};
 	int r;
 
+	if (!size || search.end < address)
+		return 0;
 	pthread_mutex_lock(&process->lock);
-	r = find_locked(process, address, vma);
+	r = search_locked(process, &search);
 	pthread_mutex_unlock(&process->lock);
-	return r;
+	return r < 0 ? r : (int)search.count;
 }
 
 /* Takes `fd` over: returns it if it is the mapping's file, else closes it. */
@@ -194,4 +223,27 @@ int process_open_vma(struct process *process, const struct process_vma *vma, boo
 		return -ENOENT;
 	fd = open_map_file(process, vma, writable);
 	return fd >= 0 ? fd : open_descriptor(process, vma, writable);
+}
+
+bool process_still_has(const struct process_vma *now, unsigned count, const struct process_vma *vma)
+{
+	const struct process_vma *found;
+	unsigned low = 0, high = count;
+
+	/* the last one that begins at or before it */
+	while (high - low > 1) {
+		unsigned middle = low + (high - low) / 2;
+
+		if (now[middle].start <= vma->start)
+			low = middle;
+		else
+			high = middle;
+	}
+	if (!count)
+		return false;
+	found = &now[low];
+	return found->start <= vma->start && found->end >= vma->end &&
+	       found->device == vma->device && found->inode == vma->inode &&
+	       found->offset + (vma->start - found->start) == vma->offset && found->shared &&
+	       found->readable && found->writable >= vma->writable;
 }

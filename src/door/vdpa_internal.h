@@ -12,6 +12,7 @@
 struct iotlb_entry {
 	uint64_t iova, last, uaddr;
 	uint8_t perm;
+	struct pieces *resolved; /* within a call: for the device, which takes it over */
 };
 struct iotlb {
 	bool created; /* named by UPDATE or BATCH_BEGIN since open */

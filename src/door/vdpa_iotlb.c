@@ -16,6 +16,11 @@
  * of the space outside a batch, or the end of a batch, gives the device the
  * whole tree again. (Kernel devices fall back to an identity map meanwhile;
  * here nothing is mapped: kernel-contract 2.5, IMPL.)
+ *
+ * As in the kernel, which pins the pages then (vhost_vdpa_pa_map), how a mapping's memory is
+ * reached is found out by the message that brings it. That takes as long as the client has
+ * mappings, and waits for them to be readable: so it is done before the runner's lock is taken, and
+ * no worker ever does it. Only the client's own calls change the tree, one at a time.
  */
 #include <assert.h>
 #include <errno.h>
@@ -73,7 +78,7 @@ static int tree_add(struct iotlb *iotlb, const struct iotlb_entry *entry)
 }
 
 /* Every entry that touches the range goes whole; `last` may be before `iova` (size 0). */
-static void tree_remove(struct iotlb *iotlb, uint64_t iova, uint64_t last)
+static void tree_remove(struct vdpa_file *file, struct iotlb *iotlb, uint64_t iova, uint64_t last)
 {
 	unsigned kept = 0;
 
@@ -82,14 +87,20 @@ static void tree_remove(struct iotlb *iotlb, uint64_t iova, uint64_t last)
 
 		if (entry->iova > last || entry->last < iova)
 			iotlb->entries[kept++] = *entry;
+		else
+			space_drop(file->owner->memory, entry->resolved);
 	}
 	iotlb->count = kept;
 }
 
-static int device_add(struct device *device, unsigned asid, const struct iotlb_entry *entry)
+static int device_add(struct device *device, unsigned asid, struct iotlb_entry *entry)
 {
-	return device_dma_map(device, asid, entry->iova, entry->last - entry->iova + 1,
-			      entry->uaddr, entry->perm);
+	int r = device_dma_map_resolved(device, asid, entry->iova, entry->last - entry->iova + 1,
+					entry->uaddr, entry->perm, entry->resolved);
+
+	if (r == 0)
+		entry->resolved = NULL; /* the device's now */
+	return r;
 }
 
 /* Gives the device all of a wiped space again. */
@@ -127,28 +138,39 @@ void iotlb_free(struct vdpa_file *file)
 		free(file->iotlbs[asid].entries);
 }
 
-static int update(struct vdpa_file *file, struct device *device, unsigned asid,
-		  const struct vhost_iotlb_msg *msg)
+static struct iotlb_entry entry_of(const struct vhost_iotlb_msg *msg, struct pieces *resolved)
 {
-	struct iotlb *iotlb = &file->iotlbs[asid];
-	struct iotlb_entry entry = {.iova = msg->iova,
+	return (struct iotlb_entry){.iova = msg->iova,
 				    .last = msg->iova + msg->size - 1,
 				    .uaddr = msg->uaddr,
-				    .perm = msg->perm};
-	int r;
+				    .perm = msg->perm,
+				    .resolved = resolved};
+}
 
-	/* The client's range may not wrap either: there is no VMA up there (vhost_vdpa_va_map). */
-	if (entry.last < entry.iova || msg->uaddr + msg->size - 1 < msg->uaddr)
-		return -EINVAL;
-	r = tree_add(iotlb, &entry);
-	if (r)
+/* The client's range may not wrap either: there is no VMA up there (vhost_vdpa_va_map). */
+static bool is_possible(const struct vhost_iotlb_msg *msg)
+{
+	return msg->iova + msg->size - 1 >= msg->iova && msg->uaddr + msg->size - 1 >= msg->uaddr;
+}
+
+/* Takes `resolved` over. */
+static int update(struct vdpa_file *file, struct device *device, unsigned asid,
+		  const struct vhost_iotlb_msg *msg, struct pieces *resolved)
+{
+	struct iotlb *iotlb = &file->iotlbs[asid];
+	struct iotlb_entry entry = entry_of(msg, resolved);
+	int r = is_possible(msg) ? tree_add(iotlb, &entry) : -EINVAL;
+
+	if (r) {
+		space_drop(file->owner->memory, resolved);
 		return r;
+	}
 	if (!iotlb->wiped)
-		r = device_add(device, asid, &entry);
+		r = device_add(device, asid, &iotlb->entries[lower(iotlb, entry.iova)]);
 	else if (!file->in_batch)
 		r = restore(file, device, asid);
 	if (r)
-		tree_remove(iotlb, entry.iova, entry.last);
+		tree_remove(file, iotlb, entry.iova, entry.last);
 	return r;
 }
 
@@ -158,7 +180,7 @@ static int invalidate(struct vdpa_file *file, struct device *device, unsigned as
 {
 	struct iotlb *iotlb = &file->iotlbs[asid];
 
-	tree_remove(iotlb, msg->iova, msg->iova + msg->size - 1);
+	tree_remove(file, iotlb, msg->iova, msg->iova + msg->size - 1);
 	if (!iotlb->wiped)
 		device_dma_unmap(device, asid, msg->iova, msg->size);
 	else if (!file->in_batch)
@@ -186,19 +208,61 @@ static int batch_end(struct vdpa_file *file, struct device *device, unsigned asi
 	return 0;
 }
 
-/* Runner locked. Any error is EFAULT to the client. */
-static int process(struct vdpa_file *file, struct device *device, uint32_t asid,
-		   const struct vhost_iotlb_msg *msg)
+/* Whether a message makes the device get all of a wiped space again. */
+static bool restores(const struct vdpa_file *file, uint32_t asid, uint32_t type)
 {
-	if (asid >= device_get_asid_count(device))
-		return -EINVAL;
+	if (!file->iotlbs[asid].wiped)
+		return false;
+	return file->in_batch ? type == VHOST_IOTLB_BATCH_END
+			      : type == VHOST_IOTLB_UPDATE || type == VHOST_IOTLB_INVALIDATE;
+}
+
+/* Without a lock: finds out how the memory is reached that process() is going to give the device.
+ */
+static struct pieces *resolve(struct vdpa_file *file, uint32_t asid,
+			      const struct vhost_iotlb_msg *msg)
+{
+	struct client_memory *memory = file->owner->memory;
+	struct iotlb *iotlb;
+
+	if (restores(file, asid, msg->type)) {
+		iotlb = &file->iotlbs[asid];
+		for (unsigned i = 0; i < iotlb->count; i++) {
+			struct iotlb_entry *entry = &iotlb->entries[i];
+
+			entry->resolved = space_resolve(memory, entry->uaddr,
+							entry->last - entry->iova + 1, entry->perm);
+		}
+	}
+	if (msg->type != VHOST_IOTLB_UPDATE || !is_possible(msg))
+		return NULL;
+	return space_resolve(memory, msg->uaddr, msg->size, msg->perm);
+}
+
+/* What the device did not take. */
+static void forget_resolved(struct vdpa_file *file, uint32_t asid)
+{
+	struct iotlb *iotlb = &file->iotlbs[asid];
+
+	for (unsigned i = 0; i < iotlb->count; i++) {
+		space_drop(file->owner->memory, iotlb->entries[i].resolved);
+		iotlb->entries[i].resolved = NULL;
+	}
+}
+
+/* Runner locked. Takes `resolved` over. Any error is EFAULT to the client. */
+static int process(struct vdpa_file *file, struct device *device, uint32_t asid,
+		   const struct vhost_iotlb_msg *msg, struct pieces *resolved)
+{
 	if (msg->type == VHOST_IOTLB_UPDATE || msg->type == VHOST_IOTLB_BATCH_BEGIN)
 		file->iotlbs[asid].created = true;
-	if (!file->iotlbs[asid].created || (file->in_batch && file->batch_asid != asid))
+	if (!file->iotlbs[asid].created || (file->in_batch && file->batch_asid != asid)) {
+		space_drop(file->owner->memory, resolved);
 		return -EINVAL;
+	}
 	switch (msg->type) {
 	case VHOST_IOTLB_UPDATE:
-		return update(file, device, asid, msg);
+		return update(file, device, asid, msg, resolved);
 	case VHOST_IOTLB_INVALIDATE:
 		return invalidate(file, device, asid, msg);
 	case VHOST_IOTLB_BATCH_BEGIN:
@@ -214,6 +278,7 @@ ssize_t vdpa_file_write(struct vdpa_file *file, struct caller *caller, const voi
 			size_t size)
 {
 	struct vhost_msg_v2 m = {0};
+	struct pieces *resolved;
 	uint32_t asid;
 	int r;
 
@@ -231,7 +296,11 @@ ssize_t vdpa_file_write(struct vdpa_file *file, struct caller *caller, const voi
 			       (file->backend_features & (1ull << VHOST_BACKEND_F_IOTLB_ASID))
 		       ? m.asid
 		       : 0;
-	r = process(file, runner_lock(file->runner), asid, &m.iotlb);
+	if (asid >= device_get_asid_count(file->device))
+		return -EFAULT;
+	resolved = resolve(file, asid, &m.iotlb);
+	r = process(file, runner_lock(file->runner), asid, &m.iotlb, resolved);
 	runner_unlock(file->runner);
+	forget_resolved(file, asid);
 	return r ? -EFAULT : (ssize_t)MESSAGE_SIZE;
 }

@@ -22,7 +22,8 @@ struct pieces {
 };
 
 /* More stretches than this in one mapping: the rest is copied. */
-#define PIECES_MAX 4096
+#define PIECES_MAX   4096
+#define PIECES_LEAST 4
 
 struct entry {
 	uint64_t start, last, uaddr;
@@ -215,6 +216,12 @@ void space_commit(struct space *space)
 
 int space_add(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr, uint8_t perm)
 {
+	return space_add_resolved(space, iova, size, uaddr, perm, NULL);
+}
+
+int space_add_resolved(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr,
+		       uint8_t perm, struct pieces *pieces)
+{
 	struct table *table = space->staging ? &space->staged : &space->now;
 	uint64_t last = iova + size - 1;
 	struct entry *entry;
@@ -239,6 +246,7 @@ int space_add(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr,
 	entry->uaddr = uaddr;
 	entry->perm = perm;
 	entry->fresh = space->staging;
+	atomic_store(&entry->pieces, pieces);
 	table->count++;
 	space->facts.generation++;
 	return 0;
@@ -289,71 +297,103 @@ static struct entry *find(struct space *space, uint64_t iova)
 	return &space->now.entries[at];
 }
 
-/* Asks the client memory about one stretch; what it cannot say is reached by copying. */
-static int map_stretch(struct space *space, const struct entry *entry, uint64_t offset,
-		       struct window *window, bool give_up)
-{
-	uint64_t size = entry->last - entry->start + 1 - offset;
-	uint64_t uaddr = entry->uaddr + offset;
-	int r;
+/* So many stretches are asked for at once. */
+#define ASK_MAX 1024
 
-	*window = (struct window){.uaddr = uaddr, .size = size};
-	if (give_up)
+/*
+ * Adds one stretch; behind a copied one another is part of it: a client may have any number of
+ * mappings there.
+ */
+static int pieces_add(struct pieces **pieces, uint64_t offset, const struct window *window)
+{
+	struct pieces *p = *pieces;
+	struct window *last = p->count ? &p->piece[p->count - 1].window : NULL;
+
+	if (last && !last->host && !window->host) {
+		last->size += window->size;
 		return 0;
-	r = space->memory->ops->map(space->memory, uaddr, size, entry->perm & SPACE_WRITE, window);
-	if (r < 0)
-		return r;
-	assert(window->uaddr == uaddr && window->size > 0 && window->size <= size);
+	}
+	/* room grows by doubling: count is a power of two when it is used up */
+	if (p->count >= PIECES_LEAST && !(p->count & (p->count - 1))) {
+		p = realloc(p, sizeof(*p) + 2 * (size_t)p->count * sizeof(struct piece));
+		if (!p)
+			return -ENOMEM;
+		*pieces = p;
+	}
+	p->piece[p->count++] = (struct piece){
+		.offset = offset,
+		.id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed),
+		.window = *window,
+	};
 	return 0;
 }
 
-/*
- * Whether the piece behind the last is copied, as that is: then they are one. A client may have
- * thousands of mappings there, and decides how many.
- */
-static bool joins(struct pieces *pieces, const struct piece *next)
+/* Asks the client memory about the next stretches, up to ASK_MAX. Returns how many, or -ENOMEM. */
+static int ask(struct client_memory *memory, uint64_t uaddr, uint64_t size, bool writable,
+	       struct window *windows)
 {
-	struct window *last = pieces->count ? &pieces->piece[pieces->count - 1].window : NULL;
+	int n = 1;
 
-	if (!last || last->host || next->window.host)
-		return false;
-	last->size += next->window.size;
-	return true;
+	if (memory->ops->map_many)
+		n = memory->ops->map_many(memory, uaddr, size, writable, windows, ASK_MAX);
+	else if (memory->ops->map(memory, uaddr, size, writable, windows) < 0)
+		n = -ENOMEM;
+	assert(n && n <= ASK_MAX);
+	return n;
 }
 
-/* Resolves a whole entry. Returns NULL when memory is short. */
-static struct pieces *resolve(struct space *space, const struct entry *entry)
+/* Adds what was asked, which begins at `offset`. Returns where it ends, 0: memory is short. */
+static uint64_t pieces_add_all(struct client_memory *memory, struct pieces **pieces,
+			       uint64_t offset, const struct window *windows, int count)
 {
-	uint64_t size = entry->last - entry->start + 1;
-	unsigned room = 4;
-	struct pieces *pieces = malloc(sizeof(*pieces) + room * sizeof(struct piece)), *more;
+	for (int i = 0; i < count; i++) {
+		struct window window = windows[i];
 
-	if (!pieces)
-		return NULL;
-	pieces->count = 0;
-	for (uint64_t offset = 0; offset < size;) {
-		struct piece *piece = &pieces->piece[pieces->count];
-
-		piece->offset = offset;
-		piece->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
-		if (map_stretch(space, entry, offset, &piece->window,
-				pieces->count + 1 >= PIECES_MAX) < 0)
-			goto fail;
-		offset += piece->window.size;
-		if (!joins(pieces, piece))
-			pieces->count++;
-		if (pieces->count < room || offset >= size)
+		assert(window.size);
+		if (!pieces_add(pieces, offset, &window)) {
+			offset += window.size;
 			continue;
-		room *= 2;
-		more = realloc(pieces, sizeof(*pieces) + room * sizeof(struct piece));
-		if (!more)
-			goto fail;
-		pieces = more;
+		}
+		for (; i < count; i++) {
+			window = windows[i];
+			memory->ops->unmap(memory, &window);
+		}
+		return 0;
 	}
-	return pieces;
-fail:
-	pieces_free(space->memory, pieces);
+	return offset;
+}
+
+struct pieces *space_resolve(struct client_memory *memory, uint64_t uaddr, uint64_t size,
+			     uint8_t perm)
+{
+	struct pieces *pieces = malloc(sizeof(*pieces) + PIECES_LEAST * sizeof(struct piece));
+	struct window *windows = malloc(ASK_MAX * sizeof(*windows));
+	uint64_t offset = 0;
+
+	if (pieces)
+		pieces->count = 0;
+	while (pieces && windows && offset < size) {
+		int n = 1;
+
+		windows[0] = (struct window){.uaddr = uaddr + offset, .size = size - offset};
+		if (pieces->count < PIECES_MAX)
+			n = ask(memory, uaddr + offset, size - offset, perm & SPACE_WRITE, windows);
+		offset = pieces_add_all(memory, &pieces, offset, windows, n);
+		if (n < 0 || !offset)
+			break;
+	}
+	free(windows);
+	if (pieces && windows && offset >= size)
+		return pieces;
+	if (pieces)
+		pieces_free(memory, pieces);
 	return NULL;
+}
+
+void space_drop(struct client_memory *memory, struct pieces *pieces)
+{
+	if (pieces)
+		pieces_free(memory, pieces);
 }
 
 /* The pieces of an entry, made now if need be. Workers may race for it: one wins. */
@@ -364,7 +404,8 @@ static struct pieces *entry_pieces(struct space *space, struct entry *entry)
 	seen = atomic_load_explicit(&entry->pieces, memory_order_acquire);
 	if (seen)
 		return seen;
-	mine = resolve(space, entry);
+	mine = space_resolve(space->memory, entry->uaddr, entry->last - entry->start + 1,
+			     entry->perm);
 	if (!mine)
 		return NULL;
 	if (atomic_compare_exchange_strong(&entry->pieces, &seen, mine))

@@ -69,6 +69,22 @@ void space_free(struct space *space);
  */
 int space_add(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr, uint8_t perm);
 
+/*
+ * What an entry finds out at its first use, found out before: how its stretches are reached. That
+ * may take time, and wait for the client's system (it may have many mappings, and keep others from
+ * looking at them), which nobody who holds a lock or is in a pass should. Any thread. NULL: memory
+ * is short.
+ */
+struct pieces;
+struct pieces *space_resolve(struct client_memory *memory, uint64_t uaddr, uint64_t size,
+			     uint8_t perm);
+/* If it was not added. NULL is fine. */
+void space_drop(struct client_memory *memory, struct pieces *pieces);
+/* As space_add, with the answer of space_resolve for the same memory, range and perm; takes it over
+ * if it returns 0. NULL: it is found out at first use. */
+int space_add_resolved(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr,
+		       uint8_t perm, struct pieces *pieces);
+
 /* Removes every entry that touches [iova, iova + size - 1], modulo 2^64. Returns how many. */
 unsigned space_remove(struct space *space, uint64_t iova, uint64_t size);
 
@@ -163,9 +179,9 @@ int space_write(struct space *space, uint64_t iova, const void *from, size_t siz
 
 /*
  * Pieces of the driver's memory that are wanted at once. Where they lie near each other they are
- * fetched together, with what is between them, which is thrown away: many small reads of memory that
- * is copied cost as many system calls. A piece that cannot be read is not `done`, and no error: who
- * wants it reads it alone and is told why not. One that is done was readable, all of it.
+ * fetched together, with what is between them, which is thrown away: many small reads of memory
+ * that is copied cost as many system calls. A piece that cannot be read is not `done`, and no
+ * error: who wants it reads it alone and is told why not. One that is done was readable, all of it.
  */
 struct space_piece {
 	uint64_t iova;
