@@ -12,7 +12,7 @@ void binding_init(struct runner *runner)
 	for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++) {
 		runner->kick[i] = -1;
 		runner->poll_fd[i] = -1;
-		runner->call[i] = -1;
+		notifier_init(&runner->call[i]);
 	}
 	runner->config_call = -1;
 }
@@ -80,14 +80,9 @@ void runner_poll_kicks(struct runner *runner, unsigned queue, bool on)
 
 void runner_bind_call(struct runner *runner, unsigned queue, int fd)
 {
-	int old;
-
 	runner_exclude_begin(runner);
-	old = runner->call[queue];
-	runner->call[queue] = fd;
+	notifier_bind(&runner->call[queue], fd);
 	runner_exclude_end(runner);
-	if (old >= 0)
-		close(old);
 }
 
 void runner_bind_config_call(struct runner *runner, int fd)

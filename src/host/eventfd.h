@@ -21,9 +21,13 @@ int eventfd_identify(int fd, uint64_t *id);
 bool eventfd_same(int a, int b);
 
 /*
- * Adds 1, as the kernel's eventfd_signal does: if the counter is full, it stays full. -1 is
- * allowed and does nothing. O_NONBLOCK would be the client's own flag, so it is not touched.
+ * Adds 1, as the kernel's eventfd_signal does: if the counter is full, it stays full, and nobody
+ * waits. -1 is allowed and does nothing. Any thread. For those that are signalled often:
+ * host/notifier.h.
  */
 void eventfd_signal(int fd);
+
+/* Takes what signals need, a descriptor of the process, now and not with the first of them. */
+void eventfd_prepare(void);
 
 #endif

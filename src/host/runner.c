@@ -32,7 +32,7 @@ static void host_exclude_end(struct device_host *host)
 
 static void host_notify_queue(struct device_host *host, unsigned queue)
 {
-	eventfd_signal(runner_of(host)->call[queue]);
+	notifier_signal(&runner_of(host)->call[queue]);
 }
 
 static void host_notify_config(struct device_host *host)
@@ -260,6 +260,7 @@ static struct runner *allocate(const struct runner_options *options)
 	}
 	if (!runner)
 		return NULL;
+	eventfd_prepare();
 	runner->host.ops = &host_ops;
 	pthread_mutex_init(&runner->lock, NULL);
 	pthread_mutex_init(&runner->claim_lock, NULL);

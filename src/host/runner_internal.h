@@ -9,6 +9,7 @@
 #include "device/device.h"
 #include "device/limits.h"
 #include "host/crew.h"
+#include "host/notifier.h"
 #include "host/poller.h"
 #include "host/recorder.h"
 #include "host/runner.h"
@@ -48,7 +49,7 @@ struct runner {
 
 	int kick[DEVICE_MAX_QUEUES];	/* -1: none [lock] */
 	int poll_fd[DEVICE_MAX_QUEUES]; /* what lanes watch for models; -1: none [lock] */
-	int call[DEVICE_MAX_QUEUES];	/* [lock+gate] */
+	struct notifier call[DEVICE_MAX_QUEUES]; /* [lock+gate] */
 	int config_call;		/* [lock] */
 
 	pthread_cond_t reset_over;
