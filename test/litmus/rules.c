@@ -1,0 +1,258 @@
+/*
+ * The rules of order between the two ends of a ring, each as two threads that do what its ends do,
+ * and a sentence that has to be true of what they found.
+ *
+ *   used       who sees a completion sees what was written for it, and its length
+ *   available  who sees a chain sees its descriptors and what the driver wrote
+ *   kick       either the driver kicks, or the device that goes to sleep sees the chain
+ *   call       either the device calls, or the driver that goes to sleep sees the completion
+ *   record     whoever dies, whenever: each chain is either used or found by its successor
+ */
+#include "litmus.h"
+
+#include <string.h>
+
+#include "rig.h"
+
+static const uint16_t written[2] = {0x1111, 0x2222};
+
+/* --- used --------------------------------------------------------------------------------------
+ */
+
+static void two_taken(void)
+{
+	rig_add(0, true);
+	rig_add(1, true);
+	rig.queue.ring->publish(&rig.queue);
+	rig.taken = rig_pop(0);
+	rig.taken += rig_pop(1);
+}
+
+static void complete_two(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		chain_write(&rig.chains[i], 0, &written[i], 2);
+		ring_complete(&rig.ring, &rig.chains[i], 2);
+	}
+	ring_publish(&rig.ring);
+}
+
+static void collect(void)
+{
+	struct uvdpa_completion completions[2];
+	int n = rig.queue.ring->poll(&rig.queue, completions, 2);
+
+	for (int i = 0; i < n; i++)
+		rig.wrong |= completions[i].written != 2 || completions[i].cookie != (unsigned)i ||
+			     *rig_data((unsigned)i) != written[i];
+}
+
+static bool nothing_wrong(void)
+{
+	return rig.taken == 2 && !rig.wrong && !rig.queue.broken && !rig.ring.broken;
+}
+
+static void two_taken_plain(void)
+{
+	rig_add(0, true);
+	rig_add(1, true);
+	rig.queue.ring->publish(&rig.queue);
+	rig.taken = ring_take_plain(&rig.ring, SPACE_WRITE, rig.plain, 2);
+}
+
+static void complete_two_plain(void)
+{
+	static const uint32_t lengths[2] = {2, 2};
+
+	for (unsigned i = 0; i < 2; i++)
+		memcpy(rig.plain[i].host, &written[i], 2);
+	ring_complete_plain(&rig.ring, rig.plain, lengths, 2);
+	ring_publish(&rig.ring);
+}
+
+/* --- available ---------------------------------------------------------------------------------
+ */
+
+static void make_available(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		*rig_data(i) = written[i];
+		rig_add(i, false);
+	}
+	rig.queue.ring->publish(&rig.queue);
+}
+
+static void take(void)
+{
+	for (unsigned i = 0; i < 2 && rig_pop(i); i++) {
+		uint16_t found = 0;
+
+		rig.wrong |= rig.chains[i].readable != 2 ||
+			     chain_read(&rig.chains[i], 0, &found, 2) < 0 || found != written[i];
+	}
+}
+
+static void take_plain(void)
+{
+	unsigned n = ring_take_plain(&rig.ring, SPACE_READ, rig.plain, 2);
+
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t found;
+
+		memcpy(&found, rig.plain[i].host, 2);
+		rig.wrong |= rig.plain[i].size != 2 || found != written[i];
+	}
+}
+
+static bool none_wrong(void)
+{
+	return !rig.wrong && !rig.ring.broken;
+}
+
+/* --- kick and call -----------------------------------------------------------------------------
+ */
+
+/* The device last said that it wants no kicks, or one that is long past. */
+static void device_awake(void)
+{
+	ring_arm(&rig.ring);
+	ring_disarm(&rig.ring);
+	rig_cycle();
+	rig_cycle();
+}
+
+static void device_sleeps(void)
+{
+	rig.device_saw = ring_arm(&rig.ring);
+}
+
+static void driver_submits(void)
+{
+	rig_add(0, true);
+	rig.queue.ring->publish(&rig.queue);
+	rig.driver_saw = rig.queue.ring->kick_wanted(&rig.queue);
+}
+
+static bool one_saw(void)
+{
+	return rig.device_saw || rig.driver_saw;
+}
+
+static void driver_awake(void)
+{
+	rig.queue.ring->arm(&rig.queue, false);
+	rig_cycle();
+	rig_cycle();
+	rig_add(0, true);
+	rig.queue.ring->publish(&rig.queue);
+	rig_pop(0);
+}
+
+static void device_completes(void)
+{
+	ring_complete(&rig.ring, &rig.chains[0], 2);
+	rig.device_saw = ring_publish(&rig.ring);
+}
+
+static void driver_sleeps(void)
+{
+	rig.queue.ring->arm(&rig.queue, true);
+	rig.driver_saw = rig.queue.ring->pending(&rig.queue) > 0;
+}
+
+/* --- record ------------------------------------------------------------------------------------
+ */
+
+static void two_offered(void)
+{
+	rig_add(0, true);
+	rig_add(1, true);
+	rig.queue.ring->publish(&rig.queue);
+}
+
+/* Two are taken, and come back the other way round. */
+static void take_and_complete(void)
+{
+	rig_pop(0);
+	rig_pop(1);
+	for (unsigned i = 2; i-- > 0;) {
+		ring_complete(&rig.ring, &rig.chains[i], 2);
+		ring_publish(&rig.ring);
+	}
+}
+
+static bool each_used_or_found(void)
+{
+	struct ring_setup setup = rig_ring_setup(rig.ring.setup.features, true);
+	struct uvdpa_completion completions[2];
+	unsigned seen[2] = {0, 0};
+	int used = rig.queue.ring->poll(&rig.queue, completions, 2);
+
+	for (int i = 0; i < used; i++)
+		seen[completions[i].cookie]++;
+	/* what a front end knows of a split ring whose back end is gone */
+	if (!rig.ring.packed)
+		setup.base = rig.queue.used->idx;
+	if (used < 0 || ring_start(&rig.ring, &setup, rig.space) < 0)
+		return false;
+	while (rig_pop(0))
+		seen[(rig.segments[0][0].iova - RIG_IOVA - RIG_DATA) / 2]++;
+	return seen[0] == 1 && seen[1] == 1 && !rig.ring.broken;
+}
+
+/* -----------------------------------------------------------------------------------------------
+ */
+
+enum { FENCE = WITHOUT_FENCE, RELEASE = WITHOUT_RELEASE, ACQUIRE = WITHOUT_ACQUIRE };
+enum {
+	MAPPED = 1 << RIG_MAPPED,
+	COPIED = 1 << RIG_COPIED,
+	ALL = MAPPED | COPIED | 1 << RIG_STRETCHES,
+};
+enum {
+	SPLIT = 1 << RULE_SPLIT,
+	PACKED = 1 << RULE_PACKED,
+	BOTH = SPLIT | PACKED,
+	EVENTS = BOTH | 1 << RULE_SPLIT_EVENT | 1 << RULE_PACKED_EVENT,
+};
+
+const struct rule rules[] = {
+	{"used", BOTH, MAPPED, two_taken, {complete_two, collect}, nothing_wrong, {RELEASE, ACQUIRE}},
+	{"used, by the batch",
+	 BOTH,
+	 MAPPED,
+	 two_taken_plain,
+	 {complete_two_plain, collect},
+	 nothing_wrong,
+	 {RELEASE, ACQUIRE}},
+	{"available", BOTH, MAPPED, NULL, {take, make_available}, none_wrong, {ACQUIRE, RELEASE}},
+	{"available, by the batch",
+	 BOTH,
+	 MAPPED,
+	 NULL,
+	 {take_plain, make_available},
+	 none_wrong,
+	 {ACQUIRE, RELEASE}},
+	{"kick",
+	 EVENTS,
+	 ALL,
+	 device_awake,
+	 {device_sleeps, driver_submits},
+	 one_saw,
+	 {FENCE, FENCE}},
+	{"call",
+	 EVENTS,
+	 ALL,
+	 driver_awake,
+	 {device_completes, driver_sleeps},
+	 one_saw,
+	 {FENCE, FENCE}},
+	{"record",
+	 BOTH,
+	 MAPPED,
+	 two_offered,
+	 {take_and_complete, NULL},
+	 each_used_or_found,
+	 {RELEASE, 0}},
+	{0},
+};
