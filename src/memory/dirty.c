@@ -29,6 +29,12 @@ void dirty_mark(struct dirty_log *log, uint64_t address, uint64_t size)
 	if (!size)
 		return;
 	last = (address + (size - 1)) / DIRTY_PAGE;
+	/*
+	 * What was written is seen by others before the look at the bit. Else the look may come
+	 * first, to a bit that is cleared next, by somebody who then reads the page as it was
+	 * before.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
 	for (; page <= last; page++) {
 		uint8_t bit = (uint8_t)(1u << (page % 8));
 

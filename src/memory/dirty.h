@@ -4,7 +4,8 @@
  * other side reads and clears them.
  *
  * Mark after writing, never before: a bit that is read and cleared between the mark and the write
- * would leave the write unnoticed.
+ * would leave the write unnoticed. And between writing and looking whether the bit is set lies a
+ * full fence, as it does between clearing it and reading the page, on the other side.
  */
 #ifndef UVDPA_MEMORY_DIRTY_H
 #define UVDPA_MEMORY_DIRTY_H

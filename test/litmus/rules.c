@@ -6,6 +6,8 @@
  *   available  who sees a chain sees its descriptors and what the driver wrote
  *   kick       either the driver kicks, or the device that goes to sleep sees the chain
  *   call       either the device calls, or the driver that goes to sleep sees the completion
+ *   dirty      who clears a mark and reads the page has what was written before the mark, or finds
+ *              it marked again (dirty.h)
  *   record     whoever dies, whenever: each chain is either used or found by its successor
  */
 #include "litmus.h"
@@ -160,6 +162,64 @@ static void driver_sleeps(void)
 	rig.driver_saw = rig.queue.ring->pending(&rig.queue) > 0;
 }
 
+/* --- dirty -------------------------------------------------------------------------------------
+ */
+
+/* Logged as page 3; marked before. */
+static void marked_before(void)
+{
+	rig_memory[RIG_BITS] = 1 << 3;
+	for (unsigned i = 0; i < 2; i++) {
+		struct dirty_log *log = &rig.logs[i];
+
+		log->bits = (_Atomic uint8_t *)(rig_memory + RIG_BITS);
+		log->pages = 8;
+		if (rig.kind != RIG_COPIED)
+			continue;
+		log->memory = rig_client();
+		log->uaddr = RIG_BITS;
+	}
+}
+
+static void write_and_mark(void)
+{
+	*rig_data(0) = written[0];
+	dirty_mark(&rig.logs[0], 3 * DIRTY_PAGE, 2);
+}
+
+/* As any VMM does it; its own side of the rule. */
+static void clear_and_read(void)
+{
+	atomic_fetch_and_explicit((_Atomic uint8_t *)(rig_memory + RIG_BITS), 0,
+				  memory_order_seq_cst);
+	atomic_thread_fence(memory_order_seq_cst);
+	rig.copy = *rig_data(0);
+}
+
+static bool copied_or_marked(void)
+{
+	return rig.copy == written[0] || rig_memory[RIG_BITS] & 1 << 3;
+}
+
+/* The same of the used index, written by a ring. */
+static void marked_ring(void)
+{
+	two_taken();
+	marked_before();
+	ring_set_log(&rig.ring, NULL, &rig.logs[0], 3 * DIRTY_PAGE);
+}
+
+static void clear_and_read_index(void)
+{
+	clear_and_read();
+	rig.copy = *(volatile uint16_t *)(void *)(rig_memory + RIG_DEVICE + 2);
+}
+
+static bool index_or_mark(void)
+{
+	return rig.copy == 2 || rig_memory[RIG_BITS] & 1 << 3;
+}
+
 /* --- record ------------------------------------------------------------------------------------
  */
 
@@ -246,6 +306,20 @@ const struct rule rules[] = {
 	 driver_awake,
 	 {device_completes, driver_sleeps},
 	 one_saw,
+	 {FENCE, FENCE}},
+	{"dirty",
+	 SPLIT,
+	 MAPPED | COPIED,
+	 marked_before,
+	 {write_and_mark, clear_and_read},
+	 copied_or_marked,
+	 {FENCE, FENCE}},
+	{"dirty, of a ring",
+	 SPLIT,
+	 ALL,
+	 marked_ring,
+	 {complete_two, clear_and_read_index},
+	 index_or_mark,
 	 {FENCE, FENCE}},
 	{"record",
 	 BOTH,
