@@ -3,6 +3,9 @@
 
 #include "memory/client.h"
 
+/* One for all logs: several devices of a client may have the same, and then share its bytes. */
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+
 /* Sets a bit in memory that is reached by copying only. Returns 0 or -EFAULT. */
 static int mark_copied(struct dirty_log *log, uint64_t page, uint8_t bit)
 {
@@ -11,14 +14,14 @@ static int mark_copied(struct dirty_log *log, uint64_t page, uint8_t bit)
 	uint8_t byte;
 	int r;
 
-	while (atomic_flag_test_and_set_explicit(&log->busy, memory_order_acquire))
+	while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
 		;
 	r = memory->ops->read(memory, at, &byte, sizeof(byte));
 	if (r == 0 && !(byte & bit)) {
 		byte |= bit;
 		r = memory->ops->write(memory, at, &byte, sizeof(byte));
 	}
-	atomic_flag_clear_explicit(&log->busy, memory_order_release);
+	atomic_flag_clear_explicit(&busy, memory_order_release);
 	return r;
 }
 

@@ -18,9 +18,10 @@
 struct client_memory;
 
 /*
- * Where the bits cannot be mapped (`memory` is set: private anonymous memory of the client) they are
- * read, and written where they have to change, under `busy`, a spin lock: the client may be clearing
- * the same byte meanwhile, and may then find a page marked again. Never is a mark lost.
+ * Where the bits cannot be mapped (`memory` is set: private anonymous memory of the client) they
+ * are read, and written where they have to change, one at a time over all logs of this process: the
+ * client may be clearing the same byte meanwhile, and may then find a page marked again. Never is a
+ * mark lost, unless another process marks pages of the same byte.
  */
 struct dirty_log {
 	_Atomic uint8_t *bits;
@@ -28,7 +29,6 @@ struct dirty_log {
 	_Atomic uint64_t beyond; /* marks that the log has no bit for */
 	struct client_memory *memory;
 	uint64_t uaddr; /* of the bits, in the client */
-	atomic_flag busy;
 };
 
 /* Marks the pages of [address, address + size). */

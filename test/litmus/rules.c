@@ -8,6 +8,7 @@
  *   call       either the device calls, or the driver that goes to sleep sees the completion
  *   dirty      who clears a mark and reads the page has what was written before the mark, or finds
  *              it marked again (dirty.h)
+ *   marks      two devices that mark pages of one byte of a log that is copied lose none
  *   record     whoever dies, whenever: each chain is either used or found by its successor
  */
 #include "litmus.h"
@@ -220,6 +221,21 @@ static bool index_or_mark(void)
 	return rig.copy == 2 || rig_memory[RIG_BITS] & 1 << 3;
 }
 
+static void mark_first(void)
+{
+	dirty_mark(&rig.logs[0], 1 * DIRTY_PAGE, 1);
+}
+
+static void mark_second(void)
+{
+	dirty_mark(&rig.logs[1], 2 * DIRTY_PAGE, 1);
+}
+
+static bool all_marked(void)
+{
+	return rig_memory[RIG_BITS] == (1 << 1 | 1 << 2 | 1 << 3);
+}
+
 /* --- record ------------------------------------------------------------------------------------
  */
 
@@ -321,6 +337,13 @@ const struct rule rules[] = {
 	 {complete_two, clear_and_read_index},
 	 index_or_mark,
 	 {FENCE, FENCE}},
+	{"marks",
+	 SPLIT,
+	 MAPPED | COPIED,
+	 marked_before,
+	 {mark_first, mark_second},
+	 all_marked,
+	 {0, 0}},
 	{"record",
 	 BOTH,
 	 MAPPED,
