@@ -171,6 +171,7 @@ enum ring_pop_result ring_fetch_ahead_packed(struct ring *ring)
 	count = count_available(ring, raws, count);
 	if (!count)
 		return RING_EMPTY;
+	atomic_thread_fence(memory_order_acquire); /* the flags, then what they are the flags of */
 	if (area_read(ring, &ring->desc, offset, raws, count * RAW_SIZE) < 0)
 		return RING_UNMAPPED;
 	for (unsigned i = 0; i < count; i++) {

@@ -37,27 +37,18 @@ static inline void area_mark(const struct ring *ring, const struct ring_area *ar
 }
 
 /*
- * What is said of stores below holds for loads: two bytes may be copied one at a time, and an index
- * that never was would break the queue. So the aligned word is loaded that has them, where it is
- * all in the area.
+ * Words of areas that are not one mapped stretch: see area.c. `lower`: what the lower half of the
+ * word of four bytes is known to be, of which this is the upper one; NULL: not known.
  */
-static inline int area_fetch16(const struct ring *ring, const struct ring_area *area,
-			       uint32_t offset, uint16_t *value)
-{
-	uint64_t iova = area->iova + offset, aligned = iova & ~UINT64_C(3);
-	uint8_t word[4];
-	int r;
-
-	if (iova & 1 || aligned < area->iova || aligned + 4 > area->iova + area->size)
-		return space_read(ring->space, iova, value, sizeof(*value));
-	r = space_read(ring->space, aligned, word, sizeof(word));
-	*value = load_le16(word + (iova & 2));
-	return r;
-}
+int ring_load16(const struct ring *ring, const struct ring_area *area, uint32_t offset,
+		uint16_t *value);
+int ring_store16(const struct ring *ring, const struct ring_area *area, uint32_t offset,
+		 const uint16_t *lower, uint16_t value);
 
 /*
- * 16-bit loads and stores in an area. A mapped area was checked to be aligned, so that they are
- * single accesses (virtio 1.3, 2.7.13.4.1: the driver may look at any time). Return 0 or -EFAULT.
+ * 16-bit loads (acquire) and stores (release) in an area. A mapped area was checked to be aligned,
+ * so that they are single accesses (virtio 1.3, 2.7.13.4.1: the driver may look at any time).
+ * Return 0 or -EFAULT.
  */
 static inline int area_load16(const struct ring *ring, const struct ring_area *area,
 			      uint32_t offset, uint16_t *value)
@@ -67,39 +58,16 @@ static inline int area_load16(const struct ring *ring, const struct ring_area *a
 					      memory_order_acquire);
 		return 0;
 	}
-	return area_fetch16(ring, area, offset, value);
-}
-
-/*
- * Where an area is copied, a store of two bytes is for the kernel to make, and on many processors
- * it makes it byte by byte: a driver that looks in between sees an index that never was. Aligned
- * words of four bytes are stored whole. The upper halves that are stored here (the used index, a
- * packed descriptor's flags, the event flags) share their word with what is ours as well, so the
- * word can be written back. A torn avail event does no harm: the driver's entry is seen when the
- * ring is looked at once more after arming.
- */
-static inline int area_copy16(const struct ring *ring, uint64_t iova, uint16_t value)
-{
-	uint8_t word[4];
-
-	if ((iova & 3) == 2 && space_read(ring->space, iova - 2, word, 2) == 0) {
-		store_le16(word + 2, value);
-		return space_write(ring->space, iova - 2, word, sizeof(word));
-	}
-	return space_write(ring->space, iova, &value, sizeof(value));
+	return ring_load16(ring, area, offset, value);
 }
 
 static inline int area_store16(const struct ring *ring, const struct ring_area *area,
 			       uint32_t offset, uint16_t value)
 {
-	if (area->host) {
-		atomic_store_explicit((_Atomic uint16_t *)(void *)(area->host + offset), value,
-				      memory_order_release);
-		area_mark(ring, area, offset, sizeof(value));
-		return 0;
-	}
-	if (area_copy16(ring, area->iova + offset, value) < 0)
-		return -EFAULT;
+	if (!area->host)
+		return ring_store16(ring, area, offset, NULL, value);
+	atomic_store_explicit((_Atomic uint16_t *)(void *)(area->host + offset), value,
+			      memory_order_release);
 	area_mark(ring, area, offset, sizeof(value));
 	return 0;
 }
@@ -108,17 +76,8 @@ static inline int area_store16(const struct ring *ring, const struct ring_area *
 static inline int area_store_upper(const struct ring *ring, const struct ring_area *area,
 				   uint32_t offset, uint16_t lower, uint16_t value)
 {
-	uint64_t iova = area->iova + offset;
-	uint8_t word[4];
-
-	if (area->host || (iova & 3) != 2)
-		return area_store16(ring, area, offset, value);
-	store_le16(word, lower);
-	store_le16(word + 2, value);
-	if (space_write(ring->space, iova - 2, word, sizeof(word)) < 0)
-		return -EFAULT;
-	area_mark(ring, area, offset, sizeof(value));
-	return 0;
+	return area->host ? area_store16(ring, area, offset, value)
+			  : ring_store16(ring, area, offset, &lower, value);
 }
 
 static inline int area_read(const struct ring *ring, const struct ring_area *area, uint32_t offset,

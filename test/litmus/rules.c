@@ -293,7 +293,7 @@ enum {
 };
 
 const struct rule rules[] = {
-	{"used", BOTH, MAPPED, two_taken, {complete_two, collect}, nothing_wrong, {RELEASE, ACQUIRE}},
+	{"used", BOTH, ALL, two_taken, {complete_two, collect}, nothing_wrong, {RELEASE, ACQUIRE}},
 	{"used, by the batch",
 	 BOTH,
 	 MAPPED,
@@ -301,7 +301,7 @@ const struct rule rules[] = {
 	 {complete_two_plain, collect},
 	 nothing_wrong,
 	 {RELEASE, ACQUIRE}},
-	{"available", BOTH, MAPPED, NULL, {take, make_available}, none_wrong, {ACQUIRE, RELEASE}},
+	{"available", BOTH, ALL, NULL, {take, make_available}, none_wrong, {ACQUIRE, RELEASE}},
 	{"available, by the batch",
 	 BOTH,
 	 MAPPED,
@@ -346,7 +346,7 @@ const struct rule rules[] = {
 	 {0, 0}},
 	{"record",
 	 BOTH,
-	 MAPPED,
+	 ALL,
 	 two_offered,
 	 {take_and_complete, NULL},
 	 each_used_or_found,
