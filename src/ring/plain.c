@@ -65,6 +65,13 @@ static inline bool judge(const struct ring *ring, uint64_t addr, uint32_t len, u
 	return true;
 }
 
+/* A word that the other side may be changing, whatever it is supposed to do: loaded once. */
+static inline uint16_t load_once(const uint8_t *at)
+{
+	return atomic_load_explicit((const _Atomic uint16_t *)(const void *)at,
+				    memory_order_relaxed);
+}
+
 static inline unsigned take_split(struct ring *ring, enum space_access access,
 				  struct chain_plain *plain, unsigned max)
 {
@@ -78,7 +85,7 @@ static inline unsigned take_split(struct ring *ring, enum space_access access,
 	if (max > (uint16_t)(ring->seen_avail - at))
 		max = (uint16_t)(ring->seen_avail - at);
 	for (n = 0; n < max; n++, at++) {
-		uint16_t head = load_le16(heads + 2 * (at & (num - 1u)));
+		uint16_t head = load_once(heads + 2 * (at & (num - 1u)));
 		struct ring_raw raw;
 
 		if (head >= num)
