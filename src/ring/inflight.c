@@ -292,6 +292,19 @@ int inflight_packed_put(struct inflight_packed *record, uint16_t num,
 	return entry;
 }
 
+struct inflight_packed_desc inflight_packed_get(const struct inflight_packed *record,
+						uint16_t entry)
+{
+	const struct inflight_packed_desc *from = &record->desc[entry];
+
+	return (struct inflight_packed_desc){.next = LOAD(from->next),
+					     .num = LOAD(from->num),
+					     .id = LOAD(from->id),
+					     .flags = LOAD(from->flags),
+					     .len = LOAD(from->len),
+					     .addr = LOAD(from->addr)};
+}
+
 void inflight_packed_untake(struct inflight_packed *record, uint16_t entry)
 {
 	STORE(record->desc[entry].inflight, 0);

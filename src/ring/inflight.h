@@ -137,6 +137,9 @@ int inflight_packed_put(struct inflight_packed *record, uint16_t num,
 			const struct inflight_packed_desc *desc, bool first, bool last,
 			uint64_t counter);
 void inflight_packed_untake(struct inflight_packed *record, uint16_t entry);
+/* An entry below `num`, each of its members loaded once: somebody else may be writing to it. */
+struct inflight_packed_desc inflight_packed_get(const struct inflight_packed *record,
+						uint16_t entry);
 void inflight_packed_complete(struct inflight_packed *record, uint16_t num, uint16_t entry);
 void inflight_packed_move_used(struct inflight_packed *record, uint16_t used, bool wrap);
 void inflight_packed_shown(struct inflight_packed *record, uint16_t num);

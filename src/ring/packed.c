@@ -307,14 +307,14 @@ static enum ring_pop_result take_again(struct ring *ring, struct chain *chain)
 	chain->at_counter = before.counter;
 	chain->at_head = before.head;
 	chain->head = chain->entry = at = (uint16_t)entry;
-	for (uint16_t left = record->desc[entry].num; left; left--) {
+	for (uint16_t left = inflight_packed_get(record, at).num; left; left--) {
+		struct inflight_packed_desc copy;
+
 		if (at >= num || chain->entries >= num)
 			return ring_break(ring, "the record of requests in flight leads nowhere");
-		desc = (struct desc){.addr = record->desc[at].addr,
-				     .len = record->desc[at].len,
-				     .id = record->desc[at].id,
-				     .flags = record->desc[at].flags};
-		at = record->desc[at].next;
+		copy = inflight_packed_get(record, at);
+		desc = (struct desc){copy.addr, copy.len, copy.id, copy.flags};
+		at = copy.next;
 		chain->entries++;
 		if (add_any(ring, chain, &segments, &desc) != RING_CHAIN)
 			return RING_BROKEN;
