@@ -184,6 +184,17 @@ bool block_holds(const struct block *block, uint64_t offset, uint64_t length)
 	return is_within(&block->limits, offset, length);
 }
 
+int block_activate(struct block *block, struct fault *f)
+{
+	return block->ops->activate ? block->ops->activate(block, f) : 0;
+}
+
+void block_inactivate(struct block *block)
+{
+	if (block->ops->inactivate)
+		block->ops->inactivate(block);
+}
+
 void block_close(struct block *block)
 {
 	block->ops->close(block);

@@ -89,6 +89,13 @@ struct block_ops {
 	/* No request is in this stretch of memory, nor will be. poll is called later. */
 	void (*memory_gone)(struct block_channel *channel, uint64_t id);
 	int (*resize)(struct block *block, uint64_t size, struct fault *fault); /* updates limits */
+	/*
+	 * Requests are about to come, or (none is outstanding) will not for now: another process that
+	 * has the same disk open may have its turn. Neither counts: each may come several times.
+	 * activate returns 0 or a negative errno with the fault filled; it may wait for half a second.
+	 */
+	int (*activate)(struct block *block, struct fault *fault);
+	void (*inactivate)(struct block *block);
 };
 
 struct block {
@@ -127,6 +134,8 @@ void block_memory_gone(struct block_channel *channel, uint64_t id);
 int block_resize(struct block *block, uint64_t size, struct fault *fault);
 /* Whether there are such bytes: what block_submit asks of a request, for those who send several. */
 bool block_holds(const struct block *block, uint64_t offset, uint64_t length);
+int block_activate(struct block *block, struct fault *fault);
+void block_inactivate(struct block *block);
 void block_close(struct block *block);
 
 /* For those who open: refuses a size that is not whole sectors. `what` names the disk. */

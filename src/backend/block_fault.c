@@ -370,6 +370,16 @@ static int fault_resize(struct block *block, uint64_t size, struct fault *f)
 	return error;
 }
 
+static int fault_activate(struct block *block, struct fault *f)
+{
+	return block_activate(((struct fault_block *)block)->inner, f);
+}
+
+static void fault_inactivate(struct block *block)
+{
+	block_inactivate(((struct fault_block *)block)->inner);
+}
+
 static void fault_close(struct block *block)
 {
 	block_close(((struct fault_block *)block)->inner);
@@ -390,6 +400,8 @@ static const struct block_ops fault_ops = {
 	.cancel = fault_cancel,
 	.memory_gone = fault_memory_gone,
 	.resize = fault_resize,
+	.activate = fault_activate,
+	.inactivate = fault_inactivate,
 };
 
 int block_fault_open(const struct block_fault_options *options, struct block *inner,

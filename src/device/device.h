@@ -248,7 +248,10 @@ void device_suspend(struct device *device, enum device_holder holder, uint64_t n
  */
 void device_suspend_or_park(struct device *device, enum device_holder holder, uint64_t now_ms,
 			    uint32_t timeout_ms, bool park, device_done done, void *arg);
-/* 0, also when it was not suspended; -EOPNOTSUPP. */
+/*
+ * 0, also when it was not suspended; -EOPNOTSUPP; -EBUSY: what it works on is another process's by
+ * now, and it stays suspended.
+ */
 int device_resume(struct device *device, enum device_holder holder);
 /* The time set_deadline named has come (an early call does no harm). */
 void device_deadline(struct device *device, uint64_t now_ms);

@@ -260,6 +260,8 @@ void config_load(struct device *device, const uint8_t *state, size_t size);
 
 /* queues.c */
 struct space *queue_space(const struct queue *queue);
+/* Before the first of the queues starts. 0 or a negative errno with the fault filled. */
+int device_activate(struct device *device, struct fault *f);
 void queue_open(struct queue *queue);
 void queue_close(struct queue *queue, bool discard);
 void queue_freeze(struct queue *queue);

@@ -189,6 +189,27 @@ struct request *queue_make_slot(struct queue *queue)
 	return request;
 }
 
+static bool any_started(const struct device *device)
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].ring.started)
+			return true;
+	return false;
+}
+
+int device_activate(struct device *device, struct fault *f)
+{
+	if (any_started(device) || !device->model->ops->activate)
+		return 0;
+	return device->model->ops->activate(device->model, f);
+}
+
+static void inactivate_if_idle(struct device *device)
+{
+	if (!any_started(device) && device->model->ops->inactivate)
+		device->model->ops->inactivate(device->model);
+}
+
 /* Makes room for slots and opens the model's side. Returns 0 or a negative errno with the fault
  * filled. */
 static int prepare(struct queue *queue, struct fault *f)
@@ -265,7 +286,7 @@ void queue_open(struct queue *queue)
 
 	if (!space)
 		fault(&f, -EINVAL, "enabled, and there is no client memory");
-	if (!f.code && prepare(queue, &f) == 0)
+	if (!f.code && device_activate(device, &f) == 0 && prepare(queue, &f) == 0)
 		setup.ahead = queue->ahead;
 	if (!f.code && !queue->ring.started && ring_start(&queue->ring, &setup, space) < 0)
 		fault(&f, -EINVAL, "cannot start with %u entries at %u", queue->num, setup.base);
@@ -308,6 +329,7 @@ void queue_freeze(struct queue *queue)
 	queue->base = ring_base(&queue->ring);
 	queue->has_base = true;
 	ring_stop(&queue->ring);
+	inactivate_if_idle(queue->device);
 }
 
 /* Back to what a new device has. Workers excluded, nothing in flight. */
@@ -328,6 +350,7 @@ void queue_clear(struct queue *queue)
 	queue->ready = queue->open = queue->kicked = queue->unmapped = false;
 	queue->refusal[0] = '\0';
 	ring_init(&queue->ring);
+	inactivate_if_idle(queue->device);
 }
 
 /* The driver is gone: give back what the queue needed to work. */

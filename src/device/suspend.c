@@ -173,8 +173,30 @@ void device_suspend_or_park(struct device *device, enum device_holder holder, ui
 	device_give_answers(device);
 }
 
+static bool any_ready(const struct device *device)
+{
+	for (unsigned i = 0; i < device->queue_count; i++)
+		if (device->queues[i].ready)
+			return true;
+	return false;
+}
+
+/* Whether the device may go on when this holder lets go: it may be another's turn by now. */
+static int may_go_on(struct device *device, enum device_holder holder)
+{
+	struct fault f = {0};
+	bool goes_on = device->state == STATE_SUSPENDED &&
+		       device->holders == (unsigned)holder && any_ready(device);
+
+	if (goes_on && device_activate(device, &f) < 0)
+		log_warning(device->name, "not resumed: %s", f.text);
+	return f.code;
+}
+
 int device_resume(struct device *device, enum device_holder holder)
 {
+	int r;
+
 	if (holder == HOLDER_DRIVER && !(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return 0;
 	if (holder == HOLDER_DRIVER && !device_can_resume(device))
@@ -183,13 +205,16 @@ int device_resume(struct device *device, enum device_holder holder)
 		return 0; /* S11 */
 	device_note(device, MOMENT_RESUME, 0, holder);
 	exclude_begin(device);
-	device->holders &= ~(unsigned)holder;
-	waiters_answer(device, holder, -ECANCELED);
+	r = may_go_on(device, holder);
+	if (r == 0) {
+		device->holders &= ~(unsigned)holder;
+		waiters_answer(device, holder, -ECANCELED);
+	}
 	if (!device->holders)
 		device_take(device, EV_RELEASE);
 	exclude_end(device);
 	device_give_answers(device);
-	return 0;
+	return r;
 }
 
 /* Gives up on the waiters whose time is over, and on what they alone wanted. */

@@ -282,7 +282,8 @@ static json_t *do_resume(struct request_line *line)
 		return state_answer(runner);
 	line->class = class_of(ret);
 	fault(&line->fault, ret, "device '%s' cannot resume: %s",
-	      device_name(runner_device(runner)), strerror(-ret));
+	      device_name(runner_device(runner)),
+	      ret == -EBUSY ? "another device works on its disk now" : strerror(-ret));
 	return NULL;
 }
 

@@ -188,8 +188,8 @@ static int make_ready(struct vu_client *client, unsigned index)
 	if (r < 0)
 		return r;
 	device_set_vq_ready(device, index, true, runner_now_ms(), ready_done, NULL);
-	device_resume(device, HOLDER_DRIVER);
-	return 0;
+	r = device_resume(device, HOLDER_DRIVER);
+	return r == -EBUSY ? r : 0;
 }
 
 static int start_if_due(struct vu_client *client, unsigned index)

@@ -145,6 +145,16 @@ static int blk_resize(struct model *model, uint64_t bytes, struct fault *f)
 	return block_resize(blk_of(model)->block, bytes, f);
 }
 
+static int blk_activate(struct model *model, struct fault *f)
+{
+	return block_activate(blk_of(model)->block, f);
+}
+
+static void blk_inactivate(struct model *model)
+{
+	block_inactivate(blk_of(model)->block);
+}
+
 static void blk_destroy(struct model *model)
 {
 	struct blk *blk = blk_of(model);
@@ -188,6 +198,8 @@ static const struct model_ops blk_ops = {
 	.flow = blk_flow,
 	.reset = blk_reset,
 	.forget = blk_forget,
+	.activate = blk_activate,
+	.inactivate = blk_inactivate,
 	.resize = blk_resize,
 	.state_save = blk_state_save,
 	.state_check = blk_state_check,

@@ -100,6 +100,14 @@ struct model_ops {
 	 * disk reads) and out (all else). They come in as 0 and the chains that were given back.
 	 */
 	void (*flow)(const struct model *model, unsigned queue, uint64_t *in, uint64_t *out);
+	/*
+	 * The first queue is about to take chains, or no queue does any more (suspended, stopped,
+	 * reset): what the device works on may be another process's until then, and from then on.
+	 * Neither counts: each may come several times. activate returns 0 or a negative errno with the
+	 * fault filled: then the device does not start.
+	 */
+	int (*activate)(struct model *model, struct fault *fault);
+	void (*inactivate)(struct model *model);
 	/* The operator wants another size. Returns 0 or a negative errno with the fault filled. */
 	int (*resize)(struct model *model, uint64_t bytes, struct fault *fault);
 	/*
