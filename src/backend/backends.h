@@ -1,4 +1,5 @@
-/* How each block and packet backend is opened. All return 0, or a negative errno with the fault filled. */
+/* How each block and packet backend is opened. All return 0, or a negative errno with the fault
+ * filled. */
 #ifndef UVDPA_BACKEND_BACKENDS_H
 #define UVDPA_BACKEND_BACKENDS_H
 
@@ -15,9 +16,12 @@ int block_memory_open(uint64_t size, struct block **block, struct fault *fault);
 struct block_file_options {
 	const char *path;
 	bool read_only, direct;
-	bool sqpoll; /* a thread of the kernel's takes the requests, while there are some */
+	bool share;	    /* other servers may have it open, too; only one works at a time */
+	uint32_t wait_ms;   /* for a server that was killed, and has the file a moment longer */
+	bool sqpoll;	    /* a thread of the kernel's takes the requests, while there are some */
 	bool fixed_buffers; /* the memory of requests is registered, and so pinned */
-	bool iopoll; /* completions are asked for, not told of: needs `direct` and a block device that can */
+	bool iopoll; /* completions are asked for, not told of: needs `direct` and a block device
+			that can */
 };
 int block_file_open(const struct block_file_options *options, struct block **block,
 		    struct fault *fault);

@@ -594,4 +594,6 @@ const struct block_ops file_ops = {
 	.cancel = file_cancel,
 	.memory_gone = file_memory_gone,
 	.resize = file_resize,
+	.activate = file_activate,
+	.inactivate = file_inactivate,
 };

@@ -16,6 +16,8 @@ struct file_block {
 	bool tied;    /* a ring that was closed may still have it */
 	bool regular; /* not a block device */
 	bool direct, sqpoll, iopoll, fixed_buffers;
+	bool share; /* other servers may have the file open, too */
+	uint32_t wait_ms; /* for somebody else's locks to go */
 	uint32_t polled_max; /* iopoll: bytes, a power of two */
 	bool in_memory;	     /* its file system has nothing to wait for */
 	_Atomic bool told;   /* that not all can be registered, by any of its queues */
@@ -27,5 +29,21 @@ extern const struct block_ops file_ops;
 /* The resize and close operations (block_file_open.c). */
 int file_resize(struct block *block, uint64_t size, struct fault *fault);
 void file_close(struct block *block);
+
+/* block_file_lock.c. All but the last two are for opening; file->share and read_only are set. */
+
+/*
+ * Opens a block device, which nobody (a mounted file system, RAID, another writer) may have to
+ * themselves. Returns the fd, or -1 with errno: EBUSY if somebody has.
+ */
+int file_open_device(struct file_block *file, int flags);
+/* Takes the locks that say what is done with the file. -EBUSY with the fault filled: others have it.
+ */
+int file_lock(struct file_block *file, struct fault *fault);
+/* Gives up all locks: the last request is done. The kernel may keep the file open for longer. */
+void file_unlock(const struct file_block *file);
+/* The activate and inactivate operations. */
+int file_activate(struct block *block, struct fault *fault);
+void file_inactivate(struct block *block);
 
 #endif

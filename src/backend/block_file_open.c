@@ -47,6 +47,11 @@ static int no_access(const struct block_file_options *options, int error, struct
 						: "change its owner or mode, or use readonly=on");
 	case EROFS:
 		return fault(f, -EROFS, "%s is on a read-only file system; use readonly=on", path);
+	case EBUSY:
+		return fault(f, -EBUSY,
+			     "%s is in use: it is mounted, or part of a RAID or volume group, or "
+			     "another server's; unmount or stop that first",
+			     path);
 	case EINVAL:
 		if (options->direct)
 			return fault(f, -EINVAL,
@@ -89,7 +94,7 @@ static int open_path(struct file_block *file, const struct block_file_options *o
 		return fault(f, -EINVAL,
 			     "%s is no block device; only those can be polled, leave out iopoll=on",
 			     options->path);
-	file->fd = open(options->path, flags);
+	file->fd = S_ISBLK(st.st_mode) ? file_open_device(file, flags) : open(options->path, flags);
 	if (file->fd < 0)
 		return no_access(options, errno, f);
 	if (fstat(file->fd, &st))
@@ -203,7 +208,6 @@ static int find_limits(struct file_block *file, const struct block_file_options 
 		return error;
 	limits->block_size = 512;
 	limits->memory_alignment = 1;
-	limits->read_only = options->read_only;
 	limits->discard = limits->write_zeroes = !options->read_only;
 	if (file->direct)
 		error = direct_limits(file, f);
@@ -324,11 +328,16 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 	memcpy(file->path, options->path, length);
 	file->fd = file->tie[0] = file->tie[1] = -1;
 	file->direct = options->direct;
+	file->share = options->share;
+	file->wait_ms = options->wait_ms;
+	file->block.limits.read_only = options->read_only;
 	file->sqpoll = options->sqpoll;
 	file->iopoll = options->iopoll;
 	file->fixed_buffers = file->block.wants_memory = options->fixed_buffers;
 	file->block.ops = &file_ops;
 	error = open_path(file, options, f);
+	if (!error)
+		error = file_lock(file, f);
 	if (!error)
 		error = find_limits(file, options, f);
 	if (!error)
@@ -380,6 +389,8 @@ void file_close(struct block *block)
 {
 	struct file_block *file = (struct file_block *)block;
 
+	if (file->fd >= 0)
+		file_unlock(file);
 	if (file->tie[1] >= 0)
 		close(file->tie[1]);
 	if (file->tied)

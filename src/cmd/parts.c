@@ -15,12 +15,17 @@
 
 /* --- Block backends --------------------------------------------------------------------------- */
 
+/* The kernel's time to end what a killed server had with a file: milliseconds, mostly. */
+#define PREDECESSOR_MS 2000
+
 static int open_file(const struct device_spec *spec, struct block **block, struct fault *f)
 {
 	const struct block_file_options options = {
 		.path = spec->file,
 		.read_only = spec->readonly,
 		.direct = spec->direct,
+		.share = spec->share,
+		.wait_ms = PREDECESSOR_MS,
 		.sqpoll = spec->sqpoll,
 		.iopoll = spec->iopoll,
 		.fixed_buffers = spec->fixed_buffers,

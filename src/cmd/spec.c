@@ -40,6 +40,8 @@ static const struct key keys[] = {
 	{"null", SIZE_OR_ON, AT(null), 512, INT64_MAX, 0, "SIZE|on",
 	 "the disk reads zeroes, drops writes; net: null=on, frames vanish"},
 	{"readonly", SWITCH, AT(readonly), 0, 1, 0, "on|off", "refuse writes (off)"},
+	{"share", SWITCH, AT(share), 0, 1, 0, "on|off",
+	 "file: other servers with share=on may have it open, one works at a time (off)"},
 	{"direct", SWITCH, AT(direct), 0, 1, 0, "on|off", "file: go round the page cache (off)"},
 	{"sqpoll", SWITCH, AT(sqpoll), 0, 1, 0, "on|off",
 	 "file: a thread of the kernel's takes the requests (off)"},
@@ -268,6 +270,8 @@ static int check_disk(const struct device_spec *spec, struct fault *f)
 			     homes ? "the disk is in several places" : "the disk is nowhere");
 	if (spec->direct && !spec->file)
 		return fault(f, -EINVAL, "direct=on: only with file=PATH");
+	if (spec->share && !spec->file)
+		return fault(f, -EINVAL, "share=on: only with file=PATH");
 	if (spec->sqpoll && !spec->file)
 		return fault(f, -EINVAL, "sqpoll=on: only with file=PATH");
 	if (spec->iopoll && !(spec->file && spec->direct))
@@ -348,13 +352,14 @@ static int check_card(struct device_spec *spec, struct fault *f)
 	if (spec->null > 1)
 		return fault(f, -EINVAL, "null: of a network card it is 'on'");
 	if (spec->file || spec->memory || spec->serial || spec->has_faults || spec->readonly ||
-	    spec->fixed_buffers)
+	    spec->fixed_buffers || spec->share)
 		return fault(f, -EINVAL, "%s: that is for disks",
 			     spec->file		   ? "file"
 			     : spec->memory	   ? "memory"
 			     : spec->serial	   ? "serial"
 			     : spec->readonly	   ? "readonly"
 			     : spec->fixed_buffers ? "fixed-buffers"
+			     : spec->share	   ? "share"
 						   : "fault.*");
 	if (spec->queues > PACKET_PAIRS)
 		return fault(f, -EINVAL, "queues=%" PRIu64 ": a card has 1 to %d queue pairs",

@@ -29,7 +29,7 @@ struct device_spec {
 
 	/* Disks. null: of a network card, 1. */
 	uint64_t queues;
-	bool readonly, direct, sqpoll, iopoll, fixed_buffers, write_cache;
+	bool readonly, share, direct, sqpoll, iopoll, fixed_buffers, write_cache;
 	const char *serial;
 	const char *file;      /* exactly one of these three */
 	uint64_t memory, null; /* bytes; 0: not given */

@@ -92,7 +92,7 @@ static int make_spec(const struct stage *stage, unsigned i, char *spec, size_t s
 		     struct fault *f)
 {
 	const char *name = stage->in_process ? (i ? "disk-b" : "disk-a") : "disk0";
-	int used = snprintf(spec, size, "blk,name=%s,file=%s%s%s%s", name, stage->image,
+	int used = snprintf(spec, size, "blk,name=%s,file=%s,share=on%s%s%s", name, stage->image,
 			    stage->packed ? ",packed=on" : "", stage->keys ? "," : "",
 			    stage->keys ? stage->keys : "");
 

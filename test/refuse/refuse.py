@@ -101,6 +101,8 @@ def cases(t):
         (device("net,name=a,null=on,fixed-buffers=on"), "fixed-buffers: that is for disks"),
         (device("blk,name=a,memory=1M,fixed-buffers=on"), "fixed-buffers=on: only with file=PATH"),
         (device("blk,name=a,null=1M,fixed-buffers=on"), "fixed-buffers=on: only with file=PATH"),
+        (device("blk,name=a,memory=1M,share=on"), "share=on: only with file=PATH"),
+        (device("net,name=a,null=on,share=on"), "share: that is for disks"),
         (device("blk,name=a,memory=1M,iopoll=on"), "iopoll=on: only with file=PATH and direct=on"),
         (device("blk,name=a,file=/dev/null,iopoll=on"), "page cache cannot be polled"),
         (device("blk,name=a,file=%s,direct=on,iopoll=on" % __file__), "is no block device"),

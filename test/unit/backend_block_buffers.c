@@ -86,7 +86,8 @@ static void unmap_guest(void)
 
 static void open_disk(void)
 {
-	struct block_file_options options = {.path = path, .fixed_buffers = true};
+	/* the process of the test before this one may still be ending */
+	struct block_file_options options = {.path = path, .fixed_buffers = true, .wait_ms = 2000};
 	struct fault f = {0};
 
 	if (block_file_open(&options, &block, &f))

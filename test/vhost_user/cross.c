@@ -43,7 +43,7 @@ static pid_t start_server(const char *program, const char *place, const char *ex
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	snprintf(device, sizeof(device), "blk,name=disk0,file=%s%s", image, extra);
+	snprintf(device, sizeof(device), "blk,name=disk0,share=on,file=%s%s", image, extra);
 	execl(program, program, "serve", "--dir", place, "--device", device, (char *)NULL);
 	_exit(127);
 }

@@ -15,7 +15,7 @@
 
 static struct block *open_block(const struct disk_options *o)
 {
-	struct block_file_options file = {.path = o->file};
+	struct block_file_options file = {.path = o->file, .share = true, .wait_ms = 2000};
 	struct fault f = {0};
 	struct block *block = NULL, *inner;
 	int r = o->file ? block_file_open(&file, &block, &f)

@@ -1,0 +1,180 @@
+/* Who may have an image beside whom. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend_support.h"
+#include "util/log.h"
+
+static char dir[] = "/tmp/uvdpa-lock-XXXXXX";
+static char image[64];
+
+enum { WRITES, READS, SHARES, SHARES_READING, KINDS };
+
+static const struct block_file_options kinds[KINDS] = {
+	[WRITES] = {.path = image},
+	[READS] = {.path = image, .read_only = true},
+	[SHARES] = {.path = image, .share = true},
+	[SHARES_READING] = {.path = image, .read_only = true, .share = true},
+};
+
+/*
+ * Which may be opened (second) while which is open (first). Who only reads and shares, as
+ * qemu-img -U does, is in nobody's way.
+ */
+static const bool together[KINDS][KINDS] = {
+	[WRITES] = {[SHARES_READING] = true},
+	[READS] = {[READS] = true, [SHARES_READING] = true},
+	[SHARES] = {[SHARES] = true, [SHARES_READING] = true},
+	[SHARES_READING] =
+		{[WRITES] = true, [READS] = true, [SHARES] = true, [SHARES_READING] = true},
+};
+
+static void try_second(const struct block_file_options *options, bool may)
+{
+	struct fault f = {0};
+	struct block *block;
+	int error = block_file_open(options, &block, &f);
+
+	assert_int_equal(error, may ? 0 : -EBUSY);
+	if (may)
+		block_close(block);
+	else if (!strstr(f.text, image) || !strstr(f.text, "share=on"))
+		fail_msg("\"%s\" should name the file, and what to do", f.text);
+}
+
+static void every_two(void **state)
+{
+	for (unsigned i = 0; i < KINDS; i++)
+		for (unsigned k = 0; k < KINDS; k++) {
+			struct block *block;
+
+			assert_int_equal(block_file_open(&kinds[i], &block, NULL), 0);
+			try_second(&kinds[k], together[i][k]);
+			block_close(block);
+		}
+}
+
+/* What QEMU locks, by its numbers: reading 100, writing 101, not shared: 201 and 203. */
+static int lock_as_qemu(const int *bytes)
+{
+	int fd = open(image, O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	for (; *bytes; bytes++) {
+		struct flock lock = {
+			.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = *bytes, .l_len = 1};
+
+		assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	}
+	return fd;
+}
+
+static void beside_qemu(void **state)
+{
+	static const struct {
+		int bytes[5];
+		bool may[KINDS];
+	} others[] = {
+		{{100, 101, 201, 203}, {[SHARES_READING] = true}},	      /* a guest's disk */
+		{{100, 101}, {[SHARES] = true, [SHARES_READING] = true}},     /* with share-rw=on */
+		{{100, 201, 203}, {[READS] = true, [SHARES_READING] = true}}, /* read-only */
+		{{100}, {true, true, true, true}},			      /* qemu-img info -U */
+	};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		int fd = lock_as_qemu(others[i].bytes);
+
+		for (unsigned k = 0; k < KINDS; k++)
+			try_second(&kinds[k], others[i].may[k]);
+		close(fd);
+	}
+}
+
+static bool is_locked(int byte)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	int fd = open(image, O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(fcntl(fd, F_OFD_GETLK, &lock), 0);
+	close(fd);
+	return lock.l_type != F_UNLCK;
+}
+
+/* The bytes that QEMU looks at when it opens the image. */
+static void qemu_sees_ours(void **state)
+{
+	static const struct {
+		unsigned kind;
+		int bytes[6];
+	} cases[] = {{WRITES, {100, 101, 201, 203}},
+		     {READS, {100, 201, 203}},
+		     {SHARES, {100, 101}},
+		     {SHARES_READING, {100}}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const int *want = cases[i].bytes;
+		struct block *block;
+
+		assert_int_equal(block_file_open(&kinds[cases[i].kind], &block, NULL), 0);
+		for (int byte = 100; byte < 210; byte++) {
+			bool locked = is_locked(byte);
+
+			assert_int_equal(locked, *want == byte);
+			want += locked;
+		}
+		block_close(block);
+	}
+}
+
+/* Of those who share, one works at a time, and the turn goes with whoever stands still. */
+static void one_works(void **state)
+{
+	struct block *a, *b, *reader;
+	struct fault f = {0};
+
+	assert_int_equal(block_file_open(&kinds[SHARES], &a, NULL), 0);
+	assert_int_equal(block_file_open(&kinds[SHARES], &b, NULL), 0);
+	assert_int_equal(block_file_open(&kinds[SHARES_READING], &reader, NULL), 0);
+	assert_int_equal(block_activate(a, &f), 0);
+	assert_int_equal(block_activate(a, &f), 0);
+	assert_int_equal(block_activate(reader, &f), 0);
+	assert_true(is_locked(201) && is_locked(203)); /* QEMU, if it shares, is too late */
+	try_second(&kinds[SHARES], true);
+	try_second(&kinds[WRITES], false);
+	assert_int_equal(block_activate(b, &f), -EBUSY);
+	assert_non_null(strstr(f.text, image));
+	block_inactivate(b);
+	block_inactivate(a);
+	assert_false(is_locked(201) || is_locked(203));
+	assert_int_equal(block_activate(b, &f), 0);
+	assert_int_equal(block_activate(a, &f), -EBUSY);
+	block_close(b);
+	assert_int_equal(block_activate(a, &f), 0);
+	block_close(a);
+	block_close(reader);
+}
+
+static int set_up(void **state)
+{
+	assert_non_null(mkdtemp(dir));
+	snprintf(image, sizeof(image), "%s/image", dir);
+	close(open(image, O_CREAT | O_WRONLY, 0600));
+	return truncate(image, 1 << 20);
+}
+
+static int tear_down(void **state)
+{
+	unlink(image);
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_two),	  cmocka_unit_test(beside_qemu),
+		cmocka_unit_test(qemu_sees_ours), cmocka_unit_test(one_works),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
