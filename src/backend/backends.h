@@ -17,6 +17,7 @@ struct block_file_options {
 	const char *path;
 	bool read_only, direct;
 	bool share;	    /* other servers may have it open, too; only one works at a time */
+	bool raw;	    /* also if it looks like another format */
 	uint32_t wait_ms;   /* for a server that was killed, and has the file a moment longer */
 	bool sqpoll;	    /* a thread of the kernel's takes the requests, while there are some */
 	bool fixed_buffers; /* the memory of requests is registered, and so pinned */

@@ -46,4 +46,7 @@ void file_unlock(const struct file_block *file);
 int file_activate(struct block *block, struct fault *fault);
 void file_inactivate(struct block *block);
 
+/* block_file_probe.c: 0, or -EINVAL with the fault filled: it is not a raw image. `size`: bytes. */
+int file_check_format(const struct file_block *file, uint64_t size, struct fault *fault);
+
 #endif

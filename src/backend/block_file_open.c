@@ -203,7 +203,10 @@ static int find_limits(struct file_block *file, const struct block_file_options 
 	if (error)
 		return fault(f, error, "cannot find out the size of %s: %s", file->path,
 			     strerror(-error));
-	error = block_check_size(limits->size, file->path, f);
+	if (!options->raw)
+		error = file_check_format(file, limits->size, f);
+	if (!error)
+		error = block_check_size(limits->size, file->path, f);
 	if (error)
 		return error;
 	limits->block_size = 512;

@@ -25,6 +25,7 @@ static int open_file(const struct device_spec *spec, struct block **block, struc
 		.read_only = spec->readonly,
 		.direct = spec->direct,
 		.share = spec->share,
+		.raw = spec->format,
 		.wait_ms = PREDECESSOR_MS,
 		.sqpoll = spec->sqpoll,
 		.iopoll = spec->iopoll,

@@ -42,6 +42,8 @@ static const struct key keys[] = {
 	{"readonly", SWITCH, AT(readonly), 0, 1, 0, "on|off", "refuse writes (off)"},
 	{"share", SWITCH, AT(share), 0, 1, 0, "on|off",
 	 "file: other servers with share=on may have it open, one works at a time (off)"},
+	{"format", TEXT, AT(format), 0, 0, 0, "raw",
+	 "file: it is a raw image even if it begins like another format"},
 	{"direct", SWITCH, AT(direct), 0, 1, 0, "on|off", "file: go round the page cache (off)"},
 	{"sqpoll", SWITCH, AT(sqpoll), 0, 1, 0, "on|off",
 	 "file: a thread of the kernel's takes the requests (off)"},
@@ -272,6 +274,13 @@ static int check_disk(const struct device_spec *spec, struct fault *f)
 		return fault(f, -EINVAL, "direct=on: only with file=PATH");
 	if (spec->share && !spec->file)
 		return fault(f, -EINVAL, "share=on: only with file=PATH");
+	if (spec->format && !spec->file)
+		return fault(f, -EINVAL, "format=%s: only with file=PATH", spec->format);
+	if (spec->format && strcmp(spec->format, "raw"))
+		return fault(f, -EINVAL,
+			     "format=%s: raw images are all that is served; convert it (qemu-img "
+			     "convert -O raw)",
+			     spec->format);
 	if (spec->sqpoll && !spec->file)
 		return fault(f, -EINVAL, "sqpoll=on: only with file=PATH");
 	if (spec->iopoll && !(spec->file && spec->direct))
@@ -352,7 +361,7 @@ static int check_card(struct device_spec *spec, struct fault *f)
 	if (spec->null > 1)
 		return fault(f, -EINVAL, "null: of a network card it is 'on'");
 	if (spec->file || spec->memory || spec->serial || spec->has_faults || spec->readonly ||
-	    spec->fixed_buffers || spec->share)
+	    spec->fixed_buffers || spec->share || spec->format)
 		return fault(f, -EINVAL, "%s: that is for disks",
 			     spec->file		   ? "file"
 			     : spec->memory	   ? "memory"
@@ -360,6 +369,7 @@ static int check_card(struct device_spec *spec, struct fault *f)
 			     : spec->readonly	   ? "readonly"
 			     : spec->fixed_buffers ? "fixed-buffers"
 			     : spec->share	   ? "share"
+			     : spec->format	   ? "format"
 						   : "fault.*");
 	if (spec->queues > PACKET_PAIRS)
 		return fault(f, -EINVAL, "queues=%" PRIu64 ": a card has 1 to %d queue pairs",

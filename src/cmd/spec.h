@@ -31,6 +31,7 @@ struct device_spec {
 	uint64_t queues;
 	bool readonly, share, direct, sqpoll, iopoll, fixed_buffers, write_cache;
 	const char *serial;
+	const char *format;    /* "raw", or NULL: what looks like another format is refused */
 	const char *file;      /* exactly one of these three */
 	uint64_t memory, null; /* bytes; 0: not given */
 

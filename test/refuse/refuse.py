@@ -102,7 +102,11 @@ def cases(t):
         (device("blk,name=a,memory=1M,fixed-buffers=on"), "fixed-buffers=on: only with file=PATH"),
         (device("blk,name=a,null=1M,fixed-buffers=on"), "fixed-buffers=on: only with file=PATH"),
         (device("blk,name=a,memory=1M,share=on"), "share=on: only with file=PATH"),
+        (device("blk,name=a,null=1M,format=raw"), "format=raw: only with file=PATH"),
         (device("net,name=a,null=on,share=on"), "share: that is for disks"),
+        (device("net,name=a,null=on,format=raw"), "format: that is for disks"),
+        (device("blk,name=a,file=" + img + ",format=qcow2"), "raw images are all that is served"),
+        (device("blk,name=a,file=" + t + "/other.qcow2"), "looks like a qcow2 image"),
         (device("blk,name=a,memory=1M,iopoll=on"), "iopoll=on: only with file=PATH and direct=on"),
         (device("blk,name=a,file=/dev/null,iopoll=on"), "page cache cannot be polled"),
         (device("blk,name=a,file=%s,direct=on,iopoll=on" % __file__), "is no block device"),
@@ -227,6 +231,8 @@ def prepare(t):
     trace(t + "/other.json", boot="y")
     trace(t + "/disk.json", unit="requests")
     write(t + "/good.img", "", 1 << 20)
+    with open(t + "/other.qcow2", "wb") as f:
+        f.write(b"QFI\xfb\0\0\0\3" + bytes(196608))
     write(t + "/empty.img", "")
     write(t + "/small.img", "x" * 100)
     write(t + "/bad.conf", "# devices\nblk,name=a,memory=1M\n  blk,name=b,mem=1M  \n")

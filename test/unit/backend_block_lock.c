@@ -1,4 +1,4 @@
-/* Who may have an image beside whom. */
+/* Who may have an image beside whom, and what is no image at all. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -155,6 +155,88 @@ static void one_works(void **state)
 	block_close(reader);
 }
 
+/* --- Other formats ---------------------------------------------------------------------------- */
+
+static void write_at(off_t offset, const char *bytes, size_t size)
+{
+	int fd = open(image, O_WRONLY | O_TRUNC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	assert_int_equal(pwrite(fd, bytes, size, offset), size);
+	close(fd);
+}
+
+static void expect_format(const char *format, bool direct)
+{
+	struct block_file_options options = {.path = image, .direct = direct};
+	struct fault f = {0};
+	struct block *block;
+	int error = block_file_open(&options, &block, &f);
+
+	if (error && direct && strstr(f.text, "direct=on")) /* the file system cannot */
+		return;
+	if (!format) {
+		assert_int_equal(error, 0);
+		block_close(block);
+		return;
+	}
+	assert_int_equal(error, -EINVAL);
+	if (!strstr(f.text, format) || !strstr(f.text, "format=raw"))
+		fail_msg("\"%s\" should say that this is %s, and format=raw", f.text, format);
+	options.raw = true;
+	assert_int_equal(block_file_open(&options, &block, &f), 0);
+	block_close(block);
+}
+
+static void formats(void **state)
+{
+	static const struct {
+		const char *format;
+		off_t offset;
+		const char *bytes;
+		size_t size;
+	} cases[] = {
+		{"qcow2", 0, "QFI\xfb\0\0\0\3", 8},
+		{"qed", 0, "QED\0", 4},
+		{"vmdk", 0, "KDMV\1\0\0\0", 8},
+		{"vmdk", 0, "COWD", 4},
+		{"vmdk", 0, "# Disk DescriptorFile\nversion=1\n", 32},
+		{"vdi", 64, "\x7f\x10\xda\xbe", 4},
+		{"vhdx", 0, "vhdxfile", 8},
+		{"luks", 0, "LUKS\xba\xbe\0\1", 8},
+		{"luks", 0, "LUKS\xba\xbe\0\2", 8},
+		{"parallels", 0, "WithoutFreeSpace", 16},
+		{"parallels", 0, "WithouFreSpacExt", 16},
+		{"vpc", 0, "conectix", 8},
+		{"vpc", (1 << 20) - 512, "conectix", 8},
+		/* raw all the same */
+		{NULL, 0, "QFI\xfa", 4},
+		{NULL, 512, "QFI\xfb", 4},
+		{NULL, 0, "QEDX", 4},
+		{NULL, 0, "\xeb\x3c\x90mkfs.fat", 11},
+		{NULL, (1 << 20) - 513, "conectix", 8},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		write_at(cases[i].offset, cases[i].bytes, cases[i].size);
+		expect_format(cases[i].format, false);
+		expect_format(cases[i].format, true);
+	}
+}
+
+/* A VHD of fixed size is a sector longer than its disk; a qcow2 file has any size. */
+static void formats_of_odd_size(void **state)
+{
+	struct fault f = {0};
+	struct block *block;
+
+	write_at(0, "QFI\xfb", 4);
+	assert_int_equal(truncate(image, 196616), 0);
+	assert_int_equal(block_file_open(&kinds[WRITES], &block, &f), -EINVAL);
+	assert_non_null(strstr(f.text, "qcow2"));
+}
+
 static int set_up(void **state)
 {
 	assert_non_null(mkdtemp(dir));
@@ -174,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_two),	  cmocka_unit_test(beside_qemu),
 		cmocka_unit_test(qemu_sees_ours), cmocka_unit_test(one_works),
+		cmocka_unit_test(formats),	  cmocka_unit_test(formats_of_odd_size),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
