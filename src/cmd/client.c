@@ -172,24 +172,58 @@ int client_call(const struct client_options *options, const char *command, json_
 
 int client_print_json(json_t *result)
 {
-	json_dumpf(result, stdout, JSON_INDENT(2));
+	/* ASCII: what would steer a terminal is escaped, too */
+	json_dumpf(result, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	putchar('\n');
 	json_decref(result);
 	return EXIT_OK;
 }
 
+/* The same answer with texts that can be printed. */
+static json_t *printable(const json_t *value)
+{
+	json_t *copy, *item;
+	const char *key;
+	char *text;
+	size_t i;
+
+	switch (json_typeof(value)) {
+	case JSON_STRING:
+		text = strdup(json_string_value(value));
+		if (text)
+			make_printable(text);
+		copy = text ? json_string(text) : NULL;
+		free(text);
+		return copy ? copy : json_null();
+	case JSON_ARRAY:
+		copy = json_array();
+		json_array_foreach((json_t *)(uintptr_t)value, i, item)
+			json_array_append_new(copy, printable(item));
+		return copy;
+	case JSON_OBJECT:
+		copy = json_object();
+		json_object_foreach((json_t *)(uintptr_t)value, key, item)
+			json_object_set_new_nocheck(copy, key, printable(item));
+		return copy;
+	default:
+		return json_deep_copy(value);
+	}
+}
+
 int client_do(const struct client_options *options, const char *command, json_t *arguments,
 	      client_say *say)
 {
-	json_t *result;
+	json_t *result, *shown;
 	int ret = client_call(options, command, arguments, &result);
 
 	if (ret)
 		return ret;
 	if (options->json)
 		return client_print_json(result);
-	say(options, result);
+	shown = printable(result);
 	json_decref(result);
+	say(options, shown);
+	json_decref(shown);
 	return EXIT_OK;
 }
 

@@ -15,19 +15,6 @@ static const struct verb *const verbs[] = {
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
-int complain(const struct fault *f)
-{
-	char line[sizeof(f->text)];
-	size_t i;
-
-	/* what the user typed may hold anything; it stays one line */
-	for (i = 0; f->text[i]; i++)
-		line[i] = (unsigned char)f->text[i] < ' ' ? '?' : f->text[i];
-	line[i] = '\0';
-	fprintf(stderr, "uvdpa: %s\n", line);
-	return EXIT_REFUSED;
-}
-
 static void print_help(FILE *to)
 {
 	fputs("uvdpa serves virtio devices as vhost-vdpa files that can be suspended.\n"

@@ -26,6 +26,8 @@ extern const struct verb verb_serve, verb_status, verb_suspend, verb_resume, ver
 	verb_reset, verb_save, verb_restore, verb_state, verb_check, verb_demo, verb_bench,
 	verb_link, verb_announce, verb_trace, verb_plot;
 
+/* Puts '?' for characters that would steer a terminal: C0, DEL, and C1 in UTF-8. */
+void make_printable(char *text);
 /* Prints the one line of a fault to stderr. Returns EXIT_REFUSED. */
 int complain(const struct fault *fault);
 
