@@ -74,6 +74,8 @@ static void put_text(FILE *to, const char *text)
 	for (const char *p = text; *p; p++) {
 		if (*p == '<')
 			fputs("&lt;", to);
+		else if (*p == '>')
+			fputs("&gt;", to);
 		else if (*p == '&')
 			fputs("&amp;", to);
 		else if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
