@@ -62,7 +62,9 @@ static void help(FILE *to)
 	      "                     'uvdpa serve', it is found out\n"
 	      "  --json             print one object instead of a table; times are in us\n"
 	      "\n"
-	      "Exit status: 0 done, 1 not done, or requests failed; one line says why.\n",
+	      "SIGINT (Ctrl-C) and SIGTERM end it early, and it prints what it has measured.\n"
+	      "Exit status: 0 done, 1 not done, interrupted, or requests failed; one line says\n"
+	      "why.\n",
 	      to);
 }
 
@@ -215,6 +217,9 @@ static int run(int argc, char **argv)
 		r = bench_measure(&o, result, &f);
 	if (r == 0)
 		(o.json ? bench_print_json : bench_print)(&o, result, stdout);
+	if (r == 0 && result->interrupted)
+		r = fault(&f, -EINTR, "interrupted: the figures are of the %.1f s until then",
+			  result->seconds);
 	if (r == 0 && result->errors)
 		r = fault(&f, -EIO, "%" PRIu64 " requests failed", result->errors);
 	free(result);

@@ -40,6 +40,7 @@ struct bench_options {
 };
 
 struct bench_result {
+	bool interrupted; /* by a signal, before it was asked to end */
 	double seconds;
 	uint64_t requests, errors;
 	uint64_t received; /* of a network card: of the requests, the frames that came in */

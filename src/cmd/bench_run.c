@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -40,6 +41,30 @@ struct bench {
 	struct load loads[FERRY_QUEUES];
 	atomic_bool stop, ended;
 };
+
+/* Somebody wants to see the figures now. */
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+	interrupted = 1;
+}
+
+/* While it is measured; the second signal ends the process as ever. */
+static void take_signals(void)
+{
+	const struct sigaction action = {.sa_handler = interrupt,
+					 .sa_flags = SA_RESTART | SA_RESETHAND};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+static void leave_signals(void)
+{
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+}
 
 static double now(clockid_t clock)
 {
@@ -258,13 +283,13 @@ static int make_load(struct bench *b, struct fault *f)
 	return net ? make_net_load(b, f) : make_disk_load(b, f);
 }
 
-/* Until so many more requests are done. */
+/* Until so many more requests are done, or it is interrupted. */
 static int more_done(struct bench *b, uint64_t count, struct fault *f)
 {
 	uint64_t end = done(b) + count;
 
 	for (unsigned i = 0; i < PATIENCE_MS * 10; i++) {
-		if (done(b) >= end)
+		if (done(b) >= end || interrupted)
 			return 0;
 		if (atomic_load(&b->ended))
 			return fault(f, -EIO, "the load ended");
@@ -331,10 +356,10 @@ static int disturb(struct bench *b, struct fault *f)
 	uint64_t todo = b->o.targets[1] ? b->o.moves : b->o.suspends;
 	int r = more_done(b, b->o.depth, f);
 
-	for (uint64_t i = 0; i < todo && r == 0; i++) {
+	for (uint64_t i = 0; i < todo && r == 0 && !interrupted; i++) {
 		usleep(b->o.every_ms * 1000);
 		r = more_done(b, 1, f);
-		if (r == 0)
+		if (r == 0 && !interrupted)
 			r = b->o.targets[1] ? move_once(b, f) : suspend_once(b, f);
 		show_progress(b, 0);
 	}
@@ -348,13 +373,13 @@ static int just_wait(struct bench *b, struct fault *f)
 	double pause = b->o.suspend_every ? b->o.suspend_every / 1000.0 : 0.1;
 	int r = 0;
 
-	while (r == 0 && (left = end - now(CLOCK_MONOTONIC)) > 0) {
+	while (r == 0 && !interrupted && (left = end - now(CLOCK_MONOTONIC)) > 0) {
 		if (atomic_load(&b->ended))
 			return fault(f, -EIO, "the load ended");
 		usleep((useconds_t)((left > pause ? pause : left) * 1e6));
 		if (b->o.suspend_every)
 			r = more_done(b, 1, f);
-		if (r == 0 && b->o.suspend_every)
+		if (r == 0 && b->o.suspend_every && !interrupted)
 			r = suspend_once(b, f);
 		show_progress(b, left);
 	}
@@ -407,7 +432,10 @@ static int measure(struct bench *b, struct fault *f)
 	double begin = now(CLOCK_MONOTONIC), server = server_cpu(b);
 	double client = now(CLOCK_PROCESS_CPUTIME_ID);
 	struct fault late = {0};
-	int r = start_loads(b, f);
+	int r;
+
+	take_signals();
+	r = start_loads(b, f);
 
 	if (r == 0 && (b->o.suspends || b->o.targets[1]))
 		r = disturb(b, f);
@@ -417,6 +445,8 @@ static int measure(struct bench *b, struct fault *f)
 		*f = late;
 		r = f->code;
 	}
+	leave_signals();
+	result->interrupted = interrupted;
 	result->seconds = now(CLOCK_MONOTONIC) - begin;
 	result->client_cpu = now(CLOCK_PROCESS_CPUTIME_ID) - client;
 	result->server_cpu = server < 0 ? -1 : server_cpu(b) - server;

@@ -6,6 +6,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,30 @@ def suspends_now_and_then(target, name, *words):
     adds_up(name, found)
     demand(name + ": count", found["suspend_us"]["count"] == found["resume_us"]["count"] > 0, found)
     demand(name + ": time", found["seconds"] >= 1 and found["queues"] == 2, found)
+
+
+def interrupt(words, pause):
+    """Runs until a Ctrl-C after so many seconds: exit code, stdout, stderr."""
+    process = subprocess.Popen([UVDPA, "bench"] + words + ["--json"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out, err
+
+
+def interrupted(target, other, name):
+    """Ctrl-C: the figures so far, whatever it was at."""
+    for words in (["--seconds", "1000"], ["--seconds", "1000", "--suspend-every", "20"],
+                  ["--suspends", "1000000"], ["--handover", other, "--moves", "1000000"]):
+        what, found = "%s: interrupted, %s" % (name, words), {}
+        for pause in 0.5, 2, 8, 30:  # until it has begun
+            code, out, err = interrupt([target] + words, pause)
+            found = json.loads(out) if out else {}
+            if found.get("requests"):
+                break
+        demand(what, code == 1 and "interrupted: the figures are of" in err, code, err)
+        adds_up(what, found)
 
 
 def moves(first, second, name):
@@ -160,6 +185,7 @@ def with_files():
             demand("the socket tells the process", bench(
                 folder + "/a.sock", "--seconds", "1", "--poll")["server_cpu_us"] > 0)
             moves(folder + "/vdpa/a", folder + "/vdpa/b", "moves of files")
+            interrupted(folder + "/vdpa/a", folder + "/vdpa/b", "files")
             found = bench(folder + "/vdpa/a", "--seconds", "1", "--memory", "copied")
             demand("copied memory", (found["memory"], found["errors"]) == ("copied", 0) and
                    found["requests"] > 0, found)
@@ -207,6 +233,7 @@ else:
     suspends_now_and_then("blk,name=a,null=1G,queues=2", "suspends in-process, two queues")
     suspends_now_and_then("blk,name=a,null=1G,queues=2,packed=on", "packed", "--packed")
     moves("blk,name=a,null=1G,queues=2", "blk,name=b,null=1G,queues=2", "moves in-process")
+    interrupted("blk,name=a,null=1G,queues=2", "blk,name=b,null=1G,queues=2", "in-process")
     waiting()
     cards()
     refusals()
