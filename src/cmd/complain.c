@@ -1,6 +1,8 @@
-/* Texts of others on a terminal, and the one line of an error that a verb ends with. */
+/* What is printed: texts of others, the one line of an error that a verb ends with, the end. */
 #include "cmd/verb.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 void make_printable(char *text)
@@ -23,4 +25,19 @@ int complain(const struct fault *f)
 	make_printable(line);
 	fprintf(stderr, "uvdpa: %s\n", line);
 	return EXIT_REFUSED;
+}
+
+int finish_output(int code)
+{
+	bool failed = ferror(stdout);
+	struct fault f;
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !failed)
+		return code;
+	/* without an errno: it was an earlier write's, and is lost */
+	fault(&f, -EIO, "not all of the output could be written%s%s", errno ? ": " : "",
+	      errno ? strerror(errno) : "");
+	complain(&f);
+	return code ? code : EXIT_REFUSED;
 }

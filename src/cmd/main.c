@@ -7,10 +7,9 @@
 #include "util/suggest.h"
 
 static const struct verb *const verbs[] = {
-	&verb_serve, &verb_status, &verb_suspend, &verb_resume, &verb_resize, &verb_reset,
-	&verb_save,  &verb_restore, &verb_state,  &verb_check,  &verb_demo,   &verb_bench,
-	&verb_link,  &verb_announce,
-	&verb_trace, &verb_plot,
+	&verb_serve, &verb_status,   &verb_suspend, &verb_resume, &verb_resize, &verb_reset,
+	&verb_save,  &verb_restore,  &verb_state,   &verb_check,  &verb_demo,	&verb_bench,
+	&verb_link,  &verb_announce, &verb_trace,   &verb_plot,
 };
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -25,9 +24,17 @@ static void print_help(FILE *to)
 	for (size_t i = 0; i < VERBS; i++)
 		fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
 	fputs("\n"
-	      "  uvdpa VERB --help   explains a verb\n"
-	      "  uvdpa --version     tells the version\n",
+	      "  uvdpa help VERB     explains a verb, as uvdpa VERB --help does\n"
+	      "  uvdpa --version     tells the version, as -V does\n",
 	      to);
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < VERBS; i++)
+		if (!strcmp(verbs[i]->name, name))
+			return verbs[i];
+	return NULL;
 }
 
 static int unknown_verb(const char *name)
@@ -61,22 +68,45 @@ static int run_verb(const struct verb *verb, int argc, char **argv)
 	return verb->run(argc, argv);
 }
 
-int main(int argc, char **argv)
+/* uvdpa help [VERB] */
+static int explain(const char *name)
+{
+	const struct verb *verb = name ? find_verb(name) : NULL;
+
+	if (name && !verb)
+		return unknown_verb(name);
+	if (verb)
+		verb->help(stdout);
+	else
+		print_help(stdout);
+	return EXIT_OK;
+}
+
+static bool is_one_of(const char *word, const char *one, const char *two, const char *three)
+{
+	return !strcmp(word, one) || !strcmp(word, two) || !strcmp(word, three);
+}
+
+static int run(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : NULL;
-	bool help =
-		word && (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help"));
+	const struct verb *verb;
 
-	if (!word || help) {
-		print_help(word ? stdout : stderr);
-		return word ? EXIT_OK : EXIT_REFUSED;
+	if (!word) {
+		print_help(stderr);
+		return EXIT_REFUSED;
 	}
-	if (!strcmp(word, "--version")) {
+	if (is_one_of(word, "--help", "-h", "help"))
+		return explain(argv[2]);
+	if (is_one_of(word, "--version", "-V", "version")) {
 		puts("uvdpa " UVDPA_VERSION);
 		return EXIT_OK;
 	}
-	for (size_t i = 0; i < VERBS; i++)
-		if (!strcmp(verbs[i]->name, word))
-			return run_verb(verbs[i], argc - 1, argv + 1);
-	return unknown_verb(word);
+	verb = find_verb(word);
+	return verb ? run_verb(verb, argc - 1, argv + 1) : unknown_verb(word);
+}
+
+int main(int argc, char **argv)
+{
+	return finish_output(run(argc, argv));
 }

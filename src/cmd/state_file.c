@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "device/state.h"
@@ -46,14 +47,29 @@ static int write_all(int fd, const uint8_t *bytes, size_t size)
 		bytes += n;
 		size -= (size_t)n;
 	}
-	return fsync(fd) < 0 ? -errno : 0;
+	/* EINVAL, EROFS: what is no file cannot be */
+	return fsync(fd) < 0 && errno != EINVAL && errno != EROFS ? -errno : 0;
+}
+
+/* A device, pipe or the like is written to as it is; a file of ours would not belong there. */
+static int write_special(const char *path, const uint8_t *bytes, size_t size, struct fault *f)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), r;
+
+	r = fd < 0 ? -errno : write_all(fd, bytes, size);
+	if (fd >= 0)
+		close(fd);
+	return r < 0 ? fault(f, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
 }
 
 int state_file_write(const char *path, const uint8_t *bytes, size_t size, struct fault *f)
 {
 	char *temporary = NULL;
+	struct stat st;
 	int fd = -1, r = 0;
 
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return write_special(path, bytes, size, f);
 	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
 		return fault(f, -ENOMEM, "out of memory");
 	fd = mkostemp(temporary, O_CLOEXEC);

@@ -26,6 +26,12 @@ extern const struct verb verb_serve, verb_status, verb_suspend, verb_resume, ver
 	verb_reset, verb_save, verb_restore, verb_state, verb_check, verb_demo, verb_bench,
 	verb_link, verb_announce, verb_trace, verb_plot;
 
+/*
+ * At the end of a program: whether all that was printed has been written. Returns `code`, or what a
+ * failure makes of a success: EXIT_REFUSED, with a complaint.
+ */
+int finish_output(int code);
+
 /* Puts '?' for characters that would steer a terminal: C0, DEL, and C1 in UTF-8. */
 void make_printable(char *text);
 /* Prints the one line of a fault to stderr. Returns EXIT_REFUSED. */

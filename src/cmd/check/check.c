@@ -1,6 +1,8 @@
 /* The verb: words, list, run. */
 #include "cmd/check/check.h"
 
+#include <stdio_ext.h>
+
 #include "cmd/check/options.h"
 #include "cmd/check/report.h"
 #include "cmd/check/run.h"
@@ -9,6 +11,17 @@
 void check_help(FILE *to)
 {
 	check_options_usage(to);
+}
+
+/* A verdict that nobody can read is none. */
+static int finish(int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	fputs("uvdpa: check: not all of the output could be written\n", stderr);
+	__fpurge(stdout); /* or whoever called us would find and tell it once more */
+	clearerr(stdout);
+	return 2;
 }
 
 int check_main(int argc, char **argv)
@@ -28,12 +41,12 @@ int check_main(int argc, char **argv)
 			check_options_usage(stdout);
 		else
 			report_list(&options);
-		return 0;
+		return finish(0);
 	}
 	for (unsigned i = 0; i < options.target_count; i++)
 		targets[i].name = options.targets[i];
 	r = check_run(&options, targets, &sum, &f);
 	if (r == 2)
 		fprintf(stderr, "uvdpa: check: %s\n", f.text);
-	return r;
+	return finish(r);
 }
