@@ -140,6 +140,20 @@ static json_t *exchange(const struct client_options *options, const char *comman
 	return answer;
 }
 
+/* A server's hints ('uvdpa status disk0') are meant for its own directory, if that was named. */
+static void refuse(const struct client_options *options, const char *message, struct fault *f)
+{
+	static const char begin[] = "'uvdpa ";
+	const char *hint = strstr(message, begin), *end = NULL;
+
+	if (options->dir && hint)
+		end = strchr(hint + strlen(begin), '\'');
+	if (end)
+		fault(f, -EIO, "%.*s --dir %s%s", (int)(end - message), message, options->dir, end);
+	else
+		fault(f, -EIO, "%s", message);
+}
+
 int client_call(const struct client_options *options, const char *command, json_t *arguments,
 		json_t **result)
 {
@@ -158,7 +172,7 @@ int client_call(const struct client_options *options, const char *command, json_
 	if (!error && *result)
 		return EXIT_OK;
 	json_unpack(error, "{s:s, s:s}", "class", &class, "message", &message);
-	fault(&f, -EIO, "%s", message);
+	refuse(options, message, &f);
 	ret = complain(&f);
 	if (!strcmp(class, "TimedOut"))
 		ret = EXIT_TIMED_OUT;

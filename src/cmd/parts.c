@@ -11,6 +11,7 @@
 #include "door/vhost_user.h"
 #include "host/runner.h"
 #include "model/models.h"
+#include "util/suggest.h"
 #include "wire/vhost.h"
 
 /* --- Block backends --------------------------------------------------------------------------- */
@@ -200,9 +201,10 @@ static int make_net(struct server *server, unsigned index, struct model **model,
 static const struct model_part {
 	const char *type;
 	int (*make)(struct server *server, unsigned index, struct model **model, struct fault *f);
+	const char *others[5]; /* what others call it, to be suggested by */
 } models[] = {
-	{"blk", make_blk},
-	{"net", make_net},
+	{"blk", make_blk, {"blk", "block", "disk", "virtio-blk"}},
+	{"net", make_net, {"net", "nic", "card", "network", "virtio-net"}},
 };
 
 #define MODELS (sizeof(models) / sizeof(models[0]))
@@ -215,9 +217,24 @@ static const struct model_part *find_model(const char *type)
 	return NULL;
 }
 
+/* The type that `word` may have been meant as; NULL: none is near. */
+static const char *suggest_type(const char *word)
+{
+	for (size_t i = 0; i < MODELS; i++) {
+		const char *known[sizeof(models[0].others) / sizeof(models[0].others[0]) + 1] = {
+			NULL};
+
+		memcpy(known, models[i].others, sizeof(models[i].others));
+		if (suggest(word, known))
+			return models[i].type;
+	}
+	return NULL;
+}
+
 int parts_check_type(const char *type, struct fault *f)
 {
 	char types[64] = "";
+	const char *near;
 	size_t used = 0;
 
 	if (!type)
@@ -226,7 +243,9 @@ int parts_check_type(const char *type, struct fault *f)
 		return 0;
 	for (size_t i = 0; i < MODELS && used < sizeof(types); i++)
 		used += (size_t)snprintf(types + used, sizeof(types) - used, " %s", models[i].type);
-	return fault(f, -EINVAL, "unknown device type '%s'; there is:%s", type, types);
+	near = suggest_type(type);
+	return near ? fault(f, -EINVAL, "unknown device type '%s'; did you mean '%s'?", type, near)
+		    : fault(f, -EINVAL, "unknown device type '%s'; there is:%s", type, types);
 }
 
 int parts_open(struct server *server, unsigned index, struct fault *f)

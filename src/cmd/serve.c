@@ -37,7 +37,7 @@ static void help(FILE *to)
 	      "                 $XDG_RUNTIME_DIR/uvdpa, or /run/uvdpa; of its own user only\n"
 	      "  --device ...   a device; may be repeated. A comma in a value is doubled\n"
 	      "  --config FILE  devices from a file, one per line as after --device;\n"
-	      "                 lines that begin with # are comments. May be repeated\n"
+	      "                 # begins a comment, also behind one. May be repeated\n"
 	      "  --mode OCTAL   permissions of device files (0600)\n"
 	      "  --group GROUP  their group; with --mode 0660, --group kvm lets a VMM in\n"
 	      "  --client-files PATH\n"

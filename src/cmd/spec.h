@@ -64,7 +64,8 @@ struct spec_list {
 };
 /* Appends; `where` begins the text of a fault. */
 int spec_list_add(struct spec_list *list, const char *text, const char *where, struct fault *fault);
-/* Appends the devices of a file: one per line as after --device; # begins a comment line. */
+/* Appends the devices of a file: one per line as after --device. # begins a comment, at the
+ * begin of a line or after white space. */
 int spec_list_read(struct spec_list *list, const char *path, struct fault *fault);
 /* Whether the devices fit together: cables between cards have two ends, and who share a worker want
  * the same processor. */

@@ -32,6 +32,14 @@ int spec_list_add(struct spec_list *list, const char *text, const char *where, s
 	return 0;
 }
 
+/* Cuts off a comment, which begins with a # at the line's begin or after white space. */
+static void cut_comment(char *line)
+{
+	for (char *c = line; *c; c++)
+		if (*c == '#' && (c == line || isspace((unsigned char)c[-1])))
+			*c-- = '\0';
+}
+
 /* Cuts white space off both ends. */
 static char *trim(char *line)
 {
@@ -51,13 +59,15 @@ static int read_lines(struct spec_list *list, FILE *file, const char *path, stru
 
 	for (unsigned number = 1; !ret && fgets(line, sizeof(line), file); number++) {
 		bool whole = strlen(line) < sizeof(line) - 1;
-		const char *text = trim(line);
+		const char *text;
 
 		snprintf(where, sizeof(where), "%.120s, line %u", path, number);
 		if (!whole)
 			return fault(f, -EINVAL, "%s: longer than %d bytes", where,
 				     LINE_MAX_BYTES - 2);
-		if (*text && *text != '#')
+		cut_comment(line);
+		text = trim(line);
+		if (*text)
 			ret = spec_list_add(list, text, where, f);
 	}
 	if (!ret && ferror(file))

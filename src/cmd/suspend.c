@@ -44,8 +44,8 @@ static int parse_timeout(const char *text, json_int_t *ms, struct fault *f)
 
 static void say(const struct client_options *options, const json_t *result)
 {
-	printf("%s is suspended; 'uvdpa resume %s' lets it go on\n", options->words[0],
-	       options->words[0]);
+	printf("%s is suspended; 'uvdpa resume %s%s%s' lets it go on\n", options->words[0],
+	       options->words[0], options->dir ? " --dir " : "", options->dir ? options->dir : "");
 }
 
 static int run(int argc, char **argv)

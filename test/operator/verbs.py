@@ -199,6 +199,20 @@ def end_under_load(server):
         load.wait()
 
 
+def printed_in_vain(server, path):
+    """A full standard output is an error; what is no file is written to, and not replaced."""
+    for words in (["save", "disk", path, "--dir", server.dir], ["state", path],
+                  ["state", path, "--json"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([UVDPA] + words, stdout=full, stderr=subprocess.PIPE, text=True)
+        expect("full output", done.returncode == 1 and "output could" in done.stderr, (words, done))
+    done = server.run("save", "disk", "/dev/full")
+    expect("a full device", done.returncode == 1 and "No space left" in done.stderr, done)
+    expect("a full device", not os.path.isfile("/dev/full"))
+    expect("no device", server.run("save", "disk", "/dev/null").returncode == 0)
+    expect("no device", not os.path.isfile("/dev/null"))
+
+
 def save_and_restore(server):
     """What a suspended disk is saved as, what is refused, and what waits for the next driver."""
     path = server.dir + "/disk.state"
@@ -206,6 +220,7 @@ def save_and_restore(server):
     server.wait_for_requests("disk", 100)
     done = server.run("save", "disk", path)
     expect("save of a running disk", done.returncode == 1 and "is RUNNING" in done.stderr, done)
+    expect("a hint", "'uvdpa suspend disk --dir %s'" % server.dir in done.stderr, done)
     expect("no file", not os.path.exists(path))
     server.run("suspend", "disk")
     done = server.run("save", "disk", path)
@@ -220,6 +235,7 @@ def save_and_restore(server):
     expect("features", state["features"] == device["driver_features"], state)
     table = subprocess.run([UVDPA, "state", path], capture_output=True, text=True).stdout
     expect("table", "format     1" in table and "queue " in table, table)
+    printed_in_vain(server, path)
     done = server.run("restore", "disk", path)
     expect("restore under a driver", done.returncode == 1 and "SUSPENDED" in done.stderr, done)
     done = server.run("restore", "stuck", path)

@@ -79,7 +79,10 @@ def cases(t):
         (device("blk"), "name=NAME is missing"),
         (device("blk,name=a"), "the disk is nowhere"),
         (device("name=a,memory=1M"), "the device type is missing"),
-        (device("disk,name=a,memory=1M"), "unknown device type 'disk'"),
+        (device("disk,name=a,memory=1M"), "unknown device type 'disk'; did you mean 'blk'?"),
+        (device("bkl,name=a,memory=1M"), "did you mean 'blk'?"),
+        (device("virtio-net,name=a,memory=1M"), "did you mean 'net'?"),
+        (device("elephant,name=a,memory=1M"), "there is: blk net"),
         (device("blk,name=a,memory=1M,null=1M"), "in several places"),
         (device("blk,name=a,memory=1M,red-only=on"), "unknown key 'red-only'"),
         (device("blk,name=a,memory=1M,readonyl=on"), "did you mean 'readonly'?"),
@@ -189,6 +192,7 @@ def cases(t):
         (config("twice.conf"), "another device has this name"),
         (config("empty.conf"), "nothing to serve"),
         (config("long.conf"), "longer than"),
+        (config("comments.conf"), "comments.conf, line 4: name=b#c"),
         # places
         (device("blk,name=a,memory=1M", "--mode", "rw"), "--mode rw"),
         (device("blk,name=a,memory=1M", "--mode", "1777"), "--mode 1777"),
@@ -237,6 +241,7 @@ def prepare(t):
     write(t + "/small.img", "x" * 100)
     write(t + "/bad.conf", "# devices\nblk,name=a,memory=1M\n  blk,name=b,mem=1M  \n")
     write(t + "/twice.conf", "blk,name=a,memory=1M\nblk,name=a,memory=1M\n")
+    write(t + "/comments.conf", "blk,name=a,memory=1M # a#b\n#\n  \t#x\nblk,name=b#c\n")
     write(t + "/empty.conf", "# nothing\n\n")
     write(t + "/long.conf", "blk,name=a,memory=1M,serial=" + "x" * 5000 + "\n")
     os.mkdir(t + "/odd")

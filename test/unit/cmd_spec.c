@@ -126,7 +126,7 @@ static void sizes(void **state)
 /* A file of devices: comments, blank lines, white space, no end of line at the end. */
 static void files(void **state)
 {
-	static const char text[] = "# two\n\n  blk,name=a,memory=1M  \r\n\tblk,name=b,null=1G";
+	static const char text[] = "# two\n\n  blk,name=a,memory=1M  # it\r\n\tblk,name=b,null=1G";
 	char path[] = "/tmp/uvdpa-test-XXXXXX";
 	struct spec_list list = {0};
 	struct fault f;

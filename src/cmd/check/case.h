@@ -70,6 +70,8 @@ const struct check_case *cases_all(size_t *count);
 const struct check_case *case_find(const char *id);
 /* Whether there is such a group. */
 int case_group_exists(const char *group);
+/* The id or group that `word` may have been meant as; NULL: none is near. */
+const char *case_suggest(const char *word);
 /* Appends what `needs` means in words ("suspend, blk") to a buffer; returns it. */
 char *case_needs_words(unsigned needs, char *buffer, size_t size);
 

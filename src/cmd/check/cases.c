@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cmd/check/case.h"
+#include "util/suggest.h"
 
 static const struct {
 	const struct check_case *cases;
@@ -94,6 +95,23 @@ int case_group_exists(const char *group)
 		if (strcasecmp(cases[i].group, group) == 0)
 			return 1;
 	return 0;
+}
+
+const char *case_suggest(const char *word)
+{
+	static const char *known[2 * MOST + 1];
+	const struct check_case *cases;
+	size_t count, used = 0;
+
+	cases = cases_all(&count);
+	for (size_t i = 0; i < count; i++) {
+		known[used++] = cases[i].id;
+		/* cases of a group stand together */
+		if (!i || strcmp(cases[i].group, cases[i - 1].group) != 0)
+			known[used++] = cases[i].group;
+	}
+	known[used] = NULL;
+	return suggest(word, known);
 }
 
 char *case_needs_words(unsigned needs, char *buffer, size_t size)

@@ -1,6 +1,7 @@
 /* Reading the words of `uvdpa check`. */
 #include "cmd/check/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -52,7 +53,8 @@ void check_options_usage(FILE *to)
 	      "\n"
 	      "  --list             print the cases and end\n"
 	      "  --only ID|GROUP    only these (again, or with commas, for more)\n"
-	      "  --packed           only the cases on packed rings (ids ending with a p, and P01...)\n"
+	      "  --packed           only the cases on packed rings (ids ending with a p, and "
+	      "P01...)\n"
 	      "  --rounds N         racing cases try N times (default 20)\n"
 	      "  --seconds N        but one racing case no longer than N seconds (default 2)\n"
 	      "  --seed N           seed of every random choice (default 1)\n"
@@ -115,6 +117,15 @@ static int read_format(const char *text, enum check_format *format, struct fault
 		     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
+static int unknown_case(const char *word, struct fault *f)
+{
+	const char *near = case_suggest(word);
+
+	return fault(f, -EINVAL, "check: --only %s: there is no such case or group%s%s%s", word,
+		     near ? "; did you mean '" : "", near ? near : "",
+		     near ? "'?" : "; --list shows them");
+}
+
 /* Splits at commas, in place: argv is ours to write. */
 static int read_only(struct check_options *o, char *text, struct fault *f)
 {
@@ -122,10 +133,7 @@ static int read_only(struct check_options *o, char *text, struct fault *f)
 
 	while ((word = strsep(&rest, ","))) {
 		if (!case_find(word) && !case_group_exists(word))
-			return fault(f, -EINVAL,
-				     "check: --only %s: there is no such case or group; --list "
-				     "shows them",
-				     word);
+			return unknown_case(word, f);
 		if (o->only_count == CHECK_MAX_ONLY)
 			return fault(f, -EINVAL, "check: --only: more than %d words",
 				     CHECK_MAX_ONLY);
@@ -161,13 +169,29 @@ static int read_option(struct check_options *o, int option, char *text, struct f
 		return read_number("seed", text, UINT64_MAX, &o->seed, f);
 	case OPT_FORMAT:
 		return read_format(text, &o->format, f);
-	case 'h':
+	default:
+		assert(option == 'h');
 		o->help = true;
 		return 0;
-	default:
-		return fault(f, -EINVAL,
-			     "check: unknown or incomplete option; see uvdpa check --help");
 	}
+}
+
+/* What getopt_long() did not take: ':' where a value is missing, else no option of ours. */
+static int refuse_option(int option, const char *text, struct fault *f)
+{
+	const char *known[sizeof(long_options) / sizeof(long_options[0])] = {NULL};
+	const char *near;
+	char name[32];
+
+	if (option == ':')
+		return fault(f, -EINVAL, "check: option %s needs a value", text);
+	for (unsigned i = 0; long_options[i].name; i++)
+		known[i] = long_options[i].name;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "="), text);
+	near = strncmp(text, "--", 2) == 0 ? suggest(name + 2, known) : NULL;
+	return fault(f, -EINVAL, "check: no such option as %s%s%s%s", text,
+		     near ? "; did you mean --" : "", near ? near : "",
+		     near ? "?" : "; see uvdpa check --help");
 }
 
 int check_options_parse(struct check_options *o, int argc, char **argv, struct fault *f)
@@ -177,8 +201,9 @@ int check_options_parse(struct check_options *o, int argc, char **argv, struct f
 	check_options_init(o);
 	optind = 0; /* starts anew: the verb's words are an argv of their own */
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-		r = read_option(o, option, optarg, f);
+	while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+		r = option == '?' || option == ':' ? refuse_option(option, argv[optind - 1], f)
+						   : read_option(o, option, optarg, f);
 		if (r < 0)
 			return r;
 	}
