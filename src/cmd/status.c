@@ -48,11 +48,12 @@ static void join_holders(const json_t *device, char *buffer, size_t size)
 static int64_t sum_of_queues(const json_t *device, const char *key)
 {
 	const json_t *queue;
-	int64_t sum = 0;
+	uint64_t sum = 0; /* whatever a server says, it wraps */
 	size_t i;
 
-	json_array_foreach(json_object_get(device, "queues"), i, queue) sum += number(queue, key);
-	return sum;
+	json_array_foreach(json_object_get(device, "queues"), i, queue)
+		sum += (uint64_t)number(queue, key);
+	return (int64_t)sum;
 }
 
 static const char *capacity(const json_t *device, char buffer[32])
