@@ -74,10 +74,11 @@ static void print_table(const json_t *devices)
 	json_array_foreach(devices, i, device)
 	{
 		join_holders(device, held, sizeof(held));
-		printf("%-16s %-5s %-11s %-16s %9s %9" PRId64 " %12" PRId64 "  %s\n",
+		printf("%-16s %-5s %-11s %-16s %9s %9" PRId64 " %12" PRId64 "  %s%s\n",
 		       text(device, "name"), text(device, "type"), text(device, "state"), held,
 		       capacity(device, size), sum_of_queues(device, "in_flight"),
-		       sum_of_queues(device, "requests"), text(device, "client"));
+		       sum_of_queues(device, "requests"), text(device, "client"),
+		       json_is_false(json_object_get(device, "answers")) ? " (held up)" : "");
 	}
 }
 
@@ -140,6 +141,8 @@ static void print_one(const json_t *device)
 	printf("type       %s (virtio device %" PRId64 ")\n", text(device, "type"),
 	       number(device, "device_id"));
 	printf("state      %s\n", text(device, "state"));
+	if (json_is_false(json_object_get(device, "answers")))
+		puts("           held up by its client or backend: below is what was seen last");
 	printf("held by    %s\n", held);
 	printf("broken     %s\n", text(device, "broken"));
 	printf("client     %s\n", text(device, "client"));

@@ -278,6 +278,7 @@ static void dispose(struct control *control)
 		close(control->epoll);
 	if (control->wake >= 0)
 		close(control->wake);
+	control_figures_free(control);
 	pthread_mutex_destroy(&control->lock);
 	pthread_cond_destroy(&control->job_changed);
 	free(control);
@@ -315,7 +316,8 @@ int control_new(const char *path, struct runner *const *runners, unsigned count,
 	control->runners = runners;
 	control->runner_count = count;
 	control->listener = control->epoll = control->wake = -1;
-	ret = start(control, path, f);
+	ret = control_figures_new(control) < 0 ? fault(f, -ENOMEM, "out of memory")
+					       : start(control, path, f);
 	if (ret) {
 		dispose(control);
 		return ret;

@@ -101,7 +101,6 @@ static json_t *do_version(struct request_line *line)
 
 static json_t *do_status(struct request_line *line)
 {
-	const struct control *control = line->job->control;
 	const char *name = NULL;
 	struct runner *only = NULL;
 	json_error_t error;
@@ -113,10 +112,7 @@ static json_t *do_status(struct request_line *line)
 		return NULL;
 	if (name && !(only = find_runner(line, name)))
 		return NULL;
-	devices = json_array();
-	for (unsigned i = 0; i < control->runner_count; i++)
-		if (!only || only == control->runners[i])
-			json_array_append_new(devices, control_device_status(control->runners[i]));
+	devices = control_figures_tell(line->job->control, only);
 	return json_pack("{s:s, s:i, s:o}", "version", UVDPA_VERSION, "pid", (int)getpid(),
 			 "devices", devices);
 }
@@ -451,6 +447,14 @@ static json_t *answer_request(struct job *job)
 	return answer;
 }
 
+void control_thread_ends(struct control *control)
+{
+	pthread_mutex_lock(&control->lock);
+	control->threads--;
+	pthread_cond_broadcast(&control->job_changed);
+	pthread_mutex_unlock(&control->lock);
+}
+
 static void *run_job(void *arg)
 {
 	struct job *job = arg;
@@ -459,17 +463,12 @@ static void *run_job(void *arg)
 
 	if (answer)
 		job_answer(job, answer);
-	pthread_mutex_lock(&control->lock);
-	control->threads--;
-	pthread_cond_broadcast(&control->job_changed);
-	pthread_mutex_unlock(&control->lock);
+	control_thread_ends(control);
 	return NULL;
 }
 
-/* Starts a thread for the job. Returns 0 or a negative errno. */
-static int start_job(struct job *job)
+int control_thread_start(struct control *control, void *(*start)(void *arg), void *arg)
 {
-	struct control *control = job->control;
 	pthread_attr_t attr;
 	pthread_t thread;
 	int ret;
@@ -480,13 +479,10 @@ static int start_job(struct job *job)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
-	ret = -pthread_create(&thread, &attr, run_job, job);
+	ret = -pthread_create(&thread, &attr, start, arg);
 	pthread_attr_destroy(&attr);
-	if (!ret)
-		return 0;
-	pthread_mutex_lock(&control->lock);
-	control->threads--;
-	pthread_mutex_unlock(&control->lock);
+	if (ret)
+		control_thread_ends(control);
 	return ret;
 }
 
@@ -499,7 +495,7 @@ static json_t *begin_job(struct control *control, uint64_t connection, json_t *r
 	if (job) {
 		*job = (struct job){
 			.control = control, .connection = connection, .request = request};
-		if (!start_job(job)) {
+		if (!control_thread_start(control, run_job, job)) {
 			control->jobs++;
 			return NULL;
 		}

@@ -14,7 +14,8 @@
  *
  * The thread itself never touches a device: one whose client keeps it stuck
  * would take the socket along. Each request is run by a thread of its own
- * (control_commands.c). Its answer, or the device's when that answers later
+ * (control_commands.c); `status`, which an operator wants most when a device is
+ * stuck, is answered from published figures (control_figures.c). Its answer, or the device's when that answers later
  * (device_done: on any thread, with the device's lock held), is put on
  * `answered`, under `lock`, which nests in nothing else, and the socket's thread
  * is woken. The client may be gone by then: connections are numbered anew at
@@ -59,6 +60,8 @@ struct job {
 	struct job *next;
 };
 
+struct control_figures;
+
 struct control {
 	struct unixname name; /* of the listener */
 	struct runner *const *runners;
@@ -72,6 +75,7 @@ struct control {
 	pthread_mutex_t lock;
 	pthread_cond_t job_changed;
 	struct job *answered; /* [lock] */
+	struct control_figures *figures; /* one per runner [lock] */
 	unsigned threads;     /* that run jobs [lock] */
 	unsigned jobs;	      /* not answered to their connections; the socket's thread only */
 };
@@ -96,7 +100,23 @@ int control_restore(struct runner *runner, const char *text, struct fault *fault
 /* control_trace.c: what a device did lately. NULL with the fault filled. */
 json_t *control_trace(struct runner *runner, struct fault *fault);
 
-/* control_status.c: all there is to know of a device. */
+/*
+ * Starts a detached thread, which control_free waits for: it calls control_thread_ends last. Returns 0
+ * or a negative errno.
+ */
+int control_thread_start(struct control *control, void *(*start)(void *arg), void *arg);
+void control_thread_ends(struct control *control);
+
+/* control_status.c: all there is to know of a device. Waits for it. */
 json_t *control_device_status(struct runner *runner);
+
+/*
+ * control_figures.c: what was last seen of the devices, `only` one or (NULL) all, as an array. Waits
+ * for none of them but a moment.
+ */
+json_t *control_figures_tell(struct control *control, const struct runner *only);
+/* Looks for the first time, when nobody has the devices yet. 0 or -ENOMEM. */
+int control_figures_new(struct control *control);
+void control_figures_free(struct control *control);
 
 #endif

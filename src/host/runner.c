@@ -344,7 +344,14 @@ bool runner_try_lock(struct runner *runner)
 void runner_unlock(struct runner *runner)
 {
 	assert(!runner->excluded);
+	atomic_store_explicit(&runner->published_state, device_state(runner->device),
+			      memory_order_relaxed);
 	pthread_mutex_unlock(&runner->lock);
+}
+
+enum device_state runner_published_state(const struct runner *runner)
+{
+	return atomic_load_explicit(&runner->published_state, memory_order_relaxed);
 }
 
 const struct device *runner_device(const struct runner *runner)

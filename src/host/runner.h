@@ -41,6 +41,8 @@ void runner_free(struct runner *runner);
 /* Control: between these, the caller may use every device function that is not [worker]. */
 struct device *runner_lock(struct runner *runner);
 void runner_unlock(struct runner *runner);
+/* The device's state when the lock was last given back. Any thread, without waiting. */
+enum device_state runner_published_state(const struct runner *runner);
 /* The device without the lock: for facts that never change (name, device id). */
 const struct device *runner_device(const struct runner *runner);
 

@@ -44,6 +44,7 @@ struct runner {
 	struct recorder *recorder;  /* NULL: no trace is kept */
 	unsigned excluded;	    /* depth of exclude: all gates are ours [lock] */
 	_Atomic bool settle_wanted; /* device_settle is due */
+	_Atomic enum device_state published_state;
 	_Atomic bool deadline_due;  /* device_deadline is due */
 	int timer;		    /* timerfd, watched by lane 0 */
 

@@ -105,6 +105,11 @@ struct device_flow device_get_vq_flow(const struct device *d, unsigned queue)
 	return (struct device_flow){0, d->passes[queue]};
 }
 
+enum device_state device_state(const struct device *d)
+{
+	return d->settles ? STATE_SUSPENDED : STATE_RUNNING;
+}
+
 void device_settle(struct device *d)
 {
 	d->settles++;
@@ -259,9 +264,17 @@ static void calls_reach_their_eventfd(void **state)
 
 static void settles_after_the_pass(void **state)
 {
+	struct runner *runner = *state;
+
+	runner_lock(runner);
+	runner_unlock(runner);
+	assert_int_equal(runner_published_state(runner), STATE_RUNNING);
 	device.settle_next = true;
 	device.host->ops->wake_queue(device.host, 1);
 	wait_for(&device.settles, 1);
+	/* whoever changes the state publishes it, be it a worker */
+	while (runner_published_state(runner) != STATE_SUSPENDED)
+		sched_yield();
 	device.host->ops->settle(device.host); /* from control, too */
 	wait_for(&device.settles, 2);
 }
