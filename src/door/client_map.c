@@ -45,18 +45,23 @@ static int look(int fd, struct statx *st)
 		       : 0;
 }
 
+bool client_map_allows_device(uint64_t device)
+{
+	for (unsigned i = 0; i < place_count; i++)
+		if (!places[i].is_device && places[i].device == device)
+			return true;
+	return false;
+}
+
 static bool is_in_place(const struct statx *st)
 {
 	uint64_t system = makedev(st->stx_dev_major, st->stx_dev_minor);
 	uint64_t device = makedev(st->stx_rdev_major, st->stx_rdev_minor);
 
-	for (unsigned i = 0; i < place_count; i++) {
+	for (unsigned i = 0; i < place_count; i++)
 		if (places[i].is_device && S_ISCHR(st->stx_mode) && places[i].device == device)
 			return true;
-		if (!places[i].is_device && S_ISREG(st->stx_mode) && places[i].device == system)
-			return true;
-	}
-	return false;
+	return S_ISREG(st->stx_mode) && client_map_allows_device(system);
 }
 
 int client_map_allowed(int fd)

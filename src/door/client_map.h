@@ -65,6 +65,9 @@ int client_map_promised(struct client_map *map, struct client_maps *maps, int fd
  */
 int client_map_allow(const char *path, struct fault *fault);
 
+/* Whether the operator allows all files of the file system of this number (st_dev). */
+bool client_map_allows_device(uint64_t device);
+
 /* Of the whole process, for tests that look for leaks. */
 unsigned client_maps_total(void);
 

@@ -19,4 +19,7 @@ struct process {
 	char *text;	      /* a piece of maps */
 };
 
+/* process_mounts.c: whether the file system of this number (st_dev) is memory, or allowed. */
+bool process_sees_memory(const struct process *process, uint64_t device);
+
 #endif

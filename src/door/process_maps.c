@@ -5,7 +5,8 @@
  * is writable is proof that the client had the file open for writing, so the
  * same file, and no other, may be opened for writing here even when the server
  * has more rights than the client. Hence the comparison of device and inode on
- * the opened file, after the opening; names prove nothing. Nor does what maps
+ * the opened file, after the opening; names prove nothing. (Of the file system it is
+ * known before that it answers at once: process_mounts.c.) Nor does what maps
  * said before the opening prove anything: the client may have put another
  * mapping there meanwhile, of the same file (or of one that got its number), as
  * one that it may only read. What is open keeps its number: so maps is read
@@ -27,7 +28,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "door/client_map.h"
 #include "door/process_internal.h"
+#include "host/foreign.h"
 
 #define MAPS_PIECE (64 * 1024)
 
@@ -144,10 +147,10 @@ static int keep_if_same(int fd, const struct process_vma *vma)
 
 	if (fd < 0)
 		return -ENOENT;
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_dev == vma->device &&
-	    st.st_ino == vma->inode)
+	if (!client_map_allowed(fd) && !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	    st.st_dev == vma->device && st.st_ino == vma->inode)
 		return fd;
-	close(fd);
+	foreign_close(fd);
 	return -ENOENT;
 }
 
@@ -220,6 +223,8 @@ int process_open_vma(struct process *process, const struct process_vma *vma, boo
 	int fd;
 
 	if (!vma->shared || !vma->inode || !vma->readable || (writable && !vma->writable))
+		return -ENOENT;
+	if (!process_sees_memory(process, vma->device))
 		return -ENOENT;
 	fd = open_map_file(process, vma, writable);
 	return fd >= 0 ? fd : open_descriptor(process, vma, writable);

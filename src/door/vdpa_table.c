@@ -11,6 +11,7 @@
 
 #include "door/vdpa_internal.h"
 #include "host/eventfd.h"
+#include "host/foreign.h"
 
 /* Who may call, and what is looked at before the verb. */
 enum rule {
@@ -140,7 +141,7 @@ int call_eventfd(struct call *call, int fd, int *ours)
 	*ours = r;
 	r = eventfd_check(*ours);
 	if (r) {
-		close(*ours);
+		foreign_close(*ours);
 		*ours = -1;
 	}
 	return r;

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/foreign.h"
+
 #define HEAD sizeof(struct vhost_user_header)
 
 union control {
@@ -23,7 +25,7 @@ void vu_message_close(struct vu_message *message)
 {
 	for (unsigned i = 0; i < VHOST_USER_MAX_FDS; i++) {
 		if (message->fds[i] >= 0)
-			close(message->fds[i]);
+			foreign_close(message->fds[i]);
 		message->fds[i] = -1;
 	}
 	message->fd_count = 0;
@@ -59,7 +61,7 @@ static int collect_fds(struct vu_message *message, struct msghdr *header)
 			if (message->fd_count < VHOST_USER_MAX_FDS) {
 				message->fds[message->fd_count++] = fd;
 			} else {
-				close(fd);
+				foreign_close(fd);
 				r = -EPROTO;
 			}
 		}
