@@ -259,9 +259,14 @@ unsigned space_remove(struct space *space, uint64_t iova, uint64_t size)
 	unsigned from = lower_bound(table, iova), to;
 
 	space->facts.generation++;
-	for (to = from; to < table->count && table->entries[to].start <= last; to++)
-		if (!space->staging) /* else at commit */
-			retire(space, &table->entries[to]);
+	for (to = from; to < table->count && table->entries[to].start <= last; to++) {
+		struct entry *entry = &table->entries[to];
+
+		if (!space->staging)
+			retire(space, entry);
+		else if (entry->fresh) /* nobody has found it; of the others at commit */
+			space_drop(space->memory, atomic_load(&entry->pieces));
+	}
 	if (to > from)
 		memmove(&table->entries[from], &table->entries[to],
 			(table->count - to) * sizeof(struct entry));

@@ -403,6 +403,27 @@ static void freed_within_a_batch(void **state)
 	bench_free(b); /* counts the windows */
 }
 
+/* What was found out beforehand goes with its entry, be it that no translation ever saw that. */
+static void resolved_and_removed_within_a_batch(void **state)
+{
+	struct bench *b = bench_new(RAM_MAPPED);
+	struct client_memory *memory = &b->ram.memory;
+
+	assert_int_equal(space_begin(b->space), 0);
+	assert_int_equal(space_add_resolved(b->space, BASE, 0x1000, b->ram.uaddr, RW,
+					    space_resolve(memory, b->ram.uaddr, 0x1000, RW)),
+			 0);
+	assert_int_equal(space_remove(b->space, BASE, 0x1000), 1);
+	assert_int_equal(b->ram.unmaps, b->ram.maps);
+	assert_int_equal(space_add_resolved(b->space, BASE, 0x1000, b->ram.uaddr, RW,
+					    space_resolve(memory, b->ram.uaddr, 0x1000, RW)),
+			 0);
+	space_commit(b->space);
+	assert_int_equal(reach(b, BASE, 0x1000, SPACE_READ), 1);
+	assert_int_equal(b->ram.maps, 2); /* nothing is found out again */
+	bench_free(b);
+}
+
 /* What is kept answers as a search would, within the stretch that was found and nowhere else. */
 static void kept_stretches(void **state)
 {
@@ -466,6 +487,7 @@ int main(void)
 		cmocka_unit_test(batches_show_at_once),
 		cmocka_unit_test(windows_made_within_a_batch),
 		cmocka_unit_test(freed_within_a_batch),
+		cmocka_unit_test(resolved_and_removed_within_a_batch),
 		cmocka_unit_test(kept_stretches),
 		cmocka_unit_test(copied_memory_is_not_kept),
 	};
