@@ -188,8 +188,11 @@ static int make_ready(struct vu_client *client, unsigned index)
 	if (r < 0)
 		return r;
 	device_set_vq_ready(device, index, true, runner_now_ms(), ready_done, NULL);
-	r = device_resume(device, HOLDER_DRIVER);
-	return r == -EBUSY ? r : 0;
+	if (device_holders(device) & HOLDER_DRIVER)
+		r = device_resume(device, HOLDER_DRIVER);
+	return r < 0 ? fault(&client->fault, r, "ring %u does not run, the device is suspended: %s",
+			     index, strerror(-r))
+		     : 0;
 }
 
 static int start_if_due(struct vu_client *client, unsigned index)
@@ -201,14 +204,18 @@ static int start_if_due(struct vu_client *client, unsigned index)
 	return make_ready(client, index);
 }
 
+static int enable(struct vu_client *client, unsigned index)
+{
+	client->rings[index].enabled = true;
+	return start_if_due(client, index);
+}
+
 int vu_rings_enable_all(struct vu_client *client)
 {
 	int r = 0;
 
-	for (unsigned i = 0; i < client->ring_count && r == 0; i++) {
-		client->rings[i].enabled = true;
-		r = start_if_due(client, i);
-	}
+	for (unsigned i = 0; i < client->ring_count && r == 0; i++)
+		r = enable(client, i);
 	return r;
 }
 
@@ -245,8 +252,7 @@ static int stopped(struct vu_client *client, int result)
 	struct vu_message *message = &client->frame.message;
 	unsigned index = client->later_ring;
 
-	/* a device that cannot suspend (S1) has stopped its rings all the same */
-	if (result < 0 && result != -EOPNOTSUPP)
+	if (result < 0)
 		return fault(&client->fault, result, "the device does not stand still");
 	message->payload.state =
 		(struct vhost_vring_state){.index = index, .num = client->rings[index].base};
@@ -271,7 +277,10 @@ static int not_stopped(struct vu_client *client, int result)
 	return 0;
 }
 
-/* The last ring that stops takes the driver's hold: "suspended device state". */
+/*
+ * The last ring that stops takes the driver's hold: "suspended device state". What ends that is the
+ * next start, as the protocol has no message for it: so not of a device that cannot resume.
+ */
 static int ring_stopped(struct vu_client *client, int result)
 {
 	struct vu_ring *ring = &client->rings[client->later_ring];
@@ -284,7 +293,7 @@ static int ring_stopped(struct vu_client *client, int result)
 	ring->started = ring->kept = false;
 	ring->stopped = true;
 	forget_kicks(client, client->later_ring);
-	if (vu_rings_any_started(client))
+	if (vu_rings_any_started(client) || !device_can_resume(client->door->device))
 		return stopped(client, 0);
 	vu_later_begin(client, stopped);
 	device_suspend(client->door->device, HOLDER_DRIVER, runner_now_ms(), 0, vu_later_done,
@@ -404,8 +413,10 @@ int vu_set_vring_enable(struct vu_client *client, struct vu_message *message)
 		return fault(&client->fault, -EINVAL, "SET_VRING_ENABLE %u", state->num);
 	client->rings[state->index].enabled = state->num;
 	if (state->num)
-		return start_if_due(client, state->index);
-	return is_ready(client, state->index) ? make_unready(client, state->index, disabled) : 0;
+		return enable(client, state->index);
+	if (!is_ready(client, state->index))
+		return 0;
+	return make_unready(client, state->index, disabled);
 }
 
 /*

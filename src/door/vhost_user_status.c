@@ -34,19 +34,26 @@ int vu_get_features(struct vu_client *client, struct vu_message *message)
 	return 0;
 }
 
+/* Bits of the protocol itself: the log, and that no ring waits to be enabled ("Ring states"). */
+static int use_own_bits(struct vu_client *client)
+{
+	client->features = client->frame.message.payload.u64;
+	vu_log_apply(client);
+	if (!(client->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
+		return vu_rings_enable_all(client);
+	return 0;
+}
+
 /*
  * The device forgot its driver's features: those of this message are the ones from now on. It hears
  * of them now, for what may be written to config space; whether they will do is said at the start.
  */
 static int take_features(struct vu_client *client)
 {
-	client->features = client->frame.message.payload.u64;
 	client->has_features = true;
-	device_set_driver_features(client->door->device, client->features & ~OWN_BITS);
-	vu_log_apply(client);
-	if (!(client->features & BIT(VHOST_USER_F_PROTOCOL_FEATURES)))
-		return vu_rings_enable_all(client);
-	return 0;
+	device_set_driver_features(client->door->device,
+				   client->frame.message.payload.u64 & ~OWN_BITS);
+	return use_own_bits(client);
 }
 
 static int features_after_reset(struct vu_client *client, int result)
@@ -64,11 +71,8 @@ int vu_set_features(struct vu_client *client, struct vu_message *message)
 			     (unsigned long long)(features & ~offered(client)));
 	if (!client->has_features || device_state(device) <= STATE_NEGOTIATING)
 		return take_features(client);
-	if ((features & ~OWN_BITS) == (client->features & ~OWN_BITS)) {
-		client->features = features;
-		vu_log_apply(client);
-		return 0;
-	}
+	if ((features & ~OWN_BITS) == (client->features & ~OWN_BITS))
+		return use_own_bits(client);
 	if (vu_rings_any_started(client))
 		return fault(&client->fault, -EBUSY, "other features while rings are started");
 	vu_later_begin(client, features_after_reset);

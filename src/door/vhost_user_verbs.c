@@ -44,7 +44,7 @@ uint64_t vu_protocol_features(const struct vu_client *client)
 {
 	uint64_t some = NEEDS(INFLIGHT_SHMFD) | NEEDS(GET_VRING_BASE_INFLIGHT);
 
-	if (device_can_suspend(client->door->device))
+	if (device_can_resume(client->door->device))
 		some |= NEEDS(DEVICE_STATE);
 	if (is_net(client))
 		some |= NEEDS(NET_MTU);

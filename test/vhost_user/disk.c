@@ -40,6 +40,8 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 			   .asids = 1,
 			   .packed = o->packed,
 			   .ring_reset = o->ring_reset,
+			   .no_suspend = o->no_suspend,
+			   .no_resume = o->no_resume,
 			   .suspend_timeout_ms = o->timeout_ms ? o->timeout_ms : 5000}};
 	struct blk_options blk = {.queues = o->queues ? o->queues : 1,
 				  .queue_size = 256,

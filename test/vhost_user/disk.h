@@ -17,6 +17,7 @@ struct disk_options {
 	uint32_t reconnect_ms;			   /* not 0: connect to `path`, so often */
 	bool packed;				   /* offer packed rings */
 	bool ring_reset;			   /* offer VIRTIO_F_RING_RESET */
+	bool no_suspend, no_resume;		   /* suspend=off, resume=off */
 	uint32_t timeout_ms;			   /* of suspensions; 0: 5000 */
 	const struct block_fault_options *trouble; /* NULL: none */
 };

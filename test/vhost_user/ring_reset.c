@@ -83,32 +83,12 @@ static void others_run(struct busy *b)
 	}
 }
 
-static void must(int fd, uint32_t request, uint64_t index, uint64_t num, const int *event)
+static void enable(int fd, unsigned index)
 {
-	struct vhost_vring_state state = {.index = (unsigned)index, .num = (unsigned)num};
+	struct vhost_vring_state state = {.index = index, .num = 1};
 
-	if (event)
-		assert_int_equal(front_ack(fd, request, &index, 8, event, 1), 0);
-	else
-		assert_int_equal(front_ack(fd, request, &state, sizeof(state), NULL, 0), 0);
-}
-
-/* As QEMU's vhost_virtqueue_start. */
-static void start_ring(int fd, unsigned index, struct uvdpa_queue *queue, uint32_t base)
-{
-	int kick = uvdpa_queue_kick_fd(queue), call = uvdpa_queue_call_fd(queue);
-	struct vhost_vring_addr addr = {.index = index};
-	struct uvdpa_queue_areas a;
-
-	uvdpa_queue_areas(queue, &a);
-	addr.desc_user_addr = (uintptr_t)a.desc;
-	addr.avail_user_addr = (uintptr_t)a.avail;
-	addr.used_user_addr = (uintptr_t)a.used;
-	must(fd, VHOST_USER_SET_VRING_NUM, index, SESSION_RING, NULL);
-	must(fd, VHOST_USER_SET_VRING_BASE, index, base, NULL);
-	assert_int_equal(front_ack(fd, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 0);
-	must(fd, VHOST_USER_SET_VRING_KICK, index, 0, &kick);
-	must(fd, VHOST_USER_SET_VRING_CALL, index, 0, &call);
+	assert_int_equal(front_ack(fd, VHOST_USER_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0),
+			 0);
 }
 
 static uint32_t first_base(const struct bench *b)
@@ -127,8 +107,8 @@ static void busy_begin(struct bench *b)
 	assert_int_equal(uvdpa_blk_new(b->s.memory, busy->queue, 4, &busy->blk, &error), 0);
 	busy->data = uvdpa_memory_alloc(b->s.memory, BLOCK, BLOCK);
 	assert_non_null(busy->data);
-	start_ring(b->s.fd, 1, busy->queue, first_base(b));
-	must(b->s.fd, VHOST_USER_SET_VRING_ENABLE, 1, 1, NULL);
+	session_start_ring(b->s.fd, 1, busy->queue, first_base(b));
+	enable(b->s.fd, 1);
 	assert_int_equal(pthread_create(&busy->thread, NULL, keep_busy, busy), 0);
 }
 
@@ -198,7 +178,7 @@ static void begin_anew(struct bench *b)
 	uvdpa_blk_free(b->blk);
 	assert_int_equal(uvdpa_blk_new(b->s.memory, b->s.queue, DEPTH, &b->blk, NULL), 0);
 	memset(b->done, 0, sizeof(b->done));
-	start_ring(b->s.fd, 0, b->s.queue, first_base(b));
+	session_start_ring(b->s.fd, 0, b->s.queue, first_base(b));
 }
 
 /* Neither its buffers nor its areas are written while the other ring is served. */

@@ -158,6 +158,33 @@ void session_start(struct session *s, const char *path, uint32_t base)
 	must_ack(s, VHOST_USER_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0);
 }
 
+static void must(int fd, uint32_t request, const void *payload, uint32_t size, const int *event)
+{
+	int64_t r = front_ack(fd, request, payload, size, event, event ? 1 : 0);
+
+	assert(r == 0);
+}
+
+void session_start_ring(int fd, unsigned index, struct uvdpa_queue *queue, uint32_t base)
+{
+	int kick = uvdpa_queue_kick_fd(queue), call = uvdpa_queue_call_fd(queue);
+	struct vhost_vring_state state = {.index = index, .num = SESSION_RING};
+	struct vhost_vring_addr addr = {.index = index};
+	uint64_t which = index;
+	struct uvdpa_queue_areas a;
+
+	uvdpa_queue_areas(queue, &a);
+	addr.desc_user_addr = (uintptr_t)a.desc;
+	addr.avail_user_addr = (uintptr_t)a.avail;
+	addr.used_user_addr = (uintptr_t)a.used;
+	must(fd, VHOST_USER_SET_VRING_NUM, &state, sizeof(state), NULL);
+	state.num = base;
+	must(fd, VHOST_USER_SET_VRING_BASE, &state, sizeof(state), NULL);
+	must(fd, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL);
+	must(fd, VHOST_USER_SET_VRING_KICK, &which, 8, &kick);
+	must(fd, VHOST_USER_SET_VRING_CALL, &which, 8, &call);
+}
+
 int64_t session_stop(struct session *s)
 {
 	struct vhost_vring_state state = {0};

@@ -34,6 +34,9 @@ void session_start(struct session *s, const char *path, uint32_t base);
 /* SET_VRING_ADDR of the ring. */
 void session_send_addr(struct session *s);
 void session_send_features(struct session *s, uint64_t features);
+/* As QEMU's vhost_virtqueue_start: a ring of that index in the session's memory, not enabled yet.
+ */
+void session_start_ring(int fd, unsigned index, struct uvdpa_queue *queue, uint32_t base);
 /* GET_VRING_BASE, or -1: the server hung up, -2: the ring could not be stopped and runs on. */
 int64_t session_stop(struct session *s);
 void session_hang_up(struct session *s);
