@@ -206,6 +206,12 @@ unsigned device_get_vq_group(const struct device *device, unsigned queue);
 int device_set_group_asid(struct device *device, unsigned group, unsigned asid);
 
 /*
+ * A queue that is to run without an effect: what is taken is thrown away as if done, until that is
+ * taken back or the device is reset. False: not with these requests (only frames that are sent are
+ * such), and nothing has changed.
+ */
+bool device_discard_vq(struct device *device, unsigned queue, bool discard);
+/*
  * The record of a queue's requests in flight (ring/inflight.h), NULL for none; until the driver is
  * gone; in the layout of its ring. The queue is not started. -EBUSY: it is.
  */

@@ -162,3 +162,19 @@ void device_stop_vq(struct device *device, unsigned index, uint64_t now_ms, devi
 	}
 	device_give_answers(device);
 }
+
+bool device_discard_vq(struct device *device, unsigned index, bool discard)
+{
+	const struct model_ops *ops = device->model->ops;
+	bool does;
+
+	assert(index < device->queue_count);
+	if (!ops->queue_discard)
+		return false;
+	exclude_begin(device);
+	does = ops->queue_discard(device->model, index, discard);
+	if (does)
+		device->host->ops->wake_queue(device->host, index);
+	exclude_end(device);
+	return does;
+}

@@ -207,6 +207,7 @@ static int start_if_due(struct vu_client *client, unsigned index)
 static int enable(struct vu_client *client, unsigned index)
 {
 	client->rings[index].enabled = true;
+	device_discard_vq(client->door->device, index, false);
 	return start_if_due(client, index);
 }
 
@@ -415,6 +416,9 @@ int vu_set_vring_enable(struct vu_client *client, struct vu_message *message)
 	if (state->num)
 		return enable(client, state->index);
 	if (!is_ready(client, state->index))
+		return 0;
+	/* "Ring states": what is sent on a disabled ring is taken, and thrown away */
+	if (device_discard_vq(client->door->device, state->index, true))
 		return 0;
 	return make_unready(client, state->index, disabled);
 }

@@ -115,6 +115,11 @@ struct model_ops {
 	 * it was so before.
 	 */
 	int (*set_link)(struct model *model, bool up);
+	/*
+	 * What a queue takes from now on is thrown away, as if done, or no more. Returns false if
+	 * its requests cannot be.
+	 */
+	bool (*queue_discard)(struct model *model, unsigned queue, bool discard);
 	/* The operator wants the driver to make itself known. As resize. */
 	int (*announce)(struct model *model, struct fault *fault);
 	/*

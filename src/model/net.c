@@ -172,6 +172,7 @@ static void net_reset(struct model *model)
 	apply_offloads(net, 0);
 	filter_reset(&net->filter, net_mac(net->options.mac), false);
 	for (unsigned i = 0; i < net->queue_count; i++) {
+		net->queues[i].discards = false;
 		/* it was for a driver that is not there any more */
 		if (!net->queues[i].staged)
 			continue;
@@ -189,6 +190,16 @@ static int net_set_link(struct model *model, bool up)
 
 	net->link_down = !up;
 	return !same;
+}
+
+static bool net_queue_discard(struct model *model, unsigned index, bool discard)
+{
+	struct net *net = net_of(model);
+
+	if (index % 2 == 0 || index / 2 >= net->pairs)
+		return false;
+	net->queues[index].discards = discard;
+	return true;
 }
 
 /* 5.1.6.5.4: the driver sends what makes the network learn where it is, and acknowledges. */
@@ -233,6 +244,7 @@ static const struct model_ops net_ops = {
 	.flow = net_flow,
 	.reset = net_reset,
 	.set_link = net_set_link,
+	.queue_discard = net_queue_discard,
 	.announce = net_announce,
 	.state_save = net_state_save,
 	.state_check = net_state_check,

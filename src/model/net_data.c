@@ -333,7 +333,7 @@ static unsigned send_chains(struct net_queue *queue, struct packet_channel *chan
 	for (i = 0; i < count; i++) {
 		int error = -ENETDOWN;
 
-		if (!queue->net->link_down)
+		if (!net_is_cut_off(queue))
 			error = send_chain(queue, channel, &batch[i]->chain);
 		if (error == -EBUSY)
 			break;
@@ -377,7 +377,7 @@ static unsigned send_plain(struct net_queue *queue, struct packet_channel *chann
 	unsigned have, n = 0;
 	int sent = 0;
 
-	if (!source->take_plain || queue->net->link_down)
+	if (!source->take_plain || net_is_cut_off(queue))
 		return 0;
 	have = source->take_plain(source, SPACE_READ, plain, max < NET_BATCH ? max : NET_BATCH);
 	while (n < have && frame_of(&plain[n], &frames[n]))
@@ -428,7 +428,7 @@ static bool send_all(struct net_queue *queue, struct packet_channel *channel,
 bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
 		   struct chain_source *source, unsigned budget)
 {
-	if (queue->tell && !queue->net->link_down) {
+	if (queue->tell && !net_is_cut_off(queue)) {
 		queue->tell = false;
 		net_tell(queue, channel);
 	}

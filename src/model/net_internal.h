@@ -75,6 +75,7 @@ struct net_queue {
 	unsigned first, have;	/* those from first to have are taken, and have no frame yet */
 	unsigned depth;
 	struct chain_source *visited; /* from packet_sink.begin to its end */
+	bool discards; /* frames that are sent go nowhere, as if the cable were out */
 	bool tell; /* rarp=on, and the driver that is there was not told of yet */
 	struct net_counters counters;
 };
@@ -128,6 +129,11 @@ static inline uint64_t net_mac(const uint8_t *bytes)
 
 /* net.c: which queue has the commands; queue_count if there is none. */
 unsigned net_control_queue(const struct net *net);
+
+static inline bool net_is_cut_off(const struct net_queue *queue)
+{
+	return queue->net->link_down || queue->discards;
+}
 
 /* net_tell.c: on the worker of a send queue. */
 void net_tell(struct net_queue *queue, struct packet_channel *channel);

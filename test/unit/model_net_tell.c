@@ -83,6 +83,24 @@ static void not_into_nothing(void **state)
 	end(model);
 }
 
+/* Nor from a queue whose frames are thrown away, until that ends: at the latest with a reset. */
+static void not_from_a_disabled_queue(void **state)
+{
+	struct model *model = make(true);
+
+	assert_false(model->ops->queue_discard(model, 0, true));
+	assert_false(model->ops->queue_discard(model, 2, true)); /* commands */
+	assert_true(model->ops->queue_discard(model, TX, true));
+	assert_int_equal(run(model), 0);
+	assert_true(model->ops->queue_discard(model, TX, false));
+	assert_int_equal(run(model), NET_HDR_SIZE + 60);
+	assert_true(model->ops->queue_discard(model, TX, true));
+	model->ops->reset(model);
+	model->ops->negotiated(model, model->ops->features(model));
+	assert_int_equal(run(model), NET_HDR_SIZE + 60);
+	end(model);
+}
+
 static void only_if_asked(void **state)
 {
 	struct model *model = make(false);
@@ -96,6 +114,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(once_per_driver),
 		cmocka_unit_test(not_into_nothing),
+		cmocka_unit_test(not_from_a_disabled_queue),
 		cmocka_unit_test(only_if_asked),
 	};
 

@@ -20,6 +20,7 @@
 #include "uvdpa/driver.h"
 #include "vhost_user/disk.h"
 #include "vhost_user/front.h"
+#include "vhost_user/session.h"
 #include "vhost_user/user.h"
 
 #define BIT(n) (1ull << (n))
@@ -34,7 +35,7 @@ struct card {
 static void card_open(struct card *card)
 {
 	const struct runner_options options = {.device = {.name = "card0",
-							  .queue_size = 64,
+							  .queue_size = SESSION_RING,
 							  .asids = 1,
 							  .park = true,
 							  .suspend_timeout_ms = 60000}};
@@ -139,11 +140,135 @@ static void stops_at_once(void **state)
 	card_close(&card);
 }
 
+/* --- A card whose frames come back to it, as a front end of QEMU's kind has it ---------------- */
+
+#define BUFFER	    2048
+#define PATIENCE_MS 60000
+
+struct bench {
+	struct card card;
+	struct session s; /* has the receive ring */
+	struct uvdpa_queue *tx;
+	uint8_t *buffers; /* 8 to receive, and one to send */
+};
+
+static void enable(const struct bench *b, unsigned ring, unsigned on)
+{
+	struct vhost_vring_state state = {.index = ring, .num = on};
+
+	assert_int_equal(
+		front_ack(b->s.fd, VHOST_USER_SET_VRING_ENABLE, &state, sizeof(state), NULL, 0), 0);
+}
+
+static void add(const struct bench *b, struct uvdpa_queue *queue, unsigned buffer, uint32_t size)
+{
+	struct uvdpa_segment segment = {
+		.iova = uvdpa_memory_iova(b->s.memory, b->buffers + BUFFER * buffer),
+		.len = size,
+		.writable = queue != b->tx};
+
+	assert_true(uvdpa_queue_add(queue, &segment, 1, 0, buffer) >= 0);
+	assert_true(uvdpa_queue_submit(queue) >= 0);
+}
+
+static void bench_begin(struct bench *b)
+{
+	const struct uvdpa_queue_options ring = {.size = SESSION_RING};
+	struct uvdpa_error error;
+
+	memset(b, 0, sizeof(*b));
+	card_open(&b->card);
+	session_init(&b->s, 1 << 20);
+	b->s.features = BIT(VIRTIO_F_VERSION_1) | BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+	session_start(&b->s, b->card.path, 0);
+	must(uvdpa_queue_new(b->s.memory, &ring, &b->tx, &error), &error);
+	session_start_ring(b->s.fd, 1, b->tx, 0);
+	b->buffers = uvdpa_memory_alloc(b->s.memory, 9 * BUFFER, BUFFER);
+	assert_non_null(b->buffers);
+	for (unsigned i = 0; i < 8; i++)
+		add(b, b->s.queue, i, BUFFER);
+}
+
+static void bench_end(struct bench *b)
+{
+	session_hang_up(&b->s);
+	uvdpa_queue_free(b->tx);
+	session_free(&b->s);
+	card_close(&b->card);
+}
+
+/* A broadcast with this number in it. */
+static void post_frame(const struct bench *b, uint8_t number)
+{
+	uint8_t *frame = b->buffers + 8 * BUFFER + 12;
+
+	memset(frame - 12, 0, 12 + 60);
+	memset(frame, 0xff, 6);
+	frame[6] = 2;
+	frame[59] = number;
+	add(b, b->tx, 8, 12 + 60);
+}
+
+static void is_done(struct uvdpa_queue *queue, struct uvdpa_completion *done)
+{
+	assert_int_equal(uvdpa_queue_wait(queue, PATIENCE_MS), 1);
+	assert_int_equal(uvdpa_queue_poll(queue, done, 1), 1);
+}
+
+/* The next frame that comes back. */
+static const uint8_t *next_frame(const struct bench *b)
+{
+	struct uvdpa_completion done;
+
+	is_done(b->s.queue, &done);
+	assert_int_equal(done.written, 12 + 60);
+	return b->buffers + BUFFER * done.cookie + 12;
+}
+
+/* "Ring states": frames are taken and thrown away once their ring was disabled, not before. */
+static void disabled_send_ring(void **state)
+{
+	const struct uvdpa_queue_options ring = {.size = SESSION_RING};
+	struct uvdpa_completion done;
+	struct uvdpa_error error;
+	struct bench b;
+
+	bench_begin(&b);
+	post_frame(&b, 1);
+	/* started, and never enabled: a guest that goes on loses nothing */
+	assert_int_equal(uvdpa_queue_wait(b.tx, 100), 0);
+	enable(&b, 1, 1);
+	is_done(b.tx, &done);
+	assert_int_equal(next_frame(&b)[59], 1);
+	for (unsigned i = 0; i < 3; i++) {
+		enable(&b, 1, 0);
+		post_frame(&b, 2);
+		is_done(b.tx, &done);
+		enable(&b, 1, 1);
+		post_frame(&b, 3);
+		is_done(b.tx, &done);
+		assert_int_equal(next_frame(&b)[59], 3);
+	}
+	/* a reset forgets that, too */
+	enable(&b, 1, 0);
+	assert_int_equal(front_ack(b.s.fd, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0), 0);
+	session_send_features(&b.s, BIT(VIRTIO_F_VERSION_1));
+	uvdpa_queue_free(b.tx);
+	must(uvdpa_queue_new(b.s.memory, &ring, &b.tx, &error), &error);
+	session_start_ring(b.s.fd, 1, b.tx, 0);
+	session_start_ring(b.s.fd, 0, b.s.queue, uvdpa_queue_position(b.s.queue));
+	post_frame(&b, 4);
+	is_done(b.tx, &done);
+	assert_int_equal(next_frame(&b)[59], 4);
+	bench_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mtu),
 		cmocka_unit_test(stops_at_once),
+		cmocka_unit_test(disabled_send_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
