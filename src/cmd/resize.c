@@ -1,4 +1,4 @@
-/* uvdpa resize: gives a disk another size. */
+/* uvdpa resize: makes a disk larger. */
 #include <errno.h>
 
 #include "cmd/client.h"
@@ -7,7 +7,8 @@
 
 static void help(FILE *to)
 {
-	fputs("Gives a disk another size, and tells its driver: now, or when it is resumed.\n"
+	fputs("Makes a disk larger, and tells its driver: now, or when it is resumed. It never\n"
+	      "shrinks.\n"
 	      "\n"
 	      "Usage: uvdpa resize NAME SIZE [--dir DIR] [--json]\n"
 	      "\n"
@@ -42,7 +43,7 @@ static int run(int argc, char **argv)
 
 const struct verb verb_resize = {
 	.name = "resize",
-	.summary = "give a disk another size",
+	.summary = "make a disk larger",
 	.help = help,
 	.run = run,
 };
