@@ -164,6 +164,20 @@ int device_announce(struct device *device, struct fault *f)
 	return r;
 }
 
+int device_send_rarp(struct device *device, uint64_t mac)
+{
+	unsigned queue;
+	bool sends = false;
+
+	exclude_begin(device);
+	if (device->model->ops->send_rarp)
+		sends = device->model->ops->send_rarp(device->model, mac, &queue);
+	if (sends)
+		device->host->ops->wake_queue(device->host, queue);
+	exclude_end(device);
+	return sends ? 0 : -EOPNOTSUPP;
+}
+
 void config_load(struct device *device, const uint8_t *state, size_t size)
 {
 	uint8_t before[DEVICE_MAX_CONFIG], after[DEVICE_MAX_CONFIG];

@@ -176,6 +176,11 @@ int device_resize(struct device *device, uint64_t bytes, struct fault *fault);
 /* Likewise: a network card's cable, and that its driver announce itself to the network. */
 int device_set_link(struct device *device, bool up, struct fault *fault);
 int device_announce(struct device *device, struct fault *fault);
+/*
+ * A VMM's: the network is to hear that `mac` is here now, by a frame that goes out when the send
+ * queue runs. -EOPNOTSUPP: the device has no network.
+ */
+int device_send_rarp(struct device *device, uint64_t mac);
 
 /* --- Virtqueues. `queue` is below device_get_vqs_count ------------------------------------- */
 /* Callers have checked form (alignment, power of two); these say whether it is allowed now. */
@@ -200,17 +205,17 @@ void device_set_vq_ready(struct device *device, unsigned queue, bool ready, uint
  */
 void device_stop_vq(struct device *device, unsigned queue, uint64_t now_ms, device_done done,
 		    void *arg);
-bool device_get_vq_ready(const struct device *device, unsigned queue);
-unsigned device_get_vq_group(const struct device *device, unsigned queue);
-/* -EINVAL out of range, -EBUSY after DRIVER_OK (kernel 7.x). */
-int device_set_group_asid(struct device *device, unsigned group, unsigned asid);
-
 /*
  * A queue that is to run without an effect: what is taken is thrown away as if done, until that is
  * taken back or the device is reset. False: not with these requests (only frames that are sent are
  * such), and nothing has changed.
  */
 bool device_discard_vq(struct device *device, unsigned queue, bool discard);
+bool device_get_vq_ready(const struct device *device, unsigned queue);
+unsigned device_get_vq_group(const struct device *device, unsigned queue);
+/* -EINVAL out of range, -EBUSY after DRIVER_OK (kernel 7.x). */
+int device_set_group_asid(struct device *device, unsigned group, unsigned asid);
+
 /*
  * The record of a queue's requests in flight (ring/inflight.h), NULL for none; until the driver is
  * gone; in the layout of its ring. The queue is not started. -EBUSY: it is.

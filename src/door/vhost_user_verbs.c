@@ -46,11 +46,11 @@ uint64_t vu_protocol_features(const struct vu_client *client)
 
 	if (device_can_resume(client->door->device))
 		some |= NEEDS(DEVICE_STATE);
-	if (is_net(client))
-		some |= NEEDS(NET_MTU);
+	/* QEMU keeps the config space of cards itself, and warns of a back end that would, too. */
+	some |= is_net(client) ? NEEDS(NET_MTU) | NEEDS(RARP) : NEEDS(CONFIG);
 	return some | NEEDS(MQ) | NEEDS(LOG_SHMFD) | NEEDS(REPLY_ACK) | NEEDS(BACKEND_REQ) |
-	       NEEDS(BACKEND_SEND_FD) | NEEDS(CONFIG) | NEEDS(RESET_DEVICE) |
-	       NEEDS(INBAND_NOTIFICATIONS) | NEEDS(CONFIGURE_MEM_SLOTS) | NEEDS(STATUS);
+	       NEEDS(BACKEND_SEND_FD) | NEEDS(RESET_DEVICE) | NEEDS(INBAND_NOTIFICATIONS) |
+	       NEEDS(CONFIGURE_MEM_SLOTS) | NEEDS(STATUS);
 }
 
 static int get_protocol_features(struct vu_client *client, struct vu_message *message)
@@ -198,6 +198,19 @@ static int set_config(struct vu_client *client, struct vu_message *message)
 	return 0;
 }
 
+/* QEMU's announce_self, for guests that do not announce themselves. */
+static int send_rarp(struct vu_client *client, struct vu_message *message)
+{
+	const uint8_t *bytes = (const uint8_t *)&message->payload.u64;
+	uint64_t mac = 0;
+
+	for (unsigned i = 0; i < ETH_ALEN; i++)
+		mac = mac << 8 | bytes[i];
+	if (!mac || bytes[0] & 1)
+		return fault(&client->fault, -EINVAL, "SEND_RARP for no address of a card");
+	return device_send_rarp(client->door->device, mac);
+}
+
 /* What the front end shows its guest: not more than the cable takes, as our own config space says. */
 static int net_set_mtu(struct vu_client *client, struct vu_message *message)
 {
@@ -245,6 +258,7 @@ static const struct verb verbs[VHOST_USER_REQUEST_COUNT] = {
 	[VHOST_USER_GET_QUEUE_NUM] = {"GET_QUEUE_NUM", NOTHING, true, 0, get_queue_num},
 	[VHOST_USER_SET_VRING_ENABLE] = {"SET_VRING_ENABLE", A_STATE, false, 0,
 					 vu_set_vring_enable},
+	[VHOST_USER_SEND_RARP] = {"SEND_RARP", A_U64, false, NEEDS(RARP), send_rarp},
 	[VHOST_USER_NET_SET_MTU] = {"NET_SET_MTU", A_U64, false, NEEDS(NET_MTU), net_set_mtu},
 	[VHOST_USER_SET_BACKEND_REQ_FD] = {"SET_BACKEND_REQ_FD", 0, 8, 1, 1, false,
 					   NEEDS(BACKEND_REQ), vu_set_backend_req_fd},

@@ -120,6 +120,11 @@ struct model_ops {
 	 * its requests cannot be.
 	 */
 	bool (*queue_discard)(struct model *model, unsigned queue, bool discard);
+	/*
+	 * A frame is to tell the network where `mac` is, as soon as the driver's frames could go
+	 * out. False: there is no such queue. *queue: which one is to have a pass.
+	 */
+	bool (*send_rarp)(struct model *model, uint64_t mac, unsigned *queue);
 	/* The operator wants the driver to make itself known. As resize. */
 	int (*announce)(struct model *model, struct fault *fault);
 	/*

@@ -43,6 +43,7 @@ static void net_negotiated(struct model *model, uint64_t features)
 
 	net->features = features;
 	net->queues[1].tell = net->options.rarp;
+	net->queues[1].told = 0;
 	for (unsigned i = 0; i < net->pairs; i++)
 		if (net->pair[i].channel)
 			net->pair[i].channel->send_offloads = net_send_offloads(features);
@@ -202,6 +203,16 @@ static bool net_queue_discard(struct model *model, unsigned index, bool discard)
 	return true;
 }
 
+static bool net_send_rarp(struct model *model, uint64_t mac, unsigned *queue)
+{
+	struct net *net = net_of(model);
+
+	*queue = 1;
+	net->queues[1].tell = true;
+	net->queues[1].told = mac;
+	return true;
+}
+
 /* 5.1.6.5.4: the driver sends what makes the network learn where it is, and acknowledges. */
 static int net_announce(struct model *model, struct fault *f)
 {
@@ -245,6 +256,7 @@ static const struct model_ops net_ops = {
 	.reset = net_reset,
 	.set_link = net_set_link,
 	.queue_discard = net_queue_discard,
+	.send_rarp = net_send_rarp,
 	.announce = net_announce,
 	.state_save = net_state_save,
 	.state_check = net_state_check,

@@ -76,7 +76,8 @@ struct net_queue {
 	unsigned depth;
 	struct chain_source *visited; /* from packet_sink.begin to its end */
 	bool discards; /* frames that are sent go nowhere, as if the cable were out */
-	bool tell; /* rarp=on, and the driver that is there was not told of yet */
+	bool tell;     /* the network is to hear where the card is, and was not told yet: */
+	uint64_t told; /* its address; 0: as it is by then */
 	struct net_counters counters;
 };
 

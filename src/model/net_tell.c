@@ -1,8 +1,9 @@
 /*
- * virtio-net: telling the network where the card's address is (rarp=on). Switches send frames for a guest
- * that moved to its old place until they hear something from its new one. A VMM's own announcements
- * do not get through a vhost-vdpa card, and the guest has a while to wake up; so the card says it, when it
- * starts: a RARP request, as VMMs send.
+ * virtio-net: telling the network where the card's address is (rarp=on). Switches send frames for a
+ * guest that moved to its old place until they hear something from its new one. A VMM's own
+ * announcements do not get through a vhost-vdpa card, and the guest has a while to wake up; so the
+ * card says it, when it starts: a RARP request, as VMMs send. Over vhost-user a VMM asks for it
+ * (SEND_RARP).
  */
 #include "model/net_internal.h"
 
@@ -13,7 +14,8 @@
 
 void net_tell(struct net_queue *queue, struct packet_channel *channel)
 {
-	uint64_t mac = atomic_load_explicit(&queue->net->filter.mac, memory_order_relaxed);
+	uint64_t own = atomic_load_explicit(&queue->net->filter.mac, memory_order_relaxed);
+	uint64_t mac = queue->told ? queue->told : own;
 	uint8_t header[NET_HDR_SIZE] = {0}, frame[FRAME_SIZE] = {0}, address[ETH_ALEN];
 	const struct iovec iov[] = {{header, sizeof(header)}, {frame, sizeof(frame)}};
 	/* RFC 903 and 826: Ethernet, IPv4, lengths of their addresses, "request reverse" */

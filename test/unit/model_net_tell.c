@@ -101,6 +101,27 @@ static void not_from_a_disabled_queue(void **state)
 	end(model);
 }
 
+/* Asked by a VMM, with the address that it names; the next driver's is its own again. */
+static void as_a_vmm_says(void **state)
+{
+	struct model *model = make(false);
+	unsigned queue;
+
+	assert_true(model->ops->send_rarp(model, 0x0205aabbccdd, &queue));
+	assert_int_equal(queue, TX);
+	assert_int_equal(run(model), NET_HDR_SIZE + 60);
+	assert_memory_equal(frame + NET_HDR_SIZE + 6, "\x02\x05\xaa\xbb\xcc\xdd", 6);
+	assert_int_equal(run(model), 0);
+	end(model);
+	model = make(true);
+	model->ops->send_rarp(model, 0x0205aabbccdd, &queue);
+	model->ops->reset(model);
+	model->ops->negotiated(model, model->ops->features(model));
+	assert_int_equal(run(model), NET_HDR_SIZE + 60);
+	assert_memory_equal(frame + NET_HDR_SIZE + 6, "\x52\x54\0\1\2\3", 6);
+	end(model);
+}
+
 static void only_if_asked(void **state)
 {
 	struct model *model = make(false);
@@ -115,6 +136,7 @@ int main(void)
 		cmocka_unit_test(once_per_driver),
 		cmocka_unit_test(not_into_nothing),
 		cmocka_unit_test(not_from_a_disabled_queue),
+		cmocka_unit_test(as_a_vmm_says),
 		cmocka_unit_test(only_if_asked),
 	};
 

@@ -263,12 +263,72 @@ static void disabled_send_ring(void **state)
 	bench_end(&b);
 }
 
+static int64_t send_rarp(int fd, const uint8_t mac[6])
+{
+	uint8_t payload[8] = {0};
+
+	memcpy(payload, mac, 6);
+	return front_ack(fd, VHOST_USER_SEND_RARP, payload, sizeof(payload), NULL, 0);
+}
+
+/* QEMU's announce_self: the frame waits for the send ring to run. */
+static void rarp(void **state)
+{
+	static const uint8_t mac[6] = {0x52, 0x54, 0, 0xab, 0xcd, 0xef}, none[6], many[6] = {1};
+	const uint8_t *frame;
+	struct bench b;
+
+	bench_begin(&b);
+	assert_int_equal(send_rarp(b.s.fd, none), EINVAL);
+	assert_int_equal(send_rarp(b.s.fd, many), EINVAL);
+	assert_int_equal(send_rarp(b.s.fd, mac), 0);
+	enable(&b, 1, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		frame = next_frame(&b);
+		assert_memory_equal(frame, "\xff\xff\xff\xff\xff\xff", 6);
+		assert_memory_equal(frame + 6, mac, 6);
+		assert_memory_equal(frame + 12, "\x80\x35", 2);
+		assert_memory_equal(frame + 22, mac, 6);
+		assert_memory_equal(frame + 32, mac, 6);
+		assert_int_equal(send_rarp(b.s.fd, mac), 0);
+	}
+	bench_end(&b);
+}
+
+/* What each kind of device offers: a card's config space is its front end's. */
+static void protocol_of_each_kind(void **state)
+{
+	const uint64_t cards = BIT(VHOST_USER_PROTOCOL_F_NET_MTU) | BIT(VHOST_USER_PROTOCOL_F_RARP);
+	const uint64_t config = BIT(VHOST_USER_PROTOCOL_F_CONFIG);
+	const uint8_t mac[6] = {2};
+	uint64_t protocol = 0;
+	struct card card;
+	struct disk disk;
+	int fd;
+
+	card_open(&card);
+	fd = front_connect(card.path);
+	front_greet(fd, &protocol);
+	assert_int_equal(protocol & (cards | config), cards);
+	close(fd);
+	card_close(&card);
+	disk_open(&disk, &(struct disk_options){0});
+	fd = front_connect(disk.path);
+	front_greet(fd, &protocol);
+	assert_int_equal(protocol & (cards | config), config);
+	assert_int_equal(send_rarp(fd, mac), -1);
+	close(fd);
+	disk_close(&disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mtu),
 		cmocka_unit_test(stops_at_once),
 		cmocka_unit_test(disabled_send_ring),
+		cmocka_unit_test(rarp),
+		cmocka_unit_test(protocol_of_each_kind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
