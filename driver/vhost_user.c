@@ -21,7 +21,7 @@
 	 VU_BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |                                \
 	 VU_BIT(VHOST_USER_PROTOCOL_F_STATUS) | VU_BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
 /* Without acknowledgements nobody knows when a request has taken effect. */
-#define PROTOCOL_NEEDED (VU_BIT(VHOST_USER_PROTOCOL_F_MQ) | VU_BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK))
+#define PROTOCOL_NEEDED VU_BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK)
 
 #define BACKEND_FEATURES                                                              \
 	(VU_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | VU_BIT(VHOST_BACKEND_F_IOTLB_BATCH) | \
@@ -32,6 +32,8 @@ static uint32_t guess_device_id(const struct vu_front *front)
 {
 	uint64_t net = VU_BIT(VIRTIO_NET_F_CTRL_VQ) | VU_BIT(VIRTIO_NET_F_MRG_RXBUF);
 
+	if (front->device_id)
+		return front->device_id;
 	return front->offered & net ? VIRTIO_ID_NET : VIRTIO_ID_BLOCK;
 }
 
@@ -73,8 +75,14 @@ static uint32_t config_size(const struct vu_front *front)
 {
 	if (!vu_has(front, VHOST_USER_PROTOCOL_F_CONFIG))
 		return 0;
-	return guess_device_id(front) == VIRTIO_ID_NET ? sizeof(struct virtio_net_config)
-						       : sizeof(struct virtio_blk_config);
+	switch (guess_device_id(front)) {
+	case VIRTIO_ID_NET:
+		return sizeof(struct virtio_net_config);
+	case VIRTIO_ID_BLOCK:
+		return sizeof(struct virtio_blk_config);
+	default:
+		return VHOST_USER_CONFIG_MAX;
+	}
 }
 
 static int set_config_call(struct vu_front *front, int fd)
@@ -307,11 +315,16 @@ static int connect_to(struct vu_front *front, const char *path)
 	return connect(front->fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? -errno : 0;
 }
 
-/* A network card's back end that has no config space (DPDK's) counts pairs of rings. */
+/*
+ * A network card's back end that has no config space (DPDK's) counts pairs of rings. Without MQ the
+ * number is what every device of the kind has.
+ */
 static void count_rings(struct vu_front *front, uint64_t count)
 {
-	if (!vu_has(front, VHOST_USER_PROTOCOL_F_CONFIG) &&
-	    guess_device_id(front) == VIRTIO_ID_NET && count <= VU_MAX_RINGS)
+	if (!vu_has(front, VHOST_USER_PROTOCOL_F_MQ))
+		count = guess_device_id(front) == VIRTIO_ID_BLOCK ? 1 : 2;
+	else if (!vu_has(front, VHOST_USER_PROTOCOL_F_CONFIG) &&
+		 guess_device_id(front) == VIRTIO_ID_NET && count <= VU_MAX_RINGS)
 		count *= 2;
 	front->ring_count = count < VU_MAX_RINGS ? (unsigned)count : VU_MAX_RINGS;
 }
@@ -341,9 +354,9 @@ static int greet(struct vu_front *front, const char *path, struct uvdpa_error *e
 				 (unsigned long long)offered, (unsigned long long)PROTOCOL_NEEDED);
 	if (r == 0)
 		r = vu_set_u64(front, VHOST_USER_SET_PROTOCOL_FEATURES, offered & PROTOCOL_WANTED);
-	if (r == 0)
-		r = vu_get_u64(front, VHOST_USER_GET_QUEUE_NUM, &rings);
 	front->protocol = offered & PROTOCOL_WANTED;
+	if (r == 0 && vu_has(front, VHOST_USER_PROTOCOL_F_MQ))
+		r = vu_get_u64(front, VHOST_USER_GET_QUEUE_NUM, &rings);
 	count_rings(front, rings);
 	if (r == 0)
 		r = count_regions(front);
@@ -371,6 +384,10 @@ static struct vu_front *front_new(const struct uvdpa_open_options *options)
 	for (unsigned i = 0; i < VU_MAX_RINGS; i++)
 		front->rings[i].kick = front->rings[i].call = -1;
 	front->fd = -1;
+	front->opening = true;
+	front->device_id = options->device_id;
+	front->on_message = options->on_message;
+	front->arg = options->arg;
 	front->answer_ms = options->answer_ms ? options->answer_ms : VU_ANSWER_MS;
 	return front;
 }
@@ -385,6 +402,7 @@ static int begin(struct vu_front *front, const char *name, const struct uvdpa_tr
 		front_close(front);
 		return r;
 	}
+	front->opening = false;
 	*ops = &front_transport;
 	*ctx = front;
 	return 0;

@@ -8,7 +8,8 @@
  * (UVDPA_MEMORY_SHARED).
  *
  * A back end may have little: the status is then kept here, memory goes over as a whole table of at
- * most 8 regions, and there is no config space. MQ and REPLY_ACK it must have.
+ * most 8 regions, and there is no config space. REPLY_ACK it must have.
+ * Without STATUS it does not know of DRIVER_OK: rings that are enabled before are started then.
  */
 #ifndef UVDPA_DRIVER_VHOST_USER_H
 #define UVDPA_DRIVER_VHOST_USER_H

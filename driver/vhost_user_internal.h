@@ -42,7 +42,11 @@ struct vu_front {
 	int fd;
 	pthread_mutex_t lock; /* one request at a time */
 	unsigned answer_ms;
-	bool answered; /* anything, ever */
+	bool answered;	    /* anything, ever */
+	bool opening;	    /* the driver is not there yet */
+	uint32_t device_id; /* 0: guessed */
+	void (*on_message)(void *arg, const struct uvdpa_message *message);
+	void *arg;
 	struct vu_end end;
 	uint64_t offered, acked, protocol, backend_features;
 	uint8_t status;	   /* as it was set */
@@ -81,6 +85,8 @@ int vu_ask(struct vu_front *front, uint32_t request, union vhost_user_payload *p
 	   uint32_t size, uint32_t answer);
 /* The limits of answer_ms for the socket itself. */
 void vu_bound(struct vu_front *front);
+/* Starts all that is enabled and does not run. */
+int vu_front_start_rings(struct vu_front *front);
 /* The request's name in the protocol, without the prefix: "GET_VRING_BASE". */
 const char *vu_request_name(uint32_t request);
 
@@ -100,6 +106,13 @@ int vu_set_u64(struct vu_front *front, uint32_t request, uint64_t value);
 static inline bool vu_has(const struct vu_front *front, unsigned feature)
 {
 	return front->protocol & VU_BIT(feature);
+}
+
+/* Whether rings may run: a back end without STATUS does not know of DRIVER_OK (virtio 3.1.1). */
+static inline bool vu_rings_may_run(const struct vu_front *front)
+{
+	return vu_has(front, VHOST_USER_PROTOCOL_F_STATUS) ||
+	       front->status & VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
 int vu_front_get_status(struct vu_front *front, uint8_t *status);

@@ -118,8 +118,7 @@ int vu_front_stop_rings(struct vu_front *front)
 	return r;
 }
 
-/* Starts all that is wanted and does not run. */
-static int start_wanted(struct vu_front *front)
+int vu_front_start_rings(struct vu_front *front)
 {
 	int r = 0;
 
@@ -127,6 +126,14 @@ static int start_wanted(struct vu_front *front)
 		if (front->rings[i].wanted && !front->rings[i].running)
 			r = start(front, i);
 	return r;
+}
+
+static void vu_kick(const struct vu_front_ring *ring)
+{
+	uint64_t one = 1;
+
+	if (ring->kick >= 0 && write(ring->kick, &one, sizeof(one)) < 0)
+		return; /* full: it is signalled */
 }
 
 int vu_front_suspend(struct vu_front *front)
@@ -139,17 +146,24 @@ int vu_front_suspend(struct vu_front *front)
 	r = vu_front_stop_rings(front);
 	front->suspended = r == 0;
 	/* one that cannot be stopped: all run on (S10) */
-	if (r < 0 && start_wanted(front) < 0)
+	if (r < 0 && vu_front_start_rings(front) < 0)
 		return -ECONNRESET;
 	return r;
 }
 
 int vu_front_resume(struct vu_front *front)
 {
+	int r;
+
 	if (!front->suspended)
 		return 0;
 	front->suspended = false;
-	return start_wanted(front);
+	r = vu_front_start_rings(front);
+	/* a ring starts when it is kicked, and RESUME has to act on what was posted (S8) */
+	for (unsigned i = 0; i < front->ring_count && r == 0; i++)
+		if (front->rings[i].running)
+			vu_kick(&front->rings[i]);
+	return r;
 }
 
 void vu_front_rings_reset(struct vu_front *front)
@@ -171,7 +185,9 @@ static int enable(struct vu_front *front, unsigned index, bool on)
 
 	ring->wanted = on;
 	if (on)
-		return ring->running || front->suspended ? 0 : start(front, index);
+		return ring->running || front->suspended || !vu_rings_may_run(front)
+			       ? 0
+			       : start(front, index);
 	if (!ring->running)
 		return 0;
 	r = send_state(front, VHOST_USER_SET_VRING_ENABLE, index, 0);

@@ -31,5 +31,7 @@ int vu_front_set_status(struct vu_front *front, uint8_t status)
 	front->status = status;
 	if (!status)
 		vu_front_rings_reset(front);
-	return 0;
+	if (!(status & VIRTIO_CONFIG_S_DRIVER_OK) || front->suspended)
+		return 0;
+	return vu_front_start_rings(front);
 }

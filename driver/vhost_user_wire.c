@@ -54,6 +54,21 @@ void vu_bound(struct vu_front *front)
 	setsockopt(front->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 }
 
+static void tell(struct vu_front *front, const struct vhost_user_header *head, const void *payload,
+		 unsigned fds, bool is_answer)
+{
+	if (front->on_message)
+		front->on_message(front->arg,
+				  &(struct uvdpa_message){.name = vu_request_name(head->request),
+							  .is_answer = is_answer,
+							  .is_opening = front->opening,
+							  .request = head->request,
+							  .flags = head->flags,
+							  .size = head->size,
+							  .payload = payload,
+							  .fds = fds});
+}
+
 static int send_all(struct vu_front *front, const struct vhost_user_header *head,
 		    const void *payload, const int *fds, unsigned fd_count)
 {
@@ -63,6 +78,7 @@ static int send_all(struct vu_front *front, const struct vhost_user_header *head
 	union control control;
 	ssize_t n;
 
+	tell(front, head, payload, fd_count, false);
 	if (fd_count) {
 		memset(&control, 0, sizeof(control));
 		message.msg_control = control.bytes;
@@ -169,6 +185,7 @@ static int receive(struct vu_front *front, uint32_t request, union vhost_user_pa
 	if (got < head.size)
 		return no_answer(front, request, sizeof(head) + got);
 	front->answered = true;
+	tell(front, &head, payload, 0, true);
 	return 0;
 }
 

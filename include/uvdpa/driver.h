@@ -93,11 +93,25 @@ const char *uvdpa_driver_version(void);
 int uvdpa_driver_open(const char *path, unsigned flags, struct uvdpa_driver **drv,
 		      struct uvdpa_error *error);
 
+/* A message of the vhost-user protocol as it went over the socket. */
+struct uvdpa_message {
+	const char *name; /* the request's, without the prefix: "GET_VRING_BASE" */
+	int is_answer;	  /* from the back end */
+	int is_opening;	  /* sent by the opening itself, before the driver is there */
+	uint32_t request, flags, size;
+	const void *payload; /* `size` bytes, for as long as the call lasts */
+	unsigned fds;
+};
+
 /* How to open; all zero: as uvdpa_driver_open() does without flags. */
 struct uvdpa_open_options {
 	unsigned flags; /* UVDPA_OPEN_* */
-	/* Over a vhost-user socket: milliseconds that one answer may take; 0: 10000. */
-	unsigned answer_ms;
+	/* All that follows concerns vhost-user sockets. */
+	unsigned answer_ms; /* milliseconds that one answer may take; 0: 10000 */
+	uint32_t device_id; /* the virtio device id, which no message tells; 0: guessed */
+	/* Told of each message, in the thread that sends it and with the connection locked. */
+	void (*on_message)(void *arg, const struct uvdpa_message *message);
+	void *arg;
 };
 
 /*

@@ -140,15 +140,15 @@ static void *back_main(void *arg)
 	return NULL;
 }
 
-static struct uvdpa_driver *start(struct back *back, uint64_t features, uint64_t protocol)
+static uint64_t protocol_always = PROTOCOL; /* what all that are begun offer */
+
+static void begin(struct back *back, uint64_t features, uint64_t protocol)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	struct uvdpa_driver *drv = NULL;
-	struct uvdpa_error error = {0};
 
 	*back = (struct back){.dir = "/tmp/uvdpa-plain-XXXXXX",
 			      .features = FEATURES | features,
-			      .protocol = PROTOCOL | protocol};
+			      .protocol = protocol_always | protocol};
 	assert_non_null(mkdtemp(back->dir));
 	snprintf(back->path, sizeof(back->path), "%s/socket", back->dir);
 	memcpy(at.sun_path, back->path, strlen(back->path) + 1);
@@ -156,6 +156,14 @@ static struct uvdpa_driver *start(struct back *back, uint64_t features, uint64_t
 	assert_int_equal(bind(back->listener, (struct sockaddr *)&at, sizeof(at)), 0);
 	assert_int_equal(listen(back->listener, 1), 0);
 	assert_int_equal(pthread_create(&back->thread, NULL, back_main, back), 0);
+}
+
+static struct uvdpa_driver *start(struct back *back, uint64_t features, uint64_t protocol)
+{
+	struct uvdpa_driver *drv = NULL;
+	struct uvdpa_error error = {0};
+
+	begin(back, features, protocol);
 	if (uvdpa_driver_open(back->path, 0, &drv, &error) < 0)
 		fail_msg("%s", error.text);
 	return drv;
@@ -218,6 +226,109 @@ static void without_status(void **state)
 	assert_int_equal(asked(&back, VHOST_USER_GET_VRING_BASE), 2);
 	uvdpa_queue_free(queue);
 	uvdpa_memory_free(memory);
+}
+
+static struct uvdpa_queue *run_queue(struct uvdpa_driver *drv, struct uvdpa_memory *memory)
+{
+	const struct uvdpa_queue_options options = {.size = 8};
+	struct uvdpa_queue *queue = NULL;
+
+	assert_int_equal(uvdpa_queue_new(memory, &options, &queue, NULL), 0);
+	assert_int_equal(uvdpa_driver_negotiate(drv, 0, NULL, NULL), 0);
+	assert_int_equal(uvdpa_driver_map(drv, memory, 0, NULL), 0);
+	assert_int_equal(uvdpa_driver_attach(drv, 0, queue, 0, NULL), 0);
+	return queue;
+}
+
+/* A back end that does not hear of DRIVER_OK must not be told of rings before it. */
+static void rings_wait(void **state)
+{
+	struct uvdpa_memory *memory = make_memory(0x100000);
+	struct back back;
+	struct uvdpa_driver *drv = start(&back, 0, 0);
+	struct uvdpa_queue *queue = run_queue(drv, memory);
+
+	finish(&back, drv);
+	assert_int_equal(asked(&back, VHOST_USER_SET_VRING_ENABLE), 0);
+	assert_int_equal(asked(&back, VHOST_USER_SET_VRING_KICK), 0);
+	uvdpa_queue_free(queue);
+	uvdpa_memory_free(memory);
+}
+
+/* RESUME kicks: a vhost-user ring starts by a kick, and S8 wants none of the driver. */
+static void resume_kicks(void **state)
+{
+	struct uvdpa_memory *memory = make_memory(0x100000);
+	struct back back;
+	struct uvdpa_driver *drv = start(&back, 0, 0);
+	struct uvdpa_queue *queue = run_queue(drv, memory);
+	uint64_t count = 0;
+
+	assert_int_equal(uvdpa_driver_driver_ok(drv, NULL), 0);
+	assert_int_equal(uvdpa_suspend(drv), 0);
+	while (read(uvdpa_queue_kick_fd(queue), &count, sizeof(count)) > 0)
+		;
+	assert_int_equal(uvdpa_resume(drv), 0);
+	assert_int_equal(read(uvdpa_queue_kick_fd(queue), &count, sizeof(count)), sizeof(count));
+	finish(&back, drv);
+	uvdpa_queue_free(queue);
+	uvdpa_memory_free(memory);
+}
+
+/* Neither MQ nor a status: what passt has. A card then has two rings, a disk one. */
+static void without_mq(void **state)
+{
+	struct back back;
+	struct uvdpa_driver *drv;
+	uint32_t queues = 0;
+
+	protocol_always = BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK);
+	drv = start(&back, BIT(VIRTIO_NET_F_MRG_RXBUF), 0);
+	assert_int_equal(uvdpa_get_vqs_count(drv, &queues), 0);
+	assert_int_equal(queues, 2);
+	finish(&back, drv);
+	assert_int_equal(asked(&back, VHOST_USER_GET_QUEUE_NUM), 0);
+	drv = start(&back, 0, 0);
+	protocol_always = PROTOCOL;
+	assert_int_equal(uvdpa_get_vqs_count(drv, &queues), 0);
+	assert_int_equal(queues, 1);
+	finish(&back, drv);
+}
+
+struct told {
+	unsigned sent, answers, opening;
+	bool named;
+};
+
+static void on_message(void *arg, const struct uvdpa_message *message)
+{
+	struct told *told = arg;
+
+	told->sent += !message->is_answer;
+	told->answers += message->is_answer;
+	told->opening += message->is_opening;
+	told->named |= !message->is_answer && message->request == VHOST_USER_SET_OWNER &&
+		       strcmp(message->name, "SET_OWNER") == 0;
+}
+
+/* Each message is told of, and a device id that is given is believed. */
+static void with_options(void **state)
+{
+	struct told told = {0};
+	const struct uvdpa_open_options options = {
+		.device_id = 26, .on_message = on_message, .arg = &told};
+	struct uvdpa_driver *drv = NULL;
+	struct back back;
+
+	begin(&back, 0, 0);
+	assert_int_equal(uvdpa_driver_open_with(back.path, &options, &drv, NULL), 0);
+	assert_int_equal(uvdpa_driver_device_id(drv), 26);
+	/* features, protocol features there and back, queues: and SET_OWNER, acknowledged */
+	assert_int_equal(told.sent, 5);
+	assert_int_equal(told.answers, 4);
+	assert_int_equal(told.opening, 7);
+	assert_true(told.named);
+	finish(&back, drv);
 }
 
 /* Who has no status may have a reset. */
@@ -317,6 +428,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_status), cmocka_unit_test(with_reset),
 		cmocka_unit_test(whole_table),	  cmocka_unit_test(full_table),
+		cmocka_unit_test(rings_wait),	  cmocka_unit_test(resume_kicks),
+		cmocka_unit_test(without_mq),	  cmocka_unit_test(with_options),
 		cmocka_unit_test(full_slots),	  cmocka_unit_test(without_config),
 	};
 
