@@ -387,6 +387,7 @@ static struct vu_front *front_new(const struct uvdpa_open_options *options)
 	front->opening = true;
 	front->device_id = options->device_id;
 	front->on_message = options->on_message;
+	front->on_lost = options->on_lost;
 	front->arg = options->arg;
 	front->answer_ms = options->answer_ms ? options->answer_ms : VU_ANSWER_MS;
 	return front;

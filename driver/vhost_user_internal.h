@@ -46,6 +46,7 @@ struct vu_front {
 	bool opening;	    /* the driver is not there yet */
 	uint32_t device_id; /* 0: guessed */
 	void (*on_message)(void *arg, const struct uvdpa_message *message);
+	void (*on_lost)(void *arg, const char *why);
 	void *arg;
 	struct vu_end end;
 	uint64_t offered, acked, protocol, backend_features;

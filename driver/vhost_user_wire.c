@@ -33,6 +33,8 @@ end(struct vu_front *front, int code, const char *format, ...)
 	va_end(args);
 	/* the back end hears of it, and nobody waits for it again */
 	shutdown(front->fd, SHUT_RDWR);
+	if (front->on_lost)
+		front->on_lost(front->arg, front->end.text);
 	return -ECONNRESET;
 }
 

@@ -111,6 +111,8 @@ struct uvdpa_open_options {
 	uint32_t device_id; /* the virtio device id, which no message tells; 0: guessed */
 	/* Told of each message, in the thread that sends it and with the connection locked. */
 	void (*on_message)(void *arg, const struct uvdpa_message *message);
+	/* Told, once and likewise, when the connection is lost: as uvdpa_driver_lost(). */
+	void (*on_lost)(void *arg, const char *why);
 	void *arg;
 };
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 BEGIN, END = '.\\" cases: test/check/man.py --write', '.\\" end of cases'
+BASES = ("virtio", "vhost-user", "contract", "linux", "robustness")
 CLASS = {"M": "", "K": "Linux", "D": "device"}
 
 
@@ -32,7 +33,10 @@ def table(cases):
             group = case["group"]
             lines.append(".SS " + group)
         traits = [case["clause"]] + [w for w in (
-            CLASS[case["class"]], case["needs"] and "needs " + case["needs"],
+            CLASS[case["class"]],
+            case["user"] != case["clause"] and "on a socket: " + case["user"],
+            case["user_basis"] == "linux" and "not on sockets",
+            case["needs"] and "needs " + case["needs"],
             case["id"] + "p" in ids and "packed: " + case["id"] + "p") if w]
         lines += [".TP", ".B " + escape(case["id"]),
                   escape("%s. [%s]" % (case["what"][0].upper() + case["what"][1:],
@@ -55,6 +59,11 @@ def check_cases(cases):
     clauses = {word for c in cases for word in c["clause"].split()}
     wrong += ["S%d: no case" % n for n in range(1, 15) if "S%d" % n not in clauses]
     for case in cases:
+        for sentence, basis in (("clause", "basis"), ("user", "user_basis")):
+            if case[basis] not in BASES:
+                wrong.append("%s: %s is of no known basis" % (case["id"], case[sentence]))
+            if not case[sentence + "_words"]:
+                wrong.append("%s: nobody says what '%s' demands" % (case["id"], case[sentence]))
         named = re.match(r"(S\d+)-", case["id"])
         if named and named.group(1) not in case["clause"].split():
             wrong.append("%s: is listed with %s" % (case["id"], case["clause"]))

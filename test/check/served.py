@@ -70,6 +70,7 @@ def words_that_are_refused(folder):
     refused(["x", "--only", "S99"], "no such case or group")
     refused(["x", "--rounds", "many"], "not a number")
     refused(["x", "--format", "jsn"], "did you mean json?")
+    refused(["x", "--type", "tape"], "net, blk, fs, or a virtio device id")
     refused(["x", "y", "z"], "two TARGETs")
     refused(["x", "--nonsense"], "option")
 
@@ -104,7 +105,7 @@ def judge(name, done):
     except ValueError:
         expect(name, False, "no JSON: %r %r" % (done.stdout[-300:], done.stderr))
         return
-    broken = [c for c in result["cases"] if c["result"] == "broken"]
+    broken = [c for c in result["cases"] if c["result"] in ("broken", "differs")]
     for case in broken:
         expect("%s %s" % (name, case["id"]), False, "expected %(expected)s, seen %(seen)s" % case)
     expect(name, done.returncode == (1 if broken else 0), "exit %d" % done.returncode)

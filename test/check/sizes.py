@@ -45,7 +45,7 @@ def serve(folder):
 
 def check(name, path, words):
     done = subprocess.run([UVDPA, "check", path, "--scratch", "--format", "json", "--rounds", "1",
-                           "--seconds", "1"] + words, capture_output=True, text=True,
+                           "--seconds", "1", "--lossless"] + words, capture_output=True, text=True,
                           timeout=PATIENCE)
     try:
         result = json.loads(done.stdout)
@@ -53,7 +53,9 @@ def check(name, path, words):
         return ["%s: no report: %r %r" % (name, done.stdout[-300:], done.stderr)]
     wrong = ["%s: %s: expected %s, seen %s" % (name, c["id"], c["expected"], c["seen"])
              for c in result["cases"] if c["result"] not in ("kept", "skipped")]
-    if done.returncode != 0 or result["kept"] == 0:
+    # packed rings of two entries hold no request of a disk, and that is all of --packed
+    nothing = name.startswith("pdisk2 ") and result["kept"] == 0
+    if done.returncode != (2 if nothing else 0) or (result["kept"] == 0 and not nothing):
         wrong.append("%s: exit %d, %d kept" % (name, done.returncode, result["kept"]))
     print("%s: %d kept, %d broken, %d skipped" % (name, result["kept"], result["broken"],
                                                   result["skipped"]), flush=True)

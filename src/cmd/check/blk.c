@@ -391,7 +391,7 @@ const struct check_case blk_cases[] = {
 	{"B05", "blk", "virtio 5.2.6.2", "flush", 'M', NEED_BLK | NEED_LOAD, b05},
 	{"B06", "blk", "virtio 5.2.6", "reads into pieces", 'M', NEED_BLK | NEED_LOAD, b06},
 	{"B07", "blk", "vdpasim_blk_handle_req", "malformed requests harm nobody", 'D',
-	 NEED_BLK | NEED_LOAD, b07},
+	 NEED_BLK | NEED_LOAD, b07, .user = "robustness"},
 	{"B10", "blk", "virtio 5.2.6", "what is written can be read", 'M',
 	 NEED_BLK | NEED_LOAD | NEED_SCRATCH, b10},
 	{"B11", "blk", "virtio 5.2.6.2", "write zeroes", 'M', NEED_BLK | NEED_LOAD | NEED_SCRATCH,
@@ -400,9 +400,9 @@ const struct check_case blk_cases[] = {
 	{"B13", "blk", "virtio 5.2.6", "writes behind the end fail", 'M',
 	 NEED_BLK | NEED_LOAD | NEED_SCRATCH, b13},
 	{"B14", "blk", "S11 S3", "writes over many suspensions", 'M',
-	 NEED_CYCLE | NEED_BLK | NEED_SCRATCH, b14},
+	 NEED_CYCLE | NEED_BLK | NEED_SCRATCH, b14, .user = "vhost-user GET_VRING_BASE"},
 	{"KS36", "blk", "vdpasim_blk_work S3",
 	 "SUSPEND amid writes: acknowledged is on disk, the rest is not", 'M',
-	 NEED_STOP | NEED_BLK | NEED_SCRATCH, ks36},
+	 NEED_STOP | NEED_BLK | NEED_SCRATCH, ks36, .user = "vhost-user GET_VRING_BASE"},
 };
 CASE_COUNT(blk);

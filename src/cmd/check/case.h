@@ -1,6 +1,9 @@
 /*
  * A case: one thing that `uvdpa check` tries on a device, and what a device has to have for it.
  *
+ * By whose sentence a case judges is its clause's, and on a vhost-user socket its `user`'s:
+ * basis.h.
+ *
  * Ids beginning with K are those of the conformance list of what Linux does with a vhost-vdpa
  * device; ids beginning with S and a number are tries of that clause of the suspend contract
  * (docs/contract.md). Other letters: R ring, P packed ring, N net, B block, C config.
@@ -48,6 +51,8 @@ enum case_needs {
 	NEED_PACKED = 1 << 20,	   /* VIRTIO_F_RING_PACKED offered; the rig negotiates it */
 	NEED_SOCKET = 1 << 21,	   /* a vhost-user socket */
 	NEED_IN_ORDER = 1 << 22,   /* VIRTIO_F_IN_ORDER offered; the rig negotiates it */
+	NEED_CONFIG = 1 << 23,	   /* a config space */
+	NEED_REGIONS = 1 << 24,	   /* a socket: CONFIGURE_MEM_SLOTS */
 };
 
 /* What cases about suspension under load need; most of them. */
@@ -62,6 +67,7 @@ struct check_case {
 	char class;	    /* enum case_class */
 	unsigned needs;	    /* enum case_needs */
 	void (*run)(struct check *c);
+	const char *user; /* by which sentence on a socket (basis.h); NULL: by the clause */
 };
 
 /* All cases, in the order of running. */

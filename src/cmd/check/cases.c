@@ -117,10 +117,11 @@ const char *case_suggest(const char *word)
 char *case_needs_words(unsigned needs, char *buffer, size_t size)
 {
 	static const char *const words[] = {
-		"suspend",    "resume",	     "blk",	     "net",	  "load",     "scratch",
-		"two",	      "file",	     "asids",	     "event idx", "indirect", "control",
-		"no suspend", "no resume",   "persist",	     "loopback",  "cvq",      "16 entries",
-		"groups",     "split rings", "packed rings", "socket",	  "in order",
+		"suspend",	"resume",  "blk",	 "net",	      "load",
+		"scratch",	"two",	   "file",	 "asids",     "event idx",
+		"indirect",	"control", "no suspend", "no resume", "persist",
+		"loopback",	"cvq",	   "16 entries", "groups",    "split rings",
+		"packed rings", "socket",  "in order",	 "config",    "memory slots",
 	};
 	size_t used = 0;
 

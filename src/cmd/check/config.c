@@ -95,11 +95,12 @@ static void c05(struct check *c)
 const struct check_case config_cases[] = {
 	{"C01", "config", "vhost_vdpa_config_validate", "reads stay inside", 'M', 0, c01},
 	{"C02", "config", "vhost_vdpa_get_config", "byte by byte is the same as at once", 'M', 0,
-	 c02},
+	 c02, .user = "vhost-user GET_CONFIG"},
 	{"C03", "config", "vhost_vdpa_config_validate", "writes stay inside", 'M', 0, c03},
 	{"C04", "config", "vhost_vdpa_set_config_call", "eventfds: closed, something else, none",
 	 'M', 0, c04},
 	{"C05", "config", "vhost_vdpa_get_config",
-	 "reads work in every status, and work changes nothing", 'M', NEED_LOAD, c05},
+	 "reads work in every status, and work changes nothing", 'M', NEED_LOAD, c05,
+	 .user = "vhost-user GET_CONFIG"},
 };
 CASE_COUNT(config);

@@ -389,6 +389,16 @@ static void i24(struct check *c)
 	want(c, map(&rig, at(&rig, 0), 2 * PAGE), 0, "the same update after that");
 }
 
+static void map_piece(struct rig *rig, uint64_t iova, uint64_t size, void *base)
+{
+	int r = uvdpa_iotlb_update(rig->drv, 0, iova, size, base, 3);
+
+	/* how many there can be is for the back end to say */
+	if (r == -EFAULT && target_is_socket(rig->c->targets[0].name))
+		skip(rig->c, "the back end takes fewer regions");
+	want(rig->c, r, 0, "an update");
+}
+
 static void i25(struct check *c)
 {
 	struct rig rig;
@@ -403,16 +413,16 @@ static void i25(struct check *c)
 	uvdpa_driver_unmap(rig.drv, rig.memory, 0);
 	want(c, uvdpa_iotlb_batch_begin(rig.drv, 0), 0, "BATCH_BEGIN");
 	for (size_t p = 0; p < half; p += 65536)
-		want(c, uvdpa_iotlb_update(rig.drv, 0, iova + p, 65536, base + p, 3), 0,
-		     "an update");
-	want(c, uvdpa_iotlb_update(rig.drv, 0, iova + half, half, base + half, 3), 0, "an update");
+		map_piece(&rig, iova + p, 65536, base + p);
+	map_piece(&rig, iova + half, half, base + half);
 	want(c, uvdpa_iotlb_batch_end(rig.drv, 0), 0, "BATCH_END");
 	want(c, uvdpa_set_status(rig.drv, 0xf), 0, "DRIVER_OK");
 	load_must_run(&rig, 16, "over memory mapped in many pieces, in a batch");
 }
 
 const struct check_case iotlb_cases[] = {
-	{"KI01", "iotlb", "vhost_chr_write_iter", "an update of shared memory", 'M', 0, ki01},
+	{"KI01", "iotlb", "vhost_chr_write_iter", "an update of shared memory", 'M', 0, ki01,
+	 .user = "vhost-user ADD_MEM_REG"},
 	{"KI02", "iotlb", "vhost_chr_write_iter", "messages of version 1", 'M', 0, ki02},
 	{"KI03", "iotlb", "vhost_chr_write_iter", "messages that are too short or too long", 'M', 0,
 	 ki03},
@@ -452,6 +462,6 @@ const struct check_case iotlb_cases[] = {
 	{"I24", "iotlb", "vhost_vdpa_iotlb_unmap", "invalidates of size 0 inside an entry", 'K', 0,
 	 i24},
 	{"I25", "iotlb", "vhost_vdpa_process_iotlb_msg", "memory in many pieces works as one", 'M',
-	 NEED_LOAD, i25},
+	 NEED_LOAD, i25, .user = "vhost-user ADD_MEM_REG"},
 };
 CASE_COUNT(iotlb);

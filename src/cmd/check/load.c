@@ -58,9 +58,10 @@ static void check_guard(struct rig *rig, const uint8_t *p, const char *what, uin
 {
 	for (unsigned i = 0; i < GUARD; i++)
 		if (p[i] != GUARD_BYTE)
-			broken(rig->c, "the device writes nowhere but into the buffers it is given",
-			       "byte %u of the canary %s request %llu is 0x%02x", i, what,
-			       (unsigned long long)serial, p[i]);
+			broken_by(rig->c, "virtio 2.7.5",
+				  "the device writes nowhere but into the buffers it is given",
+				  "byte %u of the canary %s request %llu is 0x%02x", i, what,
+				  (unsigned long long)serial, p[i]);
 }
 
 static void check_slot_guards(struct rig *rig, const struct load_slot *s)
@@ -266,7 +267,7 @@ static int post_net(struct rig *rig)
 		return -ENOSPC;
 	/* a frame without a buffer to come back into would be lost: one for each */
 	r = post_rx(rig);
-	if (r < 0 && rig->facts->loopback)
+	if (r < 0 && (rig->facts->lossless || r != -ENOSPC))
 		return r;
 	s->serial = rig->load.serial + 1;
 	fill_frame(s->out, s->serial);
@@ -296,8 +297,8 @@ unsigned load_add(struct rig *rig, unsigned n)
 		if (r == -ENOSPC)
 			break;
 		if (r < 0)
-			broken(rig->c, "the used ring makes sense", "%s",
-			       uvdpa_queue_fault(rig->queue[rig->work]) ?: answer(r));
+			broken_by(rig->c, "virtio 2.7.8", "the used ring makes sense", "%s",
+				  uvdpa_queue_fault(rig->queue[rig->work]) ?: answer(r));
 		rig->load.serial++;
 		rig->load.posted++;
 	}
@@ -335,12 +336,12 @@ static void check_status(struct rig *rig, const struct load_slot *s)
 	uint8_t seen = s->in[rig->load.length];
 
 	if (seen != s->status)
-		broken(rig->c,
-		       s->status ? "a read behind the end fails (virtio 5.2.6)"
-				 : "a request within the disk ends with status 0",
-		       "status 0x%02x for request %llu, type %u, sector %llu%s", seen,
-		       (unsigned long long)s->serial, s->type, (unsigned long long)s->sector,
-		       seen == UNTOUCHED ? " (the status was not written)" : "");
+		broken_by(rig->c, "virtio 5.2.6",
+			  s->status ? "a read behind the end fails (virtio 5.2.6)"
+				    : "a request within the disk ends with status 0",
+			  "status 0x%02x for request %llu, type %u, sector %llu%s", seen,
+			  (unsigned long long)s->serial, s->type, (unsigned long long)s->sector,
+			  seen == UNTOUCHED ? " (the status was not written)" : "");
 }
 
 /* Block: status, length, contents. */
@@ -355,15 +356,15 @@ static void check_blk(struct rig *rig, struct load_slot *s, uint32_t written)
 	if (s->status != VIRTIO_BLK_S_OK || s->type == VIRTIO_BLK_T_GET_ID)
 		return; /* how much was written is the device's affair */
 	if (written != expected)
-		broken(rig->c, "the used length counts the bytes written", "%u instead of %u",
-		       written, expected);
+		broken_by(rig->c, "virtio 2.7.8", "the used length counts the bytes written",
+			  "%u instead of %u", written, expected);
 	if (s->type == VIRTIO_BLK_T_FLUSH)
 		return;
 	if (s->type == VIRTIO_BLK_T_OUT) {
 		memcpy(known, s->in, l->length);
 	} else if (l->known_set[block] && memcmp(known, s->in, l->length)) {
-		broken(rig->c, "a read returns what is on the disk",
-		       "block %u read differently than before", block);
+		broken_by(rig->c, "virtio 5.2.6", "a read returns what is on the disk",
+			  "block %u read differently than before", block);
 	} else {
 		memcpy(known, s->in, l->length);
 	}
@@ -380,12 +381,12 @@ static void check_rx(struct rig *rig, struct load_slot *s, uint32_t written)
 		return;
 	fill_frame(sent, serial);
 	if (written != FRAME || memcmp(sent + NET_HEADER, s->in + NET_HEADER, FRAME - NET_HEADER))
-		broken(rig->c, "a frame comes back as it was sent", "frame %llu did not",
-		       (unsigned long long)serial);
+		broken_by(rig->c, "virtio 5.1.6", "a frame comes back as it was sent",
+			  "frame %llu did not", (unsigned long long)serial);
 	if (serial <= rig->load.last_received || serial > rig->load.serial)
-		broken(rig->c, "each frame comes back once and in order (S12)",
-		       "frame %llu after frame %llu", (unsigned long long)serial,
-		       (unsigned long long)rig->load.last_received);
+		broken_by(rig->c, "virtio 5.1.6", "each frame comes back once and in order (S12)",
+			  "frame %llu after frame %llu", (unsigned long long)serial,
+			  (unsigned long long)rig->load.last_received);
 	rig->load.last_received = serial;
 	rig->load.received++;
 }
@@ -395,8 +396,8 @@ static struct load_slot *slot_of(struct rig *rig, struct load_slot *slots, uint6
 	struct load_slot *s = &slots[cookie & 0xffff];
 
 	if ((cookie & 0xffff) >= LOAD_SLOTS || !s->busy || s->serial != cookie >> 16)
-		broken(rig->c, "each request is done once (S12)", "request %llu was done again",
-		       (unsigned long long)(cookie >> 16));
+		broken_by(rig->c, "virtio 2.7.8", "each request is done once (S12)",
+			  "request %llu was done again", (unsigned long long)(cookie >> 16));
 	s->busy = false;
 	check_slot_guards(rig, s);
 	return s;
@@ -407,11 +408,11 @@ static int poll_queue(struct rig *rig, unsigned queue, struct uvdpa_completion *
 	int n = uvdpa_queue_poll(rig->queue[queue], done, 32);
 
 	if (n < 0)
-		broken(rig->c,
-		       rig->in_order ? "buffers are used in the order in which they were made "
-				       "available, each once (virtio 2.7.9)"
-				     : "the used ring makes sense (S3, virtio 2.7.8)",
-		       "queue %u: %s", queue, uvdpa_queue_fault(rig->queue[queue]) ?: answer(n));
+		broken_by(rig->c, rig->in_order ? "virtio 2.7.9" : "virtio 2.7.8",
+			  rig->in_order ? "buffers are used in the order in which they were made "
+					  "available, each once (virtio 2.7.9)"
+					: "the used ring makes sense (S3, virtio 2.7.8)",
+			  "queue %u: %s", queue, uvdpa_queue_fault(rig->queue[queue]) ?: answer(n));
 	return n;
 }
 
@@ -449,12 +450,20 @@ unsigned load_collect(struct rig *rig)
 static bool is_settled(const struct rig *rig)
 {
 	return rig->load.done == rig->load.posted &&
-	       (!rig->facts->loopback || rig->load.received == rig->load.posted);
+	       (!rig->facts->lossless || rig->load.received == rig->load.posted);
+}
+
+/* A slow device is not a broken one: how long what is under way takes it, several times over. */
+static int64_t owed_ns(const struct rig *rig)
+{
+	uint64_t each = rig->facts->request_us;
+
+	return each < 1000 ? 0 : (int64_t)((rig->load.posted - rig->load.done) * each * 4000);
 }
 
 int load_settle(struct rig *rig, unsigned milliseconds)
 {
-	int64_t end = check_now() + (int64_t)milliseconds * 1000000;
+	int64_t end = check_now() + (int64_t)milliseconds * 1000000 + owed_ns(rig);
 
 	for (;;) {
 		load_collect(rig);
@@ -478,12 +487,12 @@ void load_must_settle(struct rig *rig, const char *when)
 	if (load_settle(rig, rig->c->options->patience) == 0)
 		return;
 	if (rig->load.done == rig->load.posted)
-		broken(rig->c, "every frame comes back", "%llu of %llu %s",
-		       (unsigned long long)rig->load.received, (unsigned long long)rig->load.posted,
-		       when);
-	broken(rig->c, "every request is done", "%llu of %llu within %d ms %s",
-	       (unsigned long long)rig->load.done, (unsigned long long)rig->load.posted,
-	       (int)rig->c->options->patience, when);
+		broken_by(rig->c, "virtio 5.1.6", "every frame comes back", "%llu of %llu %s",
+			  (unsigned long long)rig->load.received,
+			  (unsigned long long)rig->load.posted, when);
+	broken_by(rig->c, "virtio 2.7", "every request is done", "%llu of %llu within %d ms %s",
+		  (unsigned long long)rig->load.done, (unsigned long long)rig->load.posted,
+		  (int)rig->c->options->patience, when);
 }
 
 void load_must_be_called(struct rig *rig, unsigned n, int call, const char *what)

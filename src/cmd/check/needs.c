@@ -3,7 +3,8 @@
 #include "cmd/check/options.h"
 #include "cmd/check/target.h"
 #include "cmd/check/verdict.h"
-#include "wire/vhost.h"
+#include "cmd/check/wire.h"
+#include "wire/vhost_user.h"
 
 #include <linux/virtio_blk.h>
 #include <linux/virtio_net.h>
@@ -54,6 +55,8 @@ const char *facts_lack(const struct facts *f, unsigned needs)
 		return "the disk has no capacity";
 	if (needs & NEED_LOOPBACK && !f->loopback)
 		return "the network device does not send back what it is sent";
+	if (needs & NEED_LOOPBACK && !f->lossless)
+		return "the network device may lose frames, which only --lossless rules out";
 	if (needs & NEED_CVQ && !(f->features >> VIRTIO_NET_F_CTRL_VQ & 1))
 		return "the network device has no control queue";
 	if (needs & NEED_EVENT_IDX && !(f->features >> VIRTIO_RING_F_EVENT_IDX & 1))
@@ -62,6 +65,8 @@ const char *facts_lack(const struct facts *f, unsigned needs)
 		return "the device does not offer VIRTIO_RING_F_INDIRECT_DESC";
 	if (needs & NEED_PACKED && !(f->features >> VIRTIO_F_RING_PACKED & 1))
 		return "the device does not offer VIRTIO_F_RING_PACKED";
+	if (needs & NEED_CONFIG && f->config_size == 0)
+		return "the device has no config space";
 	if (needs & NEED_IN_ORDER && !(f->features >> VIRTIO_F_IN_ORDER & 1))
 		return "the device does not offer VIRTIO_F_IN_ORDER";
 	if (needs & NEED_MANY_SLOTS && f->ring_max < 16)
@@ -82,6 +87,9 @@ const char *target_lacks(const struct check *c, unsigned needs)
 		why = "only for a TARGET that is a file";
 	if (!why && needs & NEED_SOCKET && !target_is_socket(c->targets[0].name))
 		why = "only for a vhost-user socket";
+	if (!why && needs & NEED_REGIONS &&
+	    !(c->wire->protocol >> VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS & 1))
+		why = "the back end has no single regions (CONFIGURE_MEM_SLOTS)";
 	if (!why && needs & NEED_SCRATCH && !c->options->scratch)
 		why = "writes to the device's data: needs --scratch";
 	if (!why && needs & NEED_CONTROL && !c->options->control)

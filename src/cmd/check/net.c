@@ -140,11 +140,11 @@ const struct check_case net_cases[] = {
 	{"N01", "net", "virtio 5.1.6", "frames come back once, in order, as they were sent", 'M',
 	 NEED_LOOPBACK | NEED_LOAD, n01},
 	{"N02", "net", "vdpasim_net_work", "a frame that is too short", 'M', NEED_NET | NEED_LOAD,
-	 n02},
+	 n02, .user = "robustness"},
 	{"N03", "net", "virtio 5.1.6.5", "the control queue sets the MAC address", 'M',
-	 NEED_CVQ | NEED_LOAD, n03},
+	 NEED_CVQ | NEED_LOAD | NEED_CONFIG, n03},
 	{"N04", "net", "vdpasim_net_work", "a flood", 'M', NEED_LOOPBACK | NEED_LOAD, n04},
 	{"KS25", "net", "vdpasim_handle_cvq S2 S5", "the control queue stands still, too", 'M',
-	 NEED_CYCLE | NEED_CVQ, ks25},
+	 NEED_CYCLE | NEED_CVQ | NEED_CONFIG, ks25, .user = "vhost-user ring states"},
 };
 CASE_COUNT(net);

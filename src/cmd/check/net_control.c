@@ -346,16 +346,16 @@ static void n09(struct check *c)
 
 const struct check_case net_control_cases[] = {
 	{"N05", "net", "vdpasim_net_add", "the control queue in an address space of its own", 'M',
-	 NEED_CVQ | NEED_LOAD | NEED_ASIDS | NEED_GROUPS, n05},
+	 NEED_CVQ | NEED_LOAD | NEED_ASIDS | NEED_GROUPS | NEED_CONFIG, n05},
 	{"N06", "net", "virtio 5.1.6.5",
-	 "commands that make no sense are refused, and change nothing", 'M', NEED_CVQ | NEED_LOAD,
-	 n06},
+	 "commands that make no sense are refused, and change nothing", 'M',
+	 NEED_CVQ | NEED_LOAD | NEED_CONFIG, n06},
 	{"N07", "net", "vdpasim_net_work S2 S11",
-	 "frames around suspensions come back once, in order", 'M', NEED_CYCLE | NEED_LOOPBACK,
-	 n07},
+	 "frames around suspensions come back once, in order", 'M', NEED_CYCLE | NEED_LOOPBACK, n07,
+	 .user = "vhost-user ring states"},
 	{"N08", "net", "virtio 5.1.6.5.5", "how many pairs of queues are used", 'M',
-	 NEED_CVQ | NEED_LOAD, n08},
+	 NEED_CVQ | NEED_LOAD | NEED_CONFIG, n08},
 	{"N09", "net", "virtio 5.1.6.5.1", "the receive filter", 'M',
-	 NEED_CVQ | NEED_LOAD | NEED_LOOPBACK, n09},
+	 NEED_CVQ | NEED_LOAD | NEED_LOOPBACK | NEED_CONFIG, n09},
 };
 CASE_COUNT(net_control);

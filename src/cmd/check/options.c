@@ -21,7 +21,10 @@ enum {
 	OPT_SCRATCH,
 	OPT_FORMAT,
 	OPT_CONTROL,
-	OPT_DEADLINE
+	OPT_DEADLINE,
+	OPT_TYPE,
+	OPT_RESTART,
+	OPT_LOSSLESS
 };
 
 static const struct option long_options[] = {
@@ -35,6 +38,9 @@ static const struct option long_options[] = {
 	{"format", required_argument, NULL, OPT_FORMAT},
 	{"control", required_argument, NULL, OPT_CONTROL},
 	{"deadline", required_argument, NULL, OPT_DEADLINE},
+	{"type", required_argument, NULL, OPT_TYPE},
+	{"restart", required_argument, NULL, OPT_RESTART},
+	{"lossless", no_argument, NULL, OPT_LOSSLESS},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -45,8 +51,9 @@ void check_options_usage(FILE *to)
 	      "\n"
 	      "Tries whether a vhost-vdpa device keeps the suspend contract and answers as Linux "
 	      "does.\n"
-	      "TARGET is a path: /dev/vhost-vdpa-N or a file of `uvdpa serve`. OTHER is a second "
-	      "device\n"
+	      "TARGET is a path: /dev/vhost-vdpa-N, a file of `uvdpa serve`, or a vhost-user "
+	      "socket,\n"
+	      "which owes what virtio and the vhost-user document say. OTHER is a second device\n"
 	      "of the same kind, for the restore cases. The device is taken over and reset, many "
 	      "times;\n"
 	      "its data is only read.\n"
@@ -61,9 +68,16 @@ void check_options_usage(FILE *to)
 	      "  --deadline N       seconds after which a case that hangs is broken (default 20)\n"
 	      "  --scratch          the device's data may be overwritten\n"
 	      "  --control DIR      where the device's control socket is (uvdpa's own devices)\n"
-	      "  --format F         tap, table or json (default: a table on a terminal, else tap)\n"
+	      "  --type KIND        what is behind a socket: net, blk, fs or a virtio device id\n"
+	      "  --lossless         frames sent over a socket have to come back, all of them\n"
+	      "  --restart COMMAND  starts the server again ($SOCKET) where nobody listens any "
+	      "more\n"
+	      "  --format F         tap, table, json, junit or markdown\n"
+	      "                     (default: a table on a terminal, else tap)\n"
 	      "\n"
-	      "exit status: 0 kept, 1 broken, 2 could not run\n",
+	      "exit status: 0 kept, 1 broken, 2 could not run, 3 a socket differs from the "
+	      "suspend\n"
+	      "contract, and breaks nothing that it owes\n",
 	      to);
 }
 
@@ -74,6 +88,7 @@ void check_options_init(struct check_options *o)
 	o->seconds = 2;
 	o->deadline = 20;
 	o->patience = 4000;
+	o->answer_ms = 10000;
 	o->seed = 1;
 }
 
@@ -103,7 +118,7 @@ static int read_unsigned(const char *name, const char *text, unsigned *to, struc
 
 static int read_format(const char *text, enum check_format *format, struct fault *f)
 {
-	static const char *const names[] = {"table", "tap", "json", NULL};
+	static const char *const names[] = {"table", "tap", "json", "junit", "markdown", NULL};
 	const char *near;
 
 	for (unsigned i = 0; names[i]; i++) {
@@ -113,8 +128,27 @@ static int read_format(const char *text, enum check_format *format, struct fault
 		}
 	}
 	near = suggest(text, names);
-	return fault(f, -EINVAL, "check: --format %s: there are table, tap and json%s%s%s", text,
-		     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	return fault(f, -EINVAL,
+		     "check: --format %s: there are table, tap, json, junit and markdown%s%s%s",
+		     text, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+static int read_type(const char *text, uint32_t *device_id, struct fault *f)
+{
+	static const char *const names[] = {"net", "blk", "fs", NULL};
+	static const uint32_t ids[] = {1, 2, 26}; /* virtio 5 */
+	uint64_t number = 0;
+
+	for (unsigned i = 0; names[i]; i++) {
+		*device_id = ids[i];
+		if (strcmp(text, names[i]) == 0)
+			return 0;
+	}
+	if (read_number("type", text, UINT32_MAX, &number, f) < 0 || !number)
+		return fault(f, -EINVAL, "check: --type %s: net, blk, fs, or a virtio device id",
+			     text);
+	*device_id = (uint32_t)number;
+	return 0;
 }
 
 static int unknown_case(const char *word, struct fault *f)
@@ -167,6 +201,14 @@ static int read_option(struct check_options *o, int option, char *text, struct f
 		return read_unsigned("deadline", text, &o->deadline, f);
 	case OPT_SEED:
 		return read_number("seed", text, UINT64_MAX, &o->seed, f);
+	case OPT_TYPE:
+		return read_type(text, &o->device_id, f);
+	case OPT_RESTART:
+		o->restart = text;
+		return 0;
+	case OPT_LOSSLESS:
+		o->lossless = true;
+		return 0;
 	case OPT_FORMAT:
 		return read_format(text, &o->format, f);
 	default:

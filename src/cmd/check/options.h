@@ -10,7 +10,15 @@
 
 struct check_case;
 
-enum check_format { FORMAT_AUTO, FORMAT_TABLE, FORMAT_TAP, FORMAT_JSON, FORMAT_NONE };
+enum check_format {
+	FORMAT_AUTO,
+	FORMAT_TABLE,
+	FORMAT_TAP,
+	FORMAT_JSON,
+	FORMAT_JUNIT,
+	FORMAT_MARKDOWN,
+	FORMAT_NONE
+};
 
 #define CHECK_MAX_ONLY 64
 
@@ -19,10 +27,14 @@ struct check_options {
 	unsigned target_count;
 	const char *only[CHECK_MAX_ONLY]; /* ids and groups; none: all */
 	unsigned only_count;
-	unsigned rounds;   /* of racing cases */
-	unsigned seconds;  /* one racing case lasts no longer */
-	unsigned deadline; /* seconds after which a case that does not come back is broken */
-	unsigned patience; /* ms that something which has to happen may take: machines are busy */
+	unsigned rounds;     /* of racing cases */
+	unsigned seconds;    /* one racing case lasts no longer */
+	unsigned deadline;   /* seconds after which a case that does not come back is broken */
+	unsigned patience;   /* ms that something which has to happen may take: machines are busy */
+	unsigned answer_ms;  /* that one answer over a socket may take */
+	uint32_t device_id;  /* --type: what is behind a socket; 0: guessed */
+	const char *restart; /* the command that starts the server again, or NULL */
+	bool lossless;	     /* frames that go out come back, all of them */
 	uint64_t seed;
 	bool scratch;
 	bool packed; /* only the cases on packed rings */

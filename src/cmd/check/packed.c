@@ -150,11 +150,11 @@ const struct check_case packed_cases[] = {
 	{"P02", "uapi", "vhost_vring_ioctl", "a packed base keeps both positions and wrap counters",
 	 'M', NEED_LOAD | NEED_PACKED | NEED_MANY_SLOTS, p02},
 	{"P03", "suspend", "S6 S3", "packed bases have the wrap counters of where it stopped", 'M',
-	 NEED_CYCLE | NEED_PACKED | NEED_MANY_SLOTS, p03},
+	 NEED_CYCLE | NEED_PACKED | NEED_MANY_SLOTS, p03, .user = "vhost-user GET_VRING_BASE"},
 	{"P04", "ring", "virtio 2.8.1", "descriptors of the lap before are not taken again", 'M',
 	 NEED_LOAD | NEED_PACKED | NEED_MANY_SLOTS, p04},
 	{"P05", "uapi", "vhost_vring_ioctl",
 	 "a packed base behind the end of the ring harms nobody", 'D',
-	 NEED_LOAD | NEED_PACKED | NEED_MANY_SLOTS, p05},
+	 NEED_LOAD | NEED_PACKED | NEED_MANY_SLOTS, p05, .user = "robustness"},
 };
 CASE_COUNT(packed);

@@ -398,7 +398,7 @@ static void s11_7(struct check *c)
 
 const struct check_case race_cases[] = {
 	{"S2-8", "suspend", "S2 S4 S5 S3", "SUSPEND while three threads kick", 'M', NEED_CYCLE,
-	 s2_8},
+	 s2_8, .user = "vhost-user ring states"},
 	{"S6-4", "suspend", "S6", "SUSPEND against SET_VRING_BASE", 'M', NEED_CYCLE, s6_4},
 	{"S8-7", "resume", "S8", "a kick from another thread against SUSPEND", 'M', NEED_CYCLE,
 	 s8_7},
@@ -406,11 +406,12 @@ const struct check_case race_cases[] = {
 	 s8_8},
 	{"S9-3", "suspend", "S9", "two SUSPENDs at once", 'M', NEED_CYCLE, s9_3},
 	{"S11-7", "resume", "S11", "hundreds of cycles under load, while two threads kick", 'M',
-	 NEED_CYCLE, s11_7},
+	 NEED_CYCLE, s11_7, .user = "vhost-user ring states"},
 	{"S13-4", "suspend", "S13 S10", "SUSPEND against a reset", 'M', NEED_STOP, s13_4},
 	{"S13-5", "suspend", "S13", "the driver is killed while it suspends and resumes", 'M',
-	 NEED_CYCLE | NEED_FILE, s13_5},
+	 NEED_CYCLE | NEED_FILE, s13_5, .user = "robustness"},
 	{"KS38", "suspend", "vhost_vdpa_unlocked_ioctl S2",
-	 "SUSPEND while two threads make other calls", 'M', NEED_CYCLE, ks38},
+	 "SUSPEND while two threads make other calls", 'M', NEED_CYCLE, ks38,
+	 .user = "vhost-user ring states"},
 };
 CASE_COUNT(race);

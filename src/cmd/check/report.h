@@ -1,6 +1,7 @@
 /*
- * Telling what came out: TAP 14, a table for people, or JSON. All write to stdout, one case at a
- * time, so that a run that is broken off has told what it knew.
+ * Telling what came out: TAP 14, a table for people, JSON, JUnit's XML, Markdown. All write to
+ * stdout. The first three tell one case at a time, so that a run that is broken off has told what
+ * it knew; the others, which need sums first, all at the end.
  */
 #ifndef UVDPA_CMD_CHECK_REPORT_H
 #define UVDPA_CMD_CHECK_REPORT_H

@@ -266,7 +266,8 @@ static void s11_5(struct check *c)
 		rig_resume(&rig);
 		rig_kick(&rig);
 		load_must_settle(&rig, "after RESUME, with indexes that wrap");
-		still_finished(&rig, "when all is done");
+		if (!rig.facts->loopback || rig.facts->lossless) /* else frames come later */
+			still_finished(&rig, "when all is done");
 	}
 }
 
@@ -305,15 +306,16 @@ const struct check_case resume_cases[] = {
 	 NEED_CYCLE, s8_5},
 	{"S8-6", "resume", "S8", "a kick between two SUSPENDs", 'M', NEED_CYCLE, s8_6},
 	{"S11-1", "resume", "S11", "RESUME continues where SUSPEND stopped: each request once", 'M',
-	 NEED_CYCLE, s11_1},
+	 NEED_CYCLE, s11_1, .user = "vhost-user ring states"},
 	{"S11-2", "resume", "S11", "RESUME of a running device has no effect", 'M', NEED_CYCLE,
 	 s11_2},
 	{"S11-3", "resume", "S11", "DRIVER_OK written again does not end a suspension", 'M',
 	 NEED_STOP, s11_3},
 	{"S11-4", "resume", "S11", "nor does any other call", 'M', NEED_STOP, s11_4},
-	{"S11-5", "resume", "S11 S6", "cycles with indexes that wrap", 'M', NEED_CYCLE, s11_5},
+	{"S11-5", "resume", "S11 S6", "cycles with indexes that wrap", 'M', NEED_CYCLE, s11_5,
+	 .user = "vhost-user ring states"},
 	{"S11-6", "resume", "S11", "calls are sent again after RESUME", 'M', NEED_CYCLE, s11_6},
 	{"S11-8", "resume", "S11 S3", "used in order, suspensions or not", 'M',
-	 NEED_CYCLE | NEED_IN_ORDER, s11_8},
+	 NEED_CYCLE | NEED_IN_ORDER, s11_8, .user = "vhost-user SET_VRING_BASE"},
 };
 CASE_COUNT(resume);

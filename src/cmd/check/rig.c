@@ -138,6 +138,7 @@ void rig_set_up(struct check *c, struct rig *rig, const struct rig_options *opti
 	if (options->no_queues)
 		return;
 	make_queues(rig);
+	rings_remember(rig);
 	load_new(rig);
 	if (options->no_driver_ok)
 		attach(rig);
@@ -181,7 +182,22 @@ uint32_t rig_base(struct rig *rig, unsigned queue)
 
 	if (r < 0)
 		broken(rig->c, "GET_VRING_BASE answers 0", "%s for queue %u", answer(r), queue);
+	if (rig->packed && base && !(base >> 16))
+		root(rig->c, "vhost-user GET_VRING_BASE",
+		     "GET_VRING_BASE of a packed ring has 16 bits: the used half is missing");
 	return base;
+}
+
+void rig_see_behind(struct rig *rig, unsigned queue)
+{
+	uint32_t base = rig_base(rig, queue), used = rig_used(rig, queue);
+
+	if (rig->c->out->root[0] || base == used)
+		return;
+	if (!rig->packed && (uint16_t)(base - used) > uvdpa_queue_size(rig->queue[queue]))
+		return;
+	root(rig->c, "vhost-user GET_VRING_BASE",
+	     "GET_VRING_BASE is answered before what was taken is in the used ring");
 }
 
 void rig_reset(struct rig *rig)

@@ -117,6 +117,11 @@ void rig_negotiate(struct rig *rig);
 /* Where the queue stands by its ring in memory: the used index; packed: the used position, as a
  * base has it, in both halves. */
 uint32_t rig_used(struct rig *rig, unsigned queue);
+/*
+ * A suspended queue's base is ahead of its used ring: whatever finding follows comes of that. For
+ * those that look at a suspended device.
+ */
+void rig_see_behind(struct rig *rig, unsigned queue);
 /* What that is after so many more requests of `each` descriptors. */
 uint32_t rig_after(const struct rig *rig, uint32_t used, uint64_t requests, unsigned each);
 /* Descriptors of a request, neither indirect nor scattered. */
@@ -127,6 +132,10 @@ uint32_t rig_first(const struct rig *rig);
 void rig_want_virgin(struct rig *rig, unsigned queue);
 /* A place that is another. */
 uint32_t rig_elsewhere(const struct rig *rig);
+
+/* How the rings of the rig that was remembered last look, in lines; "": there is none. */
+void rings_remember(const struct rig *rig);
+void rings_show(char *text, size_t size);
 
 /* Load. ------------------------------------------------------------------------------------ */
 
@@ -140,7 +149,8 @@ void load_show(struct rig *rig);
 unsigned load_post(struct rig *rig, unsigned n);
 /* Fills the rings. Returns how many went in. */
 unsigned load_fill(struct rig *rig);
-/* All that there is room for, a kick, and a while of up to so many us: what follows comes amid it. */
+/* All that there is room for, a kick, and a while of up to so many us: what follows comes amid it.
+ */
 void load_burst(struct rig *rig, unsigned us);
 /* Collects and checks what is done, now; returns how many. */
 unsigned load_collect(struct rig *rig);

@@ -72,10 +72,16 @@ static void r07(struct check *c)
 static void r08(struct check *c)
 {
 	unsigned most = c->facts->ring_max;
+	int64_t end = check_now() + (int64_t)c->options->deadline * 1000000000 / 4;
 
 	for (unsigned size = facts_chain(c->facts) == 1 ? 2 : 4; size <= most && size <= 1024;
-	     size *= 2)
+	     size *= 2) {
+		if (check_now() > end) {
+			defined(c, "a slow device: not tried beyond %u entries", size / 2);
+			return;
+		}
 		full_rings(c, &(struct rig_options){.size = (uint16_t)size}, 4);
+	}
 }
 
 static void r09(struct check *c)
@@ -126,9 +132,11 @@ static void r11(struct check *c)
 	for (unsigned i = 0; i < 200; i++)
 		rig_kick(&rig);
 	check_sleep(WATCH_US);
-	if (rig_used(&rig, rig.work) != used || uvdpa_queue_drain_calls(rig.queue[rig.work]))
+	if (rig_used(&rig, rig.work) != used)
 		broken(c, "kicks with nothing to do change nothing", "used index %u, was %u",
 		       rig_used(&rig, rig.work), used);
+	if (uvdpa_queue_drain_calls(rig.queue[rig.work]))
+		spurious(c, "kicks with nothing to do change nothing", "a call comes");
 	load_must_run(&rig, 2, "after 200 idle kicks");
 }
 
@@ -337,28 +345,30 @@ const struct check_case ring_cases[] = {
 	{"R06", "ring", "virtio 2.7.10", "without event index", 'M', NEED_LOAD, r06},
 	{"R07", "ring", "virtio 2.7.5.3", "indirect chains of many pieces", 'M',
 	 NEED_LOAD | NEED_INDIRECT, r07},
-	{"R08", "ring", "vhost_vdpa_vring_ioctl", "rings of all sizes", 'M', NEED_LOAD, r08},
+	{"R08", "ring", "vhost_vdpa_vring_ioctl", "rings of all sizes", 'M', NEED_LOAD, r08,
+	 .user = "vhost-user SET_VRING_NUM"},
 	{"R09", "ring", "virtio 2.7", "a load in random portions, with canaries", 'M', NEED_LOAD,
 	 r09},
 	{"R10", "ring", "vdpasim_set_vq_ready", "a disabled queue stands still", 'M', NEED_LOAD,
-	 r10},
+	 r10, .user = "vhost-user ring states"},
 	{"R11", "ring", "virtio 2.7.13", "kicks with nothing to do", 'M', NEED_LOAD, r11},
 	{"R12", "ring", "vhost_poll_start", "binding a kick eventfd that is signalled is a kick",
-	 'M', NEED_LOAD, r12},
-	{"R13", "ring", "vhost_vdpa_vring_ioctl", "rebinding the call eventfd", 'M', NEED_LOAD,
-	 r13},
+	 'M', NEED_LOAD, r12, .user = "vhost-user SET_VRING_KICK"},
+	{"R13", "ring", "vhost_vdpa_vring_ioctl", "rebinding the call eventfd", 'M', NEED_LOAD, r13,
+	 .user = "vhost-user SET_VRING_CALL"},
 	{"R14", "ring", "virtio 2.7.6", "heads out of range harm nobody", 'M',
-	 NEED_LOAD | NEED_SPLIT, r14},
+	 NEED_LOAD | NEED_SPLIT, r14, .user = "robustness"},
 	{"R15", "ring", "virtio 2.7.5", "chains that bite their tail harm nobody", 'M', NEED_LOAD,
-	 r15},
+	 r15, .user = "robustness"},
 	{"R16", "ring", "virtio 2.7.5", "buffers that are not mapped harm nobody", 'M', NEED_LOAD,
-	 r16},
+	 r16, .user = "robustness"},
 	{"R17", "ring", "virtio 2.7.6", "an available index that jumps harms nobody", 'M',
-	 NEED_LOAD | NEED_SPLIT, r17},
+	 NEED_LOAD | NEED_SPLIT, r17, .user = "robustness"},
 	{"R18", "ring", "virtio 2.7.7", "a driver that wants no calls", 'D', NEED_LOAD, r18},
 	{"R19", "ring", "virtio 2.7.10", "a driver that kicks when asked and sleeps until called",
 	 'M', NEED_LOAD, r19},
-	{"R20", "ring", "vdpasim_kick_vq", "nothing happens before DRIVER_OK", 'M', NEED_LOAD, r20},
+	{"R20", "ring", "vdpasim_kick_vq", "nothing happens before DRIVER_OK", 'M', NEED_LOAD, r20,
+	 .user = "virtio 3.1.1"},
 	{"R21", "ring", "virtio 2.7.9", "what is made available in order is used in order", 'M',
 	 NEED_LOAD | NEED_IN_ORDER, r21},
 };

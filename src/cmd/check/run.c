@@ -21,8 +21,11 @@
 #include <unistd.h>
 
 #include "cmd/check/case.h"
+#include "cmd/check/basis.h"
 #include "cmd/check/report.h"
+#include "cmd/check/restart.h"
 #include "cmd/check/rig.h"
+#include "cmd/check/wire.h"
 
 /* After SIGKILL: how long until a process counts as stuck. */
 #define STUCK_MS 3000
@@ -30,6 +33,8 @@
 struct shared {
 	struct outcome out;
 	struct facts facts[2];
+	struct wire wire;
+	struct servers servers;
 };
 
 _Noreturn static void be_child(struct check *c, void (*body)(struct check *c))
@@ -190,7 +195,7 @@ static void health_open(struct check *c)
 	struct uvdpa_driver *drv = NULL;
 
 	doing(c, "opening %s again", c->targets[0].name);
-	if (target_open(&c->targets[0], 0, &drv, &error) == 0) {
+	if (target_open(c, &c->targets[0], 0, &drv, &error) == 0) {
 		uvdpa_driver_close(drv);
 		return;
 	}
@@ -211,8 +216,11 @@ static void health_work(struct check *c)
 /* One of these two, in a process of its own; the outcome of the case before is kept. */
 static enum health health_check(struct run *run, void (*body)(struct check *c), enum health unwell)
 {
-	static const struct check_case health_case = {
-		.id = "health", .group = "health", .clause = "", .what = "after a case", .class = 'M'};
+	static const struct check_case health_case = {.id = "health",
+						      .group = "health",
+						      .clause = "",
+						      .what = "after a case",
+						      .class = 'M'};
 	struct check *c = run->c;
 	const struct check_case *kase = c->kase;
 	struct outcome before = *c->out;
@@ -243,6 +251,7 @@ static void check_health(struct run *run)
 	if (run->health != HEALTH_GONE || out->verdict == VERDICT_BROKEN)
 		return;
 	out->verdict = VERDICT_BROKEN;
+	snprintf(out->by, sizeof(out->by), "virtio 2.7");
 	snprintf(out->expected, sizeof(out->expected), "the device is there after the case");
 	snprintf(out->seen, sizeof(out->seen), "%s", run->why);
 }
@@ -270,7 +279,62 @@ static void count(struct check_sum *sum, const struct outcome *out)
 	sum->kept += out->verdict == VERDICT_KEPT;
 	sum->broken += out->verdict == VERDICT_BROKEN;
 	sum->skipped += out->verdict == VERDICT_SKIPPED;
+	sum->differs += out->verdict == VERDICT_DIFFERS;
 	sum->noted += out->verdict == VERDICT_KEPT && out->notes[0];
+}
+
+/* A server that --restart has started may end with its connection, but not by a signal. */
+static void judge_servers(struct run *run)
+{
+	struct outcome *out = run->c->out;
+	int killed = restart_reap(run->c->servers);
+
+	if (!killed || killed == SIGTERM)
+		return;
+	out->verdict = VERDICT_BROKEN;
+	snprintf(out->by, sizeof(out->by), "virtio 2.7");
+	snprintf(out->expected, sizeof(out->expected), "the server lives through the case");
+	snprintf(out->seen, sizeof(out->seen), "it ended by signal %d (%s)", killed,
+		 strsignal(killed));
+}
+
+/* Whatever the case was about: the back end has ended the connection, or fallen silent. */
+static void judge_lost(struct check *c)
+{
+	struct outcome *out = c->out;
+	char seen[sizeof(out->seen)];
+
+	snprintf(seen, sizeof(seen), "%s, while trying whether %.350s", c->wire->lost,
+		 out->expected);
+	snprintf(out->seen, sizeof(out->seen), "%s", seen);
+	snprintf(out->by, sizeof(out->by), "vhost-user messages");
+	snprintf(out->expected, sizeof(out->expected),
+		 "the back end answers, and keeps the connection");
+}
+
+/*
+ * On a socket only what virtio and the vhost-user document say is broken; and what the driver
+ * library has answered by itself is nobody's merit.
+ */
+static void judge_socket(struct check *c)
+{
+	struct outcome *out = c->out;
+
+	if (!target_is_socket(c->targets[0].name)) {
+		snprintf(out->by, sizeof(out->by), "%s", c->kase->clause);
+		return;
+	}
+	if (!out->by[0])
+		snprintf(out->by, sizeof(out->by), "%s", case_sentence(c->kase, true));
+	if (out->verdict == VERDICT_BROKEN && c->wire->lost[0] && strcmp(out->by, "robustness"))
+		judge_lost(c);
+	if (out->verdict == VERDICT_BROKEN && !basis_is_must(sentence_basis(out->by), true))
+		out->verdict = VERDICT_DIFFERS;
+	if (out->verdict != VERDICT_KEPT || c->wire->own || c->kase->needs & NEED_SOCKET)
+		return;
+	out->verdict = VERDICT_SKIPPED;
+	snprintf(out->seen, sizeof(out->seen),
+		 "nothing of it goes over the socket: the driver library answers it");
 }
 
 /* One case, from its needs to its report. */
@@ -282,8 +346,9 @@ static void run_case(struct run *run, const struct check_case *kase)
 	if (!why)
 		why = target_lacks(c, kase->needs);
 	if (!why)
-		why = socket_lacks(c->targets[0].name, kase->id);
+		why = socket_lacks(c->targets[0].name, kase);
 	memset(c->out, 0, sizeof(*c->out));
+	wire_begin(c->wire);
 	c->kase = kase;
 	c->random = seed_of(c->options->seed, kase->id);
 	if (why) {
@@ -291,6 +356,8 @@ static void run_case(struct run *run, const struct check_case *kase)
 		snprintf(c->out->seen, sizeof(c->out->seen), "%s", why);
 	} else if (check_isolate(c, run_body, c->options->deadline + c->options->seconds)) {
 		check_health(run);
+		judge_servers(run);
+		judge_socket(c);
 	} else {
 		run->health = HEALTH_GONE;
 		run->since = kase->id;
@@ -324,13 +391,23 @@ static unsigned count_selected(const struct check_options *options)
 	return n;
 }
 
+/* A slow device is not a broken one: a case works through some hundreds of requests. */
+static void allow_time(struct check_options *o, const struct facts *f)
+{
+	uint64_t ms = f->request_us < 1000 ? 0 : f->request_us;
+
+	o->deadline += (unsigned)(ms * 2000 / 1000000);
+	o->answer_ms += (unsigned)(ms * 2 * LOAD_SLOTS / 1000);
+}
+
 int check_run(const struct check_options *options, const struct target *targets,
 	      struct check_sum *sum, struct fault *f)
 {
 	struct shared *s =
 		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int64_t begin = check_now();
-	struct check c = {.options = options, .targets = targets};
+	struct check_options own = *options;
+	struct check c = {.options = &own, .targets = targets};
 	int r;
 
 	memset(sum, 0, sizeof(*sum));
@@ -340,18 +417,25 @@ int check_run(const struct check_options *options, const struct target *targets,
 	}
 	c.out = &s->out;
 	c.facts = s->facts;
+	c.wire = &s->wire;
+	c.servers = &s->servers;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	r = probe(&c, s, f);
 	if (r == 0) {
+		allow_time(&own, &s->facts[0]);
 		report_begin(&c, count_selected(options));
 		run_all(&c, sum);
 		sum->ns = check_now() - begin;
 		report_end(&c, sum);
 	}
+	restart_end(&s->servers);
 	munmap(s, sizeof(*s));
 	if (r < 0)
 		return 2;
 	if (sum->broken)
 		return 1;
+	if (sum->differs)
+		return 3;
 	if (sum->kept == 0) {
 		fault(f, -ENOTSUP, "%s: no case could run: see the reasons above", targets[0].name);
 		return 2;

@@ -11,14 +11,14 @@
 #include "util/fault.h"
 
 struct check_sum {
-	unsigned kept, broken, skipped, noted;
+	unsigned kept, broken, differs, skipped, noted;
 	int64_t ns;
 };
 
 /*
  * Gathers facts, then runs every selected case and reports it (report.h). Returns 0 if all that ran
- * were kept, 1 if any was broken, 2 (with the fault filled) if the TARGET cannot be used or nothing
- * ran.
+ * were kept, 1 if any was broken, 3 if none was but some differ from what is not owed, 2 (with the
+ * fault filled) if the TARGET cannot be used or nothing ran.
  */
 int check_run(const struct check_options *options, const struct target *targets,
 	      struct check_sum *sum, struct fault *f);

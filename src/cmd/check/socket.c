@@ -2,6 +2,8 @@
  * What a vhost-user socket cannot be asked: the cases that try a call, an argument or a kind of
  * memory which that protocol does not have, or which the driver library answers without the device.
  */
+#include "cmd/check/basis.h"
+#include "cmd/check/case.h"
 #include "cmd/check/target.h"
 
 #include <stdbool.h>
@@ -20,6 +22,10 @@ static const struct {
 	 {"KI10", "KI11", "KI17", "KI22", "KS22"}},
 	{"vhost-user switches its dirty log by SET_FEATURES at any time", {"KF02", "KS24"}},
 	{"vhost-user front ends read config space beyond its end", {"C01", "C03"}},
+	{"without STATUS the status is the driver library's, and with it nothing says that the "
+	 "back end refuses one",
+	 {"KF03", "KF04", "KS12"}},
+	{"a vhost-user socket has no range of addresses", {"KI08"}},
 	{"a vhost-user suspension belongs to the process that keeps the rings", {"S14-2"}},
 };
 
@@ -38,13 +44,15 @@ bool target_is_socket(const char *name)
 	return name && stat(name, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-const char *socket_lacks(const char *target, const char *id)
+const char *socket_lacks(const char *target, const struct check_case *kase)
 {
 	if (!target_is_socket(target))
 		return NULL;
 	for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++)
 		for (size_t i = 0; i < 16 && groups[g].ids[i]; i++)
-			if (is_case(id, groups[g].ids[i]))
+			if (is_case(kase->id, groups[g].ids[i]))
 				return groups[g].why;
+	if (case_basis(kase, true) == BASIS_LINUX)
+		return "a habit of Linux' vhost-vdpa, of which a vhost-user socket owes nothing";
 	return NULL;
 }

@@ -8,7 +8,9 @@
 #include "cmd/check/case.h"
 #include "cmd/check/options.h"
 #include "cmd/check/rig.h"
+#include "cmd/check/restart.h"
 #include "cmd/check/verdict.h"
+#include "cmd/check/wire.h"
 #include "wire/vhost.h"
 
 #include <linux/virtio_blk.h>
@@ -17,16 +19,42 @@
 /* A vhost-user back end hears of a client's end later; ours has the next one wait, others may not.
  */
 #define BUSY_NS 2000000000
+/* Until a server that was started listens. */
+#define RESTART_NS 10000000000
 
-int target_open(const struct target *t, unsigned flags, struct uvdpa_driver **drv,
+static int open_once(struct check *c, const struct target *t, unsigned flags,
+		     struct uvdpa_driver **drv, struct uvdpa_error *error)
+{
+	const struct uvdpa_open_options options = {
+		.flags = flags,
+		.answer_ms = c->options->answer_ms,
+		.device_id = c->options->device_id,
+		.on_message = wire_note,
+		.on_lost = wire_lost,
+		.arg = c->wire,
+	};
+
+	return t->open ? t->open(t->arg, flags, drv, error)
+		       : uvdpa_driver_open_with(t->name, &options, drv, error);
+}
+
+int target_open(struct check *c, const struct target *t, unsigned flags, struct uvdpa_driver **drv,
 		struct uvdpa_error *error)
 {
 	int64_t end = check_now() + BUSY_NS;
+	bool restarted = false;
 	int r;
 
 	for (;;) {
-		r = t->open ? t->open(t->arg, flags, drv, error)
-			    : uvdpa_driver_open(t->name, flags, drv, error);
+		r = open_once(c, t, flags, drv, error);
+		if ((r == -ECONNREFUSED || r == -ENOENT) && c->options->restart && !restarted) {
+			restarted = restart_server(c, t->name);
+			end = check_now() + RESTART_NS;
+		}
+		if (restarted && (r == -ECONNREFUSED || r == -ENOENT) && check_now() < end) {
+			check_sleep(5000);
+			continue;
+		}
 		if (r != -EBUSY || !target_is_socket(t->name) || check_now() > end)
 			return r;
 		check_sleep(2000);
@@ -41,7 +69,7 @@ struct uvdpa_driver *check_open_flags(struct check *c, unsigned which, unsigned 
 	int r;
 
 	doing(c, "opening %s", c->targets[which].name);
-	r = target_open(&c->targets[which], flags, &drv, &error);
+	r = target_open(c, &c->targets[which], flags, &drv, &error);
 	if (r == -EBUSY && !c->opened)
 		skip(c, "%s", error.text);
 	if (r < 0)
@@ -90,13 +118,18 @@ static void ask_blk(struct uvdpa_driver *drv, struct facts *f)
 	uvdpa_driver_reset(drv);
 }
 
-/* One piece of work, to see that it moves at all. */
+/* How many more requests tell how long one takes beside others. */
+#define SAMPLE	  16
+#define SAMPLE_MS 10000
+
+/* One piece of work, to see that it moves at all; then some, to see how fast. */
 static void try_load(struct check *c, struct facts *f)
 {
+	int64_t begin;
 	struct rig rig;
 
 	rig_set_up(c, &rig, &(struct rig_options){0});
-	f->served = load_run(&rig, 1, 2000) == 0;
+	f->served = load_run(&rig, 1, SAMPLE_MS) == 0;
 	for (unsigned i = 0; i < 50 && f->device_id == VIRTIO_ID_NET && rig.load.received == 0;
 	     i++) {
 		check_sleep(2000);
@@ -104,6 +137,15 @@ static void try_load(struct check *c, struct facts *f)
 	}
 	if (f->device_id == VIRTIO_ID_NET && rig.load.received > 0)
 		f->loopback = true;
+	if (!f->served)
+		return;
+	begin = check_now();
+	load_run(&rig, SAMPLE, SAMPLE_MS);
+	if (rig.load.done > 1)
+		f->request_us = (uint64_t)(check_now() - begin) / 1000 / (rig.load.done - 1);
+	/* over a socket nobody promises that what is sent comes back */
+	f->lossless =
+		f->loopback && (c->options->lossless || !target_is_socket(c->targets[0].name));
 }
 
 void target_probe(struct check *c, const struct target *t, struct facts *f)
@@ -112,7 +154,7 @@ void target_probe(struct check *c, const struct target *t, struct facts *f)
 	struct uvdpa_driver *drv = NULL;
 
 	doing(c, "opening %s", t->name);
-	if (target_open(t, 0, &drv, &error) < 0) {
+	if (target_open(c, t, 0, &drv, &error) < 0) {
 		snprintf(f->trouble, sizeof(f->trouble), "%s", error.text);
 		kept(c);
 	}

@@ -13,6 +13,7 @@
 #include "uvdpa/driver.h"
 
 struct check;
+struct check_case;
 
 /* How a device is reached. `open` is called in the process of a case, many times. */
 struct target {
@@ -28,11 +29,13 @@ struct facts {
 	uint16_t ring_max;
 	uint64_t features, backend;
 	uint64_t iova_first, iova_last;
-	bool groups_known; /* GET_VRING_GROUP answers */
-	bool loopback;	   /* a network device that sends back what it is sent */
-	bool served;	   /* one request was completed */
-	uint64_t capacity; /* sectors, of a block device */
-	uint32_t block;	   /* bytes of a logical block */
+	bool groups_known;   /* GET_VRING_GROUP answers */
+	bool loopback;	     /* a network device that sends back what it is sent */
+	bool lossless;	     /* ... and all of it */
+	uint64_t request_us; /* how long a request takes beside others */
+	bool served;	     /* one request was completed */
+	uint64_t capacity;   /* sectors, of a block device */
+	uint32_t block;	     /* bytes of a logical block */
 	uint32_t seg_max, size_max;
 	char trouble[400]; /* why it cannot be used at all; "" if it can */
 };
@@ -40,7 +43,11 @@ struct facts {
 /* Entries of a queue that the smallest request takes. */
 unsigned facts_chain(const struct facts *f);
 
-int target_open(const struct target *t, unsigned flags, struct uvdpa_driver **drv,
+/*
+ * Opens it, with the options' patience; a server that is gone is started again by --restart. What
+ * goes over a socket is noted in c->wire.
+ */
+int target_open(struct check *c, const struct target *t, unsigned flags, struct uvdpa_driver **drv,
 		struct uvdpa_error *error);
 
 /* Fills the facts; runs as a case does, with out->seen as the reason if it cannot. */
@@ -59,6 +66,6 @@ struct uvdpa_driver *check_open_flags(struct check *c, unsigned which, unsigned 
 /* Whether the path is a socket. */
 bool target_is_socket(const char *name);
 /* Why a case makes no sense on this target, which is a vhost-user socket; NULL: it does. */
-const char *socket_lacks(const char *target, const char *id);
+const char *socket_lacks(const char *target, const struct check_case *kase);
 
 #endif

@@ -46,7 +46,7 @@ static int connect_to(struct check *c)
 static void say(int fd, const struct letter *letter, int passed)
 {
 	uint32_t size = letter->size < sizeof(letter->payload) ? letter->size
-							      : (uint32_t)sizeof(letter->payload);
+							       : (uint32_t)sizeof(letter->payload);
 	struct iovec iov[2] = {{(void *)(uintptr_t)letter, 12},
 			       {(void *)(uintptr_t)&letter->payload, size}};
 	struct msghdr header = {.msg_iov = iov, .msg_iovlen = 2};
@@ -225,8 +225,8 @@ static void u05(struct check *c)
 
 static void u06(struct check *c)
 {
-	struct letter letter = {.request = VHOST_USER_SET_VRING_KICK, .flags = NEED_REPLY,
-				.size = 8};
+	struct letter letter = {
+		.request = VHOST_USER_SET_VRING_KICK, .flags = NEED_REPLY, .size = 8};
 	int ends[2];
 
 	if (pipe(ends) < 0)
@@ -269,19 +269,24 @@ static void u08(struct check *c)
 	ask(c, fd, VHOST_USER_GET_FEATURES, VHOST_USER_VERSION);
 }
 
-#define SPEC "docs/interop/vhost-user"
+#define SPEC "vhost-user messages"
 
 const struct check_case user_cases[] = {
 	{"U01", "user", SPEC, "a question is answered once, whether or not it asks for it", 'M',
-	 NEED_SOCKET, u01},
-	{"U02", "user", SPEC, "nonsense of one front end leaves the next unharmed", 'M', NEED_SOCKET,
-	 u02},
-	{"U03", "user", SPEC, "a second connection does not disturb the first", 'M', NEED_SOCKET, u03},
-	{"U04", "user", SPEC, "features that were not offered", 'D', NEED_SOCKET, u04},
-	{"U05", "user", SPEC, "regions that cannot be", 'D', NEED_SOCKET, u05},
-	{"U06", "user", SPEC, "a kick descriptor that is something else", 'D', NEED_SOCKET, u06},
+	 NEED_SOCKET, u01, .user = "vhost-user messages"},
+	{"U02", "user", SPEC, "nonsense of one front end leaves the next unharmed", 'M',
+	 NEED_SOCKET, u02, .user = "robustness"},
+	{"U03", "user", SPEC, "a second connection does not disturb the first", 'M', NEED_SOCKET,
+	 u03, .user = "robustness"},
+	{"U04", "user", SPEC, "features that were not offered", 'D', NEED_SOCKET, u04,
+	 .user = "vhost-user messages"},
+	{"U05", "user", SPEC, "regions that cannot be", 'D', NEED_SOCKET | NEED_REGIONS, u05,
+	 .user = "robustness"},
+	{"U06", "user", SPEC, "a kick descriptor that is something else", 'D', NEED_SOCKET, u06,
+	 .user = "robustness"},
 	{"U07", "user", SPEC, "config space is read whole or not at all, also beyond its end", 'M',
-	 NEED_SOCKET, u07},
-	{"U08", "user", SPEC, "the base of a ring that never ran", 'M', NEED_SOCKET, u08},
+	 NEED_SOCKET | NEED_CONFIG, u07, .user = "vhost-user GET_CONFIG"},
+	{"U08", "user", SPEC, "the base of a ring that never ran", 'M', NEED_SOCKET, u08,
+	 .user = "vhost-user GET_VRING_BASE"},
 };
 CASE_COUNT(user);

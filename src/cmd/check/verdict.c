@@ -11,10 +11,14 @@
 
 #include "cmd/check/case.h"
 #include "cmd/check/options.h"
+#include "cmd/check/rig.h"
+#include "cmd/check/target.h"
 
 _Noreturn static void end(struct check *c, enum verdict verdict)
 {
 	c->out->verdict = verdict;
+	if (verdict == VERDICT_BROKEN)
+		rings_show(c->out->rings, sizeof(c->out->rings));
 	_exit(0);
 }
 
@@ -27,6 +31,32 @@ void broken(struct check *c, const char *expected, const char *format, ...)
 	vsnprintf(c->out->seen, sizeof(c->out->seen), format, args);
 	va_end(args);
 	end(c, VERDICT_BROKEN);
+}
+
+void broken_by(struct check *c, const char *sentence, const char *expected, const char *format, ...)
+{
+	va_list args;
+
+	if (!c->out->root[0])
+		snprintf(c->out->by, sizeof(c->out->by), "%s", sentence);
+	snprintf(c->out->expected, sizeof(c->out->expected), "%s", expected);
+	va_start(args, format);
+	vsnprintf(c->out->seen, sizeof(c->out->seen), format, args);
+	va_end(args);
+	end(c, VERDICT_BROKEN);
+}
+
+void spurious(struct check *c, const char *expected, const char *seen)
+{
+	if (!target_is_socket(c->targets[0].name))
+		broken(c, expected, "%s", seen);
+	defined(c, "expected that %s: %s, which virtio allows", expected, seen);
+}
+
+void root(struct check *c, const char *sentence, const char *text)
+{
+	snprintf(c->out->by, sizeof(c->out->by), "%s", sentence);
+	snprintf(c->out->root, sizeof(c->out->root), "%s", text);
 }
 
 void skip(struct check *c, const char *format, ...)

@@ -16,13 +16,24 @@ struct check_case;
 struct check_options;
 struct facts;
 struct target;
+struct servers;
+struct wire;
 
-enum verdict { VERDICT_NONE, VERDICT_KEPT, VERDICT_BROKEN, VERDICT_SKIPPED };
+enum verdict {
+	VERDICT_NONE,
+	VERDICT_KEPT,
+	VERDICT_BROKEN,
+	VERDICT_SKIPPED,
+	VERDICT_DIFFERS, /* broken, but the device does not owe it (basis.h) */
+};
 
 /* Shared between the case's process and the runner. */
 struct outcome {
 	enum verdict verdict;
 	char expected[300];
+	char by[100];	 /* the sentence that it breaks; "": the case's */
+	char root[160];	 /* what is behind it, where that is known; "": the expectation */
+	char rings[900]; /* how the rings looked, where a finding was made; lines */
 	char seen[600];	 /* or the reason for skipping */
 	char notes[600]; /* differences from Linux, device-defined answers; lines */
 	char doing[160]; /* where the case is, for when it never comes back */
@@ -38,12 +49,21 @@ struct check {
 	const struct target *targets; /* targets[0] is the one under test */
 	struct facts *facts;	      /* of targets[0]; those of the other follow */
 	struct outcome *out;
-	uint64_t random; /* state of check_random() */
-	bool opened;	 /* by this case, in its process: now nobody else has it */
+	struct wire *wire;	 /* what goes over a socket; shared */
+	struct servers *servers; /* started by --restart; shared */
+	uint64_t random;	 /* state of check_random() */
+	bool opened;		 /* by this case, in its process: now nobody else has it */
 };
 
 _Noreturn void broken(struct check *c, const char *expected, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same for what is owed by another sentence than the case's, whichever that is. */
+_Noreturn void broken_by(struct check *c, const char *sentence, const char *expected,
+			 const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* A call that nobody needs. virtio allows it (2.7.7): on a socket it is a note. */
+void spurious(struct check *c, const char *expected, const char *seen);
+/* What a finding that may follow comes of, if that is known. */
+void root(struct check *c, const char *sentence, const char *text);
 _Noreturn void skip(struct check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Kept, now. */
 _Noreturn void kept(struct check *c);
