@@ -180,18 +180,18 @@ void inflight_packed_begin(struct inflight_packed *record, uint16_t num, uint16_
 		STORE(record->desc[i].counter, 0);
 	}
 	link_free(record, num);
-	STORE(record->features, 0);
-	STORE(record->desc_num, num);
 	STORE(record->used_idx, used);
 	STORE(record->old_used_idx, used);
 	STORE(record->used_wrap, wrap);
 	STORE(record->old_used_wrap, wrap);
-	STORE(record->version, INFLIGHT_VERSION);
 }
 
 void inflight_packed_clear(struct inflight_packed *record, uint16_t num)
 {
 	inflight_packed_begin(record, num, 0, true);
+	STORE(record->features, 0);
+	STORE(record->desc_num, num);
+	STORE(record->version, INFLIGHT_VERSION);
 }
 
 bool inflight_packed_touched(const struct inflight_packed *record, uint16_t num)

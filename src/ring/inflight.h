@@ -54,7 +54,8 @@ void inflight_clear(struct inflight_record *record, uint16_t num);
 /* Whether a record is one of `num` entries that this code can go on with. */
 bool inflight_fits(const struct inflight_record *record, uint16_t num);
 
-/* The three steps. `num` is the ring's, `used` the used index. */
+/* The three steps. `num` is the ring's, which may have fewer entries than the record; `used` the
+ * used index. */
 void inflight_take(struct inflight_record *record, uint16_t head, uint64_t counter);
 /* Takes back the last take. */
 void inflight_untake(struct inflight_record *record, uint16_t head);
@@ -75,17 +76,17 @@ int inflight_recover(struct inflight_record *record, uint16_t num, uint16_t used
  * record has copies: an entry per descriptor of the ring, those of a chain linked by `next`, as are
  * those that are free.
  *
- *   take       the chain's copies go into the first free entries; its first has inflight = 1 and the
- *              counter; then free_head moves behind them, and old_free_head to the same: it is taken
+ *   take       the chain's copies go into the first free entries; its first has inflight = 1 and
+ * the counter; then free_head moves behind them, and old_free_head to the same: it is taken
  *   complete   the chain's entries go back to the front of the free list: free_head moves
  *   show       used_idx moves; then the ring's descriptor is marked used; then the batch gets
  *              inflight = 0, and the old_ fields follow: it is over
  *
  * A chain is taken only while nothing is completed and not shown, since old_free_head is the end of
- * both. Whoever dies leaves old_ fields that lag behind: recovery looks whether the ring's descriptor
- * was marked, and goes on from the new fields or back to the old ones. All that is in the free list
- * then is not in flight. Where the ring was is what was used and the lengths of the chains that are
- * left; a record that nothing was ever taken with leaves that to the base.
+ * both. Whoever dies leaves old_ fields that lag behind: recovery looks whether the ring's
+ * descriptor was marked, and goes on from the new fields or back to the old ones. All that is in
+ * the free list then is not in flight. Where the ring was is what was used and the lengths of the
+ * chains that are left; a record that nothing was ever taken with leaves that to the base.
  */
 struct inflight_packed_desc {
 	uint8_t inflight, padding;
@@ -109,7 +110,8 @@ struct inflight_packed {
 size_t inflight_packed_size(uint16_t num);
 /* Nothing is in flight, and nothing ever was. */
 void inflight_packed_clear(struct inflight_packed *record, uint16_t num);
-/* Likewise, for a ring that begins at this used position. */
+/* Nor was it in a ring of `num` entries, which may be a part of the record, that begins at this
+ * used position. */
 void inflight_packed_begin(struct inflight_packed *record, uint16_t num, uint16_t used, bool wrap);
 
 /* Whether something was ever taken. */
@@ -117,8 +119,8 @@ bool inflight_packed_touched(const struct inflight_packed *record, uint16_t num)
 /* Whether the last batch may be unfinished; then, which of the ring's descriptors tells. */
 bool inflight_packed_torn(const struct inflight_packed *record, uint16_t *index, bool *wrap);
 /*
- * After a restart; `shown`: that descriptor is marked as used. -EINVAL: that is no record. Else how many
- * chains are left, and:
+ * After a restart; `shown`: that descriptor is marked as used. -EINVAL: that is no record. Else how
+ * many chains are left, and:
  */
 struct inflight_packed_place {
 	uint16_t used; /* the used position */

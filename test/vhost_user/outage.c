@@ -17,6 +17,7 @@
 #include "uvdpa/driver.h"
 #include "uvdpa/driver_blk.h"
 #include "vhost_user/disk.h"
+#include "vhost_user/logged.h"
 #include "vhost_user/session.h"
 
 #define PATIENCE_MS 60000
@@ -113,12 +114,13 @@ static void take_all(struct outage *o)
 	}
 }
 
-static void one_outage(bool packed, enum base base)
+static void one_outage(bool packed, enum base base, uint16_t record_size)
 {
 	struct outage o;
 	uint32_t used;
 
 	begin(&o, packed);
+	o.s.record_size = record_size;
 	work(&o);
 	used = uvdpa_queue_position(o.s.queue);
 	memset(o.data, 0xee, MEANWHILE * 512);
@@ -134,9 +136,48 @@ static void one_outage(bool packed, enum base base)
 static void with_record(void **state)
 {
 	for (enum base base = 0; base < BASES; base++) {
-		one_outage(false, base);
-		one_outage(true, base);
+		one_outage(false, base, SESSION_RING);
+		one_outage(true, base, SESSION_RING);
 	}
+}
+
+/* Firmware uses a part of the queue that the front end made the record for (SeaBIOS: 256 entries).
+ */
+static void larger_record(void **state)
+{
+	one_outage(false, AT_USED, 2 * SESSION_RING);
+	one_outage(true, AT_USED, 2 * SESSION_RING);
+	one_outage(false, UNSET, 2 * SESSION_RING);
+}
+
+/* A ring that the record has no room for. */
+static void smaller_record(void **state)
+{
+	const struct vhost_user_inflight ask = {.queues = 1, .queue_size = SESSION_RING / 2};
+	struct vhost_vring_state num = {.num = SESSION_RING}, on = {.num = 1};
+	struct front_message m;
+	uint64_t protocol;
+	struct outage o;
+	int fd, kick;
+
+	begin(&o, false);
+	fd = o.s.fd = front_connect(o.disk.path);
+	kick = uvdpa_queue_kick_fd(o.s.queue);
+	front_greet(fd, &protocol);
+	session_send_features(&o.s,
+			      1ull << VIRTIO_F_VERSION_1 | 1ull << VHOST_USER_F_PROTOCOL_FEATURES);
+	assert_int_equal(front_ask(fd, VHOST_USER_GET_INFLIGHT_FD, &ask, sizeof(ask), &m), 0);
+	assert_int_equal(
+		front_ack(fd, VHOST_USER_SET_INFLIGHT_FD, &m.payload, sizeof(ask), m.fds, 1), 0);
+	close(m.fds[0]);
+	session_send_memory(&o.s);
+	assert_int_equal(front_ack(fd, VHOST_USER_SET_VRING_NUM, &num, sizeof(num), NULL, 0), 0);
+	session_send_addr(&o.s);
+	assert_int_equal(front_ack(fd, VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, &kick, 1), 0);
+	logged_forget();
+	assert_true(front_ack(fd, VHOST_USER_SET_VRING_ENABLE, &on, sizeof(on), NULL, 0) != 0);
+	assert_true(logged("ring 0 has 128 entries, the record of its requests 64"));
+	end(&o);
 }
 
 /* Whether a call comes; `must`: it is waited for. Takes it. */
@@ -177,8 +218,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(with_record),
+		cmocka_unit_test(larger_record),
+		cmocka_unit_test(smaller_record),
 		cmocka_unit_test(called_once),
 	};
 
+	logged_begin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,7 +57,7 @@ static uint64_t user(const struct session *s, const void *ptr)
 	return (uint64_t)(uintptr_t)ptr;
 }
 
-static void send_memory(struct session *s)
+void session_send_memory(struct session *s)
 {
 	struct vhost_user_memory table = {.count = 1};
 	int fd = uvdpa_memory_fd(s->memory);
@@ -77,7 +77,8 @@ static void send_inflight(struct session *s)
 	int r;
 
 	if (s->inflight_fd < 0) {
-		s->inflight = (struct vhost_user_inflight){.queues = 1, .queue_size = SESSION_RING};
+		s->inflight = (struct vhost_user_inflight){
+			.queues = 1, .queue_size = s->record_size ? s->record_size : SESSION_RING};
 		r = front_ask(s->fd, VHOST_USER_GET_INFLIGHT_FD, &s->inflight, sizeof(s->inflight),
 			      &answer);
 		assert(r == 0 && answer.fd_count == 1);
@@ -141,7 +142,7 @@ void session_start(struct session *s, const char *path, uint32_t base)
 	session_send_features(s, s->features);
 	if (!s->without_record)
 		send_inflight(s);
-	send_memory(s);
+	session_send_memory(s);
 	must_ack(s, VHOST_USER_SET_VRING_NUM, &state, sizeof(state), NULL, 0);
 	state.num = base;
 	if (!s->without_base)

@@ -15,6 +15,7 @@ struct session {
 	struct uvdpa_queue *queue;
 	int inflight_fd; /* -1: not asked for yet */
 	struct vhost_user_inflight inflight;
+	uint16_t record_size;  /* entries; 0: as many as the ring has */
 	bool inband;	       /* no descriptors for kicks and calls: messages instead */
 	bool polled;	       /* SET_VRING_KICK says that there are no kicks */
 	bool packed;	       /* its ring */
@@ -31,6 +32,8 @@ void session_init_packed(struct session *s, size_t memory);
 void session_free(struct session *s);
 /* Connects and sets everything up as QEMU does; `base` is where the device is to go on. */
 void session_start(struct session *s, const char *path, uint32_t base);
+/* SET_MEM_TABLE. */
+void session_send_memory(struct session *s);
 /* SET_VRING_ADDR of the ring. */
 void session_send_addr(struct session *s);
 void session_send_features(struct session *s, uint64_t features);
