@@ -108,6 +108,8 @@ static inline unsigned take_packed(struct ring *ring, enum space_access access,
 	bool wrap = ring->avail_wrap;
 	unsigned n;
 
+	if (max > num) /* the driver may make what was taken available again, meanwhile */
+		max = num;
 	for (n = 0; n < max; n++) {
 		uint16_t flags = atomic_load_explicit(
 			(const _Atomic uint16_t *)(const void *)(descs + at * DESC_SIZE +

@@ -4,6 +4,7 @@
  */
 #include "ring/ring.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "lib/pq.h"
 #include "lib/ram.h"
 #include "lib/vq.h"
+#include "util/bytes.h"
 #include "wire/vhost.h"
 
 #define NUM	 16u
@@ -412,6 +414,55 @@ BOTH(mixtures)
 
 #define TESTS(name) cmocka_unit_test(name##_split), cmocka_unit_test(name##_packed)
 
+static _Atomic bool hostile_over;
+
+/* Makes the one descriptor of a ring available to each lap in turn, whether or not it was used. */
+static void *hostile(void *arg)
+{
+	_Atomic uint16_t *flags = arg;
+
+	while (!hostile_over) {
+		*flags = 1u << VRING_PACKED_DESC_F_AVAIL;
+		*flags = 1u << VRING_PACKED_DESC_F_USED;
+	}
+	return NULL;
+}
+
+/* However often it does, a batch is not longer than the ring, and can be given back. */
+static void not_more_than_a_lap(void **state)
+{
+	struct bench *b = bench(true, RAM_DIRECT);
+	uint8_t *desc = ram_at(&b->ram, b->pq.desc, 16);
+	struct ring_setup setup = {.num = 1,
+				   .desc = b->pq.desc,
+				   .driver = b->pq.driver,
+				   .device = b->pq.device,
+				   .base = 0x80008000u,
+				   .features = PACKED};
+	struct chain chain = {.segments = b->segments, .max_segments = 8};
+	struct chain_plain plain[64];
+	pthread_t thread;
+
+	assert_int_equal(ring_start(&b->ring, &setup, b->space), 0);
+	store_le64(desc, b->ram.iova + BUFFERS);
+	store_le32(desc + 8, BUFFER);
+	store_le16(desc + 14, 1u << VRING_PACKED_DESC_F_AVAIL);
+	assert_int_equal(ring_pop(&b->ring, &chain), RING_CHAIN);
+	ring_untake(&b->ring, &chain);
+	hostile_over = false;
+	assert_int_equal(pthread_create(&thread, NULL, hostile, desc + 14), 0);
+	/* until they were at it at the same time often enough */
+	for (unsigned changes = 0, before = 0, count; changes < 500; before = count) {
+		count = ring_take_plain(&b->ring, SPACE_READ, plain, 64);
+		assert_true(count <= 1);
+		ring_untake_plain(&b->ring, count);
+		changes += count != before;
+	}
+	hostile_over = true;
+	pthread_join(thread, NULL);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +474,7 @@ int main(void)
 		TESTS(no_permission),
 		TESTS(the_long_way_only),
 		TESTS(mixtures),
+		cmocka_unit_test(not_more_than_a_lap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
