@@ -74,18 +74,19 @@ struct device_host {
 
 struct device_options {
 	const char *name;
-	unsigned queue_size;  /* maximum entries per queue: a power of two, 2..DEVICE_MAX_QUEUE_SIZE */
-	unsigned asids;	      /* address spaces, 1..DEVICE_MAX_ASIDS */
+	unsigned queue_size; /* maximum entries per queue: a power of two, 2..DEVICE_MAX_QUEUE_SIZE
+			      */
+	unsigned asids;	     /* address spaces, 1..DEVICE_MAX_ASIDS */
 	/*
 	 * Virtqueue groups, up to DEVICE_MAX_GROUPS: queue q is in group q % groups. 0: as the
 	 * model has them. A model whose queues differ (a control queue) decides for itself.
 	 */
 	unsigned groups;
-	bool packed;	      /* offer VIRTIO_F_RING_PACKED: QEMU's shadow virtqueues refuse it */
-	bool in_order;	      /* offer VIRTIO_F_IN_ORDER: what is slow holds up what is not */
-	bool ring_reset;      /* offer VIRTIO_F_RING_RESET where a door can (DOOR_RESETS_QUEUES) */
-	bool no_suspend;      /* suspend=off (S1) */
-	bool no_resume;	      /* resume=off (S1) */
+	bool packed;	       /* offer VIRTIO_F_RING_PACKED: QEMU's shadow virtqueues refuse it */
+	bool in_order;	       /* offer VIRTIO_F_IN_ORDER: what is slow holds up what is not */
+	bool ring_reset;       /* offer VIRTIO_F_RING_RESET where a door can (DOOR_RESETS_QUEUES) */
+	bool no_suspend;       /* suspend=off (S1) */
+	bool no_resume;	       /* resume=off (S1) */
 	uint64_t features_off; /* feature bits the operator masks */
 	bool park; /* on-timeout=park: an operator's suspend hands requests over rather than fail */
 	uint32_t suspend_timeout_ms; /* default deadline of a driver's suspend and of resets */
@@ -103,19 +104,19 @@ int device_new(const struct device_options *options, struct model *model, struct
 void device_free(struct device *device);
 
 /*
- * The client whose addresses IOTLB messages name; NULL: none. Forgets all mappings. -EBUSY: rings or
- * requests of the client before are still there; reset the device with EV_DRIVER_GONE first.
+ * The client whose addresses IOTLB messages name; NULL: none. Forgets all mappings. -EBUSY: rings
+ * or requests of the client before are still there; reset the device with EV_DRIVER_GONE first.
  */
 int device_set_client(struct device *device, struct client_memory *memory);
 
 /*
  * What a door's protocol has otherwise than vhost-vdpa; until the driver is gone. Default: nothing.
  *
- * IMPLIES_PLATFORM      its drivers do not know ACCESS_PLATFORM (to a vhost-user front end it means a
- *                       vIOMMU), although their addresses go through a space: as if negotiated
- * SETS_QUEUES_ANY_TIME  a queue that is not ready may be set up while the device runs
- * RESETS_QUEUES         a single queue can be stopped and set up anew (virtio 1.3, 2.6.1)
- * MOVES_RECORDS         whoever moves the device takes the records of requests in flight along
+ * IMPLIES_PLATFORM      its drivers do not know ACCESS_PLATFORM (to a vhost-user front end it means
+ * a vIOMMU), although their addresses go through a space: as if negotiated SETS_QUEUES_ANY_TIME  a
+ * queue that is not ready may be set up while the device runs RESETS_QUEUES         a single queue
+ * can be stopped and set up anew (virtio 1.3, 2.6.1) MOVES_RECORDS         whoever moves the device
+ * takes the records of requests in flight along
  */
 enum device_door_rules {
 	DOOR_IMPLIES_PLATFORM = 1,
@@ -144,16 +145,18 @@ const char *device_broken_reason(const struct device *device);
 struct model *device_model(struct device *device);
 
 /* --- Features, status, config (kernel: vhost_vdpa_set_status and friends) ------------------- */
-/* Stores what both know. -EBUSY: FEATURES_OK is set. -EINVAL: ACCESS_PLATFORM or VERSION_1 missing. */
+/* Stores what both know. -EBUSY: FEATURES_OK is set. -EINVAL: ACCESS_PLATFORM or VERSION_1 missing.
+ */
 int device_set_driver_features(struct device *device, uint64_t features);
 uint64_t device_get_driver_features(const struct device *device);
 uint8_t device_get_status(const struct device *device);
 /*
- * status not 0. -EINVAL if a set bit is missing. Other results through GET_STATUS, as in the kernel.
- * status 0 is device_reset.
+ * status not 0. -EINVAL if a set bit is missing. Other results through GET_STATUS, as in the
+ * kernel. status 0 is device_reset.
  */
 int device_set_status(struct device *device, uint8_t status, uint64_t now_ms);
-/* event: EV_DRIVER_RESET, EV_DRIVER_GONE or EV_OPERATOR_RESET. done: 0, or -ETIMEDOUT (then BROKEN). */
+/* event: EV_DRIVER_RESET, EV_DRIVER_GONE or EV_OPERATOR_RESET. done: 0, or -ETIMEDOUT (then
+ * BROKEN). */
 void device_reset(struct device *device, enum device_event event, uint64_t now_ms, device_done done,
 		  void *arg);
 /* -EINVAL beyond the config space or size 0. */
@@ -183,13 +186,15 @@ int device_announce(struct device *device, struct fault *fault);
 int device_send_rarp(struct device *device, uint64_t mac);
 
 /* --- Virtqueues. `queue` is below device_get_vqs_count ------------------------------------- */
-/* Callers have checked form (alignment, power of two); these say whether it is allowed now. */
+/* Callers have checked form (alignment, power of two); these say whether it is allowed now. A size
+ * is always, and counts from when the queue is next made ready. */
 int device_set_vq_num(struct device *device, unsigned queue, uint16_t num);
 uint16_t device_get_vq_size(const struct device *device, unsigned queue);
 /* -EINVAL while DRIVER_OK and not suspended by the driver (kernel 6.8+). */
 int device_set_vq_address(struct device *device, unsigned queue, uint64_t desc, uint64_t driver,
 			  uint64_t used);
-/* base: split 0..65535; packed as linux's vhost_vring_ioctl encodes it. -EINVAL: out of range, too. */
+/* base: split 0..65535; packed as linux's vhost_vring_ioctl encodes it. -EINVAL: out of range, too.
+ */
 int device_set_vq_state(struct device *device, unsigned queue, uint32_t base);
 int device_get_vq_state(struct device *device, unsigned queue, uint32_t *base);
 /* The same for the curious: it is not the driver who asks, and the trace says nothing. */
@@ -198,10 +203,11 @@ uint32_t device_peek_vq_state(struct device *device, unsigned queue);
 void device_set_vq_ready(struct device *device, unsigned queue, bool ready, uint64_t now_ms,
 			 device_done done, void *arg);
 /*
- * The same as off, for somebody who can be told that it did not come about (S10). done: 0, nothing of
- * the queue is in flight; or, with DOOR_MOVES_RECORDS and a record, what was in flight at half of the
- * device's time was given back by the backend, and is in the record. -ETIMEDOUT: the queue is ready
- * and runs on. -EBUSY: likewise; an operator has requests of it parked that the driver does not know.
+ * The same as off, for somebody who can be told that it did not come about (S10). done: 0, nothing
+ * of the queue is in flight; or, with DOOR_MOVES_RECORDS and a record, what was in flight at half
+ * of the device's time was given back by the backend, and is in the record. -ETIMEDOUT: the queue
+ * is ready and runs on. -EBUSY: likewise; an operator has requests of it parked that the driver
+ * does not know.
  */
 void device_stop_vq(struct device *device, unsigned queue, uint64_t now_ms, device_done done,
 		    void *arg);

@@ -60,7 +60,8 @@ struct queue {
 	unsigned index;
 
 	/* What the driver set up: control only. */
-	uint16_t num;
+	uint16_t num;	   /* as it was last said */
+	uint16_t ring_num; /* of the ring, since the queue was last made ready */
 	uint64_t desc, driver, used;
 	uint32_t base; /* of a ring that is not started; see has_base */
 	bool has_base; /* false: nobody set one, the layout's first */

@@ -13,10 +13,10 @@
  * by whoever goes on. What the backend cannot give back keeps the device from being suspended, and
  * the deadline lets it run on, taking again what was given back (S10).
  *
- * Used descriptors of a packed ring overwrite what a chain in flight would have to be read from again:
- * it is parked only with a record that moves along, which has copies; the saved state has none. Rings
- * without are waited for as ever. So are rings that are used in order: what is done behind
- * a request that is not could neither be shown nor be done again.
+ * Used descriptors of a packed ring overwrite what a chain in flight would have to be read from
+ * again: it is parked only with a record that moves along, which has copies; the saved state has
+ * none. Rings without are waited for as ever. So are rings that are used in order: what is done
+ * behind a request that is not could neither be shown nor be done again.
  */
 #include <stdlib.h>
 
@@ -28,8 +28,7 @@ void queue_park(struct queue *queue)
 	const struct model_ops *ops = device->model->ops;
 
 	if (!queue->ring.started || (queue->ring.packed && !queue_moves_along(queue)) ||
-	    queue->ring.setup.turns || !ops->cancel ||
-	    ops->pump)
+	    queue->ring.setup.turns || !ops->cancel || ops->pump)
 		return;
 	if (!queue->parked)
 		queue->parked = calloc(device->options.queue_size, sizeof(queue->parked[0]));
@@ -55,8 +54,8 @@ static unsigned collect(struct queue *queue)
 	unsigned n = 0, left = ring_pending(&queue->ring, rest);
 
 	/* only a driver that posts chains twice can get there; pass.c breaks it */
-	if (left > queue->num - queue->parked_count)
-		left = queue->num - queue->parked_count;
+	if (left > queue->ring_num - queue->parked_count)
+		left = queue->ring_num - queue->parked_count;
 	qsort(queue->parked, queue->parked_count, sizeof(queue->parked[0]), by_sequence);
 	for (; n < queue->parked_count; n++)
 		queue->again[n] = queue->parked[n].head;

@@ -62,7 +62,7 @@ static bool cancelled(struct request *request)
 
 	if (!queue->parking || queue->discard)
 		return false;
-	if (queue->parked_count == queue->num) {
+	if (queue->parked_count == queue->ring_num) {
 		refuse_queue(queue, "more chains in flight than the ring has entries");
 		return false;
 	}

@@ -244,7 +244,7 @@ fail:
 
 static struct ring_setup ring_setup_of(const struct queue *queue)
 {
-	return (struct ring_setup){.num = queue->num,
+	return (struct ring_setup){.num = queue->ring_num,
 				   .desc = queue->desc,
 				   .driver = queue->driver,
 				   .device = queue->used,
@@ -289,7 +289,8 @@ void queue_open(struct queue *queue)
 	if (!f.code && device_activate(device, &f) == 0 && prepare(queue, &f) == 0)
 		setup.ahead = queue->ahead;
 	if (!f.code && !queue->ring.started && ring_start(&queue->ring, &setup, space) < 0)
-		fault(&f, -EINVAL, "cannot start with %u entries at %u", queue->num, setup.base);
+		fault(&f, -EINVAL, "cannot start with %u entries at %u", queue->ring_num,
+		      setup.base);
 	if (f.code < 0) {
 		device_break(device, queue, f.text);
 		return;

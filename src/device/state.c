@@ -17,7 +17,7 @@
 
 static void save_queue(const struct queue *queue, struct snapshot_queue *to)
 {
-	to->size = queue->num;
+	to->size = queue->ready ? queue->ring_num : queue->num;
 	/* over vhost-user, a queue whose position was asked for is not ready any more */
 	to->ready = queue->ready || queue->has_base;
 	to->base = queue_base(queue);
@@ -148,7 +148,7 @@ void device_forget_restored(struct device *device)
 /* Whether the driver set the queue up as the one that was saved, and did not say where to begin. */
 static bool is_same(const struct queue *queue, const struct snapshot_queue *s)
 {
-	return queue->num == s->size && queue->desc == s->desc && queue->driver == s->driver &&
+	return queue->ring_num == s->size && queue->desc == s->desc && queue->driver == s->driver &&
 	       queue->used == s->used && (!queue->has_base || queue->base == s->base);
 }
 

@@ -129,6 +129,7 @@ void device_set_vq_ready(struct device *device, unsigned index, bool ready, uint
 			disable(queue, done, arg, now_ms, false);
 		} else {
 			stop_disabling(queue);
+			queue->ring_num = queue->num; /* linux: vdpasim_queue_ready */
 			if (device->state == STATE_RUNNING)
 				queue_open(queue); /* else when the device starts (S8) */
 			device_answer(device, done, arg, 0);

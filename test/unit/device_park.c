@@ -471,6 +471,62 @@ static void stop_and_trouble(void **state)
 	bench_free(b);
 }
 
+static struct bench *start_small(void)
+{
+	struct stage_options options = first;
+	struct bench *b;
+
+	options.num = 4;
+	b = bench_new(&options);
+	stage_up(&b->stage);
+	b->stage.model.gives_back = true;
+	return b;
+}
+
+/*
+ * SET_VRING_NUM is taken at any time and counts when the queue is next made ready (as in the
+ * kernel's simulator). A driver that has chains in flight more often than its ring has entries is
+ * caught by the ring's.
+ */
+static void num_while_running(void **state)
+{
+	struct bench *b = start_small();
+
+	assert_int_equal(device_set_vq_num(b->stage.device, 0, 16), 0);
+	for (uint16_t i = 0; i < 8; i++) {
+		vq_desc(&b->theatre.vqs[0], i % 4, b->theatre.buffers, 8, 0, 0);
+		vq_offer(&b->theatre.vqs[0], i % 4);
+		stage_kick(&b->stage, 0);
+	}
+	assert_int_equal(b->stage.model.held_count, 8);
+	suspend(b, HOLDER_OPERATOR, true);
+	stage_time(&b->stage, 50);
+	assert_int_equal(device_state(b->stage.device), STATE_BROKEN);
+	assert_non_null(strstr(device_broken_reason(b->stage.device), "more chains in flight"));
+	bench_free(b);
+}
+
+static void num_while_suspended(void **state)
+{
+	struct bench *b = start_small();
+	struct fault f;
+
+	for (unsigned tag = 1; tag <= 3; tag++)
+		bench_submit(b, 0, tag);
+	finish_all(&b->stage);
+	suspend(b, HOLDER_DRIVER, false);
+	assert_int_equal(device_set_vq_num(b->stage.device, 0, 16), 0);
+	assert_int_equal(device_save(b->stage.device, &snapshot, &f), 0);
+	assert_int_equal(snapshot.queues[0].size, 4);
+	bench_resume(b, HOLDER_DRIVER);
+	for (unsigned tag = 4; tag <= 6; tag++)
+		bench_submit(b, 0, tag);
+	held(&b->stage, 3, (const uint64_t[]){4, 5, 6});
+	finish_all(&b->stage);
+	assert_int_equal(vq_used_index(&b->theatre.vqs[0]), 6);
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -488,6 +544,8 @@ int main(void)
 		cmocka_unit_test(stop_without_record),
 		cmocka_unit_test(stop_and_suspend),
 		cmocka_unit_test(stop_and_trouble),
+		cmocka_unit_test(num_while_running),
+		cmocka_unit_test(num_while_suspended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
