@@ -18,7 +18,8 @@
  *
  * What is wrong with a request and has an answer in virtio gets that answer; a
  * chain without room for header or status has none, and breaks the device. The
- * used length counts what was written: the data, if all of it was, and the status.
+ * used length counts what was written from the first writable byte on (virtio 1.3, 2.7.8.2): the
+ * data, if all of it was, and the status only where nothing unwritten lies before it.
  */
 #include "model/blk_internal.h"
 
@@ -341,14 +342,19 @@ static const struct blk_type *find_type(const struct blk *blk, uint32_t type)
 	return &types[i];
 }
 
-/* What was written into the chain: the data of types that answer with data, and the status. */
+/*
+ * How much of the chain was written without a gap: the data of types that answer with data, and the
+ * status if that is next. What a read that failed has written of its data is anybody's guess.
+ */
 static uint32_t written(struct blk_request *r, int status)
 {
 	uint32_t type = r->type ? r->type->type : VIRTIO_BLK_T_OUT;
+	bool answers = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+	uint64_t data = !status && answers ? r->data : 0;
 
-	if (status || (type != VIRTIO_BLK_T_IN && type != VIRTIO_BLK_T_GET_ID))
-		return 1;
-	return r->data < UINT32_MAX ? (uint32_t)r->data + 1 : UINT32_MAX;
+	if (data == request_of(r)->chain.writable - 1)
+		data++;
+	return data < UINT32_MAX ? (uint32_t)data : UINT32_MAX;
 }
 
 static void count_answer(struct blk_request *r, int status)

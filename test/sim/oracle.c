@@ -127,7 +127,7 @@ void oracle_complete(struct sim *sim, struct guest_queue *queue, unsigned index,
 
 	if (status > VIRTIO_BLK_S_IOERR || (!good && !slot->failed))
 		sim_fail(sim, "a request that did not fail came back with status %u", status);
-	if (length != (good && in ? slot->count * SECTOR : 0) + 1)
+	if (length != (!in ? 1 : good ? slot->count * SECTOR + 1 : 0))
 		sim_fail(sim, "%u bytes written, says the device, of %u sectors", length,
 			 slot->count);
 	claim(sim, slot, -1);
