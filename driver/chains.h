@@ -23,7 +23,7 @@ static inline void drv_chain_begin(struct uvdpa_queue *q, uint16_t head, uint16_
 	__atomic_store_n(&chain->serial, q->added, __ATOMIC_RELAXED);
 	__atomic_store_n(&chain->count, count, __ATOMIC_RELAXED);
 	if (q->in_order)
-		__atomic_store_n(&q->order[q->added & (q->size - 1)], head, __ATOMIC_RELAXED);
+		__atomic_store_n(&q->order[q->added & q->order_mask], head, __ATOMIC_RELAXED);
 	q->free_count -= count;
 	q->in_flight++;
 	q->added++;
@@ -75,7 +75,7 @@ static inline int drv_judge(struct uvdpa_queue *q, uint32_t id, uint32_t len)
  */
 static inline void drv_unfold(struct uvdpa_queue *q, uint32_t *id, uint32_t *len)
 {
-	uint16_t head = q->order[q->taken & (q->size - 1)];
+	uint16_t head = q->order[q->taken & q->order_mask];
 
 	__atomic_store_n(&q->in_batch, *id != head, __ATOMIC_RELAXED);
 	if (*id == head)

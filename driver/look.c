@@ -64,7 +64,7 @@ void uvdpa_queue_areas(const struct uvdpa_queue *q, struct uvdpa_queue_areas *ar
 void uvdpa_queue_descriptor(const struct uvdpa_queue *q, uint16_t index,
 			    struct uvdpa_descriptor *descriptor)
 {
-	q->ring->descriptor(q, index & (q->size - 1), descriptor);
+	q->ring->descriptor(q, index % q->size, descriptor);
 }
 
 int uvdpa_queue_is_packed(const struct uvdpa_queue *q)

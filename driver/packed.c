@@ -335,7 +335,7 @@ static uint32_t run_length(const struct uvdpa_queue *q, uint16_t id, uint16_t *s
 		return 0;
 	for (; *serial != (uint16_t)(last + 1); (*serial)++) {
 		uint16_t head =
-			__atomic_load_n(&q->order[*serial & (q->size - 1)], __ATOMIC_RELAXED);
+			__atomic_load_n(&q->order[*serial & q->order_mask], __ATOMIC_RELAXED);
 
 		length += __atomic_load_n(&q->chains[head].count, __ATOMIC_RELAXED);
 	}

@@ -42,10 +42,11 @@ static bool has(uint64_t features, unsigned bit)
 
 static int check_options(const struct uvdpa_queue_options *o, struct uvdpa_error *error)
 {
-	if (o->size == 0 || (o->size & (o->size - 1)) || o->size > DRV_QUEUE_LIMIT)
-		return drv_error(error, -EINVAL,
-				 "queue: size %u is not a power of two from 1 to %d", o->size,
-				 DRV_QUEUE_LIMIT);
+	bool packed = has(o->features, VIRTIO_F_RING_PACKED);
+
+	if (o->size == 0 || o->size > DRV_QUEUE_LIMIT || (!packed && o->size & (o->size - 1)))
+		return drv_error(error, -EINVAL, "queue: size %u is not %s from 1 to %d", o->size,
+				 packed ? "a number" : "a power of two", DRV_QUEUE_LIMIT);
 	if (o->indirect && !has(o->features, VIRTIO_RING_F_INDIRECT_DESC))
 		return drv_error(error, -EINVAL,
 				 "queue: indirect tables need "
@@ -77,7 +78,9 @@ static int allocate(struct uvdpa_queue *q, struct uvdpa_error *error)
 {
 	q->chains = calloc(q->size, sizeof(*q->chains));
 	q->next = calloc(q->size, sizeof(*q->next));
-	q->order = calloc(q->in_order ? q->size : 1, sizeof(*q->order));
+	while (q->in_order && q->order_mask + 1u < q->size)
+		q->order_mask = (uint16_t)(2 * q->order_mask + 1);
+	q->order = calloc(q->order_mask + 1u, sizeof(*q->order));
 	q->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	q->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->kick_fd < 0 || q->call_fd < 0)
@@ -159,7 +162,7 @@ int uvdpa_queue_restart(struct uvdpa_queue *q, uint32_t base)
 		return -EINVAL;
 	memset(q->chains, 0, q->size * sizeof(*q->chains));
 	for (unsigned i = 0; i < q->size; i++)
-		q->next[i] = (uint16_t)((i + 1) & (q->size - 1));
+		q->next[i] = (uint16_t)((i + 1) % q->size);
 	q->free_head = 0;
 	q->free_count = q->size;
 	q->in_flight = 0;

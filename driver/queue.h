@@ -53,7 +53,8 @@ struct uvdpa_queue {
 	/* Out of the device's reach. */
 	struct drv_chain *chains; /* by head */
 	uint16_t *next;		  /* free list, and (split) the order inside a chain */
-	uint16_t *order;	  /* in order only: the heads in flight, by serial */
+	uint16_t *order;	  /* in order only: the heads in flight, by serial and this mask: */
+	uint16_t order_mask;
 	uint16_t free_head;
 	uint16_t free_count; /* descriptors */
 	uint16_t in_flight;  /* chains */

@@ -245,7 +245,9 @@ static int state_ioctl(struct vu_front *front, unsigned long cmd, struct vhost_v
 
 	switch (cmd) {
 	case VHOST_SET_VRING_NUM:
-		if (!state->num || state->num > 32768 || state->num & (state->num - 1))
+		if (!state->num || state->num > 32768 ||
+		    (!(front->acked & VU_BIT(VIRTIO_F_RING_PACKED)) &&
+		     state->num & (state->num - 1)))
 			return -EINVAL;
 		ring->num = state->num;
 		return 0;

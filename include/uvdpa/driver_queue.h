@@ -69,12 +69,12 @@ void *uvdpa_memory_ptr(const struct uvdpa_memory *memory, uint64_t iova, size_t 
 /* Queues ------------------------------------------------------------------------------------ */
 
 struct uvdpa_queue_options {
-	uint16_t size;	   /* a power of two, 1 to 32768 */
-	uint32_t base;	   /* where it starts: see uvdpa_driver_attach(); 0: as on a virgin device */
+	uint16_t size; /* 1 to 32768; of a split ring a power of two */
+	uint32_t base; /* where it starts: see uvdpa_driver_attach(); 0: as on a virgin device */
 	uint16_t indirect; /* room for this many segments in an indirect table; 0: none */
 	/*
-	 * The negotiated ones. RING_PACKED makes it a packed ring (virtio 2.8), else it is a split one
-	 * (2.7); EVENT_IDX, INDIRECT_DESC and IN_ORDER matter, too.
+	 * The negotiated ones. RING_PACKED makes it a packed ring (virtio 2.8), else it is a split
+	 * one (2.7); EVENT_IDX, INDIRECT_DESC and IN_ORDER matter, too.
 	 */
 	uint64_t features;
 	/*
@@ -192,7 +192,8 @@ int uvdpa_queue_wait(struct uvdpa_queue *queue, int timeout);
 
 /*
  * Asks the device to send calls (the default) or not to (VRING_AVAIL_F_NO_INTERRUPT, or a far
- * used event; packed: the driver event suppression area). A hint to the device only; uvdpa_queue_wait() asks for them while it waits.
+ * used event; packed: the driver event suppression area). A hint to the device only;
+ * uvdpa_queue_wait() asks for them while it waits.
  */
 void uvdpa_queue_want_calls(struct uvdpa_queue *queue, int wanted);
 
@@ -206,8 +207,8 @@ int uvdpa_queue_call_fd(const struct uvdpa_queue *queue);
 /* What broke a queue. */
 enum uvdpa_queue_break {
 	UVDPA_QUEUE_SOUND,
-	UVDPA_QUEUE_USED_INDEX,	   /* more is used than was published, or the used index went back */
-	UVDPA_QUEUE_HEAD_RANGE,	   /* a used entry names a descriptor that does not exist */
+	UVDPA_QUEUE_USED_INDEX, /* more is used than was published, or the used index went back */
+	UVDPA_QUEUE_HEAD_RANGE, /* a used entry names a descriptor that does not exist */
 	UVDPA_QUEUE_NOT_IN_FLIGHT, /* a used entry names no chain in flight: done twice, perhaps */
 	UVDPA_QUEUE_LENGTH,	   /* a used entry claims more bytes than the chain has room for */
 };
@@ -241,8 +242,9 @@ int uvdpa_queue_restart(struct uvdpa_queue *queue, uint32_t base);
  */
 
 /*
- * Of a packed ring an index is a position: the descriptor and, in bit 15, its wrap counter. Its flags
- * are VRING_PACKED_EVENT_FLAG_*, its events positions that hold with VRING_PACKED_EVENT_FLAG_DESC.
+ * Of a packed ring an index is a position: the descriptor and, in bit 15, its wrap counter. Its
+ * flags are VRING_PACKED_EVENT_FLAG_*, its events positions that hold with
+ * VRING_PACKED_EVENT_FLAG_DESC.
  */
 struct uvdpa_queue_view {
 	uint16_t avail_idx;   /* in memory: what the device may take */
@@ -275,7 +277,8 @@ void uvdpa_queue_areas(const struct uvdpa_queue *queue, struct uvdpa_queue_areas
 struct uvdpa_descriptor {
 	uint64_t addr;
 	uint32_t len;
-	uint16_t flags, next; /* VRING_DESC_F_*, packed: with AVAIL and USED; packed: next is the id */
+	uint16_t flags,
+		next; /* VRING_DESC_F_*, packed: with AVAIL and USED; packed: next is the id */
 };
 
 /* Descriptor `index` modulo the queue's size. */

@@ -92,7 +92,8 @@ int uvdpa_reset_owner(struct uvdpa_driver *drv);
 
 /* Calls about one queue: owner only. linux: vhost_vdpa_vring_ioctl() -------------------------- */
 
-/* VHOST_SET_VRING_NUM: the queue's size. -EINVAL: no power of two, too big. */
+/* VHOST_SET_VRING_NUM: the queue's size. -EINVAL: too big, or no power of two (of packed rings
+ * some devices take others, too). */
 int uvdpa_set_vring_num(struct uvdpa_driver *drv, unsigned index, uint32_t num);
 /*
  * VHOST_SET_VRING_ADDR: the three areas' IOVAs. -EINVAL: misaligned, or running and not suspended;

@@ -420,13 +420,13 @@ static void refusals(void **state)
 }
 
 /* virtio 2.8.9: one used descriptor, at the first one's place, for a batch that it ends. */
-static void in_order_batches(void **state)
+static void in_order(uint16_t size)
 {
 	struct uvdpa_completion c[8];
 	struct rig rig;
 	int id[3];
 
-	set_up(&rig, 8, 0, IN_ORDER);
+	set_up(&rig, size, 0, IN_ORDER);
 	for (unsigned round = 0; round < 50; round++) {
 		for (unsigned i = 0; i < 3; i++)
 			id[i] = add(&rig, 1 + i % 2, round * 3 + i);
@@ -446,9 +446,16 @@ static void in_order_batches(void **state)
 		assert_int_equal(c[0].written, 100); /* not told: used in full */
 		assert_int_equal(c[1].written, 3);
 		assert_int_equal(c[2].written, 4);
-		assert_int_equal(uvdpa_queue_free_descriptors(rig.q), 8);
+		assert_int_equal(uvdpa_queue_free_descriptors(rig.q), size);
 	}
 	tear_down(&rig);
+}
+
+/* Of any number of entries (virtio 1.3, 2.8.10.1). */
+static void in_order_batches(void **state)
+{
+	for (uint16_t size = 4; size <= 17; size++)
+		in_order(size);
 }
 
 int main(void)
