@@ -186,8 +186,10 @@ int device_announce(struct device *device, struct fault *fault);
 int device_send_rarp(struct device *device, uint64_t mac);
 
 /* --- Virtqueues. `queue` is below device_get_vqs_count ------------------------------------- */
-/* Callers have checked form (alignment, power of two); these say whether it is allowed now. A size
- * is always, and counts from when the queue is next made ready. */
+/*
+ * Callers have checked form (alignment); these say whether it is allowed now. A size is always, of
+ * packed rings one that is no power of two, too, and counts from when the queue is next made ready.
+ */
 int device_set_vq_num(struct device *device, unsigned queue, uint16_t num);
 uint16_t device_get_vq_size(const struct device *device, unsigned queue);
 /* -EINVAL while DRIVER_OK and not suspended by the driver (kernel 6.8+). */

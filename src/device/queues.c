@@ -24,7 +24,7 @@ static bool setup_allowed(const struct device *device, const struct queue *queue
 int device_set_vq_num(struct device *device, unsigned index, uint16_t num)
 {
 	assert(index < device->queue_count);
-	if (!num || (num & (num - 1)) || num > device->options.queue_size)
+	if (!ring_size_fits(num, device->features) || num > device->options.queue_size)
 		return -EINVAL;
 	device->queues[index].num = num;
 	return 0;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ring/ring.h"
 #include "util/bytes.h"
 #include "util/crc.h"
 #include "wire/vhost.h"
@@ -180,7 +181,7 @@ static int read_queue(struct reader *r, const uint8_t *p, uint32_t length)
 	q->used = load_le64(p + 24);
 	q->ready = load_le32(p + 32) & QUEUE_READY;
 	r->has_queue[index] = true;
-	if (!q->size || (q->size & (q->size - 1)) || q->size > DEVICE_MAX_QUEUE_SIZE ||
+	if (!ring_size_fits(q->size, r->s->features) || q->size > DEVICE_MAX_QUEUE_SIZE ||
 	    !base_fits(r->s, q))
 		return fault(r->f, -EINVAL, "saved state: queue %u has %u entries and stands at %u",
 			     index, q->size, q->base);

@@ -30,7 +30,8 @@ int vdpa_set_vring_num(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	if (!state.num || state.num > UINT16_MAX || (state.num & (state.num - 1)))
+	/* the kernel wants a power of two of packed rings, too; the device judges by the layout */
+	if (!state.num || state.num > UINT16_MAX)
 		return -EINVAL;
 	r = device_set_vq_num(runner_lock(file->runner), call->index, (uint16_t)state.num);
 	runner_unlock(file->runner);

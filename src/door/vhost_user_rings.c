@@ -328,11 +328,14 @@ int vu_set_vring_num(struct vu_client *client, struct vu_message *message)
 		return 0;
 	if (is_ready(client, state->index))
 		return busy(client, state->index, "SET_VRING_NUM");
-	if (!state->num || state->num & (state->num - 1) ||
+	if (!ring_size_fits(state->num, client->features) ||
 	    state->num > device_get_vq_num_max(client->door->device))
 		return fault(&client->fault, -EINVAL,
-			     "ring %u of %u entries: a power of two up to %u is possible",
-			     state->index, state->num, device_get_vq_num_max(client->door->device));
+			     "ring %u of %u entries: %s up to %u is possible", state->index,
+			     state->num,
+			     client->features & BIT(VIRTIO_F_RING_PACKED) ? "any number"
+									  : "a power of two",
+			     device_get_vq_num_max(client->door->device));
 	client->rings[state->index].num = (uint16_t)state->num;
 	return 0;
 }

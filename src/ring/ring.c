@@ -22,13 +22,31 @@ void ring_init(struct ring *ring)
 	memset(ring, 0, sizeof(*ring));
 }
 
+bool ring_size_fits(uint32_t num, uint64_t features)
+{
+	bool packed = features & (1ull << VIRTIO_F_RING_PACKED);
+
+	return num && num <= 32768 && (packed || !(num & (num - 1)));
+}
+
+/* One less than the power of two that is not below `num`. */
+static uint16_t mask_for(uint16_t num)
+{
+	uint32_t size = 1;
+
+	while (size < num)
+		size *= 2;
+	return (uint16_t)(size - 1);
+}
+
 int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *space)
 {
-	if (!setup->num || (setup->num & (setup->num - 1)))
+	if (!ring_size_fits(setup->num, setup->features))
 		return -EINVAL;
-	if (setup->turns)
-		memset(setup->turns, 0, setup->num * sizeof(setup->turns[0]));
 	ring_init(ring);
+	ring->turn_mask = mask_for(setup->num);
+	if (setup->turns)
+		memset(setup->turns, 0, (ring->turn_mask + 1u) * sizeof(setup->turns[0]));
 	ring->setup = *setup;
 	ring->space = space;
 	ring->packed = setup->features & (1ull << VIRTIO_F_RING_PACKED);
@@ -241,7 +259,7 @@ static void use(struct ring *ring, const struct ring_used *used)
 /* Keeps the chain until all before it have come back, too. */
 static void use_in_order(struct ring *ring, uint16_t turn, const struct ring_used *used)
 {
-	uint16_t mask = (uint16_t)(ring->setup.num - 1u);
+	uint16_t mask = ring->turn_mask;
 	struct ring_used *due = &ring->setup.turns[ring->due_turn & mask];
 
 	ring->setup.turns[turn & mask] = *used;

@@ -30,7 +30,7 @@ struct ring_used {
 };
 
 struct ring_setup {
-	uint16_t num;			/* entries, a power of two */
+	uint16_t num;			/* entries: see ring_size_fits */
 	uint64_t desc, driver, device;	/* IOVAs of descriptor, available and used area */
 	uint32_t base;			/* as SET_VRING_BASE has it */
 	bool base_unset;		/* nobody set it: it is the layout's first */
@@ -44,7 +44,10 @@ struct ring_setup {
 	 */
 	const uint16_t *again;
 	unsigned again_count;
-	/* As many as the ring has entries, for VIRTIO_F_IN_ORDER; NULL: in any order. */
+	/*
+	 * For VIRTIO_F_IN_ORDER: as many as the ring has entries, up to a power of two; NULL: in
+	 * any order.
+	 */
 	struct ring_used *turns;
 	struct ring_ahead *ahead; /* the ring's until ring_stop; NULL: nothing is read ahead */
 };
@@ -119,7 +122,7 @@ struct ring {
 	bool placed;   /* its memory was there, and it is settled where the ring goes on */
 	bool base_refused; /* setup.base cannot be: the ring goes on elsewhere */
 	/* In order: turns given at taking and due at completing; the last used entry since then. */
-	uint16_t next_turn, due_turn;
+	uint16_t next_turn, due_turn, turn_mask;
 	bool tail_full; /* there is one, and it can stand for more chains: */
 	uint16_t tail, tail_flags;
 	/* With a record: what a process before us took and did not finish is taken again first. */
@@ -141,6 +144,12 @@ struct ring {
 	uint16_t ahead_at, ahead_count;
 	bool ahead_wrap, copied;
 };
+
+/*
+ * Whether a ring can have so many entries: a split one a power of two (virtio 1.3, 2.7), a packed
+ * one any number (2.8.10.1), up to 32768.
+ */
+bool ring_size_fits(uint32_t num, uint64_t features);
 
 void ring_init(struct ring *ring);
 

@@ -183,6 +183,7 @@ static void versions(void **state)
 static void nonsense(void **state)
 {
 	size_t size = make();
+	struct fault f;
 
 	store_le32(bytes + section(5, 0) + 4, 1u << 31);
 	refused(size, "beyond the end");
@@ -225,6 +226,15 @@ static void nonsense(void **state)
 	snapshot.features |= 1ull << 34;
 	snapshot.queues[0].base = 0x80008000;
 	refused(state_encode(&snapshot, bytes), "can have none");
+	/* packed rings have any number of entries */
+	snapshot.queues[0].in_flight_count = 0;
+	snapshot.queues[0].size = 6;
+	snapshot.queues[0].base = 0x80068000;
+	refused(state_encode(&snapshot, bytes), "6 entries");
+	snapshot.queues[0].base = 0x80058000;
+	size = state_encode(&snapshot, bytes);
+	assert_int_equal(decode(size, &f), 0);
+	assert_int_equal(other.queues[0].size, 6);
 }
 
 /* --- Devices ------------------------------------------------------------------------------------

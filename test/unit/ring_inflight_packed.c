@@ -8,9 +8,11 @@
 #include "lib/pq.h"
 #include "ring/inflight.h"
 
+#ifndef ENTRIES /* any number: meson.build has another */
 #define ENTRIES 16u
-#define IDS	8u
-#define PACKED	(1ull << VIRTIO_F_RING_PACKED)
+#endif
+#define IDS    8u
+#define PACKED (1ull << VIRTIO_F_RING_PACKED)
 
 struct life {
 	struct ram ram;

@@ -260,13 +260,31 @@ static void packed_record(void **state)
 	bench_free(b);
 }
 
+static void sizes(void **state)
+{
+	static const uint32_t split[] = {1, 2, 256, 1024, 32768},
+			      packed[] = {3, 5, 100, 255, 32767};
+	static const uint32_t none[] = {0, 32769, 65536, UINT32_MAX};
+
+	for (unsigned i = 0; i < 5; i++) {
+		assert_true(ring_size_fits(split[i], 0));
+		assert_true(ring_size_fits(split[i], 1ull << VIRTIO_F_RING_PACKED));
+		assert_false(ring_size_fits(packed[i], 0));
+		assert_true(ring_size_fits(packed[i], 1ull << VIRTIO_F_RING_PACKED));
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		assert_false(ring_size_fits(none[i], 0));
+		assert_false(ring_size_fits(none[i], 1ull << VIRTIO_F_RING_PACKED));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_record),   cmocka_unit_test(with_record),
 		cmocka_unit_test(no_ring),	    cmocka_unit_test(called_once),
 		cmocka_unit_test(packed_called),    cmocka_unit_test(packed_record),
-		cmocka_unit_test(at_its_beginning),
+		cmocka_unit_test(at_its_beginning), cmocka_unit_test(sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

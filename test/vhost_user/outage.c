@@ -23,6 +23,7 @@
 #define PATIENCE_MS 60000
 #define BEFORE	    200 /* the ring has 128 */
 #define MEANWHILE   7
+#define ODD	    100 /* entries: of packed rings any number */
 
 enum base { AT_USED, AT_AVAIL, AT_0, UNSET, BASES };
 
@@ -33,13 +34,14 @@ struct outage {
 	unsigned char *data;
 };
 
-static void begin(struct outage *o, bool packed)
+/* `packed`: entries of a packed ring; 0: a split one. */
+static void begin(struct outage *o, uint16_t packed)
 {
 	struct uvdpa_error e = {0};
 
 	disk_open(&o->disk, &(struct disk_options){.packed = true});
 	if (packed)
-		session_init_packed(&o->s, 1 << 20);
+		session_init_packed_of(&o->s, 1 << 20, packed);
 	else
 		session_init(&o->s, 1 << 20);
 	assert_int_equal(uvdpa_blk_new(o->s.memory, o->s.queue, 16, &o->blk, &e), 0);
@@ -74,7 +76,7 @@ static uint32_t base_at_avail(const struct outage *o, uint32_t used)
 
 	if (!o->s.packed)
 		return (uint16_t)(used + MEANWHILE);
-	half = next % SESSION_RING | ((used & 0x8000) ^ (next >= SESSION_RING ? 0x8000 : 0));
+	half = next % o->s.ring | ((used & 0x8000) ^ (next >= o->s.ring ? 0x8000 : 0));
 	return half | half << 16;
 }
 
@@ -114,7 +116,7 @@ static void take_all(struct outage *o)
 	}
 }
 
-static void one_outage(bool packed, enum base base, uint16_t record_size)
+static void one_outage(uint16_t packed, enum base base, uint16_t record_size)
 {
 	struct outage o;
 	uint32_t used;
@@ -136,8 +138,9 @@ static void one_outage(bool packed, enum base base, uint16_t record_size)
 static void with_record(void **state)
 {
 	for (enum base base = 0; base < BASES; base++) {
-		one_outage(false, base, SESSION_RING);
-		one_outage(true, base, SESSION_RING);
+		one_outage(0, base, 0);
+		one_outage(SESSION_RING, base, 0);
+		one_outage(ODD, base, 0);
 	}
 }
 
@@ -145,9 +148,10 @@ static void with_record(void **state)
  */
 static void larger_record(void **state)
 {
-	one_outage(false, AT_USED, 2 * SESSION_RING);
-	one_outage(true, AT_USED, 2 * SESSION_RING);
-	one_outage(false, UNSET, 2 * SESSION_RING);
+	one_outage(0, AT_USED, 2 * SESSION_RING);
+	one_outage(SESSION_RING, AT_USED, 2 * SESSION_RING);
+	one_outage(ODD, AT_USED, SESSION_RING);
+	one_outage(0, UNSET, 2 * SESSION_RING);
 }
 
 /* A ring that the record has no room for. */
@@ -160,7 +164,7 @@ static void smaller_record(void **state)
 	struct outage o;
 	int fd, kick;
 
-	begin(&o, false);
+	begin(&o, 0);
 	fd = o.s.fd = front_connect(o.disk.path);
 	kick = uvdpa_queue_kick_fd(o.s.queue);
 	front_greet(fd, &protocol);
@@ -191,7 +195,7 @@ static bool called(struct uvdpa_queue *queue, bool must)
 	return eventfd_read(call.fd, &count) == 0;
 }
 
-static void one_call(bool packed, bool record)
+static void one_call(uint16_t packed, bool record)
 {
 	struct outage o;
 	uint32_t base;
@@ -211,7 +215,7 @@ static void one_call(bool packed, bool record)
 static void called_once(void **state)
 {
 	for (unsigned i = 0; i < 4; i++)
-		one_call(i & 1, i & 2);
+		one_call(i & 1 ? ODD : 0, i & 2);
 }
 
 int main(void)

@@ -14,33 +14,38 @@ static void must_ack(struct session *s, uint32_t request, const void *payload, u
 	assert(r == 0);
 }
 
-static void init(struct session *s, size_t memory, uint64_t features)
+static void init(struct session *s, size_t memory, uint16_t ring, uint64_t features)
 {
 	struct uvdpa_error error;
 	int r;
 
 	memset(s, 0, sizeof(*s));
 	s->fd = s->inflight_fd = -1;
+	s->ring = ring;
 	/* guest physical memory begins low, as a guest's does, so that dirty logs are small */
 	r = uvdpa_memory_new(&(struct uvdpa_memory_options){.size = memory, .iova = 0x100000},
 			     &s->memory, &error);
 	assert(r == 0);
-	r = uvdpa_queue_new(
-		s->memory,
-		&(struct uvdpa_queue_options){.size = SESSION_RING, .features = features},
-		&s->queue, &error);
+	r = uvdpa_queue_new(s->memory,
+			    &(struct uvdpa_queue_options){.size = ring, .features = features},
+			    &s->queue, &error);
 	assert(r == 0);
 }
 
 void session_init(struct session *s, size_t memory)
 {
-	init(s, memory, 0);
+	init(s, memory, SESSION_RING, 0);
+}
+
+void session_init_packed_of(struct session *s, size_t memory, uint16_t ring)
+{
+	init(s, memory, ring, 1ull << VIRTIO_F_RING_PACKED);
+	s->packed = true;
 }
 
 void session_init_packed(struct session *s, size_t memory)
 {
-	init(s, memory, 1ull << VIRTIO_F_RING_PACKED);
-	s->packed = true;
+	session_init_packed_of(s, memory, SESSION_RING);
 }
 
 void session_free(struct session *s)
@@ -78,7 +83,7 @@ static void send_inflight(struct session *s)
 
 	if (s->inflight_fd < 0) {
 		s->inflight = (struct vhost_user_inflight){
-			.queues = 1, .queue_size = s->record_size ? s->record_size : SESSION_RING};
+			.queues = 1, .queue_size = s->record_size ? s->record_size : s->ring};
 		r = front_ask(s->fd, VHOST_USER_GET_INFLIGHT_FD, &s->inflight, sizeof(s->inflight),
 			      &answer);
 		assert(r == 0 && answer.fd_count == 1);
@@ -130,7 +135,7 @@ static void greet(struct session *s)
 
 void session_start(struct session *s, const char *path, uint32_t base)
 {
-	struct vhost_vring_state state = {.num = SESSION_RING};
+	struct vhost_vring_state state = {.num = s->ring};
 	int kick = uvdpa_queue_kick_fd(s->queue), call = uvdpa_queue_call_fd(s->queue);
 
 	s->fd = front_connect(path);

@@ -9,7 +9,8 @@
 #include "vhost_user/front.h"
 
 struct session {
-	int fd; /* the socket; -1: no server */
+	int fd;	       /* the socket; -1: no server */
+	uint16_t ring; /* entries */
 	uint64_t features;
 	struct uvdpa_memory *memory;
 	struct uvdpa_queue *queue;
@@ -29,6 +30,8 @@ struct session {
 
 void session_init(struct session *s, size_t memory);
 void session_init_packed(struct session *s, size_t memory);
+/* With so many entries. */
+void session_init_packed_of(struct session *s, size_t memory, uint16_t ring);
 void session_free(struct session *s);
 /* Connects and sets everything up as QEMU does; `base` is where the device is to go on. */
 void session_start(struct session *s, const char *path, uint32_t base);
