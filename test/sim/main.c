@@ -39,7 +39,8 @@ static void complain(const struct sim_options *options)
 static int run(struct sim_options options, unsigned count)
 {
 	uint64_t posted = 0, completed = 0, failed = 0, abandoned = 0;
-	unsigned moves = 0, suspends = 0, timeouts = 0, resets = 0, drains = 0, parked = 0;
+	unsigned crashes = 0, moves = 0, suspends = 0, timeouts = 0, resets = 0, drains = 0,
+		 parked = 0;
 
 	for (unsigned i = 0; i < count; i++, options.seed++) {
 		if (!sim_run(&sim, &options)) {
@@ -50,6 +51,7 @@ static int run(struct sim_options options, unsigned count)
 		completed += sim.guest.completed;
 		failed += sim.guest.failed;
 		abandoned += sim.guest.abandoned;
+		crashes += sim.crashes;
 		moves += sim.moves;
 		suspends += sim.suspends;
 		timeouts += sim.timeouts;
@@ -58,10 +60,12 @@ static int run(struct sim_options options, unsigned count)
 		parked += sim.parked;
 	}
 	printf("%u lives: %llu requests (%llu failed by the disk, %llu given up in resets), "
-	       "%u suspends, %u of them late, %u moves, %u requests parked, %u resets, %u times at "
+	       "%u suspends, %u of them late, %u kills, %u moves, %u requests parked, %u resets, "
+	       "%u times at "
 	       "rest\n",
 	       count, (unsigned long long)posted, (unsigned long long)failed,
-	       (unsigned long long)abandoned, suspends, timeouts, moves, parked, resets, drains);
+	       (unsigned long long)abandoned, suspends, timeouts, crashes, moves, parked, resets,
+	       drains);
 	if (posted == completed + abandoned && posted)
 		return 0;
 	printf("%llu requests are unaccounted for\n",

@@ -42,8 +42,11 @@ static void notify_queue(struct device_host *host, unsigned queue)
 		sim_fail(sim, "device %u: a call while suspended (S5)", rig->index);
 	if (rig->index != sim->active)
 		sim_fail(sim, "device %u: a call from a device that is not in use", rig->index);
-	if (!sim_plant(sim, PLANT_CALL_LOST, 10))
-		sim->guest.queues[queue].irq = true;
+	if (sim_plant(sim, PLANT_CALL_LOST, 10) ||
+	    (rig->uncalled >> queue & 1 && sim_plant(sim, PLANT_FIRST_CALL_LOST, 1)))
+		return;
+	sim->guest.queues[queue].irq = true;
+	rig->uncalled &= ~(1u << queue);
 }
 
 static void notify_config(struct device_host *host)
@@ -508,7 +511,7 @@ void rig_reset(struct rig *rig, enum device_event event)
 	sim->guest.busy++;
 	rig_before(rig);
 	rig->held &= ~(unsigned)HOLDER_DRIVER;
-	rig->config_due = 0;
+	rig->config_due = rig->uncalled = 0;
 	device_reset(rig->device, event, sim->now, rig_answer, ask);
 	rig_after(rig);
 }

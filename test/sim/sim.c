@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/log.h"
@@ -63,6 +64,7 @@ const char *plant_name(enum plant plant)
 		"none",	       "wake-lost",	  "kick-lost",	"call-lost",   "call-suspended",
 		"config-lost", "write-suspended", "used-twice", "base-off",    "swallowed",
 		"torn",	       "stale-read",	  "late-data",	"write-again", "parked-lost",
+		"record-lost", "first-call-lost",
 	};
 
 	return plant < PLANT_COUNT ? names[plant] : NULL;
@@ -129,6 +131,92 @@ static void move(struct sim *sim, bool saved)
 	from->frozen = false;
 }
 
+/* Any base that a front end may come with: its own idea of the ring, or none. */
+static uint32_t base_after_crash(struct sim *sim, unsigned q)
+{
+	const struct vq *vq = &sim->guest.queues[q].vq;
+	const struct pq *pq = &sim->guest.queues[q].pq;
+	uint32_t half = pq->next_used | (pq->used_wrap ? 0x8000u : 0);
+
+	if (!sim->packed) {
+		const uint16_t bases[] = {vq_used_index(vq), vq->next_avail, 0,
+					  (uint16_t)sim_random(sim, 65536)};
+
+		return bases[sim_random(sim, 4)];
+	}
+	/* of a record that nothing was taken with, the position is the base's */
+	if (!inflight_packed_touched(sim_packed_record(sim, q), RING))
+		return half | half << 16;
+	half = sim_chance(sim, 2) ? half : sim_random(sim, RING) | 0x8000;
+	return sim_chance(sim, 2) ? pq_base(pq) : half | half << 16;
+}
+
+/* Its process dies: what the disk had not done is gone, and nobody wrote to memory or record. */
+static void kill_device(struct sim *sim, struct rig *rig)
+{
+	uint8_t *memory = malloc(sim->ram.size), *records = malloc(sizeof(sim->records));
+	uint64_t capacity = rig->capacity;
+	unsigned index = rig->index;
+
+	assert(memory && records);
+	memcpy(memory, sim->ram.bytes, sim->ram.size);
+	memcpy(records, sim->records, sizeof(sim->records));
+	rig_destroy(rig);
+	rig_init(rig, sim, index);
+	rig->disk->lazy = sim->slow;
+	rig->capacity = capacity - 1;
+	rig_resize(rig);
+	memcpy(sim->ram.bytes, memory, sim->ram.size);
+	memcpy(sim->records, records, sizeof(sim->records));
+	free(memory);
+	free(records);
+}
+
+/* The record forgets one request. */
+static void lose_recorded(struct sim *sim)
+{
+	for (unsigned q = 0; q < sim->queues; q++)
+		for (unsigned i = 0; i < RING; i++)
+			if (*in_flight(sim, q, i) && !sim->planted &&
+			    sim_plant(sim, PLANT_RECORD_LOST, 1))
+				*in_flight(sim, q, i) = 0;
+}
+
+/* Whether something is shown as used that the guest has not seen. */
+static bool has_used(const struct sim *sim, unsigned q)
+{
+	const struct guest_queue *queue = &sim->guest.queues[q];
+
+	return sim->packed ? pq_has_used(&queue->pq)
+			   : vq_used_index(&queue->vq) != queue->vq.next_used;
+}
+
+/*
+ * kill -9, and a new process in its place: the front end gives it the record and some base (S15).
+ * The calls of the last pass may never have been made.
+ */
+static void crash(struct sim *sim)
+{
+	bool irq[QUEUES], call = sim_chance(sim, 3);
+	uint32_t bases[QUEUES];
+
+	sim->crashes++;
+	sim_trace(sim, "device %u: killed%s", sim->active, call ? "" : " before it called");
+	kill_device(sim, sim_rig(sim));
+	lose_recorded(sim);
+	oracle_cancelled(sim);
+	for (unsigned q = 0; q < sim->queues; q++) {
+		irq[q] = call && sim->guest.queues[q].irq;
+		bases[q] = base_after_crash(sim, q);
+	}
+	for (unsigned q = 0; q < sim->queues; q++)
+		if (has_used(sim, q) && !irq[q])
+			sim_rig(sim)->uncalled |= 1u << q;
+	guest_up(sim, bases);
+	for (unsigned q = 0; q < sim->queues; q++)
+		sim->guest.queues[q].irq = irq[q];
+}
+
 static void reset(struct sim *sim)
 {
 	sim->guest.state = GUEST_RESETTING;
@@ -187,6 +275,8 @@ static void driver_verb(struct sim *sim)
 	} else if (sim->guest.state == GUEST_RESETTING ||
 		   device_state(rig->device) == STATE_BROKEN || sim_chance(sim, 60)) {
 		reset(sim);
+	} else if (sim->recorded && sim_chance(sim, 8)) {
+		crash(sim);
 	} else if (held && rig->frozen && sim_chance(sim, 3)) {
 		if (sim_chance(sim, 2))
 			move(sim, sim_chance(sim, 4));
@@ -316,6 +406,9 @@ void sim_drain(struct sim *sim)
 			sim_fail(sim, "it never calms down");
 		pump(sim);
 	}
+	if (sim_rig(sim)->uncalled)
+		sim_fail(sim, "device %u: after a kill nobody was called of what was used",
+			 sim->active);
 	if (!sim->failed)
 		guest_listen(sim);
 	pump(sim);

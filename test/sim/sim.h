@@ -32,6 +32,9 @@
  * which moves along: the driver stops queues as a vhost-user front end does. What was in flight
  * when the disk was asked to give it back may be written once more, and only that; the base is
  * ahead of the used index by what is parked, and not more.
+ *
+ * Killing. In the same lives a device may be killed at any step, perhaps before it has called for
+ * what it had shown. Its successor gets the record and any base, and nothing else wakes the guest.
  */
 #ifndef UVDPA_TEST_SIM_H
 #define UVDPA_TEST_SIM_H
@@ -77,6 +80,8 @@ enum plant {
 	PLANT_LATE_DATA,       /* the disk reports a read before its data is there */
 	PLANT_WRITE_AGAIN,     /* the disk repeats a write later on */
 	PLANT_PARKED_LOST,     /* a move forgets a request that is parked */
+	PLANT_RECORD_LOST,     /* a record forgets a request when its process is killed */
+	PLANT_FIRST_CALL_LOST, /* a device that comes after one that was killed does not call */
 	PLANT_COUNT
 };
 const char *plant_name(enum plant plant);
@@ -138,6 +143,8 @@ struct rig {
 	unsigned held;	     /* holders whose suspension succeeded and lasts */
 	unsigned waiting[8]; /* by holder: suspends not answered yet */
 	bool broken;	     /* for a good reason */
+	unsigned uncalled;   /* after one that was killed: queues whose guest is still to be called,
+				as bits */
 	bool frozen;	     /* was SUSPENDED after the last event; what it looked like: */
 	uint32_t bases[QUEUES];
 	uint8_t config[DEVICE_MAX_CONFIG];
@@ -286,7 +293,7 @@ struct sim {
 	struct iovec again_iov[8];
 	struct block_request again_request;
 
-	unsigned moves, suspends, timeouts, resets, drains, parked;
+	unsigned crashes, moves, suspends, timeouts, resets, drains, parked;
 };
 
 /* Runs a life. Returns whether it went well; else sim->why says what went wrong. */
