@@ -20,7 +20,6 @@
 struct device;
 
 #define STATE_VERSION 1
-#define STATE_OLDEST  0
 
 struct snapshot_queue {
 	uint16_t size;

@@ -75,11 +75,10 @@ struct vu_client {
 	struct vu_later later;
 	bool waiting;	     /* `later` is pending: read no further message */
 	unsigned later_ring; /* which ring it is about */
-	uint8_t later_status;
 
 	uint64_t features; /* SET_FEATURES */
 	uint64_t protocol; /* SET_PROTOCOL_FEATURES */
-	bool has_features, has_owner;
+	bool has_features;
 	struct vu_memory *memory;
 	struct vu_ring *rings;
 	unsigned ring_count;

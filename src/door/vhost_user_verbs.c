@@ -87,7 +87,6 @@ static int set_protocol_features(struct vu_client *client, struct vu_message *me
 
 static int set_owner(struct vu_client *client, struct vu_message *message)
 {
-	client->has_owner = true;
 	return 0;
 }
 

@@ -62,8 +62,6 @@ struct worker_ops {
 /* EDGE: one ready() per change, the fd is never read. LEVEL: as long as it is readable. */
 enum worker_trigger { WORKER_EDGE, WORKER_LEVEL };
 
-#define WORKER_TOKEN_MAX (UINT64_MAX - 1)
-
 /* Starts the thread. `name` shows in ps -L (15 bytes are kept). 0 or a negative errno. */
 int worker_new(const char *name, const struct worker_ops *ops, void *arg, struct worker **worker,
 	       struct fault *fault);
