@@ -113,8 +113,7 @@ static bool settle(struct net_queue *queue, struct rooms *rooms, const struct io
 	unsigned offloads = atomic_load_explicit(&net->receive_offloads, memory_order_relaxed);
 	uint32_t first = size < iov[0].iov_len ? size : (uint32_t)iov[0].iov_len;
 
-	if (net->link_down ||
-	    !filter_wants(&net->filter, (const uint8_t *)iov[0].iov_base + NET_HDR_SIZE,
+	if (!filter_wants(&net->filter, (const uint8_t *)iov[0].iov_base + NET_HDR_SIZE,
 			  first - NET_HDR_SIZE)) {
 		net_count(&queue->counters.filtered, 1);
 		return true;
@@ -163,7 +162,9 @@ enum net_into net_receive_into(struct net_queue *queue, struct packet_channel *c
 	struct rooms rooms = {.first = 0};
 	enum net_into r;
 
-	if (queue->staged || !source->take_plain || !packet_receives_into(channel))
+	/* of a card that is not plugged in nothing is written to the driver's memory */
+	if (queue->staged || queue->net->link_down || !source->take_plain ||
+	    !packet_receives_into(channel))
 		return NET_INTO_NOT;
 	net_give_back(queue, source); /* they come first */
 	rooms.have = source->take_plain(source, SPACE_WRITE, rooms.plain, ROOMS);

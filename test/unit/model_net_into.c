@@ -344,9 +344,31 @@ static void tiny_buffers(void **state)
 	stop();
 }
 
+/* A card that is not plugged in drops what comes, and its driver's memory is not touched by it. */
+static void link_is_down(void **state)
+{
+	start(0);
+	offer_buffers(4, 1526);
+	wait_frame(60);
+	wait_frame(1000);
+	assert_int_equal(model->ops->set_link(model, false), 1);
+	assert_false(run(64));
+	assert_int_equal(stocks[RX].completed, 0);
+	assert_int_equal(fountain.at, 2);
+	for (unsigned i = 0; i < 4; i++)
+		for (unsigned k = 0; k < 1526; k++)
+			assert_int_equal(stocks[RX].bytes[i][k], 0xee);
+	wait_frame(60);
+	assert_int_equal(model->ops->set_link(model, true), 1);
+	assert_false(run(64));
+	assert_int_equal(stocks[RX].completed, 1);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(link_is_down),
 		cmocka_unit_test(one_buffer_each),
 		cmocka_unit_test(no_more_than_asked_for),
 		cmocka_unit_test(merged),
