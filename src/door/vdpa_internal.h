@@ -44,6 +44,8 @@ struct vdpa_file {
 	/* Of the one call under way. */
 	vdpa_reply reply;
 	void *reply_arg;
+	struct runner_after answer; /* ... that comes later, with this result: see vdpa_answer */
+	int answer_result;
 	device_done released;
 	void *released_arg;
 };

@@ -6,6 +6,7 @@
 #include "door/vdpa.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -147,11 +148,22 @@ int call_eventfd(struct call *call, int fd, int *ours)
 	return r;
 }
 
+static void reply_later(struct runner_after *after)
+{
+	struct vdpa_file *file =
+		(struct vdpa_file *)(void *)((char *)after - offsetof(struct vdpa_file, answer));
+
+	file->reply(file->reply_arg, file->answer_result, NULL, 0);
+}
+
+/* The reply is a system call (a write to /dev/fuse): the device's lock is not held meanwhile. */
 void vdpa_answer(void *arg, int result)
 {
 	struct vdpa_file *file = arg;
 
-	file->reply(file->reply_arg, result, NULL, 0);
+	file->answer_result = result;
+	file->answer.run = reply_later;
+	runner_after(file->runner, &file->answer);
 }
 
 /* What is looked at before a vring's verb, in the kernel's order. */

@@ -343,10 +343,29 @@ bool runner_try_lock(struct runner *runner)
 
 void runner_unlock(struct runner *runner)
 {
+	struct runner_after *after = runner->after;
+
 	assert(!runner->excluded);
 	atomic_store_explicit(&runner->published_state, device_state(runner->device),
 			      memory_order_relaxed);
+	runner->after = NULL;
 	pthread_mutex_unlock(&runner->lock);
+	while (after) {
+		struct runner_after *next = after->next; /* `after` may be reused once it has run */
+
+		after->run(after);
+		after = next;
+	}
+}
+
+void runner_after(struct runner *runner, struct runner_after *after)
+{
+	struct runner_after **end = &runner->after;
+
+	while (*end)
+		end = &(*end)->next;
+	after->next = NULL;
+	*end = after;
 }
 
 enum device_state runner_published_state(const struct runner *runner)

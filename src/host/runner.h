@@ -43,6 +43,16 @@ struct device *runner_lock(struct runner *runner);
 void runner_unlock(struct runner *runner);
 /* The device's state when the lock was last given back. Any thread, without waiting. */
 enum device_state runner_published_state(const struct runner *runner);
+/*
+ * Has `after->run` called once, by the thread that holds the lock now, when it has let go of it:
+ * for what takes system calls, as an answer to a client does. With the lock held. `after` stays
+ * the caller's; it must not be freed or handed in again before `run` is called.
+ */
+struct runner_after {
+	void (*run)(struct runner_after *after);
+	struct runner_after *next; /* the runner's */
+};
+void runner_after(struct runner *runner, struct runner_after *after);
 /* The device without the lock: for facts that never change (name, device id). */
 const struct device *runner_device(const struct runner *runner);
 

@@ -42,6 +42,7 @@ struct runner {
 	unsigned lane_count;
 	char *worker_name; /* of its only lane's crew, which is on the roster; NULL: crews are ours */
 	struct recorder *recorder;  /* NULL: no trace is kept */
+	struct runner_after *after; /* to be called at unlock, in this order [lock] */
 	unsigned excluded;	    /* depth of exclude: all gates are ours [lock] */
 	_Atomic bool settle_wanted; /* device_settle is due */
 	_Atomic enum device_state published_state;

@@ -497,6 +497,46 @@ static void each_question_has_its_answer(void **state)
 	runner_unclaim(runner);
 }
 
+struct late_answer {
+	struct runner_after after; /* the first member */
+	struct runner *runner;
+	unsigned at; /* the how-manieth it was; 0: not yet */
+	bool locked; /* somebody had the lock then */
+};
+
+static unsigned answers;
+
+static void answer_late(struct runner_after *after)
+{
+	struct late_answer *answer = (struct late_answer *)after;
+
+	answer->at = ++answers;
+	answer->locked = !runner_try_lock(answer->runner);
+	if (!answer->locked)
+		runner_unlock(answer->runner);
+}
+
+/* What takes system calls is done without the lock, in order, once. */
+static void answers_come_after_the_lock(void **state)
+{
+	struct runner *runner = *state;
+	struct late_answer a[2] = {{{answer_late, NULL}, runner, 0, false},
+				   {{answer_late, NULL}, runner, 0, false}};
+
+	answers = 0;
+	runner_lock(runner);
+	runner_after(runner, &a[1].after);
+	runner_after(runner, &a[0].after);
+	assert_int_equal(answers, 0);
+	runner_unlock(runner);
+	assert_int_equal(a[1].at, 1);
+	assert_int_equal(a[0].at, 2);
+	assert_false(a[0].locked || a[1].locked);
+	runner_lock(runner);
+	runner_unlock(runner);
+	assert_int_equal(answers, 2);
+}
+
 static void failures_are_passed_up(void **state)
 {
 	const struct runner_options options = {.workers = 100};
@@ -532,6 +572,7 @@ int main(void)
 		CASE(one_client_at_a_time),
 		CASE(who_leaves_is_waited_for),
 		CASE(each_question_has_its_answer),
+		CASE(answers_come_after_the_lock),
 		cmocka_unit_test(failures_are_passed_up),
 	};
 
