@@ -17,6 +17,7 @@
 
 #include "door/devices.h"
 #include "door/target.h"
+#include "lib/page.h"
 
 #define FOREIGN 0x5401ul /* TCGETS */
 
@@ -232,17 +233,18 @@ static void null_pointers(void **state) /* KC12, KC13 */
 static void last_bytes_of_a_page(void **state)
 {
 	struct target *t = *state;
+	size_t page = page_size();
 	uint8_t *pages =
-		mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(pages, MAP_FAILED);
-	assert_int_equal(munmap(pages + 4096, 4096), 0);
+	assert_int_equal(munmap(pages + page, page), 0);
 	for (size_t i = 0; i < COUNT(free_calls); i++)
-		assert_int_equal(t_ioctl(t, free_calls[i], pages + 4096 - _IOC_SIZE(free_calls[i])),
+		assert_int_equal(t_ioctl(t, free_calls[i], pages + page - _IOC_SIZE(free_calls[i])),
 				 0);
-	pages[4095] = 1;
-	assert_int_equal(t_ioctl(t, VHOST_VDPA_SET_STATUS, pages + 4095), 0);
-	munmap(pages, 4096);
+	pages[page - 1] = 1;
+	assert_int_equal(t_ioctl(t, VHOST_VDPA_SET_STATUS, pages + page - 1), 0);
+	munmap(pages, page);
 }
 
 static void no_argument(void **state) /* KC14 */

@@ -23,6 +23,7 @@
 
 #include "door/fuse.h"
 #include "door/fuse_client.h"
+#include "lib/page.h"
 
 static void nap(long ns)
 {
@@ -43,9 +44,10 @@ static bool tarpit_make(struct tarpit *pit)
 	pit->fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 	if (pit->fd < 0)
 		return false;
-	pit->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pit->page =
+		mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	range.range.start = (uintptr_t)pit->page;
-	range.range.len = 4096;
+	range.range.len = page_size();
 	return !ioctl(pit->fd, UFFDIO_API, &api) && !ioctl(pit->fd, UFFDIO_REGISTER, &range);
 }
 

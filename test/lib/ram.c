@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PAGE UINT64_C(4096)
+#include "lib/page.h"
 
 static struct ram *ram_of(struct client_memory *memory)
 {
@@ -23,7 +23,7 @@ static bool inside(const struct ram *ram, uint64_t uaddr, uint64_t size)
 /* Another view of the same pages, for one window only. */
 static uint8_t *alias(const struct ram *ram, uint64_t offset, uint64_t size, bool writable)
 {
-	uint64_t delta = offset % PAGE;
+	uint64_t delta = offset % page_size();
 	uint8_t *view = mmap(NULL, delta + size, PROT_READ | (writable ? PROT_WRITE : 0),
 			     MAP_SHARED, ram->fd, (off_t)(offset - delta));
 
@@ -62,7 +62,7 @@ static int ram_map(struct client_memory *memory, uint64_t uaddr, uint64_t size, 
 static void ram_unmap(struct client_memory *memory, struct window *window)
 {
 	struct ram *ram = ram_of(memory);
-	uint64_t delta = (window->uaddr - ram->uaddr) % PAGE;
+	uint64_t delta = (window->uaddr - ram->uaddr) % page_size();
 
 	if (!window->host)
 		return;
@@ -123,7 +123,7 @@ void ram_init(struct ram *ram, enum ram_kind kind, uint64_t size)
 	ram->size = size;
 	ram->uaddr = UINT64_C(0x7f0000000000);
 	ram->iova = 0x100000;
-	ram->stretch = PAGE;
+	ram->stretch = 4096;
 	ram->fd = memfd_create("ram", MFD_CLOEXEC);
 	assert(ram->fd >= 0);
 	if (ftruncate(ram->fd, (off_t)size) < 0)

@@ -23,6 +23,7 @@
 #include "door/client_memory.h"
 #include "door/guard.h"
 #include "door/process.h"
+#include "lib/page.h"
 
 #define AREA (64 * 1024)
 
@@ -43,7 +44,7 @@ static void client_obey(struct client *c)
 	char order;
 
 	while (read(c->to, &order, 1) == 1) {
-		if (order == 't' && ftruncate(c->memfd, 4096))
+		if (order == 't' && ftruncate(c->memfd, (off_t)page_size()))
 			_exit(1);
 		if (order == 'e')
 			execl("/bin/sleep", "sleep", "1000", (char *)NULL);
@@ -306,11 +307,11 @@ static void truncation_reads_zeros_and_is_told(void **state)
 	client_do(c, 't');
 	assert_int_equal(w.host[100], 'a' + MEMFD_PRIVATE - 1);
 	assert_false(c->memory->lost);
-	assert_int_equal(((volatile uint8_t *)w.host)[8192 + 7], 0);
+	assert_int_equal(((volatile uint8_t *)w.host)[2 * page_size() + 7], 0);
 	assert_true(c->memory->lost);
 	/* the whole window at once: no mapping more than before */
 	assert_int_equal(((volatile uint8_t *)w.host)[0], 0);
-	w.host[8192 + 7] = 1; /* repaired: stores are harmless */
+	w.host[2 * page_size() + 7] = 1; /* repaired: stores are harmless */
 	w.host[AREA - 1] = 1;
 	assert_int_equal(other.host[8192], 'a' + OTHER);
 	c->memory->ops->unmap(c->memory, &w);
@@ -483,14 +484,14 @@ static void mappings_are_bounded(void **state)
 	int fd = memfd_create("many", MFD_CLOEXEC);
 	unsigned got = 0;
 
-	assert_int_equal(ftruncate(fd, 4096), 0);
-	while (got < MANY && client_map(&map[got], &mine, fd, 0, 4096, true) == 0)
+	assert_int_equal(ftruncate(fd, (off_t)page_size()), 0);
+	while (got < MANY && client_map(&map[got], &mine, fd, 0, page_size(), true) == 0)
 		got++;
 	assert_in_range(got, 520, MANY - 1);
-	assert_int_equal(client_map(&map[got], &mine, fd, 0, 4096, true), -ENOSPC);
-	assert_int_equal(client_map(&other, &theirs, fd, 0, 4096, true), 0);
+	assert_int_equal(client_map(&map[got], &mine, fd, 0, page_size(), true), -ENOSPC);
+	assert_int_equal(client_map(&other, &theirs, fd, 0, page_size(), true), 0);
 	client_unmap(&map[--got]);
-	assert_int_equal(client_map(&map[got++], &mine, fd, 0, 4096, true), 0);
+	assert_int_equal(client_map(&map[got++], &mine, fd, 0, page_size(), true), 0);
 	while (got)
 		client_unmap(&map[--got]);
 	client_unmap(&other);

@@ -21,12 +21,13 @@
 #include "door/inprocess.h"
 #include "door/process.h"
 #include "host/runner_internal.h"
+#include "lib/page.h"
 #include "memory/client.h"
 #include "memory/space.h"
 #include "model/models.h"
 #include "wire/vhost.h"
 
-#define PAGE 4096
+#define PAGE page_size() /* at most 64 KiB */
 
 /* --- What the code under test calls ----------------------------------------------------------- */
 
@@ -171,7 +172,7 @@ static void many_mappings_are_read_together(void **state)
 
 static struct runner *runner;
 static unsigned maps, maps_locked;
-static uint8_t ram[64 * PAGE];
+static uint8_t ram[64 * 65536];
 
 static int count_map(struct client_memory *m, uint64_t uaddr, uint64_t size, bool writable,
 		     struct window *out)

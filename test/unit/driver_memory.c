@@ -46,8 +46,9 @@ static void private_memory_is_not(void **state)
 
 static void addresses(void **state)
 {
-	const struct uvdpa_memory_options o = {.size = 8192, .iova = 0x7000};
-	struct uvdpa_memory *m = make(8192, UVDPA_MEMORY_SHARED);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const struct uvdpa_memory_options o = {.size = 2 * page, .iova = 0x7000};
+	struct uvdpa_memory *m = make(2 * page, UVDPA_MEMORY_SHARED);
 	char *base = uvdpa_memory_base(m);
 
 	assert_int_not_equal(uvdpa_memory_iova(m, base), (uintptr_t)base);
@@ -56,29 +57,30 @@ static void addresses(void **state)
 	assert_int_equal(uvdpa_memory_new(&o, &m, NULL), 0);
 	base = uvdpa_memory_base(m);
 	assert_int_equal(uvdpa_memory_iova(m, base + 5), 0x7005);
-	assert_ptr_equal(uvdpa_memory_ptr(m, 0x7005, 8187), base + 5);
-	assert_null(uvdpa_memory_ptr(m, 0x7005, 8188));
+	assert_ptr_equal(uvdpa_memory_ptr(m, 0x7005, 2 * page - 5), base + 5);
+	assert_null(uvdpa_memory_ptr(m, 0x7005, 2 * page - 4));
 	assert_null(uvdpa_memory_ptr(m, 0x6fff, 1));
-	assert_null(uvdpa_memory_ptr(m, 0x9001, 0));
+	assert_null(uvdpa_memory_ptr(m, 0x7001 + 2 * page, 0));
 	assert_null(uvdpa_memory_ptr(m, 0x7001, SIZE_MAX));
 	uvdpa_memory_free(m);
 }
 
 static void taking_and_giving_back(void **state)
 {
-	struct uvdpa_memory *m = make(4096, UVDPA_MEMORY_SHARED);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct uvdpa_memory *m = make(page, UVDPA_MEMORY_SHARED);
 	char *base = uvdpa_memory_base(m);
 	size_t mark;
 
 	assert_ptr_equal(uvdpa_memory_alloc(m, 3, 1), base);
 	assert_ptr_equal(uvdpa_memory_alloc(m, 8, 64), base + 64);
 	mark = uvdpa_memory_mark(m);
-	assert_null(uvdpa_memory_alloc(m, 4096, 1));
+	assert_null(uvdpa_memory_alloc(m, page, 1));
 	assert_int_equal(uvdpa_memory_mark(m), mark);
 	assert_null(uvdpa_memory_alloc(m, 1, 3));
 	assert_null(uvdpa_memory_alloc(m, 1, 0));
 	assert_null(uvdpa_memory_alloc(m, SIZE_MAX, 1));
-	assert_non_null(uvdpa_memory_alloc(m, 4096 - 72, 1));
+	assert_non_null(uvdpa_memory_alloc(m, page - 72, 1));
 	assert_null(uvdpa_memory_alloc(m, 1, 1));
 	uvdpa_memory_rewind(m, mark);
 	assert_ptr_equal(uvdpa_memory_alloc(m, 1, 1), base + 72);

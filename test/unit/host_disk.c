@@ -25,6 +25,7 @@
 #include "backend/backends.h"
 #include "cmd/workload.h"
 #include "door/inprocess.h"
+#include "lib/uring.h"
 #include "model/models.h"
 
 #define QUEUES 2
@@ -478,6 +479,10 @@ int main(int argc, char **argv)
 
 	fixed = argc > 1 && !strcmp(argv[1], "fixed");
 	on_file = fixed || (argc > 1 && !strcmp(argv[1], "file"));
+	if (on_file && !uring_is_here()) {
+		printf("skipped: the kernel refuses io_uring\n");
+		return 77;
+	}
 	for (unsigned i = 0; on_file && i < 2; i++)
 		if (mkstemp(paths[i]) < 0) {
 			printf("skipped: no files in /tmp\n");

@@ -20,6 +20,7 @@
 
 #include "backend/backends.h"
 #include "door/inprocess.h"
+#include "lib/uring.h"
 #include "model/models.h"
 #include "util/bytes.h"
 
@@ -208,6 +209,8 @@ static void null_disk(void **state)
 
 static void file_disk(void **state)
 {
+	if (!uring_is_here())
+		skip();
 	between_passes(open_file, false);
 }
 

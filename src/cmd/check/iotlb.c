@@ -362,16 +362,17 @@ static int try_mmap(int fd, size_t size, int prot, int flags, off_t offset)
 
 static void ki23(struct check *c)
 {
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	int fd = open(c->targets[0].name, O_RDWR | O_CLOEXEC);
 	int doorbell;
 
 	if (fd < 0)
 		skip(c, "cannot open it: %s", strerror(errno));
-	want(c, try_mmap(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, 0), -EINVAL,
+	want(c, try_mmap(fd, page, PROT_READ | PROT_WRITE, MAP_SHARED, 0), -EINVAL,
 	     "mmap() of a doorbell, readable");
-	want(c, try_mmap(fd, PAGE, PROT_WRITE, MAP_PRIVATE, 0), -EINVAL, "mmap(), private");
-	want(c, try_mmap(fd, 2 * PAGE, PROT_WRITE, MAP_SHARED, 0), -EINVAL, "mmap() of two pages");
-	doorbell = try_mmap(fd, PAGE, PROT_WRITE, MAP_SHARED, 0);
+	want(c, try_mmap(fd, page, PROT_WRITE, MAP_PRIVATE, 0), -EINVAL, "mmap(), private");
+	want(c, try_mmap(fd, 2 * page, PROT_WRITE, MAP_SHARED, 0), -EINVAL, "mmap() of two pages");
+	doorbell = try_mmap(fd, page, PROT_WRITE, MAP_SHARED, 0);
 	if (doorbell != -524)
 		differs(c, "mmap() of a doorbell answers 524 on the simulators, %s here",
 			answer(doorbell));
