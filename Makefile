@@ -1,15 +1,16 @@
 # Only a menu: what can be done here, by the name one would guess. The building is Meson's
-# (meson.build), the work behind an entry is in tools/. `make check CHECK=--quick` and the like
-# pass words on.
+# (meson.build), the work behind an entry is in tools/. `make check CHECK='--only gcc'` and
+# the like pass words on.
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 CHECK ?=
 BENCH ?=
+SOAK ?=
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help deps build demo bench migrate-demo unit check asan tsan fuzz format install clean
+.PHONY: help deps build demo bench migrate-demo unit check asan tsan fuzz soak format install clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -24,7 +25,7 @@ $(BUILD)/build.ninja:
 build: $(BUILD)/build.ninja ## compile
 	ninja -C $(BUILD)
 
-demo: ## a disk that moves under load, then a guest whose disk is suspended; two minutes at most
+demo: ## a disk that moves under load, then a guest whose disk is suspended; two minutes
 	@BUILD=$(BUILD) tools/demo
 
 bench: build ## beside its peers, into docs/performance.md; six minutes, BENCH=--full for more
@@ -51,6 +52,9 @@ tsan: ## the suites under the thread sanitizer
 fuzz: ## the fuzz targets under the sanitizers, FUZZ_SECONDS (60) each; needs clang
 	@tools/fuzz $(FUZZ_SECONDS)
 
+soak: ## what takes long or another machine: arm64, Debian 13, ...; SOAK='PART...' for some
+	@tools/soak $(SOAK)
+
 format: ## clang-format over all C sources
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
@@ -58,4 +62,4 @@ install: build ## into PREFIX (/usr/local), below DESTDIR
 	meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(DESTDIR))
 
 clean: ## remove everything that was built
-	rm -rf build build-check
+	rm -rf build build-check build-soak
