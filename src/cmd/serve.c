@@ -239,6 +239,7 @@ static int serve_specs(const struct options *options, const struct spec_list *sp
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
+	log_begin();
 
 	ret = place_take(options->dir, &place, f);
 	if (ret)
@@ -275,6 +276,7 @@ static int run(int argc, char **argv)
 		ret = collect_specs(&options, &specs, &f);
 	if (!ret)
 		ret = serve_specs(&options, &specs, &f);
+	log_end();
 	spec_list_free(&specs);
 	free(room);
 	return ret ? complain(&f) : EXIT_OK;
