@@ -16,8 +16,11 @@
 #include "host/runner.h"
 #include "util/log.h"
 
+/* Of a connection: its number, which is not 0, and its place. */
+#define TOKEN_PLACES   256
 #define TOKEN_LISTENER CONNECTIONS_MAX
 #define TOKEN_WAKE     (CONNECTIONS_MAX + 1)
+#define REST_MS	       500
 
 static void hang_up(struct connection *connection)
 {
@@ -27,6 +30,11 @@ static void hang_up(struct connection *connection)
 	*connection = (struct connection){.mood = CONNECTION_FREE, .fd = -1};
 }
 
+static uint64_t token_of(const struct control *control, const struct connection *connection)
+{
+	return connection->number * TOKEN_PLACES + (uint64_t)(connection - control->connections);
+}
+
 /* Sets what the connection is woken for. A hang-up is always told. */
 static void set_mood(struct control *control, struct connection *connection, enum mood mood)
 {
@@ -34,7 +42,7 @@ static void set_mood(struct control *control, struct connection *connection, enu
 		.events = mood == CONNECTION_READING   ? EPOLLIN
 			  : mood == CONNECTION_WRITING ? EPOLLOUT
 						       : 0,
-		.data.u64 = (uint64_t)(connection - control->connections),
+		.data.u64 = token_of(control, connection),
 	};
 
 	if (connection->mood == mood)
@@ -54,8 +62,10 @@ static void flush(struct control *control, struct connection *connection)
 		hang_up(connection);
 		return;
 	}
-	if (sent > 0)
+	if (sent > 0) {
 		connection->out_sent += (size_t)sent;
+		connection->heard = ++control->moments;
+	}
 	if (connection->out_sent < connection->out_size) {
 		set_mood(control, connection, CONNECTION_WRITING);
 		return;
@@ -126,6 +136,7 @@ static void receive(struct control *control, struct connection *connection)
 			   LINE_MAX_BYTES - connection->in_used, 0);
 
 	if (got > 0) {
+		connection->heard = ++control->moments;
 		connection->in_used += (size_t)got;
 		answer_lines(control, connection);
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -133,44 +144,95 @@ static void receive(struct control *control, struct connection *connection)
 	}
 }
 
+/*
+ * A place for one who comes. Where all are taken, the one that has been silent for longest goes, be
+ * it that it asks nothing or takes no answer: it shall not lock the operator out. One whose request
+ * is being run stays.
+ */
 static struct connection *free_connection(struct control *control)
 {
-	for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
-		if (control->connections[i].mood == CONNECTION_FREE)
-			return &control->connections[i];
-	return NULL;
+	struct connection *silent = NULL;
+
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		struct connection *connection = &control->connections[i];
+
+		if (connection->mood == CONNECTION_FREE)
+			return connection;
+		if (connection->mood != CONNECTION_WAITING &&
+		    (!silent || connection->heard < silent->heard))
+			silent = connection;
+	}
+	if (silent)
+		hang_up(silent);
+	return silent;
+}
+
+static void watch_listener(struct control *control, bool on)
+{
+	struct epoll_event event = {.events = on ? EPOLLIN : 0, .data.u64 = TOKEN_LISTENER};
+
+	if (!epoll_ctl(control->epoll, EPOLL_CTL_MOD, control->listener, &event))
+		control->rest_until_ms = on ? 0 : runner_now_ms() + REST_MS;
+}
+
+static int spare_descriptor(void)
+{
+	return eventfd(0, EFD_CLOEXEC);
+}
+
+/*
+ * Accepts, with the spare descriptor if there is no other. If that is not enough, whoever waits is
+ * tried again after a rest: the listener stays readable meanwhile.
+ */
+static int accept_with_spare(struct control *control)
+{
+	int fd = accept4(control->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && control->spare >= 0) {
+		close(control->spare);
+		control->spare = -1;
+		fd = accept4(control->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	}
+	if (fd >= 0 || errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return fd;
+	log_warning(NULL, "somebody at the control socket cannot be let in: %s", strerror(errno));
+	watch_listener(control, false);
+	return -1;
 }
 
 static void accept_one(struct control *control)
 {
 	static const char full[] = "{\"id\":null,\"error\":{\"class\":\"Busy\",\"message\":"
 				   "\"too many connections; try again later\"}}\n";
-	struct connection *connection = free_connection(control);
 	struct epoll_event event = {.events = EPOLLIN};
-	int fd = accept4(control->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept_with_spare(control);
+	struct connection *connection;
 
 	if (fd < 0)
 		return;
+	connection = free_connection(control);
 	if (!connection) {
 		send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL);
 		close(fd);
 		return;
 	}
-	event.data.u64 = (uint64_t)(connection - control->connections);
 	*connection = (struct connection){
 		.mood = CONNECTION_READING,
 		.fd = fd,
 		.number = ++control->last_number,
+		.heard = ++control->moments,
 		.in = malloc(LINE_MAX_BYTES),
 	};
+	event.data.u64 = token_of(control, connection);
 	if (!connection->in || epoll_ctl(control->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		hang_up(connection);
 }
 
-static void serve_connection(struct control *control, struct connection *connection,
-			     uint32_t events)
+static void serve_connection(struct control *control, uint64_t token, uint32_t events)
 {
-	if (connection->mood == CONNECTION_FREE)
+	struct connection *connection = &control->connections[token % TOKEN_PLACES];
+
+	if (connection->mood == CONNECTION_FREE || connection->number != token / TOKEN_PLACES)
 		return; /* it ended while this event was on its way */
 	if (connection->mood == CONNECTION_READING && events & EPOLLIN)
 		receive(control, connection);
@@ -227,16 +289,20 @@ static void *control_main(void *arg)
 	uint64_t value;
 
 	while (!atomic_load(&control->stopping)) {
-		int count = epoll_wait(control->epoll, events, 16, -1);
+		int count = epoll_wait(control->epoll, events, 16,
+				       control->rest_until_ms ? REST_MS : -1);
 
+		if (control->spare < 0)
+			control->spare = spare_descriptor();
+		if (control->rest_until_ms && runner_now_ms() >= control->rest_until_ms)
+			watch_listener(control, true);
 		for (int i = 0; i < count; i++) {
 			uint64_t token = events[i].data.u64;
 
 			if (token == TOKEN_LISTENER)
 				accept_one(control);
-			else if (token < CONNECTIONS_MAX)
-				serve_connection(control, &control->connections[token],
-						 events[i].events);
+			else if (token >= TOKEN_PLACES)
+				serve_connection(control, token, events[i].events);
 			else if (read(control->wake, &value, sizeof(value)) > 0)
 				serve_answered(control);
 		}
@@ -278,6 +344,8 @@ static void dispose(struct control *control)
 		close(control->epoll);
 	if (control->wake >= 0)
 		close(control->wake);
+	if (control->spare >= 0)
+		close(control->spare);
 	control_figures_free(control);
 	pthread_mutex_destroy(&control->lock);
 	pthread_cond_destroy(&control->job_changed);
@@ -290,6 +358,7 @@ static int start(struct control *control, const char *path, struct fault *f)
 
 	control->epoll = epoll_create1(EPOLL_CLOEXEC);
 	control->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	control->spare = spare_descriptor();
 	if (control->epoll < 0 || control->wake < 0)
 		return fault(f, -errno, "cannot start the control socket: %s", strerror(errno));
 	control->listener = listen_at(control, path, f);
@@ -315,7 +384,7 @@ int control_new(const char *path, struct runner *const *runners, unsigned count,
 	pthread_cond_init(&control->job_changed, NULL);
 	control->runners = runners;
 	control->runner_count = count;
-	control->listener = control->epoll = control->wake = -1;
+	control->listener = control->epoll = control->wake = control->spare = -1;
 	ret = control_figures_new(control) < 0 ? fault(f, -ENOMEM, "out of memory")
 					       : start(control, path, f);
 	if (ret) {

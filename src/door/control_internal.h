@@ -42,6 +42,7 @@ struct connection {
 	enum mood mood;
 	int fd;
 	uint64_t number;
+	uint64_t heard; /* when something of it was last read or written: counts up */
 	bool hang_up; /* after the answer */
 	char *in;     /* LINE_MAX_BYTES */
 	size_t in_used;
@@ -68,6 +69,9 @@ struct control {
 	unsigned runner_count;
 	pthread_t thread;
 	int listener, epoll, wake;
+	int spare; /* a descriptor to let somebody in with when there are no others; -1: used up */
+	uint64_t rest_until_ms; /* the listener is not watched before; 0: it is */
+	uint64_t moments;
 	_Atomic bool stopping;
 	uint64_t last_number;
 	struct connection connections[CONNECTIONS_MAX];

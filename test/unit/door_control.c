@@ -4,6 +4,7 @@
  */
 #include "door/control.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -256,8 +258,8 @@ static void suspension_outlives_its_connection(void **state)
 	runner_unlock(world->runner);
 }
 
-/* The connection limit turns away with an answer, and the others go on. */
-static void too_many_connections(void **state)
+/* Where all connections are taken, the one that has been silent for longest makes room. */
+static void silent_connections(void **state)
 {
 	struct world *world = *state;
 	int fds[31], one_more;
@@ -266,12 +268,73 @@ static void too_many_connections(void **state)
 		fds[i] = connect_to(world->path);
 		expect(fds[i], "{\"command\":\"version\"}\n", "return");
 	}
+	expect(world->fd, "{\"command\":\"version\"}\n", "return");
+	expect(fds[0], "{\"command\":\"version\"}\n", "return");
+	one_more = connect_to(world->path);
+	expect(one_more, "{\"command\":\"version\"}\n", "return");
+	assert_string_equal(hear(fds[1]), "");
+	expect(world->fd, "{\"command\":\"version\"}\n", "return");
+	expect(fds[0], "{\"command\":\"version\"}\n", "return");
+	expect(fds[2], "{\"command\":\"version\"}\n", "return");
+	close(one_more);
+	for (unsigned i = 0; i < 31; i++)
+		close(fds[i]);
+}
+
+/* Those whose requests are being run stay: then who comes is turned away with an answer. */
+static void too_many_connections(void **state)
+{
+	static const char request[] =
+		"{\"command\":\"suspend\",\"arguments\":{\"name\":\"disk0\"}}\n";
+	struct world *world = *state;
+	int fds[31], one_more;
+
+	runner_lock(world->runner);
+	for (unsigned i = 0; i < 31; i++) {
+		fds[i] = connect_to(world->path);
+		expect(fds[i], "{\"command\":\"version\"}\n", "return");
+		say(fds[i], request);
+	}
+	say(world->fd,
+	    request); /* all are read before the next one is let in: one thread, in order */
 	one_more = connect_to(world->path);
 	assert_non_null(strstr(hear(one_more), "too many connections"));
 	close(one_more);
-	expect(world->fd, "{\"command\":\"version\"}\n", "return");
+	runner_unlock(world->runner);
+	assert_non_null(strstr(hear(world->fd), "return"));
 	for (unsigned i = 0; i < 31; i++)
 		close(fds[i]);
+}
+
+/* Without descriptors the operator is let in all the same; the next one, when there are some. */
+static void no_descriptors(void **state)
+{
+	struct world *world = *state;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int first = socket(AF_UNIX, SOCK_STREAM, 0), second = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct rlimit before, few;
+	int filler[256];
+	unsigned n = 0;
+
+	memcpy(address.sun_path, world->path, strlen(world->path));
+	expect(world->fd, "{\"command\":\"version\"}\n", "return");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)second + 32;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (n < 256 && (filler[n] = dup(first)) >= 0)
+		n++;
+	assert_int_equal(errno, EMFILE);
+	assert_int_equal(connect(first, (struct sockaddr *)&address, sizeof(address)), 0);
+	expect(first, "{\"command\":\"version\"}\n", "return");
+	assert_int_equal(connect(second, (struct sockaddr *)&address, sizeof(address)), 0);
+	expect(first, "{\"command\":\"version\"}\n", "return");
+	while (n)
+		close(filler[--n]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	expect(second, "{\"command\":\"version\"}\n", "return");
+	close(first);
+	close(second);
 }
 
 /* A client that asks and never listens stops nobody else. */
@@ -356,7 +419,9 @@ int main(void)
 		CASE(lines_come_as_they_like),
 		CASE(huge_line),
 		CASE(suspension_outlives_its_connection),
+		CASE(silent_connections),
 		CASE(too_many_connections),
+		CASE(no_descriptors),
 		CASE(deaf_client),
 		CASE(stuck_device),
 		CASE(status_of_a_stuck_device),
