@@ -20,6 +20,7 @@
 #define STACK	     (256 * 1024)
 #define FIXED_FDS    5
 #define RECONNECT_MS 1000
+#define BREATHER_MS  500 /* after which somebody who could not be let in is tried again */
 
 enum { POLL_WAKE, POLL_LISTEN, POLL_CONFIG, POLL_CLIENT, POLL_BACKEND };
 
@@ -32,12 +33,24 @@ static void drain(int fd)
 		return; /* EAGAIN: somebody else was first */
 }
 
+/* Who waits stays in the backlog, and the socket readable: it is looked at again in a while. */
+static void say_not_accepted(struct vhost_user *door, int error)
+{
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	door->accept_after_ms = runner_now_ms() + BREATHER_MS;
+	log_warning(device_name(door->device), "a vhost-user front end cannot be let in: %s",
+		    strerror(error));
+}
+
 static void accept_client(struct vhost_user *door)
 {
 	int fd = accept4(door->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
+	if (fd < 0) {
+		say_not_accepted(door, errno);
 		return;
+	}
 	if (door->current) {
 		log_warning(device_name(door->device),
 			    "a second vhost-user front end was turned away: the device has %s",
@@ -199,13 +212,30 @@ static unsigned prepare_client(const struct vu_client *client, struct pollfd *fd
 	return count;
 }
 
+/* Whether somebody who comes may be let in; if only later, *patience is how long that is. */
+static bool may_accept(const struct vhost_user *door, int *patience)
+{
+	uint64_t now;
+
+	if (door->leaving || door->expecting || door->listen_fd < 0)
+		return false;
+	if (!door->accept_after_ms)
+		return true;
+	now = runner_now_ms();
+	if (now >= door->accept_after_ms)
+		return true;
+	*patience = (int)(door->accept_after_ms - now);
+	return false;
+}
+
 static void serve_once(struct vhost_user *door)
 {
+	int patience = -1;
 	struct pollfd fds[FIXED_FDS + DEVICE_MAX_QUEUES] = {
 		[POLL_WAKE] = {.fd = door->wake, .events = POLLIN},
 		/* who comes while one leaves waits in the backlog: it may be the same, reconnecting
 		 */
-		[POLL_LISTEN] = {.fd = door->leaving || door->expecting ? -1 : door->listen_fd,
+		[POLL_LISTEN] = {.fd = may_accept(door, &patience) ? door->listen_fd : -1,
 				 .events = POLLIN},
 		[POLL_CONFIG] = {.fd = door->config_fd, .events = POLLIN},
 		[POLL_CLIENT] = {.fd = -1},
@@ -213,7 +243,6 @@ static void serve_once(struct vhost_user *door)
 	};
 	unsigned rings[DEVICE_MAX_QUEUES], calls = 0;
 	struct vu_client *client = door->current;
-	int patience = -1;
 
 	if (door->client_mode && !client && !door->leaving)
 		patience = try_connect(door);

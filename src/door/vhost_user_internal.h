@@ -110,6 +110,7 @@ struct vhost_user {
 	char *path;
 	bool client_mode;
 	uint32_t reconnect_ms;
+	uint64_t accept_after_ms; /* nobody is let in before; 0: at once */
 	uint64_t next_attempt_ms; /* client mode */
 	int said_error;		  /* client mode: why there was no connection, as last said */
 	mode_t mode;
