@@ -37,6 +37,7 @@
 #define OUT_BYTES  (SIZE_BYTES + PACKET_MAX_FRAME)
 /* Frames that waited before anybody listened, thrown away at most when a channel opens. */
 #define STALE_MAX 4096
+#define PEERS_AT_ONCE 4 /* that come and go before anybody else is served */
 
 struct stream {
 	struct packet packet; /* the first member */
@@ -44,7 +45,8 @@ struct stream {
 	struct sockaddr_un at;
 	struct unixname name; /* of the listener */
 	uint32_t reconnect_ms;
-	int listener, timer; /* one of them is -1 */
+	int listener;	     /* -1: we connect */
+	int timer;	     /* runs while a peer is to be tried again */
 	int watched;	     /* epoll */
 	uint32_t in_from, in_to;
 	uint8_t *in;
@@ -113,15 +115,28 @@ static int reach(const struct stream *stream)
 	return error;
 }
 
+/* Who cannot be let in stays in the backlog, and nothing more would tell of it. */
+static void try_later(struct stream *stream, int error)
+{
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	log_warning(NULL, "stream %s: a peer cannot be let in: %s", stream->at.sun_path,
+		    strerror(error));
+	set_timer(stream, stream->reconnect_ms);
+}
+
 /* Looks for a peer if it is time to. */
 static bool find_peer(struct stream *stream)
 {
 	uint64_t expirations;
 	int fd;
 
-	if (stream->timer >= 0 && read(stream->timer, &expirations, sizeof(expirations)) < 0)
+	/* who listens need not wait for it */
+	if (read(stream->timer, &expirations, sizeof(expirations)) < 0 && stream->listener < 0)
 		return false;
 	fd = reach(stream);
+	if (fd < 0 && stream->listener >= 0)
+		try_later(stream, -fd);
 	if (fd < 0 || !adopt(stream, fd))
 		return false;
 	log_info(NULL, "stream %s: a peer is there", stream->at.sun_path);
@@ -136,7 +151,8 @@ static void lose_peer(struct stream *stream, const char *why)
 	stream->fd = -1;
 	pthread_mutex_unlock(&stream->lock);
 	stream->in_from = stream->in_to = 0;
-	set_timer(stream, stream->reconnect_ms);
+	if (stream->listener < 0)
+		set_timer(stream, stream->reconnect_ms);
 }
 
 /* --- Sending ---------------------------------------------------------------------------------- */
@@ -263,7 +279,7 @@ static int stream_receive(struct packet_channel *channel, uint8_t *buffer)
 {
 	struct stream *stream = stream_of(channel->packet);
 
-	for (;;) {
+	for (unsigned peers = 0; peers < PEERS_AT_ONCE;) {
 		int size;
 
 		if (stream->fd < 0 && !find_peer(stream))
@@ -274,7 +290,11 @@ static int stream_receive(struct packet_channel *channel, uint8_t *buffer)
 		/* a peer that went may have a successor in the backlog already */
 		if (!fill(stream) && (stream->fd >= 0 || stream->listener < 0))
 			return 0;
+		peers += stream->fd < 0;
 	}
+	/* they come and go: others on this worker first; and we are told of the next one anew */
+	watch(stream, EPOLL_CTL_MOD, stream->listener, EPOLLIN);
+	return 0;
 }
 
 /* --- Life ------------------------------------------------------------------------------------- */
@@ -339,12 +359,13 @@ static struct stream *allocate(void)
 	if (!stream)
 		return NULL;
 	stream->packet = (struct packet){.ops = &stream_ops, .pairs = 1};
-	stream->fd = stream->listener = stream->timer = -1;
+	stream->fd = stream->listener = -1;
+	stream->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	pthread_mutex_init(&stream->lock, NULL);
 	stream->in = malloc(IN_BYTES);
 	stream->out = malloc(OUT_BYTES);
 	stream->watched = epoll_create1(EPOLL_CLOEXEC);
-	if (stream->in && stream->out && stream->watched >= 0)
+	if (stream->in && stream->out && stream->watched >= 0 && stream->timer >= 0)
 		return stream;
 	stream_close(&stream->packet);
 	return NULL;
@@ -360,6 +381,8 @@ static int open_listener(struct stream *stream, const char *path, struct fault *
 	if (listen(stream->listener, 4) < 0)
 		return fault(f, -errno, "%s: cannot listen: %s", path, strerror(errno));
 	error = watch(stream, EPOLL_CTL_ADD, stream->listener, EPOLLIN);
+	if (!error)
+		error = watch(stream, EPOLL_CTL_ADD, stream->timer, EPOLLIN);
 	return error ? fault(f, error, "%s: cannot be watched: %s", path, strerror(-error)) : 0;
 }
 
@@ -373,11 +396,7 @@ static int open_connection(struct stream *stream, const char *path, struct fault
 			     "nobody can be reached at '%s': %s; start the peer first (passt "
 			     "--socket %s), or listen for it: server=on",
 			     path, strerror(-fd), path);
-	stream->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (stream->timer < 0)
-		error = -errno;
-	else
-		error = watch(stream, EPOLL_CTL_ADD, stream->timer, EPOLLIN);
+	error = watch(stream, EPOLL_CTL_ADD, stream->timer, EPOLLIN);
 	if (error) {
 		close(fd);
 		return fault(f, error, "%s: no timer: %s", path, strerror(-error));

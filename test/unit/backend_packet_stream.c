@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -268,6 +269,76 @@ static void peers_in_turn(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* How many may still queue up to be let in. */
+static unsigned room_to_queue(int *fds, unsigned max)
+{
+	struct sockaddr_un at;
+	unsigned n = 0;
+
+	assert_int_equal(unixname_address(path, &at, NULL), 0);
+	for (; n < max; n++) {
+		fds[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (connect(fds[n], (struct sockaddr *)&at, sizeof(at)) < 0) {
+			close(fds[n]);
+			break;
+		}
+	}
+	return n;
+}
+
+/* Peers that come only to go: some of them per call, and the watch tells of the others. */
+static void peers_in_a_hurry(void **state)
+{
+	int fds[8];
+	unsigned all, n;
+
+	start(true);
+	give(framed(20, 1), 4 + 20);
+	assert_int_equal(receive(), NET_HDR_SIZE + 20);
+	close(peer);
+	all = room_to_queue(fds, 8);
+	assert_true(all > 4);
+	for (unsigned i = 0; i < all; i++)
+		close(fds[i]);
+	assert_int_equal(packet_receive(channel, buffer), 0);
+	n = room_to_queue(fds, 8);
+	assert_in_range(n, 1, all - 1);
+	for (unsigned i = 0; i + 1 < n; i++)
+		close(fds[i]);
+	peer = fds[n - 1];
+	give(framed(30, 2), 4 + 30);
+	assert_int_equal(receive(), NET_HDR_SIZE + 30);
+	stop();
+}
+
+/* There is no descriptor for a peer: it is let in when there is one. */
+static void no_descriptors(void **state)
+{
+	struct rlimit before, few;
+	struct epoll_event event;
+	int filler[256];
+	unsigned n = 0;
+
+	start(true);
+	close(peer);
+	assert_int_equal(packet_receive(channel, buffer), 0);
+	peer = call();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)peer + 32;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (n < 256 && (filler[n] = dup(peer)) >= 0)
+		n++;
+	give(framed(20, 1), 4 + 20);
+	assert_int_equal(epoll_wait(outer, &event, 1, PATIENCE), 1);
+	assert_int_equal(packet_receive(channel, buffer), 0);
+	while (n)
+		close(filler[--n]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	assert_int_equal(receive(), NET_HDR_SIZE + 20);
+	stop();
+}
+
 /* What came before a driver listened is not for it; a frame begun then is thrown away whole. */
 static void stale_frames(void **state)
 {
@@ -326,8 +397,10 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_FOLDER(frames_are_whole), WITH_FOLDER(full_socket),  WITH_FOLDER(peer_returns),
-		WITH_FOLDER(peers_in_turn),    WITH_FOLDER(stale_frames), WITH_FOLDER(refusals),
+		WITH_FOLDER(frames_are_whole), WITH_FOLDER(full_socket),
+		WITH_FOLDER(peer_returns),     WITH_FOLDER(peers_in_a_hurry),
+		WITH_FOLDER(no_descriptors),   WITH_FOLDER(peers_in_turn),
+		WITH_FOLDER(stale_frames),     WITH_FOLDER(refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
