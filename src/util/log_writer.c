@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PATIENCE_SECONDS 5
 #define PIECE 4096 /* a pipe takes it in one piece */
 
 static struct {
@@ -144,7 +145,7 @@ void log_writer_stop(void)
 	do {
 		seen = w.from;
 		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec++;
+		until.tv_sec += PATIENCE_SECONDS;
 		while (running && !(w.idle && w.from == w.to) &&
 		       pthread_cond_timedwait(&w.changed, &w.lock, &until) != ETIMEDOUT)
 			;

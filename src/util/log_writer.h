@@ -13,7 +13,7 @@
 /* Starts the thread, which calls `tick` every `seconds` (or oftener). 0 or a negative errno. */
 int log_writer_start(void (*tick)(void), unsigned seconds);
 
-/* Ends it. What waits is written, unless nobody takes it for a second. */
+/* Ends it. What waits is written, unless nobody takes any of it for some seconds. */
 void log_writer_stop(void);
 
 /* One line, with its end. Any thread. */
