@@ -357,7 +357,7 @@ int vhost_user_open(const struct vhost_user_options *options, struct runner *run
 	return 0;
 }
 
-void vhost_user_close(struct vhost_user *door)
+void vhost_user_end(struct vhost_user *door)
 {
 	uint64_t one = 1;
 
@@ -366,6 +366,13 @@ void vhost_user_close(struct vhost_user *door)
 	atomic_store(&door->stopping, true);
 	if (write(door->wake, &one, sizeof(one)) < 0)
 		log_error(door->path, "its thread cannot be woken: %s", strerror(errno));
+}
+
+void vhost_user_close(struct vhost_user *door)
+{
+	if (!door)
+		return;
+	vhost_user_end(door);
 	pthread_join(door->thread, NULL);
 	dispose(door);
 }

@@ -32,6 +32,8 @@ struct vhost_user_options {
  */
 int vhost_user_open(const struct vhost_user_options *options, struct runner *runner,
 		    struct vhost_user **door, struct fault *fault);
+/* Begins what vhost_user_close does, and returns: many can end at the same time. */
+void vhost_user_end(struct vhost_user *door);
 /* Hangs up, resets the device as for a driver that left, and removes the socket if it is ours. */
 void vhost_user_close(struct vhost_user *door);
 

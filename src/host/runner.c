@@ -309,12 +309,28 @@ static void on_reset(void *arg, int result)
 	pthread_cond_broadcast(&runner->reset_over);
 }
 
-void runner_free(struct runner *runner)
+void runner_end(struct runner *runner)
 {
 	runner_lock(runner);
-	device_reset(runner->device, EV_DRIVER_GONE, runner_now_ms(), on_reset, runner);
+	if (!runner->ending)
+		device_reset(runner->device, EV_DRIVER_GONE, runner_now_ms(), on_reset, runner);
+	runner->ending = true;
+	runner_unlock(runner);
+}
+
+void runner_wait_end(struct runner *runner)
+{
+	runner_end(runner);
+	runner_lock(runner);
 	while (!runner->reset_done)
 		pthread_cond_wait(&runner->reset_over, &runner->lock);
+	runner_unlock(runner);
+}
+
+void runner_free(struct runner *runner)
+{
+	runner_wait_end(runner);
+	runner_lock(runner);
 	binding_forget(runner, true);
 	runner_unlock(runner);
 	stop_lanes(runner);

@@ -35,6 +35,13 @@ struct runner_options {
 /* Takes the model over. Returns 0 or a negative errno with the fault filled. */
 int runner_new(const struct runner_options *options, struct model *model, struct runner **runner,
 	       struct fault *fault);
+/*
+ * The end of a device comes in steps, so that many can end at the same time: runner_end begins its
+ * reset and returns, runner_wait_end waits for it (bounded by the device's deadline); until
+ * runner_free it can be looked at. Each does what was left out before it.
+ */
+void runner_end(struct runner *runner);
+void runner_wait_end(struct runner *runner);
 /* Resets the device (bounded by its deadline), stops the threads, frees everything. */
 void runner_free(struct runner *runner);
 

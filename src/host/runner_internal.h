@@ -55,6 +55,7 @@ struct runner {
 	int config_call;		/* [lock] */
 
 	pthread_cond_t reset_over;
+	bool ending;	 /* the last reset was begun [lock] */
 	bool reset_done; /* [lock] */
 	int reset_result;
 
