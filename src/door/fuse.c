@@ -30,7 +30,7 @@ static void libfuse_says(enum fuse_log_level level, const char *format, va_list 
 	log_trace(NULL, "libfuse: %s", said);
 }
 
-static int check_fuse(struct fault *fault_out)
+int fuse_door_possible(struct fault *fault_out)
 {
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
@@ -51,7 +51,7 @@ int fuse_door_new(const char *mountpoint, const struct fuse_door_options *option
 		  struct fuse_door **out, struct fault *fault_out)
 {
 	struct fuse_door *door;
-	int r = check_fuse(fault_out);
+	int r = fuse_door_possible(fault_out);
 
 	if (!r)
 		r = fuse_mount_prepare(mountpoint, fault_out);
@@ -114,15 +114,34 @@ int fuse_door_add(struct fuse_door *door, const char *name, struct runner *runne
 	return 0;
 }
 
+static bool is_for_others(const struct fuse_door *door)
+{
+	return door->options.mode & 0077;
+}
+
+/* What may help who cannot mount. */
+static const char *mount_hint(const struct fuse_door *door)
+{
+	if (!geteuid())
+		return "";
+	return is_for_others(door) ? " (others get at files only if /etc/fuse.conf has the line "
+				     "user_allow_other; or leave out --mode)"
+				   : " (is fusermount3 installed? package fuse3)";
+}
+
 static int make_session(struct fuse_door *door, struct fault *fault_out)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	char options[128];
 	int r;
 
-	/* Others may use a device file if its mode says so; only root may offer that. */
+	/*
+	 * Others may use a device file if its mode says so. Root may offer that; who is not root
+	 * may if /etc/fuse.conf says so, and else is told that he may not, not left with files that
+	 * nobody can open.
+	 */
 	snprintf(options, sizeof(options), "fsname=uvdpa:%d,subtype=uvdpa,default_permissions%s",
-		 (int)getpid(), geteuid() ? "" : ",allow_other");
+		 (int)getpid(), geteuid() == 0 || is_for_others(door) ? ",allow_other" : "");
 	r = fuse_opt_add_arg(&args, "uvdpa") || fuse_opt_add_arg(&args, "-o") ||
 	    fuse_opt_add_arg(&args, options);
 	fuse_set_log_func(libfuse_says);
@@ -145,7 +164,7 @@ int fuse_door_start(struct fuse_door *door, struct fault *fault_out)
 		return r;
 	if (fuse_session_mount(door->session, door->mountpoint)) {
 		r = fault(fault_out, -EPERM, "%s cannot be mounted: %s%s", door->mountpoint, said,
-			  geteuid() ? " (is fusermount3 installed? package fuse3)" : "");
+			  mount_hint(door));
 		fuse_session_destroy(door->session);
 		door->session = NULL;
 		return r;

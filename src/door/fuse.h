@@ -20,6 +20,10 @@ struct fuse_door_options {
 	gid_t gid;   /* their group; 0 or (gid_t)-1: this process's */
 };
 
+/* Whether there can be such files here, in principle: 0 or a negative errno with the fault filled.
+ */
+int fuse_door_possible(struct fault *fault);
+
 /*
  * Checks the mount point, which is made if its parent exists. A dead process's mount there is
  * removed; -EBUSY: a live one, named in the fault.
