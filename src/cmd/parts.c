@@ -11,6 +11,7 @@
 #include "door/vhost_user.h"
 #include "host/runner.h"
 #include "model/models.h"
+#include "util/log.h"
 #include "util/suggest.h"
 #include "wire/vhost.h"
 
@@ -313,22 +314,49 @@ static int add_files(const struct server *server, struct fuse_door *door, struct
 	return ret;
 }
 
-static int open_files(const struct server *server, void **door, struct fault *f)
+static int start_files(const struct server *server, struct fuse_door **door, struct fault *f)
 {
 	const struct fuse_door_options options = {
 		.mode = server->mode,
 		.gid = server->group,
 	};
-	struct fuse_door *files;
-	int ret = fuse_door_new(server->vdpa, &options, &files, f);
+	int ret = fuse_door_new(server->vdpa, &options, door, f);
 
 	if (ret)
 		return ret;
-	ret = add_files(server, files, f);
+	ret = add_files(server, *door, f);
 	if (!ret)
-		ret = fuse_door_start(files, f);
+		ret = fuse_door_start(*door, f);
 	if (ret)
-		fuse_door_free(files);
+		fuse_door_free(*door);
+	return ret;
+}
+
+static bool has_socket(const struct device_spec *spec)
+{
+	return !spec->socket || strcmp(spec->socket, "off") != 0;
+}
+
+static bool all_have_sockets(const struct server *server)
+{
+	for (unsigned i = 0; i < server->count; i++)
+		if (!has_socket(&server->specs[i]))
+			return false;
+	return true;
+}
+
+/* Devices that have sockets are served without files, too. */
+static int open_files(const struct server *server, void **door, struct fault *f)
+{
+	struct fuse_door *files = NULL;
+	int ret = fuse_door_possible(f);
+
+	if (!ret) {
+		ret = start_files(server, &files, f);
+	} else if (all_have_sockets(server)) {
+		log_warning(NULL, "sockets only: %s", f->text);
+		ret = 0;
+	}
 	*door = files;
 	return ret;
 }
@@ -347,6 +375,14 @@ struct sockets {
 	unsigned count;
 	struct vhost_user *doors[];
 };
+
+static void end_sockets(void *door)
+{
+	struct sockets *sockets = door;
+
+	for (unsigned i = 0; i < sockets->count; i++)
+		vhost_user_end(sockets->doors[i]);
+}
 
 static int close_sockets(void *door)
 {
@@ -370,7 +406,7 @@ static int open_socket(const struct server *server, unsigned i, struct vhost_use
 	const char *end = strrchr(server->control, '/');
 	char path[512];
 
-	if (spec->socket && !strcmp(spec->socket, "off"))
+	if (!has_socket(spec))
 		return 0;
 	if (!options.path) {
 		snprintf(path, sizeof(path), "%.*s/%s.sock", (int)(end - server->control),
@@ -399,8 +435,8 @@ static int open_sockets(const struct server *server, void **door, struct fault *
 
 /* In the order of opening: who asks the control socket finds the files there. */
 const struct door_part parts_doors[] = {
-	{"files", open_files, close_files},
-	{"sockets", open_sockets, close_sockets},
-	{"control", open_control, close_control},
+	{.name = "files", .open = open_files, .close = close_files},
+	{.name = "sockets", .open = open_sockets, .end = end_sockets, .close = close_sockets},
+	{.name = "control", .to_the_last = true, .open = open_control, .close = close_control},
 };
 const unsigned parts_door_count = sizeof(parts_doors) / sizeof(parts_doors[0]);

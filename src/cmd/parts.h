@@ -5,6 +5,7 @@
 #ifndef UVDPA_CMD_PARTS_H
 #define UVDPA_CMD_PARTS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "cmd/spec.h"
@@ -39,7 +40,11 @@ void parts_close_ends(struct server *server);
 /* A door of the server. */
 struct door_part {
 	const char *name;
+	bool to_the_last; /* closed when all devices are at their end: it tells how they get there
+			   */
+	/* *door NULL: it cannot be had here, which was logged, and need not be. */
 	int (*open)(const struct server *server, void **door, struct fault *fault);
+	void (*end)(void *door); /* begins to close; NULL: there is nothing to begin */
 	/*
 	 * Turns new clients away, ends the ones there are. Returns 0, or -EBUSY: a client keeps a
 	 * thread of ours, so what it uses may not be freed.

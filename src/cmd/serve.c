@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "cmd/ending.h"
 #include "cmd/notify.h"
 #include "cmd/parts.h"
 #include "cmd/place.h"
@@ -50,8 +51,9 @@ static void help(FILE *to)
 	      to);
 	spec_help(to);
 	fputs("\n"
-	      "It stays in the foreground, logs to stderr, and ends cleanly on SIGTERM or\n"
-	      "SIGINT. Exit status: 0 ended as asked, 1 something could not be opened (then\n"
+	      "It stays in the foreground, logs to stderr, and ends cleanly on SIGTERM,\n"
+	      "SIGINT or SIGHUP. Exit status: 0 ended as asked, 1 something could not be opened "
+	      "(then\n"
 	      "nothing was served).\n"
 	      "\n"
 	      "Example:\n"
@@ -154,24 +156,6 @@ static int open_devices(struct server *server, struct fault *f)
 	return ret;
 }
 
-/* Closing has deadlines of its own (suspend-timeout); this is for what should not happen. */
-#define END_SECONDS 60
-
-/*
- * Waits for SIGTERM or SIGINT. The next one, or END_SECONDS, end the process the hard way; the
- * next server clears away what is then left.
- */
-static void wait_for_end(const sigset_t *signals)
-{
-	int number;
-
-	while (sigwait(signals, &number) != 0)
-		;
-	log_info(NULL, "%s: stopping", number == SIGINT ? "SIGINT" : "SIGTERM");
-	pthread_sigmask(SIG_UNBLOCK, signals, NULL);
-	alarm(END_SECONDS);
-}
-
 /* A device takes seven descriptors, a client more: the usual soft limit of 1024 is soon over. */
 static void raise_file_limit(void)
 {
@@ -183,30 +167,81 @@ static void raise_file_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Opens door after door; serves behind the last one. */
-static int serve_doors(struct server *server, unsigned next, const sigset_t *signals,
-		       struct fault *f)
+/* Who has a device now, and is about to lose it. */
+static void say_who_suffers(const struct server *server)
 {
-	void *door;
-	int ret;
+	char who[96];
 
-	if (next == parts_door_count) {
-		log_info(NULL, "serving %u device%s below %s", server->count,
-			 server->count == 1 ? "" : "s", server->vdpa);
-		notify("READY=1\nSTATUS=serving\n");
-		wait_for_end(signals);
-		notify("STOPPING=1\nSTATUS=draining\n");
-		return 0;
+	for (unsigned i = 0; i < server->count; i++) {
+		runner_claimant(server->runners[i], who, sizeof(who));
+		if (who[0])
+			log_warning(server->specs[i].name, "%s has it, and loses it now", who);
 	}
-	ret = parts_doors[next].open(server, &door, f);
-	if (ret)
-		return ret;
-	ret = serve_doors(server, next + 1, signals, f);
-	if (parts_doors[next].close(door)) {
-		log_warning(NULL, "a client keeps the door '%s' open: left as it is",
-			    parts_doors[next].name);
-		server->in_use = true;
+}
+
+/* Closes the doors that are open, the last one first; or only those that stay (not) to the last. */
+static void close_doors(struct server *server, void **doors, bool to_the_last)
+{
+	for (unsigned i = parts_door_count; i-- > 0;) {
+		if (!doors[i] || parts_doors[i].to_the_last != to_the_last)
+			continue;
+		if (parts_doors[i].close(doors[i])) {
+			log_warning(NULL, "a client keeps the door '%s' open: left as it is",
+				    parts_doors[i].name);
+			server->in_use = true;
+		}
+		doors[i] = NULL;
 	}
+}
+
+/* All together, so that many that are stuck take no longer than one. */
+static void drain(struct server *server, void **doors)
+{
+	for (unsigned i = 0; i < parts_door_count; i++)
+		if (doors[i] && parts_doors[i].end)
+			parts_doors[i].end(doors[i]);
+	close_doors(server, doors, false);
+	for (unsigned i = 0; i < server->count && !server->in_use; i++)
+		runner_end(server->runners[i]);
+	for (unsigned i = 0; i < server->count && !server->in_use; i++)
+		runner_wait_end(server->runners[i]);
+}
+
+static void serve_until_told(struct server *server, void **doors, const sigset_t *signals)
+{
+	const char *s = server->count == 1 ? "" : "s";
+
+	if (doors[0])
+		log_info(NULL, "serving %u device%s below %s", server->count, s, server->vdpa);
+	else
+		log_info(NULL, "serving %u device%s by sockets", server->count, s);
+	notify("READY=1\nSTATUS=serving\n");
+	ending_wait(signals, doors[0] ? server->vdpa : NULL);
+	notify("STOPPING=1\nSTATUS=draining\n");
+	say_who_suffers(server);
+}
+
+/* Opens door after door; serves behind the last one. */
+static int serve_doors(struct server *server, const sigset_t *signals, struct fault *f)
+{
+	void **doors = calloc(parts_door_count, sizeof(*doors));
+	int ret = doors ? 0 : fault(f, -ENOMEM, "out of memory");
+	unsigned i;
+
+	for (i = 0; !ret && i < parts_door_count; i++) {
+		ret = parts_doors[i].open(server, &doors[i], f);
+		if (ret)
+			doors[i] = NULL;
+	}
+	if (!ret)
+		serve_until_told(server, doors, signals);
+	if (!ret)
+		drain(server, doors);
+	if (doors) {
+		close_doors(server, doors, true);
+		close_doors(server, doors, false);
+	}
+	free(doors);
 	return ret;
 }
 
@@ -233,10 +268,7 @@ static int serve_specs(const struct options *options, const struct spec_list *sp
 	if (ret)
 		return ret;
 	/* before the first thread starts: threads inherit the mask */
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	ending_prepare(&signals);
 	signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
 	log_begin();
@@ -248,7 +280,7 @@ static int serve_specs(const struct options *options, const struct spec_list *sp
 	server.control = place.control;
 	ret = open_devices(&server, f);
 	if (!ret) {
-		ret = serve_doors(&server, 0, &signals, f);
+		ret = serve_doors(&server, &signals, f);
 		if (!server.in_use)
 			close_devices(&server);
 	}
