@@ -205,7 +205,7 @@ static void test_rings(void **state)
 	struct vhost_vring_state s = {.index = 2, .num = 16};
 	struct vhost_vring_addr a = {.index = 2};
 	static const char no_event[] = "ring 0: the descriptor is no eventfd";
-	int pipes[2], event = eventfd(0, EFD_CLOEXEC);
+	int pipes[2], event = eventfd(0, EFD_CLOEXEC), tcp;
 
 	assert_int_equal(pipe(pipes), 0);
 	is_refused(VHOST_USER_SET_VRING_NUM, &s, sizeof(s), NULL, 0, EINVAL,
@@ -237,6 +237,9 @@ static void test_rings(void **state)
 		   "ring 1: the descriptor is no eventfd");
 	is_refused(VHOST_USER_SET_VRING_CALL, (uint64_t[]){2}, 8, &event, 1, EINVAL, "no ring 2");
 	is_refused(VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &event, 1, EINVAL, "not a socket");
+	tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	is_refused(VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &tcp, 1, EINVAL, "not a unix socket");
+	close(tcp);
 	close(pipes[0]);
 	close(pipes[1]);
 	close(event);
