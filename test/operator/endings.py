@@ -67,7 +67,7 @@ class Server:
         """The exit status after these signals."""
         for number in numbers:
             self.process.send_signal(number)
-            while "stopping" not in self.text():
+            while "stopping" not in self.text() and self.process.poll() is None:
                 pass
         code = self.process.wait(timeout=LIMIT)
         expect("a mount is left behind", not self.is_mounted(), numbers)
@@ -122,8 +122,6 @@ def who_suffers_and_status(folder):
     server.load("stuck0")
     server.wait_until_stuck(["stuck0"])
     server.process.send_signal(signal.SIGTERM)
-    while "stopping" not in server.text():
-        pass
     while "loses it now" not in server.text() and server.process.poll() is None:
         pass
     lines = [line for line in server.text().splitlines() if "loses it now" in line]
