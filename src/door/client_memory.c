@@ -12,6 +12,10 @@
  * (QEMU's default RAM), private file mappings (what is written there belongs to
  * the client alone), and addresses where nothing is, so that the access, not
  * the mapping, finds out.
+ *
+ * Not even that is done with the pages of a file whose file system asks somebody
+ * (FUSE, a network): they come when that one answers, and whoever touches them
+ * waits for as long. To the device nothing is there.
  */
 #include "door/client_memory.h"
 
@@ -20,7 +24,7 @@
 #include <unistd.h>
 
 #include "door/client_map.h"
-#include "door/process.h"
+#include "door/process_internal.h"
 
 struct process_memory {
 	struct client_memory memory;
@@ -87,6 +91,10 @@ static int add_vma(struct survey *survey, const struct process_vma *vma)
 		return 0;
 	start = survey->at;
 	window = add_window(survey, end);
+	if (window && vma->inode && !process_sees_answer(process, vma->device)) {
+		window->barred = true;
+		return 0;
+	}
 	fd = window ? process_open_vma(process, vma, survey->writable) : -ENOENT;
 	if (fd < 0)
 		return 0;

@@ -1,6 +1,6 @@
 /*
- * Which file systems are memory, before a file of theirs is opened: opening a file of FUSE waits
- * for whoever has that file system, the client perhaps.
+ * Which file systems are memory, or answer at least, before a file of theirs is opened: opening a
+ * file of FUSE waits for whoever has that file system, the client perhaps.
  *
  * The kernel's own (of memfd and shared anonymous memory, of huge pages) are known by a file that
  * we make there. Others are mounted, in our name space or the client's, and the kernel says of what
@@ -56,37 +56,75 @@ static bool is_own(uint64_t device)
 	return false;
 }
 
+/* What is known of a file system by its mounts. */
+enum seen { SEEN_NOWHERE, SEEN_MEMORY, SEEN_LOCAL, SEEN_ASKING };
+
+static enum seen judge(const char *type)
+{
+	static const struct {
+		const char *begins;
+		enum seen seen;
+	} types[] = {
+		{"tmpfs ", SEEN_MEMORY}, {"hugetlbfs ", SEEN_MEMORY}, {"fuse", SEEN_ASKING},
+		{"nfs", SEEN_ASKING},	 {"cifs ", SEEN_ASKING},      {"smb3 ", SEEN_ASKING},
+		{"9p ", SEEN_ASKING},	 {"ceph ", SEEN_ASKING},      {"afs ", SEEN_ASKING},
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (!strncmp(type, types[i].begins, strlen(types[i].begins)))
+			return types[i].seen;
+	return SEEN_LOCAL;
+}
+
 /* "36 35 0:31 /root /point options [optional ...] - type source options" (proc(5)) */
-static bool is_memory_at(const char *line, uint64_t device)
+static enum seen look_at(const char *line, uint64_t device)
 {
 	const char *type = strstr(line, " - ");
 	unsigned maj, min;
 
-	return type && sscanf(line, "%*u %*u %u:%u", &maj, &min) == 2 &&
-	       makedev(maj, min) == device &&
-	       (!strncmp(type + 3, "tmpfs ", 6) || !strncmp(type + 3, "hugetlbfs ", 10));
+	if (!type || sscanf(line, "%*u %*u %u:%u", &maj, &min) != 2 || makedev(maj, min) != device)
+		return SEEN_NOWHERE;
+	return judge(type + 3);
 }
 
-static bool is_mounted_memory(int dir, const char *name, uint64_t device)
+static enum seen look_in(int dir, const char *name, uint64_t device)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	FILE *file = fd < 0 ? NULL : fdopen(fd, "re");
-	bool found = false;
+	enum seen seen = SEEN_NOWHERE;
 	char line[4096];
 
 	if (!file && fd >= 0)
 		close(fd);
 	/* the rest of a longer line is no line of a mount */
-	while (file && !found && fgets(line, sizeof(line), file))
-		found = is_memory_at(line, device);
+	while (file && !seen && fgets(line, sizeof(line), file))
+		seen = look_at(line, device);
 	if (file)
 		fclose(file);
-	return found;
+	return seen;
+}
+
+static enum seen look(const struct process *process, uint64_t device)
+{
+	enum seen seen = look_in(process->dir, "mountinfo", device);
+
+	return seen ? seen : look_in(AT_FDCWD, "/proc/self/mountinfo", device);
 }
 
 bool process_sees_memory(const struct process *process, uint64_t device)
 {
 	return is_own(device) || client_map_allows_device(device) ||
-	       is_mounted_memory(process->dir, "mountinfo", device) ||
-	       is_mounted_memory(AT_FDCWD, "/proc/self/mountinfo", device);
+	       look(process, device) == SEEN_MEMORY;
+}
+
+bool process_sees_answer(const struct process *process, uint64_t device)
+{
+	enum seen seen;
+
+	if (is_own(device) || client_map_allows_device(device))
+		return true;
+	seen = look(process, device);
+	/* mounted nowhere that we see: it has a block device of its own, or it is none to wait for
+	 */
+	return seen == SEEN_NOWHERE ? major(device) != 0 : seen != SEEN_ASKING;
 }

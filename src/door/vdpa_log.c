@@ -23,10 +23,23 @@ static void apply(struct vdpa_file *file)
 				  file->used_logged_at[i]);
 }
 
+/* Whether a bitmap can begin there: read once, without anybody being waited for. */
+static int try_log(struct client_memory *memory, uint64_t base)
+{
+	struct window window;
+	uint8_t byte;
+	bool barred;
+
+	if (memory->ops->map(memory, base, 1, true, &window) < 0)
+		return -ENOMEM;
+	barred = window.barred;
+	memory->ops->unmap(memory, &window);
+	return barred ? -EFAULT : memory->ops->read(memory, base, &byte, sizeof(byte));
+}
+
 int vdpa_set_log_base(struct vdpa_file *file, struct call *call)
 {
 	uint64_t base;
-	uint8_t byte;
 	int r;
 
 	if (!file->options.log)
@@ -35,7 +48,7 @@ int vdpa_set_log_base(struct vdpa_file *file, struct call *call)
 		return -EPERM;
 	r = call_fetch(call, 0, &base, sizeof(base));
 	if (r == 0)
-		r = file->owner->memory->ops->read(file->owner->memory, base, &byte, sizeof(byte));
+		r = try_log(file->owner->memory, base);
 	if (r < 0)
 		return -EFAULT;
 	runner_lock(file->runner);

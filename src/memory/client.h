@@ -21,6 +21,7 @@ struct window {
 	uint64_t uaddr; /* where it begins in the client */
 	uint64_t size;	/* bytes */
 	uint8_t *host;	/* where it begins here; NULL: only by copying */
+	bool barred;	/* nor so: whoever copies might have to wait for the client */
 	void *cookie;	/* the implementation's own */
 };
 

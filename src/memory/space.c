@@ -62,6 +62,7 @@ static _Atomic uint64_t next_id = 1;
 struct place {
 	struct segment segment;
 	uint64_t uaddr;
+	bool barred;
 };
 
 struct space *space_new(struct client_memory *memory)
@@ -314,7 +315,7 @@ static int pieces_add(struct pieces **pieces, uint64_t offset, const struct wind
 	struct pieces *p = *pieces;
 	struct window *last = p->count ? &p->piece[p->count - 1].window : NULL;
 
-	if (last && !last->host && !window->host) {
+	if (last && !last->host && !window->host && last->barred == window->barred) {
 		last->size += window->size;
 		return 0;
 	}
@@ -458,6 +459,7 @@ static int locate(struct space *space, uint64_t iova, uint64_t size, enum space_
 	place->segment.host =
 		piece->window.host ? piece->window.host + (offset - piece->offset) : NULL;
 	place->uaddr = entry->uaddr + offset;
+	place->barred = piece->window.barred;
 	return 0;
 }
 
@@ -527,6 +529,8 @@ static int copy_stretch(struct space *space, const struct place *place, uint8_t 
 	struct client_memory *memory = space->memory;
 	uint64_t size = place->segment.size;
 
+	if (place->barred)
+		return -EFAULT;
 	if (!place->segment.host)
 		return to ? memory->ops->read(memory, place->uaddr, to, size)
 			  : memory->ops->write(memory, place->uaddr, from, size);

@@ -46,8 +46,9 @@ enum file { SHRINKS, OTHER, READ_ONLY, HUGE, TARPIT, FILES };
 static int files[FILES]; /* -1: there can be none here */
 static int guarded;	 /* what READ_ONLY is, to be looked at */
 static uint8_t *area;	 /* the client's memory */
-static bool is_tarpit[SLOTS];
 static struct tarpit tarpit;
+/* Slots that messages have named; and of these, such as became the tarpit's afterwards. */
+static bool named[SLOTS], turned[SLOTS];
 static struct runner *runner[2]; /* of the client, and of the front end */
 static struct process *process;
 static struct client_memory *memory;
@@ -122,18 +123,16 @@ static void place(struct food *food)
 	int fd = what < FILES ? files[what] : -1;
 	int flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE) | (fd < 0 ? MAP_ANONYMOUS : 0);
 	size_t size = what == HUGE && fd >= 0 ? SLOT : pages * PAGE;
-	void *placed;
 
 	if (what == FILES + 1) { /* a hole */
 		mmap(area + slot * SLOT, SLOT, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);
-		is_tarpit[slot] = false;
 		return;
 	}
-	placed = mmap(area + slot * SLOT, size,
-		      shared && what == READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE, flags, fd,
-		      what == HUGE ? 0 : (off_t)(at * PAGE));
-	is_tarpit[slot] |= placed != MAP_FAILED && fd >= 0 && what == TARPIT;
+	turned[slot] |= what == TARPIT && named[slot];
+	mmap(area + slot * SLOT, size,
+	     shared && what == READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE, flags, fd,
+	     what == HUGE ? 0 : (off_t)(at * PAGE));
 }
 
 static void protect(struct food *food)
@@ -162,6 +161,13 @@ static uint64_t eat_part(struct food *food, uint64_t *size)
 	return at;
 }
 
+static bool touches(unsigned slot, uint64_t at, uint64_t size)
+{
+	uint64_t start = (uintptr_t)area + slot * SLOT;
+
+	return at < start + SLOT && at + size > start;
+}
+
 static void message(struct food *food)
 {
 	static const uint8_t types[] = {VHOST_IOTLB_UPDATE, VHOST_IOTLB_UPDATE,
@@ -174,15 +180,19 @@ static void message(struct food *food)
 	m.iotlb.perm = eat_byte(food) % 3 + 1;
 	m.iotlb.iova = m.iotlb.uaddr = eat_part(food, &size);
 	m.iotlb.size = size;
+	for (unsigned i = 0; i < SLOTS; i++)
+		named[i] |= touches(i, m.iotlb.uaddr, size);
 	inprocess_write(door, &m, sizeof(m));
 }
 
-/* Whether copying there would wait for the tarpit, as whoever copies may. */
-static bool touches_tarpit(uint64_t at, uint64_t size)
+/*
+ * Whether copying there could wait for the tarpit: what was copied memory when it was found out and
+ * then became the tarpit's keeps that client's own device waiting, and nobody can tell beforehand.
+ */
+static bool may_wait(uint64_t at, uint64_t size)
 {
 	for (unsigned i = 0; i < SLOTS; i++)
-		if (is_tarpit[i] && at < (uintptr_t)area + (i + 1) * SLOT &&
-		    at + size > (uintptr_t)area + i * SLOT)
+		if (turned[i] && touches(i, at, size))
 			return true;
 	return false;
 }
@@ -197,9 +207,11 @@ static void touch(struct space *space, const struct segment *s, bool write)
 	else if (s->host)
 		for (uint64_t i = 0; i < s->size; i += 512)
 			bytes[0] ^= ((volatile uint8_t *)s->host)[i];
-	else if (!touches_tarpit(s->iova, s->size) && write)
+	else if (may_wait(s->iova, s->size))
+		return;
+	else if (write)
 		space_write(space, s->iova, bytes, size);
-	else if (!touches_tarpit(s->iova, s->size))
+	else
 		space_read(space, s->iova, bytes, size);
 }
 
@@ -289,8 +301,9 @@ static void begin(void)
 	for (unsigned i = 0; i < 2; i++)
 		if (ftruncate(files[i], FILE_PAGES * PAGE))
 			abort();
+	memset(named, 0, sizeof(named));
+	memset(turned, 0, sizeof(turned));
 	mmap(area, SLOTS * SLOT, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	memset(is_tarpit, 0, sizeof(is_tarpit));
 }
 
 static void end(void)

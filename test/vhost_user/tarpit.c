@@ -64,7 +64,9 @@ static int offer_as_mapping(int file)
 	if (area == MAP_FAILED || process_open(getpid(), getuid(), &process, NULL))
 		return 16;
 	memory = client_memory_new(process);
-	r = memory->ops->map(memory, (uintptr_t)area, TARPIT_SIZE, true, &w) || w.host ? 32 : 0;
+	r = memory->ops->map(memory, (uintptr_t)area, TARPIT_SIZE, true, &w) || w.host || !w.barred
+		    ? 32
+		    : 0;
 	memory->ops->unmap(memory, &w);
 	client_memory_free(memory);
 	process_unref(process);
