@@ -152,9 +152,9 @@ def many_stuck(folder):
 def no_fuse(folder):
     """Where there is no /dev/fuse sockets are served, which is said in one line."""
     hide = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh")
+    if subprocess.run(hide + ("true",)).returncode:
+        return  # only root can hide it
     server = Server(folder + "/bare", "--device", "blk,name=a,memory=1M", wrap=hide)
-    if server.process.poll() is not None:
-        return "no /dev can be hidden here"
     expect("log", server.text().count("\n") == 2 and "sockets only: " in server.text() and
            "serving 1 device by sockets" in server.text(), server.text())
     with socket.socket(socket.AF_UNIX) as s:
@@ -166,7 +166,6 @@ def no_fuse(folder):
     expect("nothing to serve", bare.process.wait(timeout=LIMIT) == 1, bare.text())
     expect("its reason", "/dev/fuse" in bare.text(), bare.text())
     bare.clear()
-    return None
 
 
 def mode_without_root(folder):
