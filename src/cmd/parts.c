@@ -249,10 +249,33 @@ int parts_check_type(const char *type, struct fault *f)
 		    : fault(f, -EINVAL, "unknown device type '%s'; there is:%s", type, types);
 }
 
+/* The key that says what a device stands on, as after --device; the caller frees it. NULL: none. */
+static char *backend_of(const struct device_spec *spec)
+{
+	const struct {
+		const char *key, *value;
+	} texts[] = {
+		{"file", spec->file},
+		{"tap", spec->tap},
+		{"stream", spec->stream},
+		{"dgram", spec->dgram},
+		{"pair", spec->pair},
+		{"memory", spec->memory ? "on" : NULL},
+		{"null", spec->null ? "on" : NULL},
+		{"loopback", spec->loopback ? "on" : NULL},
+	};
+	char *text = NULL;
+
+	for (size_t i = 0; !text && i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i].value && asprintf(&text, "%s=%s", texts[i].key, texts[i].value) < 0)
+			return NULL;
+	return text;
+}
+
 int parts_open(struct server *server, unsigned index, struct fault *f)
 {
 	const struct device_spec *spec = &server->specs[index];
-	const struct runner_options options = {
+	struct runner_options options = {
 		.device =
 			{
 				.name = spec->name,
@@ -281,9 +304,15 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 		.cpu = (unsigned)spec->cpu,
 	};
 	struct model *model;
+	char *backend;
 	int ret = find_model(spec->type)->make(server, index, &model, f);
 
-	return ret ? ret : runner_new(&options, model, &server->runners[index], f);
+	if (ret)
+		return ret;
+	options.backend = backend = backend_of(spec);
+	ret = runner_new(&options, model, &server->runners[index], f);
+	free(backend);
+	return ret;
 }
 
 /* --- Doors ------------------------------------------------------------------------------------ */

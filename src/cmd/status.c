@@ -51,8 +51,8 @@ static int64_t sum_of_queues(const json_t *device, const char *key)
 	uint64_t sum = 0; /* whatever a server says, it wraps */
 	size_t i;
 
-	json_array_foreach(json_object_get(device, "queues"), i, queue)
-		sum += (uint64_t)number(queue, key);
+	json_array_foreach(json_object_get(device, "queues"), i, queue) sum +=
+		(uint64_t)number(queue, key);
 	return (int64_t)sum;
 }
 
@@ -63,21 +63,40 @@ static const char *capacity(const json_t *device, char buffer[32])
 	return size_format((uint64_t)number(device, "capacity"), buffer);
 }
 
+/* As wide as the longest text of a column, its heading included, up to `most`. */
+static int width_of(const json_t *devices, const char *key, const char *heading, int most)
+{
+	int width = (int)strlen(heading);
+	const json_t *device;
+	size_t i;
+
+	json_array_foreach(devices, i, device)
+	{
+		size_t size = strlen(text(device, key));
+
+		width = size > (size_t)most ? most : (int)size > width ? (int)size : width;
+	}
+	return width;
+}
+
 static void print_table(const json_t *devices)
 {
+	const int name = width_of(devices, "name", "NAME", 63);
+	const int backend = width_of(devices, "backend", "BACKEND", 40);
 	const json_t *device;
 	char held[40], size[32];
 	size_t i;
 
-	printf("%-16s %-5s %-11s %-16s %9s %9s %12s  %s\n", "NAME", "TYPE", "STATE", "HELD BY",
-	       "SIZE", "IN FLIGHT", "REQUESTS", "CLIENT");
+	printf("%-*s %-4s %-11s %-15s %9s %9s %12s  %-*s  %s\n", name, "NAME", "TYPE", "STATE",
+	       "HELD BY", "SIZE", "IN FLIGHT", "REQUESTS", backend, "BACKEND", "CLIENT");
 	json_array_foreach(devices, i, device)
 	{
 		join_holders(device, held, sizeof(held));
-		printf("%-16s %-5s %-11s %-16s %9s %9" PRId64 " %12" PRId64 "  %s%s\n",
+		printf("%-*s %-4s %-11s %-15s %9s %9" PRId64 " %12" PRId64 "  %-*s  %s%s\n", name,
 		       text(device, "name"), text(device, "type"), text(device, "state"), held,
 		       capacity(device, size), sum_of_queues(device, "in_flight"),
-		       sum_of_queues(device, "requests"), text(device, "client"),
+		       sum_of_queues(device, "requests"), backend, text(device, "backend"),
+		       text(device, "client"),
 		       json_is_false(json_object_get(device, "answers")) ? " (held up)" : "");
 	}
 }
@@ -124,6 +143,7 @@ static void print_card(const json_t *card)
 {
 	if (!card)
 		return;
+	printf("mac        %s\n", text(card, "mac"));
 	printf("link       %s, %" PRId64 " queue pairs in use\n", text(card, "link"),
 	       number(card, "queue_pairs"));
 	print_frames("received", json_object_get(card, "received"));
@@ -145,6 +165,7 @@ static void print_one(const json_t *device)
 		puts("           held up by its client or backend: below is what was seen last");
 	printf("held by    %s\n", held);
 	printf("broken     %s\n", text(device, "broken"));
+	printf("backend    %s\n", text(device, "backend"));
 	printf("client     %s\n", text(device, "client"));
 	if (json_is_true(json_object_get(device, "restored")))
 		puts("restored   a saved state waits for the driver");

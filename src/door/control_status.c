@@ -1,6 +1,7 @@
 /* What `status` tells of a device, as JSON. */
 #include <inttypes.h>
 #include <linux/virtio_blk.h>
+#include <linux/virtio_net.h>
 #include <stdio.h>
 
 #include "device/device.h"
@@ -128,6 +129,8 @@ static void add_card(struct device *device, json_t *status)
 {
 	struct net_stats sums[2] = {{0}}, one;
 	unsigned count = device_get_vqs_count(device);
+	uint8_t mac[6];
+	char text[18];
 	json_t *card;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -141,6 +144,12 @@ static void add_card(struct device *device, json_t *status)
 			 (json_int_t)(sums[0].refused + sums[1].refused), "link",
 			 net_link_is_up(device_model(device)) ? "up" : "down", "queue_pairs",
 			 (int)net_active_pairs(device_model(device)));
+	if (device_get_config(device, offsetof(struct virtio_net_config, mac), mac, sizeof(mac)) ==
+	    0) {
+		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+			 mac[2], mac[3], mac[4], mac[5]);
+		json_object_set_new(card, "mac", json_string(text));
+	}
 	json_object_set_new(status, "card", card);
 }
 
@@ -167,5 +176,7 @@ json_t *control_device_status(struct runner *runner)
 	add_disk(device, status);
 	add_card(device, status);
 	runner_unlock(runner);
+	if (runner_backend(runner))
+		json_object_set_new(status, "backend", json_string(runner_backend(runner)));
 	return status;
 }

@@ -7,6 +7,7 @@
 #include "door/fuse_internal.h"
 #include "door/process.h"
 #include "host/runner.h"
+#include "door/program.h"
 #include "util/log.h"
 
 static struct process_caller caller_of(struct job *job)
@@ -107,14 +108,15 @@ static void serve_release(struct job *job)
 static struct opened *open_node(struct job *job, struct fault *fault_out)
 {
 	struct opened *opened = calloc(1, sizeof(*opened));
-	char who[64];
+	char who[64], program[PROGRAM_TEXT];
 	const struct claimant claimant = {.who = who, .look = fence_look, .arg = job->node};
 
 	if (!opened) {
 		fault(fault_out, -ENOMEM, "no memory");
 		return NULL;
 	}
-	snprintf(who, sizeof(who), "a vhost-vdpa file, thread %d", (int)job->tid);
+	program_of(job->tid, program);
+	snprintf(who, sizeof(who), "a vhost-vdpa file, thread %d%s", (int)job->tid, program);
 	if (vdpa_file_open(job->node->runner, &job->node->options, &claimant, &opened->file,
 			   fault_out)) {
 		free(opened);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "device/state.h"
+#include "door/program.h"
 #include "util/log.h"
 
 /* Messages of one client before others of the door (its own answers, say) get a look. */
@@ -35,6 +36,7 @@ static struct vu_client *allocate(struct vhost_user *door, int fd)
 {
 	struct vu_client *client = calloc(1, sizeof(*client));
 	struct ucred who = {0};
+	char program[PROGRAM_TEXT];
 	socklen_t size = sizeof(who);
 
 	if (!client) {
@@ -48,7 +50,9 @@ static struct vu_client *allocate(struct vhost_user *door, int fd)
 	vu_frame_init(&client->frame);
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
 	client->pid = who.pid;
-	snprintf(client->name, sizeof(client->name), "vhost-user front end, pid %d", (int)who.pid);
+	program_of(who.pid, program);
+	snprintf(client->name, sizeof(client->name), "vhost-user front end, pid %d%s", (int)who.pid,
+		 program);
 	client->memory = vu_memory_new();
 	if (!client->memory || vu_rings_new(client, device_get_vqs_count(door->device)) < 0) {
 		client_free(client);

@@ -246,6 +246,7 @@ static void dispose(struct runner *runner)
 	pthread_cond_destroy(&runner->reset_over);
 	recorder_free(runner->recorder);
 	free(runner->worker_name);
+	free(runner->backend);
 	free(runner->lanes);
 	free(runner);
 }
@@ -266,6 +267,8 @@ static struct runner *allocate(const struct runner_options *options)
 	pthread_mutex_init(&runner->claim_lock, NULL);
 	pthread_cond_init(&runner->reset_over, NULL);
 	binding_init(runner);
+	/* without memory for it, it is unknown */
+	runner->backend = options->backend ? strdup(options->backend) : NULL;
 	runner->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	return runner;
 }
@@ -397,6 +400,11 @@ const struct device *runner_device(const struct runner *runner)
 const char *runner_worker(const struct runner *runner)
 {
 	return runner->worker_name;
+}
+
+const char *runner_backend(const struct runner *runner)
+{
+	return runner->backend;
 }
 
 uint64_t runner_now_ms(void)

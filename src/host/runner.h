@@ -25,6 +25,7 @@ struct runner_options {
 	/* NULL, or the one worker thread of all queues, shared by all devices here that name it. */
 	const char *worker;
 	bool trace;	  /* keep one */
+	const char *backend; /* what the device stands on, in words; copied. NULL: unknown */
 	/* How long a worker looks for more work itself before it sleeps, at most; 0: not at all. */
 	unsigned poll_us;
 	/* Worker i runs on processor cpu + i only. Who share one have to agree, or leave it open. */
@@ -65,6 +66,9 @@ const struct device *runner_device(const struct runner *runner);
 
 /* The name of the worker that it may share with others; NULL: its workers are its own. */
 const char *runner_worker(const struct runner *runner);
+
+/* What the device stands on, in words; NULL: unknown. Never changes. */
+const char *runner_backend(const struct runner *runner);
 
 /* Milliseconds of the monotonic clock, as device verbs want them. */
 uint64_t runner_now_ms(void);

@@ -47,6 +47,7 @@ struct runner {
 	_Atomic bool settle_wanted; /* device_settle is due */
 	_Atomic enum device_state published_state;
 	_Atomic bool deadline_due;  /* device_deadline is due */
+	char *backend;		    /* NULL: unknown */
 	int timer;		    /* timerfd, watched by lane 0 */
 
 	int kick[DEVICE_MAX_QUEUES];	/* -1: none [lock] */

@@ -91,6 +91,8 @@ def suspended_under_load(server):
         before = server.device("disk")
         expect("state", before["state"] == "SUSPENDED" and before["holders"] == ["operator"], before)
         expect("worker", before["worker"] == "w" and server.device("small")["worker"] is None)
+        expect("program", "(%s)" % os.path.basename(LOAD)[:15] in str(before["client"]), before)
+        expect("backend", before["backend"].endswith("disk.img"), before)
         expect("client", "pid %d" % load.pid in str(before["client"]) or before["client"], before)
         expect("in flight", all(q["in_flight"] == 0 for q in before["queues"]), before)
         expect("still", standing(server.device("disk")) == standing(before), before)

@@ -8,6 +8,7 @@ checked instead.
 """
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -71,6 +72,12 @@ def operators(d):
     expect("is down", "link       down" in run("status", "card0", "--dir", d).stdout)
     expect("link up", run("link", "card0", "up", "--dir", d).returncode == 0)
     expect("is up", "link       up" in run("status", "card0", "--dir", d).stdout)
+    shown = run("status", "--dir", d).stdout
+    expect("backends", "memory=on" in shown and "loopback=on" in shown, shown)
+    card = json.loads(run("status", "card0", "--json", "--dir", d).stdout)["devices"][0]
+    mac = ":".join([r"[0-9a-f]{2}"] * 6)
+    expect("mac", re.fullmatch(mac, card["card"]["mac"]), card)
+    expect("mac", "mac        " + card["card"]["mac"] in run("status", "card0", "--dir", d).stdout)
     one_line(run("link", "disk0", "down", "--dir", d), 1, "a blk device has no link")
     one_line(run("announce", "disk0", "--dir", d), 1, "nothing to announce")
     one_line(run("announce", "card0", "--dir", d), 1, "has not negotiated GUEST_ANNOUNCE")
