@@ -17,6 +17,7 @@
 /* A standstill: from the last work of one device to the first of another, or of its own. */
 struct plot_move {
 	bool found;
+	bool open; /* it has not ended: first_ns is the last that is known, and target the source */
 	unsigned source, target; /* which trace */
 	uint64_t last_ns, first_ns;
 	uint64_t zero_ns;	      /* of the picture's clock: suspension asked for, or last_ns */

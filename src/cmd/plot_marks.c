@@ -4,7 +4,8 @@
  *
  * A standstill begins with the last work of a device before it was stopped
  * ("last_in", "last_out") and ends with the first work of the one that went on
- * ("first_in", "first_out"): the other trace's device, or with one trace the same.
+ * ("first_in", "first_out"): the other trace's device, or with one trace the same. One of a
+ * device that is suspended still, or broken, has not ended.
  */
 #include "cmd/plot.h"
 
@@ -106,6 +107,52 @@ static void consider(struct plot_move *move, const struct trace_file *traces, un
 	};
 }
 
+/* The last that a trace knows of. */
+static uint64_t end_of(const struct trace_file *trace)
+{
+	uint64_t end = trace->taken_ns;
+
+	if (trace->event_count && trace->events[trace->event_count - 1].at_ns > end)
+		end = trace->events[trace->event_count - 1].at_ns;
+	if (trace->slot_count &&
+	    (trace->slots[trace->slot_count - 1].at_ms + trace->slot_ms) * MS > end)
+		end = (trace->slots[trace->slot_count - 1].at_ms + trace->slot_ms) * MS;
+	return end;
+}
+
+/* Whether the last work of all has been followed by none: a standstill up to now. */
+static void consider_open(struct plot_move *move, const struct trace_file *traces, unsigned count)
+{
+	const struct file_event *last = NULL, *stop;
+	unsigned source = 0;
+	uint64_t end = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct file_event *one = latest(&traces[i], UINT64_MAX, is_last);
+
+		end = end_of(&traces[i]) > end ? end_of(&traces[i]) : end;
+		if (!one || (last && last->at_ns > one->at_ns))
+			continue;
+		last = one;
+		source = i;
+	}
+	stop = last ? next(&traces[source], last->at_ns, is_stop) : NULL;
+	/* a device whose driver has left has nothing to do */
+	if (!stop || stop->state == STATE_RESET)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		if (next(&traces[i], last->at_ns + 1, is_first))
+			return;
+	*move = (struct plot_move){
+		.found = true,
+		.open = true,
+		.source = source,
+		.target = source,
+		.last_ns = last->at_ns,
+		.first_ns = end,
+	};
+}
+
 /* Adds the calls that a trace counted between two times, going by its events. */
 static void add_calls(struct plot_move *move, const struct trace_file *trace, uint64_t from_ns,
 		      uint64_t to_ns)
@@ -137,7 +184,7 @@ static void find_steps(struct plot_move *move, const struct trace_file *traces)
 		move->suspend_ns = move->zero_ns = suspend->at_ns;
 		move->stop_ns = stop->at_ns;
 	}
-	if (start) {
+	if (start && !move->open) {
 		move->start_ns = start->at_ns;
 		move->running_ns = running->at_ns;
 	}
@@ -243,6 +290,7 @@ void plot_prepare(struct plot *plot, const struct trace_file *traces, unsigned c
 	plot->panel_count = count;
 	for (unsigned i = 0; i < count; i++)
 		consider(&plot->move, traces, count, i);
+	consider_open(&plot->move, traces, count);
 	if (plot->move.found) {
 		find_steps(&plot->move, traces);
 		show_move(plot);

@@ -326,12 +326,14 @@ static void draw_band(const struct picture *p)
 	fprintf(p->to,
 		"<rect class=\"band\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
 		left, panel_top(0), right - left > 1 ? right - left : 1, p->axis_y - panel_top(0));
-	snprintf(text, sizeof(text), "%.1f ms without %s",
-		 (double)(move->first_ns - move->last_ns) / 1e6, p->plot->panels[0].trace->unit);
+	snprintf(text, sizeof(text), "%.1f ms without %s%s",
+		 (double)(move->first_ns - move->last_ns) / 1e6, p->plot->panels[0].trace->unit,
+		 move->open ? " so far" : "");
 	middle = middle < LEFT + 90 ? LEFT + 90 : middle > RIGHT - 90 ? RIGHT - 90 : middle;
 	line(p, "span", left, y, right, y);
 	line(p, "span", left, y - 4, left, y + 4);
-	line(p, "span", right, y - 4, right, y + 4);
+	if (!move->open)
+		line(p, "span", right, y - 4, right, y + 4);
 	text_at(p, "gap mid", middle, y + 17, text);
 }
 
@@ -376,6 +378,7 @@ static void draw_title(const struct picture *p)
 	snprintf(text, sizeof(text), "%.48s %s", trace->name,
 		 !move->found ? "at work"
 		 : moved      ? "moves"
+		 : move->open ? "stands still"
 			      : "stands still and goes on");
 	text_at(p, "title", LEFT, 34, text);
 	snprintf(text, sizeof(text), "%s per %llu ms", trace->unit, (unsigned long long)p->bin_ms);

@@ -158,6 +158,8 @@ static int read_root(const json_t *root, struct trace_file *trace, struct fault 
 	if (!get_number(json_object_get(root, "slot_ms"), 10000, &trace->slot_ms) ||
 	    !trace->slot_ms)
 		return fault(f, -EINVAL, "\"slot_ms\" is not 1 to 10000");
+	if (!get_number(json_object_get(root, "taken_ns"), TIME_MAX_NS, &trace->taken_ns))
+		trace->taken_ns = 0;
 	r = get_word(root, "name", trace->name, sizeof(trace->name), f);
 	r = r ? r : get_word(root, "unit", trace->unit, sizeof(trace->unit), f);
 	r = r ? r : get_word(root, "in", trace->in, sizeof(trace->in), f);

@@ -25,6 +25,7 @@ struct file_slot {
 struct trace_file {
 	char name[DEVICE_NAME_MAX + 1], boot[64], unit[16], in[16], out[16];
 	uint64_t slot_ms;
+	uint64_t taken_ns; /* when the trace was read from its device; 0: not known */
 	struct file_event *events;
 	struct file_slot *slots;
 	size_t event_count, slot_count;

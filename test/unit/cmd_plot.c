@@ -208,12 +208,49 @@ static void finds_a_standstill(void **state)
 	assert_int_equal(plot.move.last_ns, 500 * MS);
 	assert_int_equal(plot.move.first_ns, 603 * MS);
 	assert_int_equal(plot.move.running_ns - plot.move.start_ns, MS);
-	/* it never went on: a picture of all there is */
+}
+
+/* One that has not ended: up to when the trace was taken, or to the last that it has. */
+static void finds_an_open_standstill(void **state)
+{
+	struct file_event events[] = {
+		reached(1, STATE_RUNNING),   at(2, MOMENT_FIRST_IN),	    at(500, MOMENT_LAST_IN),
+		at(501, MOMENT_SUSPEND),     reached(502, STATE_SUSPENDED), at(600, MOMENT_RESUME),
+		reached(601, STATE_RUNNING), at(603, MOMENT_FIRST_IN),	    at(700, MOMENT_LAST_IN),
+		at(710, MOMENT_SUSPEND),     reached(711, STATE_SUSPENDED),
+	};
+	struct trace_file trace = {.slot_ms = 10, .taken_ns = 9000 * MS, .events = events};
+	char *text = NULL;
+	struct plot plot;
+	size_t size;
+	FILE *to;
+
+	trace.event_count = 11; /* the second one, not the first, which has ended */
+	plot_prepare(&plot, &trace, 1);
+	assert_true(plot.move.found && plot.move.open);
+	assert_int_equal(plot.move.last_ns, 700 * MS);
+	assert_int_equal(plot.move.first_ns, 9000 * MS);
+	assert_int_equal(plot.move.suspend_ns, 710 * MS);
+	assert_int_equal(plot.move.start_ns, 0);
+	to = open_memstream(&text, &size);
+	plot_draw(&plot, to);
+	fclose(to);
+	assert_non_null(strstr(text, "stands still<"));
+	assert_non_null(strstr(text, "8300.0 ms without  so far"));
+	free(text);
 	trace.event_count = 5;
+	trace.taken_ns = 0;
+	plot_prepare(&plot, &trace, 1);
+	assert_true(plot.move.open);
+	assert_int_equal(plot.move.last_ns, 500 * MS);
+	assert_int_equal(plot.move.first_ns, 502 * MS);
+	/* its driver left: a picture of all there is */
+	events[4].state = STATE_RESET;
 	plot_prepare(&plot, &trace, 1);
 	assert_false(plot.move.found);
 	assert_int_equal(plot.from_ns, MS);
 }
+
 
 static void numbers_keep_apart(void **state)
 {
@@ -262,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_good_one),	      cmocka_unit_test(nonsense),
 		cmocka_unit_test(finds_the_move),     cmocka_unit_test(finds_a_standstill),
+		cmocka_unit_test(finds_an_open_standstill),
 		cmocka_unit_test(numbers_keep_apart), cmocka_unit_test(words_are_text),
 	};
 
