@@ -54,9 +54,9 @@ static int connect_to(const char *dir, struct fault *f)
 	ret = -errno;
 	close(fd);
 	if (ret == -ENOENT || ret == -ECONNREFUSED)
-		return fault(f, ret,
-			     "no server at %s (start one with 'uvdpa serve', or give its --dir)",
-			     place.control);
+		return fault(f, ret, "no server at %s (start one with 'uvdpa serve%s%s%s",
+			     place.control, dir ? " --dir " : "", dir ? dir : "",
+			     dir ? "')" : "', or give its --dir)");
 	return fault(f, ret, "cannot reach the server at %s: %s", place.control, strerror(-ret));
 }
 
