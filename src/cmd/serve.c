@@ -64,7 +64,7 @@ static void help(FILE *to)
 struct options {
 	const char *dir, *mode, *group;
 	bool verbose;
-	struct arg_list devices, configs, client_files, words;
+	struct arg_list devices, configs, client_files;
 };
 
 static int parse(int argc, char **argv, struct options *options, struct fault *f)
@@ -79,8 +79,15 @@ static int parse(int argc, char **argv, struct options *options, struct fault *f
 		{"verbose", 'v', ARG_FLAG, &options->verbose},
 		{NULL},
 	};
+	const char *word = NULL;
+	struct arg_list words = {&word, 0, 1};
+	int ret = args_parse(argc, argv, table, &words, f);
 
-	return args_parse(argc, argv, table, &options->words, f);
+	if (!ret && word)
+		ret = fault(f, -EINVAL,
+			    "unexpected word '%s': a disk is --device blk,name=disk0,file=PATH",
+			    word);
+	return ret;
 }
 
 static int collect_specs(const struct options *options, struct spec_list *specs, struct fault *f)

@@ -411,12 +411,12 @@ static int check_worker(const struct device_spec *spec, struct fault *f)
 
 static int check(struct device_spec *spec, struct fault *f)
 {
-	int ret = check_name("name", spec->name, f);
+	int ret = parts_check_type(spec->type, f);
 
 	if (!ret)
-		ret = check_worker(spec, f);
+		ret = check_name("name", spec->name, f);
 	if (!ret)
-		ret = parts_check_type(spec->type, f);
+		ret = check_worker(spec, f);
 	if (!ret)
 		ret = strcmp(spec->type, "net") ? check_disk(spec, f) : check_card(spec, f);
 	if (ret)
