@@ -77,7 +77,7 @@ static int check_queues(const struct device *device, const struct device_snapsho
 		return fault(f, -EINVAL, "the saved device has %u queues, device '%s' has %u",
 			     s->queue_count, device->name, device->queue_count);
 	for (unsigned i = 0; i < s->queue_count; i++)
-		if (s->queues[i].size > device->options.queue_size)
+		if (s->queues[i].ready && s->queues[i].size > device->options.queue_size)
 			return fault(
 				f, -EINVAL,
 				"queue %u is saved with %u entries; those of device '%s' have at "

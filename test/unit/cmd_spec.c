@@ -28,7 +28,7 @@ static void defaults(void **state)
 	assert_string_equal(spec.name, "d");
 	assert_true(spec.memory == 64 << 20);
 	assert_int_equal(spec.queues, 1);
-	assert_int_equal(spec.queue_size, 256);
+	assert_int_equal(spec.queue_size, 1024); /* what QEMU asks for at most */
 	assert_int_equal(spec.workers, 1);
 	assert_int_equal(spec.asids, 1);
 	assert_int_equal(spec.suspend_timeout, 10000);
@@ -45,7 +45,7 @@ static void everything(void **state)
 	struct device_spec spec =
 		parse("type=blk,file=/"
 		      "a,,b=c,name=A-1_x.y,readonly=on,direct=on,write-cache=off,serial=s 1,"
-		      "queues=4,queue-size=1024,workers=2,asids=4,groups=2,suspend=off,resume=off,"
+		      "queues=4,queue-size=512,workers=2,asids=4,groups=2,suspend=off,resume=off,"
 		      "suspend-timeout=250,event-idx=off,indirect=off,uapi=kernel");
 
 	assert_string_equal(spec.file, "/a,b=c");
@@ -55,7 +55,7 @@ static void everything(void **state)
 	assert_false(spec.event_idx || spec.indirect);
 	assert_string_equal(spec.serial, "s 1");
 	assert_int_equal(spec.queues, 4);
-	assert_int_equal(spec.queue_size, 1024);
+	assert_int_equal(spec.queue_size, 512);
 	assert_int_equal(spec.workers, 2);
 	assert_null(spec.worker);
 	assert_int_equal(spec.asids, 4);
