@@ -8,6 +8,8 @@ features                | [0] features: success
 status 0xb              | [0] NEGOTIATING -> READY (FEATURES_OK)
                         | [0] status: success
 queue 0 0               | [0] ready: success
+queue 1 0               | [0] ready: success
+ready 1 off             | [0] not ready: success
 status 0xf              | [0] READY -> RUNNING (DRIVER_OK)
                         | [0] queue 0 started
                         | [0] status: success

@@ -63,6 +63,32 @@ static void enabled_while_disabling(void **state)
 	bench_free(b);
 }
 
+/* QEMU enables all of a vhost-vdpa device's queues. Those not set up would lie at 0, where a guest has
+ * memory. */
+static void enabled_and_not_set_up(void **state)
+{
+	struct bench *b = bench_new(&two_queues);
+	struct ram *ram = &b->theatre.ram;
+
+	assert_int_equal(stage_status(&b->stage, 3), 0);
+	assert_int_equal(device_set_driver_features(b->stage.device, 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ACCESS_PLATFORM),
+			 0);
+	assert_int_equal(stage_status(&b->stage, 0xb), 0);
+	stage_map(&b->stage);
+	assert_true(ram->iova >= 4096);
+	assert_int_equal(device_dma_map(b->stage.device, 0, 0, 4096, ram->uaddr, 3), 0);
+	memset(ram_at(ram, ram->iova, 4), 0xf0, 4); /* what would be flags and index */
+	stage_queue(&b->stage, 0, 0, true);
+	bench_ready(b, 1, true);
+	assert_int_equal(stage_status(&b->stage, 0xf), 0);
+	stage_kick(&b->stage, 1);
+	bench_submit(b, 0, 1);
+	assert_int_equal(b->stage.model.held_count, 1);
+	assert_int_equal(b->stage.model.starts, 1);
+	assert_int_equal(device_state(b->stage.device), STATE_RUNNING);
+	bench_free(b);
+}
+
 /* S8: what resume would have looked at is looked at as soon as it is mapped, without a kick. */
 static void ring_mapped_after_the_look(void **state)
 {
@@ -245,6 +271,7 @@ int main(void)
 		cmocka_unit_test(full_ring),
 		cmocka_unit_test(one_queue_cannot_start),
 		cmocka_unit_test(enabled_while_disabling),
+		cmocka_unit_test(enabled_and_not_set_up),
 		cmocka_unit_test(ring_mapped_after_the_look),
 		cmocka_unit_test(polling),
 		cmocka_unit_test(silent_backends),
