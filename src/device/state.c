@@ -73,9 +73,16 @@ static int check_features(struct device *device, const struct device_snapshot *s
 static int check_queues(const struct device *device, const struct device_snapshot *s,
 			struct fault *f)
 {
-	if (s->queue_count != device->queue_count)
+	/* what a card's queues are for depends on how many it has (virtio 1.3, 5.1.2) */
+	if (s->queue_count != device->queue_count && device->model->ops->queue_group)
 		return fault(f, -EINVAL, "the saved device has %u queues, device '%s' has %u",
 			     s->queue_count, device->name, device->queue_count);
+	for (unsigned i = device->queue_count; i < s->queue_count; i++)
+		if (s->queues[i].ready)
+			return fault(f, -EINVAL,
+				     "queue %u of the saved device is in use, and device '%s' has "
+				     "%u queues",
+				     i, device->name, device->queue_count);
 	for (unsigned i = 0; i < s->queue_count; i++)
 		if (s->queues[i].ready && s->queues[i].size > device->options.queue_size)
 			return fault(

@@ -422,6 +422,7 @@ static void other_kinds(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
 	struct device *device = b->stage.device;
+	struct fault f;
 
 	make();
 	snapshot.queues[1].size = 64;
@@ -438,7 +439,12 @@ static void other_kinds(void **state)
 	does_not_fit(device, "1 queues");
 	snapshot.queue_count = 2;
 	snapshot.queues[1].size = 128;
+	snapshot.queues[1].ready = true;
 	does_not_fit(device, "128 entries");
+	snapshot.queues[1].ready = false; /* the driver has not set it up: that is the default */
+	assert_int_equal(device_restore(device, &snapshot, &f), 0);
+	device_forget_restored(device);
+	snapshot.queues[1].ready = true;
 	snapshot.queues[1].size = 64;
 	stage_up(&b->stage);
 	does_not_fit(device, "is RUNNING");
