@@ -54,8 +54,8 @@ static const struct key keys[] = {
 	{"write-cache", SWITCH, AT(write_cache), 0, 1, 1, "on|off",
 	 "off: a write is durable before it completes (on)"},
 	{"serial", TEXT, AT(serial), 0, 0, 0, "TEXT", "what the guest reads as serial, 20 bytes"},
-	{"queues", NUMBER, AT(queues), 1, DEVICE_MAX_QUEUES, 1, "N",
-	 "request queues; net: queue pairs (1)"},
+	{"queues", NUMBER, AT(queues), 1, DEVICE_MAX_QUEUES, 0, "N",
+	 "request queues (64); net: queue pairs (1)"},
 	{"queue-size", NUMBER, AT(queue_size), 2, DEVICE_MAX_QUEUE_SIZE, DEVICE_MAX_QUEUE_SIZE, "N",
 	 "most entries of a queue, a power of two (1024)"},
 	{"workers", NUMBER, AT(workers), 1, DEVICE_MAX_QUEUES, 1, "N",
@@ -391,10 +391,24 @@ static bool is_given(const struct device_spec *spec, const char *key)
 /* What cards have otherwise than disks: what QEMU wants for migration with shadow virtqueues. */
 static void set_card_defaults(struct device_spec *spec)
 {
+	if (!spec->queues)
+		spec->queues = 1;
 	if (!spec->asids)
 		spec->asids = 2;
 	if (!is_given(spec, "indirect"))
 		spec->indirect = false;
+}
+
+/*
+ * QEMU asks for a queue per virtual processor, and goes away where there are fewer. A card's pairs are
+ * its cable's, of which most have one.
+ */
+static void set_disk_defaults(struct device_spec *spec)
+{
+	if (!spec->queues)
+		spec->queues = DEVICE_MAX_QUEUES;
+	if (!spec->asids)
+		spec->asids = 1;
 }
 
 static int check_worker(const struct device_spec *spec, struct fault *f)
@@ -423,8 +437,8 @@ static int check(struct device_spec *spec, struct fault *f)
 		return ret;
 	if (!strcmp(spec->type, "net"))
 		set_card_defaults(spec);
-	else if (!spec->asids)
-		spec->asids = 1;
+	else
+		set_disk_defaults(spec);
 	if (spec->queue_size & (spec->queue_size - 1))
 		return fault(f, -EINVAL, "queue-size=%" PRIu64 ": it has to be a power of two",
 			     spec->queue_size);

@@ -101,6 +101,13 @@ static void print_table(const json_t *devices)
 	}
 }
 
+/* A disk offers many more queues than most drivers take. */
+static bool was_used(const json_t *queue)
+{
+	return json_is_true(json_object_get(queue, "ready")) || number(queue, "requests") ||
+	       number(queue, "base") || number(queue, "kicks");
+}
+
 static void print_queues(const json_t *queues)
 {
 	const json_t *queue;
@@ -108,13 +115,16 @@ static void print_queues(const json_t *queues)
 
 	printf("%-7s %5s %6s %6s %9s %12s %10s %14s\n", "queue", "size", "ready", "base",
 	       "in flight", "requests", "kicks", "notifications");
-	json_array_foreach(queues, i, queue)
+	json_array_foreach(queues, i, queue) {
+		if (i && !was_used(queue))
+			continue;
 		printf("%-7" PRId64 " %5" PRId64 " %6s %6" PRId64 " %9" PRId64 " %12" PRId64
 		       " %10" PRId64 " %14" PRId64 "\n",
 		       number(queue, "index"), number(queue, "size"),
 		       json_is_true(json_object_get(queue, "ready")) ? "yes" : "no",
 		       number(queue, "base"), number(queue, "in_flight"), number(queue, "requests"),
 		       number(queue, "kicks"), number(queue, "notifications"));
+	}
 }
 
 static void print_disk(const json_t *disk)

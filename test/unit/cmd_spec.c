@@ -27,7 +27,7 @@ static void defaults(void **state)
 	assert_string_equal(spec.type, "blk");
 	assert_string_equal(spec.name, "d");
 	assert_true(spec.memory == 64 << 20);
-	assert_int_equal(spec.queues, 1);
+	assert_int_equal(spec.queues, 64);
 	assert_int_equal(spec.queue_size, 1024); /* what QEMU asks for at most */
 	assert_int_equal(spec.workers, 1);
 	assert_int_equal(spec.asids, 1);
