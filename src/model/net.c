@@ -42,6 +42,7 @@ static void net_negotiated(struct model *model, uint64_t features)
 	struct net *net = net_of(model);
 
 	net->features = features;
+	net->mtu = net_has(net, VIRTIO_NET_F_MTU) ? net_mtu(net) : NET_NO_MTU;
 	net->queues[1].tell = net->options.rarp;
 	net->queues[1].told = 0;
 	for (unsigned i = 0; i < net->pairs; i++)
@@ -167,6 +168,7 @@ static void net_reset(struct model *model)
 	struct net *net = net_of(model);
 
 	net->features = 0;
+	net->mtu = NET_NO_MTU;
 	atomic_store(&net->announce, false);
 	atomic_store(&net->active, 1);
 	packet_set_pairs(net->packet, 1);

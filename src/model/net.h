@@ -11,7 +11,7 @@ struct model;
 /* Counters of a queue, since the device was made. Receive queues have the received frames. */
 struct net_stats {
 	uint64_t packets, bytes; /* delivered to the driver, or taken by the backend */
-	uint64_t filtered;	 /* received, and not what the driver asked for */
+	uint64_t filtered;	 /* received, and not what the driver asked for (address, MTU) */
 	uint64_t malformed;	 /* dropped: wrong size, or a header that is nonsense */
 	uint64_t no_room;	 /* dropped: the backend was full, or no buffer was large enough */
 	uint64_t commands, refused; /* of the control queue: done, and answered with an error */

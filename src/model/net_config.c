@@ -46,7 +46,7 @@ unsigned net_receive_offloads(uint64_t features)
 	return found;
 }
 
-static unsigned mtu(const struct net *net)
+unsigned net_mtu(const struct net *net)
 {
 	return net->options.mtu ? net->options.mtu : net->packet->mtu;
 }
@@ -71,7 +71,7 @@ uint64_t net_features(struct model *model)
 		features |= BIT(VIRTIO_NET_F_CTRL_VLAN);
 	if (net->options.announce)
 		features |= BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
-	if (mtu(net) >= NET_MIN_MTU)
+	if (net_mtu(net) >= NET_MIN_MTU)
 		features |= BIT(VIRTIO_NET_F_MTU);
 	if (net->pairs > 1)
 		features |= BIT(VIRTIO_NET_F_MQ);
@@ -92,7 +92,7 @@ void net_config_read(struct model *model, uint8_t *config)
 		status |= VIRTIO_NET_S_ANNOUNCE;
 	store_le16(AT(status), (uint16_t)status);
 	store_le16(AT(max_virtqueue_pairs), (uint16_t)net->pairs);
-	store_le16(AT(mtu), (uint16_t)mtu(net));
+	store_le16(AT(mtu), (uint16_t)net_mtu(net));
 	store_le32(AT(speed), net->options.speed ? net->options.speed : UINT32_MAX);
 	*AT(duplex) = net->options.speed ? 1 : 0xff; /* full, or unknown */
 }

@@ -9,15 +9,36 @@
 
 /* --- Receiving -------------------------------------------------------------------------------- */
 
+/* Length of what goes before the network's packet: VLAN tags lengthen it. */
+static size_t link_header(const uint8_t *frame, unsigned seen)
+{
+	size_t size = ETH_HLEN;
+
+	for (; size <= seen && size < ETH_HLEN + 8; size += 4) {
+		unsigned type = (unsigned)frame[size - 2] << 8 | frame[size - 1];
+
+		if (type != ETH_P_8021Q && type != ETH_P_8021AD)
+			break;
+	}
+	return size;
+}
+
+bool net_is_too_long(const struct net *net, const uint8_t *header, const uint8_t *frame,
+		     unsigned seen, size_t size)
+{
+	unsigned gso = header[NET_HDR_GSO_TYPE] & ~(unsigned)VIRTIO_NET_HDR_GSO_ECN;
+
+	/* what is still to be cut is as long as it likes */
+	return gso == VIRTIO_NET_HDR_GSO_NONE && size > net->mtu + link_header(frame, seen);
+}
+
 /* Makes a frame what the driver can take. Returns false if that is not possible. */
 static bool adapt(struct net *net, uint8_t *frame, unsigned size)
 {
 	unsigned offloads = atomic_load_explicit(&net->receive_offloads, memory_order_relaxed);
 
 	if (packet_header_ok(frame, size - NET_HDR_SIZE, offloads)) {
-		/* DATA_VALID is for drivers that know of checksums, too */
-		if (!(offloads & PACKET_CSUM))
-			frame[NET_HDR_FLAGS] = 0;
+		frame[NET_HDR_FLAGS] &= net_flags_for(offloads);
 		return true;
 	}
 	if (frame[NET_HDR_GSO_TYPE] != VIRTIO_NET_HDR_GSO_NONE)
@@ -39,8 +60,9 @@ static bool stage(struct net_queue *queue, struct packet_channel *channel)
 		net_count(&queue->counters.malformed, 1);
 		return true;
 	}
-	if (net->link_down || !filter_wants(&net->filter, queue->arrived + NET_HDR_SIZE,
-					    (unsigned)size - NET_HDR_SIZE))
+	if (net->link_down ||
+	    !net_wants(net, queue->arrived, queue->arrived + NET_HDR_SIZE,
+		       (unsigned)size - NET_HDR_SIZE, (unsigned)size - NET_HDR_SIZE))
 		net_count(&queue->counters.filtered, 1);
 	else if (!adapt(net, queue->arrived, (unsigned)size))
 		net_count(&queue->counters.malformed, 1);
@@ -272,6 +294,24 @@ static unsigned list_frame(const struct chain *chain, struct iovec *iov)
 	return n;
 }
 
+/*
+ * Has a driver's header say what a driver may say, to whoever gets the frame (virtio 1.3,
+ * 5.1.6.2.1): NEEDS_CSUM and segmentation, and what belongs to them. That somebody has checked the
+ * checksum (DATA_VALID) or put segments together (RSC_INFO) is a device's to say, not another
+ * driver's. hdr_len is a hint, which need not be right; a tap refuses what is beyond the frame.
+ */
+static inline void clean_header(uint8_t *header, size_t size)
+{
+	header[NET_HDR_FLAGS] &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	if (!header[NET_HDR_FLAGS] && header[NET_HDR_GSO_TYPE] == VIRTIO_NET_HDR_GSO_NONE) {
+		memset(header, 0, NET_HDR_SIZE);
+		return;
+	}
+	if (load_le16(header + NET_HDR_HDR_LEN) > size)
+		store_le16(header + NET_HDR_HDR_LEN, (uint16_t)size);
+	store_le16(header + NET_HDR_BUFFERS, 0);
+}
+
 /* Sends one chain. The header is read once: what is checked is what is sent. */
 static int send_chain(struct net_queue *queue, struct packet_channel *channel,
 		      const struct chain *chain)
@@ -285,7 +325,7 @@ static int send_chain(struct net_queue *queue, struct packet_channel *channel,
 		return -EMSGSIZE;
 	if (chain_read_head(chain, header, sizeof(header)) < 0)
 		return -EFAULT;
-	store_le16(header + NET_HDR_BUFFERS, 0);
+	clean_header(header, size);
 	iov[0] = (struct iovec){header, sizeof(header)};
 	n = list_frame(chain, iov);
 	if (!n) {
@@ -357,9 +397,9 @@ static inline bool frame_of(const struct chain_plain *plain, struct packet_frame
 	if (plain->size < NET_HDR_SIZE + ETH_HLEN)
 		return false;
 	memcpy(frame->header, plain->host, NET_HDR_SIZE);
-	store_le16(frame->header + NET_HDR_BUFFERS, 0);
 	frame->data = plain->host + NET_HDR_SIZE;
 	frame->size = plain->size - NET_HDR_SIZE;
+	clean_header(frame->header, frame->size);
 	return true;
 }
 

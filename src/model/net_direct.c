@@ -63,8 +63,7 @@ static void deliver(struct net_queue *queue, unsigned buffers, unsigned offloads
 
 	memcpy(header, iov[0].iov_base, sizeof(header));
 	store_le16(header + NET_HDR_BUFFERS, (uint16_t)buffers);
-	if (!(offloads & PACKET_CSUM))
-		header[NET_HDR_FLAGS] = 0;
+	header[NET_HDR_FLAGS] &= net_flags_for(offloads);
 	if (count == 2 && chain->segments[0].host && !chain->readable_count &&
 	    chain->segments[0].size >= size) { /* most are like that */
 		memmove(chain->segments[0].host + sizeof(header), iov[1].iov_base, iov[1].iov_len);
@@ -109,7 +108,7 @@ static bool take(struct packet_sink *sink, const struct iovec *iov, unsigned cou
 	const uint8_t *start = peek(iov, count, room, &seen);
 	bool dry;
 
-	if (!filter_wants(&net->filter, start, seen)) {
+	if (!net_wants(net, iov[0].iov_base, start, seen, size - NET_HDR_SIZE)) {
 		net_count(&queue->counters.filtered, 1);
 		return true;
 	}
@@ -128,8 +127,7 @@ static void place(const struct chain_plain *plain, const struct packet_frame *fr
 	memmove(plain->host + NET_HDR_SIZE, frame->data, frame->size);
 	memcpy(plain->host, frame->header, NET_HDR_SIZE);
 	store_le16(plain->host + NET_HDR_BUFFERS, 1);
-	if (!(offloads & PACKET_CSUM))
-		plain->host[NET_HDR_FLAGS] = 0;
+	plain->host[NET_HDR_FLAGS] = frame->header[NET_HDR_FLAGS] & net_flags_for(offloads);
 }
 
 static void count_placed(struct net_queue *queue, unsigned packets, uint64_t bytes,
@@ -162,7 +160,7 @@ static unsigned take_frames(struct packet_sink *sink, const struct packet_frame 
 	for (i = 0; i < count; i++) {
 		const struct packet_frame *frame = &frames[i];
 
-		if (!filter_wants(&queue->net->filter, frame->data, frame->size))
+		if (!net_wants(queue->net, frame->header, frame->data, frame->size, frame->size))
 			continue;
 		if (n == have || plain[n].size < NET_HDR_SIZE + frame->size ||
 		    !packet_header_ok(frame->header, frame->size, offloads))

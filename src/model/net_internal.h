@@ -36,6 +36,8 @@
 /* struct virtio_net_config of Linux 7.x has 28 bytes; clients built for more can read 32. */
 #define NET_CONFIG_SIZE 32u
 
+#define NET_NO_MTU PACKET_MAX_FRAME
+
 /* Chains that are taken at once: what they name is on its way while the first ones are used. */
 #define NET_BATCH 32
 
@@ -92,6 +94,7 @@ struct net {
 	unsigned pairs, queue_count;
 	struct net_options options;
 	uint64_t features;		   /* negotiated; 0: not yet */
+	unsigned mtu;			   /* negotiated; NET_NO_MTU: any length will do */
 	_Atomic unsigned active;	   /* pairs in use, as the driver set them */
 	_Atomic unsigned receive_offloads; /* what the driver can take */
 	bool link_down;			   /* the operator's: survives resets and is not saved */
@@ -145,6 +148,8 @@ void net_config_read(struct model *model, uint8_t *config);
 /* What frames sent and received may leave undone, going by features. */
 unsigned net_send_offloads(uint64_t features);
 unsigned net_receive_offloads(uint64_t features);
+/* What the driver is told; 0: nothing. */
+unsigned net_mtu(const struct net *net);
 
 /* net_filter.c. Changes: by one thread at a time, each between begin and end. */
 void filter_reset(struct net_filter *filter, uint64_t mac, bool vlans);
@@ -152,6 +157,29 @@ void filter_begin(struct net_filter *filter);
 void filter_end(struct net_filter *filter);
 /* Whether the driver wants a frame. */
 bool filter_wants(struct net_filter *filter, const uint8_t *frame, unsigned size);
+
+/* net_data.c: whether a frame is longer than the driver agreed to (virtio 1.3, 5.1.4.1). */
+bool net_is_too_long(const struct net *net, const uint8_t *header, const uint8_t *frame,
+		     unsigned seen, size_t size);
+
+/*
+ * Whether the driver wants a frame of `size` bytes, the first `seen` of which are at `frame`: all
+ * of them, or at least its addresses and tags.
+ */
+static inline bool net_wants(struct net *net, const uint8_t *header, const uint8_t *frame,
+			     unsigned seen, size_t size)
+{
+	if (size > net->mtu + ETH_HLEN && net_is_too_long(net, header, frame, seen, size))
+		return false;
+	return filter_wants(&net->filter, frame, seen);
+}
+
+/* What flags a driver understands: DATA_VALID is for those that know of checksums, too. */
+static inline uint8_t net_flags_for(unsigned offloads)
+{
+	return offloads & PACKET_CSUM ? VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID
+				      : 0;
+}
 
 /* net_direct.c: of a receive queue. */
 extern const struct packet_sink net_sink;

@@ -113,8 +113,8 @@ static bool settle(struct net_queue *queue, struct rooms *rooms, const struct io
 	unsigned offloads = atomic_load_explicit(&net->receive_offloads, memory_order_relaxed);
 	uint32_t first = size < iov[0].iov_len ? size : (uint32_t)iov[0].iov_len;
 
-	if (!filter_wants(&net->filter, (const uint8_t *)iov[0].iov_base + NET_HDR_SIZE,
-			  first - NET_HDR_SIZE)) {
+	if (!net_wants(net, header, (const uint8_t *)iov[0].iov_base + NET_HDR_SIZE,
+		       first - NET_HDR_SIZE, size - NET_HDR_SIZE)) {
 		net_count(&queue->counters.filtered, 1);
 		return true;
 	}
@@ -123,8 +123,7 @@ static bool settle(struct net_queue *queue, struct rooms *rooms, const struct io
 		memcpy(queue->frame, header, NET_HDR_SIZE);
 		return false;
 	}
-	if (!(offloads & PACKET_CSUM)) /* DATA_VALID is for drivers that know of checksums, too */
-		header[NET_HDR_FLAGS] = 0;
+	header[NET_HDR_FLAGS] &= net_flags_for(offloads);
 	keep(queue, rooms, header, size);
 	return true;
 }

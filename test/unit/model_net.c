@@ -1,112 +1,5 @@
 /* The virtio-net model: commands, filters, and frames through chains of every cut. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
-
-#include "backend/backends.h"
-#include "model/models.h"
-#include "model/net.h"
-#include "model/net_internal.h"
-#include "model_support.h"
-#include "util/bytes.h"
-
-#define MOST	   40
-#define RX	   0
-#define TX	   1
-#define EVERYTHING UINT64_MAX
-
-static struct copied_client client;
-static struct model *model;
-static unsigned control;
-
-/* A source over requests made by hand, which counts what is taken and given back. */
-static struct made mades[MOST];
-static unsigned offered, taken, untaken;
-
-static unsigned source_take(struct chain_source *source, struct request **requests, unsigned max)
-{
-	unsigned count = 0;
-
-	while (count < max && taken < offered)
-		requests[count++] = mades[taken++].request;
-	return count;
-}
-
-static void source_untake(struct chain_source *source, struct request *request)
-{
-	assert_true(taken && request == mades[taken - 1].request);
-	taken--;
-	untaken++;
-}
-
-static struct chain_source source = {.take = source_take, .untake = source_untake};
-
-static void start(struct packet *packet, uint64_t features)
-{
-	const struct net_options options = {
-		.mac = {0x52, 0x54, 0, 1, 2, 3}, .mtu = 1400, .speed = 1000, .announce = true, .vlans = true};
-	struct fault f;
-
-	if (net_new(&options, packet, &model, &f))
-		fail_msg("%s", f.text);
-	model->ops->negotiated(model, model->ops->features(model) & features);
-	control = net_control_queue(net_of(model));
-	for (unsigned i = 0; i < model->ops->queue_count(model); i++)
-		assert_int_equal(model->ops->queue_start(model, i, MOST, &f), 0);
-	client_open(&client);
-	offered = taken = untaken = 0;
-}
-
-static void start_loopback(unsigned pairs, uint64_t features)
-{
-	struct packet *packet;
-
-	assert_int_equal(packet_loopback_open(pairs, &packet, NULL), 0);
-	start(packet, features);
-}
-
-static void clear(void)
-{
-	while (offered)
-		made_end(&mades[--offered]);
-	taken = untaken = 0;
-	client.used = 0;
-}
-
-static void stop(void)
-{
-	clear();
-	for (unsigned i = 0; i < model->ops->queue_count(model); i++)
-		model->ops->queue_stop(model, i);
-	model->ops->destroy(model);
-	client_close(&client);
-}
-
-/* Offers a chain of one readable and one writable part, each possibly cut in two. */
-static struct made *offer(uint64_t out, uint64_t in, bool copied)
-{
-	struct made *made = &mades[offered++];
-	uint64_t used = client.used;
-
-	assert_true(offered <= MOST);
-	made_begin(made, &client, 0);
-	client.used = used;
-	if (out > 20)
-		made_add(made, &client, false, 7, copied);
-	if (out)
-		made_add(made, &client, false, out > 20 ? out - 7 : out, false);
-	if (in)
-		made_add(made, &client, true, in, copied);
-	return made;
-}
-
-static bool pump(unsigned queue)
-{
-	return model->ops->pump(model, queue, &source, 64);
-}
+#include "net_support.h"
 
 /* --- Commands --------------------------------------------------------------------------------- */
 
@@ -141,8 +34,7 @@ static bool hears(const uint8_t *mac, int vlan)
 	return filter_wants(&net_of(model)->filter, frame, sizeof(frame));
 }
 
-static const uint8_t ours[] = {0x52, 0x54, 0, 1, 2, 3}, other[] = {0x52, 0x54, 0, 9, 9, 9},
-		     multi[] = {0x33, 0x33, 0, 0, 0, 1},
+static const uint8_t other[] = {0x52, 0x54, 0, 9, 9, 9}, multi[] = {0x33, 0x33, 0, 0, 0, 1},
 		     broad[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 static void receive_modes(void **state)
@@ -336,46 +228,12 @@ static void saved_state(void **state)
 
 /* --- Frames ----------------------------------------------------------------------------------- */
 
-static uint8_t sent[PACKET_BUFFER], got[PACKET_BUFFER];
-
-static void fill(unsigned size)
-{
-	memset(sent, 0, NET_HDR_SIZE);
-	for (unsigned i = NET_HDR_SIZE; i < size; i++)
-		sent[i] = (uint8_t)(i * 7 + i / 256);
-	memcpy(sent + NET_HDR_SIZE, ours, 6);
-	sent[NET_HDR_SIZE + 12] = 8; /* IPv4, and no VLAN tag */
-}
-
-static void transmit(unsigned size, bool copied)
-{
-	struct made *made = offer(size, 0, copied);
-
-	made_fill(made, &client, 0, sent, size);
-	assert_false(pump(TX));
-	assert_int_equal(made->answers, 1);
-	clear();
-}
-
-/* Collects what was delivered to the first `count` chains. Returns its bytes. */
-static unsigned collect(unsigned count)
-{
-	unsigned at = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		assert_int_equal(mades[i].answers, 1);
-		made_fetch(&mades[i], &client, 0, got + at, mades[i].written);
-		at += mades[i].written;
-	}
-	return at;
-}
-
 static void frames_of_every_cut(void **state)
 {
 	static const unsigned sizes[] = {26, 27, 60, 1526, 4096, 65000, PACKET_BUFFER};
 	static const unsigned rooms[] = {12, 100, 1536, 4096, 70000};
 
-	start_loopback(1, EVERYTHING);
+	start_loopback(1, ANY_LENGTH);
 	for (unsigned i = 0; i < 7 * 5 * 2; i++) {
 		unsigned size = sizes[i % 7], room = rooms[i / 7 % 5], copied = i / 35;
 		unsigned count = (size + room - 1) / room;
@@ -581,15 +439,25 @@ static void bad_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(receive_modes), cmocka_unit_test(mac_tables),
-		cmocka_unit_test(mac_address), cmocka_unit_test(vlans),
-		cmocka_unit_test(pairs_and_the_rest), cmocka_unit_test(a_command_without_room),
-		cmocka_unit_test(config_space), cmocka_unit_test(frames_of_every_cut),
-		cmocka_unit_test(starved), cmocka_unit_test(starved_to_the_end),
-		cmocka_unit_test(one_buffer), cmocka_unit_test(no_frame_no_chain),
-		cmocka_unit_test(bad_frames), cmocka_unit_test(bad_buffers),
-		cmocka_unit_test(checksum_for_the_ignorant), cmocka_unit_test(filtered),
-		cmocka_unit_test(budget_is_kept), cmocka_unit_test(bad_options),
+		cmocka_unit_test(receive_modes),
+		cmocka_unit_test(mac_tables),
+		cmocka_unit_test(mac_address),
+		cmocka_unit_test(vlans),
+		cmocka_unit_test(pairs_and_the_rest),
+		cmocka_unit_test(a_command_without_room),
+		cmocka_unit_test(config_space),
+		cmocka_unit_test(frames_of_every_cut),
+		cmocka_unit_test(starved),
+		cmocka_unit_test(starved_to_the_end),
+		cmocka_unit_test(one_buffer),
+		cmocka_unit_test(no_frame_no_chain),
+		cmocka_unit_test(bad_frames),
+		cmocka_unit_test(bad_buffers),
+		cmocka_unit_test(checksum_for_the_ignorant),
+
+		cmocka_unit_test(filtered),
+		cmocka_unit_test(budget_is_kept),
+		cmocka_unit_test(bad_options),
 		cmocka_unit_test(saved_state),
 	};
 

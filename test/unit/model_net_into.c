@@ -276,6 +276,28 @@ static void filtered(void **state)
 	stop();
 }
 
+/* A kernel may say that it checked a checksum; nothing else that we do not know of. */
+static void headers_and_mtu(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		start(i ? OFFLOADS : 0);
+		net_of(model)->mtu = 100;
+		offer_buffers(8, SIZE);
+		wait_frame(114);
+		fountain.frames[0].flags = 0xfe;
+		wait_frame(115);
+		wait_frame(60);
+		assert_false(run(64));
+		assert_int_equal(stocks[RX].completed, 2);
+		expect(0, 0);
+		expect(1, 2);
+		assert_int_equal(stocks[RX].bytes[0][NET_HDR_FLAGS],
+				 i ? VIRTIO_NET_HDR_F_DATA_VALID : 0);
+		assert_int_equal(stats(RX).filtered, 1);
+		stop();
+	}
+}
+
 /* A header that the driver cannot be shown is changed where the driver cannot reach it. */
 static void not_for_this_driver(void **state)
 {
@@ -375,6 +397,7 @@ int main(void)
 		cmocka_unit_test(merged_later),
 		cmocka_unit_test(too_long),
 		cmocka_unit_test(filtered),
+		cmocka_unit_test(headers_and_mtu),
 		cmocka_unit_test(not_for_this_driver),
 		cmocka_unit_test(no_frames_at_all),
 		cmocka_unit_test(memory_is_gone),

@@ -114,6 +114,35 @@ static void filtered(void **state)
 	stop();
 }
 
+/* What a driver says of a frame that is not a driver's to say, and frames that are too long. */
+static void headers_and_mtu(void **state)
+{
+	uint8_t *chain;
+
+	start(1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_GUEST_CSUM);
+	net_of(model)->mtu = 100;
+	offer_buffers(8, SIZE);
+	offer_frame(60)[NET_HDR_FLAGS] = VIRTIO_NET_HDR_F_DATA_VALID;
+	offer_frame(115);
+	chain = offer_frame(60);
+	chain[NET_HDR_FLAGS] = 0xfe;
+	store_le16(chain + NET_HDR_HDR_LEN, 60000);
+	store_le16(chain + NET_HDR_BUFFERS, 7);
+	offer_frame(114);
+	chain = offer_frame(115);
+	chain[NET_HDR_SIZE + 12] = 0x81; /* with a tag it is not too long */
+	chain[NET_HDR_SIZE + 13] = 0;
+	run();
+	assert_int_equal(stocks[TX].completed, 5);
+	assert_int_equal(stocks[RX].completed, 4);
+	expect_received(0, 0, 60);
+	expect_received(1, 2, 60);
+	expect_received(2, 3, 114);
+	expect_received(3, 4, 115);
+	assert_int_equal(stats(RX).filtered, 1);
+	stop();
+}
+
 static void ask_for_checksum(uint8_t *chain)
 {
 	chain[NET_HDR_FLAGS] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
@@ -278,9 +307,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_of_them), cmocka_unit_test(too_few_buffers),
-		cmocka_unit_test(filtered),    cmocka_unit_test(checksums),
-		cmocka_unit_test(nonsense),    cmocka_unit_test(link_down),
-		cmocka_unit_test(one_by_one),
+		cmocka_unit_test(filtered),    cmocka_unit_test(headers_and_mtu),
+		cmocka_unit_test(checksums),   cmocka_unit_test(nonsense),
+		cmocka_unit_test(link_down),   cmocka_unit_test(one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
