@@ -560,7 +560,7 @@ static bool file_silent(const struct block_channel *channel)
 	const struct file_channel *ch = (const struct file_channel *)channel;
 	const struct file_ring *polled = ch->polled;
 
-	return file_ring_is_silent(&ch->ring) ||
+	return file_ring_is_silent(&ch->ring, ch->waiting) ||
 	       (polled && polled->in_kernel + polled->unsubmitted);
 }
 

@@ -90,8 +90,15 @@ int file_ring_fd(const struct file_ring *ring)
 	return ring->bell >= 0 ? ring->bell : ring->ring.ring_fd;
 }
 
-bool file_ring_is_silent(const struct file_ring *ring)
+bool file_ring_is_silent(const struct file_ring *ring, bool waiting)
 {
+	/*
+	 * The kernel moves the submission queue's head after a batch (io_submit_sqes), when what
+	 * was in it may be completed and reaped already. The queue is full until then, and it is
+	 * nothing that anybody would be told of. Likewise, entries that it had no memory for.
+	 */
+	if (!ring->in_kernel && (waiting || ring->refused))
+		return true;
 	return ring->bell >= 0 && (ring->missed || io_uring_cq_ready(&ring->ring));
 }
 
@@ -146,9 +153,11 @@ static void submit(struct file_ring *ring)
 	for (unsigned tries = 0; ring->unsubmitted && tries < 1000; tries++) {
 		int n = io_uring_submit(&ring->ring);
 
-		/* the kernel's thread takes them when it gets to it: the count is of all it has not
+		/*
+		 * The kernel's thread takes them when it gets to it. The count is of those that it
+		 * has not taken yet, and 0 if it was faster than we are.
 		 */
-		if (n > 0 && ring->kind == FILE_RING_SQPOLL)
+		if (n >= 0 && ring->kind == FILE_RING_SQPOLL)
 			n = (int)ring->unsubmitted;
 		if (n > 0) {
 			assert((unsigned)n <= ring->unsubmitted);
@@ -170,6 +179,7 @@ void file_ring_hand_over(struct file_ring *ring)
 		enable(ring);
 	muffle(ring);
 	submit(ring);
+	ring->refused = ring->unsubmitted;
 	unmuffle(ring);
 }
 

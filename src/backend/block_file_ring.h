@@ -30,6 +30,7 @@ struct file_ring {
 	int fd;		      /* the file's */
 	bool fixed;	      /* it is registered */
 	bool disabled;	      /* nobody is its issuer yet */
+	bool refused;	      /* the kernel did not take all that was handed over last */
 	bool missed;	      /* something may have come while the bell was muffled */
 	int bell;	      /* -1: the ring's own fd will do */
 	unsigned unsubmitted; /* entries prepared, not handed over */
@@ -44,8 +45,11 @@ int file_ring_open(struct file_ring *ring, int fd, int tie, unsigned depth,
 		   enum file_ring_kind kind, struct fault *fault);
 /* What wakes who waits for completions. */
 int file_ring_fd(const struct file_ring *ring);
-/* There are completions that the bell will not tell of. */
-bool file_ring_is_silent(const struct file_ring *ring);
+/*
+ * There are completions that the bell will not tell of, or something is to be handed over
+ * (`waiting`: what found no entry free) and no completion will come that could remind of it.
+ */
+bool file_ring_is_silent(const struct file_ring *ring, bool waiting);
 /* By any thread. False: the kernel will let go of the file a while later. */
 bool file_ring_close(struct file_ring *ring);
 

@@ -25,6 +25,9 @@ static uint8_t bytes[SIZE], other[SIZE];
 static pthread_t issuer;
 static unsigned entered, strangers;
 
+/* sqpoll: submit returns when the kernel's thread has taken everything. */
+static bool thread_is_faster;
+
 int __real_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
 
@@ -33,6 +36,11 @@ int __wrap_io_uring_submit(struct io_uring *ring)
 	if (!entered++)
 		issuer = pthread_self();
 	strangers += !pthread_equal(issuer, pthread_self());
+	if (thread_is_faster) {
+		__real_io_uring_submit(ring);
+		while (io_uring_sq_ready(ring))
+			sched_yield();
+	}
 	return __real_io_uring_submit(ring);
 }
 
@@ -160,6 +168,57 @@ static void closed_by_control(void **state)
 	assert_int_equal(umount(path), 0);
 }
 
+/* A ring whose entries a thread of the kernel's takes, when it gets to it. */
+static void open_sqpoll(void)
+{
+	struct block_file_options options = {.path = path, .sqpoll = true, .wait_ms = 2000};
+	struct fault f = {0};
+
+	if (block_file_open(&options, &block, &f))
+		fail_msg("%s", f.text);
+	assert_int_equal(block_channel_open(block, DEPTH, &channel, NULL), 0);
+	assert_true(last_ring->flags & IORING_SETUP_SQPOLL);
+}
+
+/* What the thread has taken before we look is with the kernel, too. */
+static void thread_takes_at_once(void **state)
+{
+	open_sqpoll();
+	thread_is_faster = true;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(job_run(channel, BLOCK_FLUSH, 0, NULL, 0), 0);
+	thread_is_faster = false;
+	close_disk();
+}
+
+/*
+ * The thread moves the head when all of a batch is begun; what is in it may be done by then. Who
+ * finds the queue full, with nothing in the kernel, has to look again by himself.
+ */
+static void head_moves_late(void **state)
+{
+	struct job job = {0};
+	unsigned head;
+
+	open_sqpoll();
+	assert_int_equal(job_run(channel, BLOCK_FLUSH, 0, NULL, 0), 0);
+	assert_false(block_silent(channel));
+	while (io_uring_sq_ready(last_ring))
+		sched_yield();
+	head = *last_ring->sq.khead;
+	*last_ring->sq.khead = head - last_ring->sq.ring_entries;
+	job_submit(channel, &job, BLOCK_FLUSH, 0, NULL, 0);
+	block_kick(channel);
+	block_poll(channel);
+	assert_int_equal(job.result, PENDING);
+	assert_true(block_silent(channel));
+	*last_ring->sq.khead = head;
+	assert_int_equal(block_poll(channel), 0); /* hands it over */
+	assert_false(block_silent(channel));
+	assert_int_equal(job_wait(channel, &job, 10000), 0);
+	close_disk();
+}
+
 static int clean_up(void **state)
 {
 	return unlink(path) && rmdir(path);
@@ -168,8 +227,8 @@ static int clean_up(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_kind_of_ring),
-		cmocka_unit_test(cancelled_by_control),
+		cmocka_unit_test(the_kind_of_ring),  cmocka_unit_test(thread_takes_at_once),
+		cmocka_unit_test(head_moves_late),   cmocka_unit_test(cancelled_by_control),
 		cmocka_unit_test(closed_by_control),
 	};
 	struct block_file_options options = {.path = path};

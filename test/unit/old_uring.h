@@ -13,6 +13,7 @@
 
 static bool old_uring;
 static unsigned last_ring_flags; /* of those that were made */
+static struct io_uring *last_ring;
 
 int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 				      struct io_uring_params *params);
@@ -25,6 +26,7 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
 	if (old_uring && params->flags & SINGLE_ISSUER)
 		return -EINVAL;
 	last_ring_flags = params->flags;
+	last_ring = ring;
 	return __real_io_uring_queue_init_params(entries, ring, params);
 }
 
