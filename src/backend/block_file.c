@@ -75,8 +75,7 @@ struct file_channel {
 	struct block_request *waiting, **waiting_end; /* no submission entry yet */
 	unsigned finished;			      /* requests; counts up */
 	bool cancelling, cancel_due;		      /* due: the kernel was not asked yet */
-	/* What the file turned out not to support. */
-	bool no_dsync, no_punch, no_zero_range, no_polling;
+	bool no_dsync, no_punch, no_zero_range, no_polling; /* the file's, as it turned out */
 };
 
 static _Alignas(64 * 1024) uint8_t zeroes[ZERO_SIZE];
@@ -400,6 +399,7 @@ static void read_result(struct file_channel *ch, struct block_request *request, 
 	} else if (!end) {
 		transfer_rest(ch, request, done);
 	} else if (file->regular) {
+		file_note_end(file_of(ch));
 		iov_zero(request->iov, request->iov_count, total);
 		finish(ch, request, 0);
 	} else {

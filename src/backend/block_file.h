@@ -20,6 +20,7 @@ struct file_block {
 	uint32_t wait_ms; /* for somebody else's locks to go */
 	uint32_t polled_max; /* iopoll: bytes, a power of two */
 	bool in_memory;	     /* its file system has nothing to wait for */
+	_Atomic bool told_end; /* that it is shorter than the disk */
 	_Atomic bool told;   /* that not all can be registered, by any of its queues */
 	char path[];	     /* for messages */
 };
@@ -29,6 +30,8 @@ extern const struct block_ops file_ops;
 /* The resize and close operations (block_file_open.c). */
 int file_resize(struct block *block, uint64_t size, struct fault *fault);
 void file_close(struct block *block);
+/* A read came to the end of the file within the disk: says so, once. Any worker. */
+void file_note_end(struct file_block *file);
 
 /* block_file_lock.c. All but the last two are for opening; file->share and read_only are set. */
 

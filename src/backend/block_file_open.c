@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 #include "backend/backends.h"
 #include "backend/block_file_ring.h"
+#include "util/log.h"
 
 /* Alignments above this are no disk's. */
 #define MAX_ALIGNMENT (64 * 1024)
@@ -377,6 +379,20 @@ int file_resize(struct block *block, uint64_t size, struct fault *f)
 			     (unsigned long long)size, strerror(errno));
 	block->limits.size = size;
 	return 0;
+}
+
+void file_note_end(struct file_block *file)
+{
+	uint64_t now = 0;
+
+	if (atomic_exchange(&file->told_end, true))
+		return;
+	size_now(file, &now);
+	log_warning(
+		NULL,
+		"%s has only %llu bytes by now, and the disk %llu: somebody cut it off; what is "
+		"missing reads as zeroes, and is lost",
+		file->path, (unsigned long long)now, (unsigned long long)file->block.limits.size);
 }
 
 /* Whoever has the disk closed wants to unmount what it is on, perhaps, or detach it. */

@@ -129,6 +129,8 @@ static void print_queues(const json_t *queues)
 
 static void print_disk(const json_t *disk)
 {
+	const json_t *error = json_object_get(disk, "last_error");
+
 	if (!disk)
 		return;
 	printf("reads      %" PRId64 " (%" PRId64 " bytes)\n", number(disk, "reads"),
@@ -139,6 +141,10 @@ static void print_disk(const json_t *disk)
 	       number(disk, "flushes"), number(disk, "discards"), number(disk, "write_zeroes"));
 	printf("failed     %" PRId64 " (and %" PRId64 " unsupported)\n", number(disk, "errors"),
 	       number(disk, "unsupported"));
+	if (error)
+		printf("last error %s of %" PRId64 " bytes at byte %" PRId64 ": %s\n",
+		       text(error, "request"), number(error, "bytes"), number(error, "offset"),
+		       text(error, "error"));
 }
 
 static void print_frames(const char *what, const json_t *frames)

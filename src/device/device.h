@@ -31,6 +31,7 @@
 
 struct device;
 struct model;
+struct model_failure;
 struct client_memory;
 
 /* What a device needs from whoever runs it. All but `note` and visits required. */
@@ -325,5 +326,8 @@ struct device_flow {
 	uint64_t in, out;
 };
 struct device_flow device_get_vq_flow(const struct device *device, unsigned queue);
+/* [worker] The latest request of a queue that failed; count 0: none, or its kind cannot fail. */
+void device_get_vq_failure(const struct device *device, unsigned queue,
+			   struct model_failure *failure);
 
 #endif

@@ -462,3 +462,14 @@ struct device_flow device_get_vq_flow(const struct device *device, unsigned inde
 		model->ops->flow(model, index, &flow.in, &flow.out);
 	return flow;
 }
+
+void device_get_vq_failure(const struct device *device, unsigned index,
+			   struct model_failure *failure)
+{
+	const struct model *model = device->model;
+
+	assert(index < device->queue_count);
+	failure->count = 0;
+	if (model->ops->failure)
+		model->ops->failure(model, index, failure);
+}

@@ -3,6 +3,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_net.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "device/device.h"
 #include "device/state.h"
@@ -62,10 +63,19 @@ static json_t *queues_status(struct device *device)
 	return list;
 }
 
+/* The latest request that the disk failed. */
+static json_t *last_error(const struct blk_stats *stats)
+{
+	return json_pack("{s:s, s:I, s:I, s:s}", "request", stats->failed_what, "offset",
+			 (json_int_t)stats->failed_offset, "bytes",
+			 (json_int_t)stats->failed_length, "error", strerror(-stats->last_error));
+}
+
 /* The counters of a disk, over all queues. */
 static json_t *disk_counters(struct device *device)
 {
-	struct blk_stats sum = {0}, one;
+	struct blk_stats sum = {0}, one, failed = {0};
+	json_t *counters;
 
 	for (unsigned i = 0; i < device_get_vqs_count(device); i++) {
 		if (!blk_get_stats(device_model(device), i, &one))
@@ -79,14 +89,19 @@ static json_t *disk_counters(struct device *device)
 		sum.written_bytes += one.written_bytes;
 		sum.errors += one.errors;
 		sum.unsupported += one.unsupported;
+		if (one.failed_number > failed.failed_number)
+			failed = one;
 	}
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "reads",
-			 (json_int_t)sum.reads, "writes", (json_int_t)sum.writes, "flushes",
-			 (json_int_t)sum.flushes, "discards", (json_int_t)sum.discards,
-			 "write_zeroes", (json_int_t)sum.write_zeroes, "read_bytes",
-			 (json_int_t)sum.read_bytes, "written_bytes", (json_int_t)sum.written_bytes,
-			 "errors", (json_int_t)sum.errors, "unsupported",
-			 (json_int_t)sum.unsupported);
+	counters = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "reads",
+			     (json_int_t)sum.reads, "writes", (json_int_t)sum.writes, "flushes",
+			     (json_int_t)sum.flushes, "discards", (json_int_t)sum.discards,
+			     "write_zeroes", (json_int_t)sum.write_zeroes, "read_bytes",
+			     (json_int_t)sum.read_bytes, "written_bytes",
+			     (json_int_t)sum.written_bytes, "errors", (json_int_t)sum.errors,
+			     "unsupported", (json_int_t)sum.unsupported);
+	if (counters && failed.failed)
+		json_object_set_new(counters, "last_error", last_error(&failed));
+	return counters;
 }
 
 /* What a disk adds: its size as the driver sees it, and what was done on it. */

@@ -88,6 +88,7 @@ enum worker_next lane_pass(struct lane *lane)
 		pass.owed |= device_queue_is_owed(device, queue);
 		if (lane->record)
 			recorder_look(lane->runner, lane->record, queue);
+		complaint_look(lane->runner, queue);
 		if (turn == TURN_FULL)
 			break;
 	}

@@ -30,6 +30,12 @@ struct lane {
 	struct poller poller;	 /* likewise */
 };
 
+/* complaint.c: what the log has heard of a queue's failures; its worker's. */
+struct complaint {
+	uint64_t told;	  /* how many there were then; 0: nothing was told */
+	uint64_t told_ns; /* when */
+};
+
 /*
  * Fields marked [lock] are read and written with the lock held; those marked [lock+gate] are
  * written with both the lock and the queue's gate, and read with either.
@@ -52,6 +58,7 @@ struct runner {
 
 	int kick[DEVICE_MAX_QUEUES];	/* -1: none [lock] */
 	int poll_fd[DEVICE_MAX_QUEUES]; /* what lanes watch for models; -1: none [lock] */
+	struct complaint complaints[DEVICE_MAX_QUEUES];
 	struct notifier call[DEVICE_MAX_QUEUES]; /* [lock+gate] */
 	int config_call;		/* [lock] */
 
@@ -68,6 +75,9 @@ struct runner {
 	struct claim_wait *claim_waits;
 	uint64_t claim_asked, claim_heard; /* questions that doors put to themselves, and answers */
 };
+
+/* In a pass: tells the log, at times, of requests of a queue that failed. */
+void complaint_look(struct runner *runner, unsigned queue);
 
 /* lane.c: the passes. For its crew: */
 void lane_ready(struct lane *lane, uint64_t token);

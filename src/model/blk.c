@@ -165,6 +165,34 @@ static void blk_destroy(struct model *model)
 	free(blk);
 }
 
+static const char *op_name(unsigned op)
+{
+	static const char *const names[] = {
+		[BLOCK_READ] = "read",
+		[BLOCK_WRITE] = "write",
+		[BLOCK_FLUSH] = "flush",
+		[BLOCK_DISCARD] = "discard",
+		[BLOCK_WRITE_ZEROES] = "write of zeroes",
+	};
+
+	return names[op];
+}
+
+static void blk_failure(const struct model *model, unsigned index, struct model_failure *failure)
+{
+	const struct blk_counters *c = &blk_of(model)->queues[index].counters;
+
+#define LOAD(name) atomic_load_explicit(&c->name, memory_order_relaxed)
+	failure->count = LOAD(failures);
+	if (!failure->count)
+		return;
+	failure->what = op_name(LOAD(failed_op));
+	failure->offset = LOAD(failed_offset);
+	failure->length = LOAD(failed_length);
+	failure->error = LOAD(last_error);
+#undef LOAD
+}
+
 static void blk_flow(const struct model *model, unsigned index, uint64_t *in, uint64_t *out)
 {
 	*in = atomic_load_explicit(&blk_of(model)->queues[index].counters.reads,
@@ -196,6 +224,7 @@ static const struct model_ops blk_ops = {
 	.cancel = blk_cancel,
 	.memory_gone = blk_memory_gone,
 	.flow = blk_flow,
+	.failure = blk_failure,
 	.reset = blk_reset,
 	.forget = blk_forget,
 	.activate = blk_activate,
@@ -265,9 +294,21 @@ bool blk_get_stats(const struct model *model, unsigned index, struct blk_stats *
 	c = &blk_of(model)->queues[index].counters;
 #define LOAD(name) .name = atomic_load_explicit(&c->name, memory_order_relaxed)
 	*stats = (struct blk_stats){
-		LOAD(reads),	    LOAD(writes),     LOAD(flushes),	   LOAD(discards),
-		LOAD(write_zeroes), LOAD(read_bytes), LOAD(written_bytes), LOAD(errors),
-		LOAD(unsupported),  LOAD(last_error),
+		LOAD(reads),
+		LOAD(writes),
+		LOAD(flushes),
+		LOAD(discards),
+		LOAD(write_zeroes),
+		LOAD(read_bytes),
+		LOAD(written_bytes),
+		LOAD(errors),
+		LOAD(unsupported),
+		LOAD(last_error),
+		.failed = atomic_load_explicit(&c->failures, memory_order_relaxed),
+		LOAD(failed_number),
+		LOAD(failed_offset),
+		LOAD(failed_length),
+		.failed_what = op_name(atomic_load_explicit(&c->failed_op, memory_order_relaxed)),
 	};
 #undef LOAD
 	return true;

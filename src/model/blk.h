@@ -15,6 +15,10 @@ struct blk_stats {
 	uint64_t errors;      /* answered with VIRTIO_BLK_S_IOERR */
 	uint64_t unsupported; /* answered with VIRTIO_BLK_S_UNSUPP */
 	int last_error;	      /* of the backend: a negative errno; 0: none yet */
+	uint64_t failed;      /* requests that it failed; if any, the latest: */
+	uint64_t failed_number, failed_offset,
+		failed_length;	 /* its place among all queues'; bytes */
+	const char *failed_what; /* "write" */
 };
 
 /* Fills the counters of one queue. Returns false if the model is no virtio-blk device. Any thread.

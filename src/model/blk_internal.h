@@ -37,6 +37,9 @@ struct blk_counters {
 	_Atomic uint64_t reads, writes, flushes, discards, write_zeroes;
 	_Atomic uint64_t read_bytes, written_bytes, errors, unsupported;
 	_Atomic int last_error;
+	/* of the backend's failures: how many, the last one, and its number among all queues' */
+	_Atomic uint64_t failures, failed_offset, failed_length, failed_number;
+	_Atomic unsigned failed_op; /* enum block_op */
 };
 
 struct blk_request;
@@ -59,6 +62,7 @@ struct blk {
 	struct model model;
 	struct block *block;
 	unsigned queue_count;
+	_Atomic uint64_t failures; /* of all queues */
 	uint32_t seg_max;
 	bool write_cache;  /* as a new device has it */
 	bool writeback;	   /* the config field, as a driver set it; over resets */

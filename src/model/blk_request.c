@@ -73,9 +73,25 @@ static bool write_through(const struct blk *blk)
 	return !blk_has(blk, VIRTIO_BLK_F_FLUSH) || !cache;
 }
 
-static void set_last_error(struct blk_queue *queue, int error)
+static void set(_Atomic uint64_t *field, uint64_t value)
 {
-	atomic_store_explicit(&queue->counters.last_error, error, memory_order_relaxed);
+	atomic_store_explicit(field, value, memory_order_relaxed);
+}
+
+/* What the backend failed, for operators. What it does not support is no failure. */
+static void note_error(struct blk_queue *queue, int error, enum block_op op, uint64_t offset,
+		       uint64_t length)
+{
+	struct blk_counters *counters = &queue->counters;
+
+	atomic_store_explicit(&counters->last_error, error, memory_order_relaxed);
+	if (error == -EOPNOTSUPP)
+		return;
+	set(&counters->failed_offset, offset);
+	set(&counters->failed_length, length);
+	atomic_store_explicit(&counters->failed_op, op, memory_order_relaxed);
+	set(&counters->failed_number, atomic_fetch_add(&queue->blk->failures, 1) + 1);
+	add(&counters->failures, 1);
 }
 
 static void spend(struct blk_request *r, uint64_t bytes)
@@ -135,7 +151,8 @@ static int begin_transfer(struct blk_request *r, uint64_t sector, bool in)
 	/* of what takes several steps, none is done if one is out of range */
 	if (r->data > TRANSFER_BOUNCE &&
 	    !block_holds(r->queue->blk->block, sector * BLK_SECTOR, r->data)) {
-		set_last_error(r->queue, -ERANGE);
+		note_error(r->queue, -ERANGE, in ? BLOCK_READ : BLOCK_WRITE, sector * BLK_SECTOR,
+			   r->data);
 		return VIRTIO_BLK_S_IOERR;
 	}
 	error = transfer_start(&r->transfer, &r->queue->pool, chain, in, in ? 0 : HEADER_SIZE,
@@ -403,7 +420,7 @@ static void finish(struct blk_request *r, int error)
 		}
 	}
 	if (error)
-		set_last_error(r->queue, error);
+		note_error(r->queue, error, r->block.op, r->block.offset, r->block.length);
 	if (error == -EFAULT)
 		refuse(r, "the data of a block request cannot be accessed: client memory is gone");
 	else if (error == -EOPNOTSUPP)

@@ -18,6 +18,14 @@
 
 struct model;
 
+/* The latest of a queue's requests that the backend failed. */
+struct model_failure {
+	uint64_t count;		 /* so far; 0: none has, and the rest is not filled */
+	const char *what;	 /* "write" */
+	uint64_t offset, length; /* bytes */
+	int error;		 /* a negative errno */
+};
+
 #define MODEL_STATE_MAX 1152 /* bytes of a model's own saved state */
 
 struct model_ops {
@@ -108,6 +116,8 @@ struct model_ops {
 	 */
 	int (*activate)(struct model *model, struct fault *fault);
 	void (*inactivate)(struct model *model);
+	/* On the queue's worker: what failed last. */
+	void (*failure)(const struct model *model, unsigned queue, struct model_failure *failure);
 	/* The operator wants another size. Returns 0 or a negative errno with the fault filled. */
 	int (*resize)(struct model *model, uint64_t bytes, struct fault *fault);
 	/*

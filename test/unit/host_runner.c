@@ -105,6 +105,11 @@ struct device_flow device_get_vq_flow(const struct device *d, unsigned queue)
 	return (struct device_flow){0, d->passes[queue]};
 }
 
+void device_get_vq_failure(const struct device *d, unsigned queue, struct model_failure *failure)
+{
+	failure->count = 0;
+}
+
 enum device_state device_state(const struct device *d)
 {
 	return d->settles ? STATE_SUSPENDED : STATE_RUNNING;
