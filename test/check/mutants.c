@@ -94,6 +94,15 @@ static const struct mutant {
 	{SHAM_RESUME_SWAPS, "loses the order at resume, packed", "S11-8p"},
 	{SHAM_RESTORE_SWAPS, "loses the order when it starts at a base", "S12-8"},
 	{SHAM_RESTORE_SWAPS, "loses the order when it starts at a base, packed", "S12-8p"},
+	{SHAM_NO_WAIT, "finishes requests when their memory is gone", "S3-4"},
+	{SHAM_NO_WAIT, "finishes requests when their memory is gone, packed", "S3-4p"},
+	{SHAM_KICK_FAILS_SUSPEND, "fails a suspend with a kick under way", "S8-9"},
+	{SHAM_RESET_NO_WAIT, "goes on with what is in flight at a reset", "F11"},
+	{SHAM_WRITES_TABLE, "writes into indirect tables", "R22"},
+	{SHAM_STOP_STOPS_ALL, "stops all rings with one", "R23"},
+	{SHAM_ZERO_ENDS_KICKS, "hears no kick after a write of 0", "R24"},
+	{SHAM_CONFIG_TAKES_ALL, "lets its capacity be written", "C06"},
+	{SHAM_CONFIG_NO_OFFSET, "reads config space from its beginning", "C02"},
 };
 #define TRIES	5
 #define MUTANTS (sizeof(mutants) / sizeof(mutants[0]))

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,8 @@ static void forget_queue(struct sham *s, struct sham_queue *q)
 static void reset(struct sham *s)
 {
 	s->status = 0;
+	if (sham_is(s, SHAM_RESET_NO_WAIT) && s->queues[0].in_flight)
+		return; /* and later forgets nothing either */
 	sham_wait_drained(s);
 	s->features = 0;
 	for (unsigned i = 0; i < SHAM_QUEUES; i++)
@@ -163,6 +166,18 @@ static void wait_for_second(struct sham *s)
 		usleep(3000);
 }
 
+/* A kick that the thread has not come to yet. */
+static bool sham_is_kicked(struct sham *s)
+{
+	for (unsigned i = 0; i < SHAM_QUEUES; i++) {
+		struct pollfd p = {.fd = s->queues[i].kick, .events = POLLIN};
+
+		if (p.fd >= 0 && poll(&p, 1, 0) == 1)
+			return true;
+	}
+	return false;
+}
+
 static int suspend(struct sham *s)
 {
 	if (!(s->status & 4) && !sham_is(s, SHAM_EARLY))
@@ -172,6 +187,8 @@ static int suspend(struct sham *s)
 	if (sham_is(s, SHAM_HANGS))
 		for (;;)
 			pause();
+	if (sham_is(s, SHAM_KICK_FAILS_SUSPEND) && sham_is_kicked(s))
+		return -EIO;
 	s->suspended = true;
 	s->nested = 1;
 	if (sham_is(s, SHAM_THIRD_STATE))
@@ -243,8 +260,12 @@ static int config(struct sham *s, struct vhost_vdpa_config *c, bool write)
 		return -EINVAL;
 	if (s->suspended && sham_is(s, SHAM_NO_CONFIG))
 		return -EBUSY;
-	if (!write)
+	if (!write && sham_is(s, SHAM_CONFIG_NO_OFFSET))
+		memcpy(c->buf, s->config, c->len);
+	else if (!write)
 		memcpy(c->buf, s->config + c->off, c->len);
+	else if (sham_is(s, SHAM_CONFIG_TAKES_ALL))
+		memcpy(s->config + c->off, c->buf, c->len);
 	return 0;
 }
 

@@ -95,6 +95,14 @@ enum sham_fault {
 	SHAM_SWAPS,
 	SHAM_RESUME_SWAPS,
 	SHAM_RESTORE_SWAPS,
+	/* what back ends of others were found to do */
+	SHAM_KICK_FAILS_SUSPEND,
+	SHAM_RESET_NO_WAIT,
+	SHAM_WRITES_TABLE,
+	SHAM_STOP_STOPS_ALL,
+	SHAM_ZERO_ENDS_KICKS,
+	SHAM_CONFIG_TAKES_ALL,
+	SHAM_CONFIG_NO_OFFSET,
 	SHAM_FAULTS,
 };
 
@@ -110,6 +118,7 @@ struct sham_map {
 };
 
 struct sham_queue {
+	unsigned long long counted; /* of the kick eventfd, as it was seen last */
 	uint32_t num;
 	uint64_t desc, avail, used;
 	uint16_t last_avail, used_idx;	  /* packed: positions with their wrap counters */
@@ -123,6 +132,7 @@ struct sham_queue {
 
 /* A request that was taken. */
 struct sham_request {
+	uint64_t table; /* iova of its indirect table; 0: none */
 	uint16_t head;
 	uint64_t header; /* iova */
 	struct {
@@ -168,9 +178,9 @@ struct sham {
 
 /* Makes it; its thread starts at the first open, so that the caller may fork before. */
 void sham_init(struct sham *s, enum sham_fault fault);
-/* As struct target's open wants it; `arg` is the sham. */
 /* Opens it without a driver: the transport that a driver of it has. 0 or -EBUSY. */
 int sham_connect(struct sham *s, const struct uvdpa_transport **ops, void **ctx);
+/* As struct target's open wants it; `arg` is the sham. */
 int sham_open(void *arg, unsigned flags, struct uvdpa_driver **drv, struct uvdpa_error *error);
 
 /* Between the files of the sham. --------------------------------------------------------- */

@@ -68,7 +68,8 @@ static bool walk(struct sham *s, const struct sham_queue *q, struct sham_request
 		if (!d)
 			return false;
 		r->head = d->id;
-		if (d->flags & VRING_DESC_F_INDIRECT)
+		r->table = d->flags & VRING_DESC_F_INDIRECT ? d->addr : 0;
+		if (r->table)
 			return r->entries == 1 && walk_table(s, r, d);
 		if (!sham_add_buffer(s, r, d->addr, d->len, d->flags & VRING_DESC_F_WRITE, &seen))
 			return false;

@@ -68,6 +68,8 @@ static int set_enable(struct sham *s, unsigned index, bool enable)
 	struct sham_queue *q = &s->queues[index];
 
 	if (!enable) {
+		for (unsigned i = 0; i < SHAM_QUEUES && sham_is(s, SHAM_STOP_STOPS_ALL); i++)
+			s->queues[i].ready = false;
 		q->ready = false;
 		sham_wait_drained(s);
 		return 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -121,6 +122,7 @@ static bool walk(struct sham *s, struct sham_queue *q, uint16_t head, struct sha
 			if (table != q->desc || d->len % 16 || d->len / 16 > 64)
 				return false;
 			table = d->addr;
+			r->table = d->addr;
 			size = d->len / 16;
 			at = 0;
 			steps = 0;
@@ -255,6 +257,8 @@ static void finish(struct sham *s, struct sham_queue *q, struct sham_request *r)
 	status = perform(s, r);
 	if (p)
 		*p = status;
+	if (r->table && sham_is(s, SHAM_WRITES_TABLE) && sham_at(s, r->table, 16, 2))
+		memset(sham_at(s, r->table, 16, 2), 0x5a, 8);
 	if (p && sham_is(s, SHAM_OVERRUNS))
 		p[1] = status;
 	if (!sham_is(s, SHAM_HALF_DONE))
@@ -394,12 +398,32 @@ void sham_watch(struct sham *s, unsigned index, int fd)
 	epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* Whether the kick eventfd, which is never read, has another count than when it was last asked. */
+static bool has_counted(struct sham_queue *q)
+{
+	unsigned long long count = 0, before = q->counted;
+	char path[40], line[80];
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", q->kick);
+	info = fopen(path, "re");
+	while (info && fgets(line, sizeof(line), info))
+		if (sscanf(line, "eventfd-count: %llx", &count) == 1)
+			break;
+	if (info)
+		fclose(info);
+	q->counted = count;
+	return count != before;
+}
+
 /* A kick, or (index SHAM_QUEUES) a control call that wants rings looked at. */
 static void hear(struct sham *s, unsigned index)
 {
 	struct sham_queue *q = &s->queues[index];
 	uint64_t count;
 
+	if (index < SHAM_QUEUES && sham_is(s, SHAM_ZERO_ENDS_KICKS) && !has_counted(q))
+		q->ready = false; /* woken for nothing: it does not wait for this one again */
 	if (index == SHAM_QUEUES) {
 		if (read(s->wake, &count, sizeof(count)) < 0)
 			return;

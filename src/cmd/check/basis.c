@@ -17,6 +17,7 @@ static const struct {
 	{"virtio 2.1", "the status is what was set; setting it again changes nothing"},
 	{"virtio 2.4.1",
 	 "a reset ends at status 0; from then on nothing is read or written and nobody notified"},
+	{"virtio 2.5", "a driver reads config space, and writes only what is its to write"},
 	{"virtio 2.7", "a request that is available and kicked for is used, once, and as a whole"},
 	{"virtio 2.7.4", "a device does not depend on how a request is cut into descriptors"},
 	{"virtio 2.7.5", "a device writes to device-writable buffers and to nothing else"},

@@ -30,6 +30,7 @@ static const struct {
 	{user_cases, &user_case_count},
 	{hold_cases, &hold_case_count},
 	{packed_cases, &packed_case_count},
+	{peers_cases, &peers_case_count},
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 #define MOST   600

@@ -30,6 +30,8 @@ extern const struct check_case config_cases[];
 extern const size_t config_case_count;
 extern const struct check_case packed_cases[];
 extern const size_t packed_case_count;
+extern const struct check_case peers_cases[];
+extern const size_t peers_case_count;
 extern const struct check_case user_cases[];
 extern const size_t user_case_count;
 extern const struct check_case hold_cases[];

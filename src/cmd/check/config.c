@@ -31,21 +31,26 @@ static void c01(struct check *c)
 	want(c, uvdpa_get_config(drv, size - 1, bytes, 1), 0, "GET_CONFIG of the last byte");
 }
 
+/* At every offset, in each of the sizes that a driver reads. */
 static void c02(struct check *c)
 {
 	struct uvdpa_driver *drv = check_open(c);
 	uint32_t size = c->facts->config_size;
-	uint8_t whole[4096], byte;
+	uint8_t whole[4096], some[4];
 
 	need_config(c);
 	if (size > sizeof(whole))
 		size = sizeof(whole);
 	want(c, uvdpa_get_config(drv, 0, whole, size), 0, "GET_CONFIG of everything");
-	for (uint32_t i = 0; i < size; i++) {
-		want(c, uvdpa_get_config(drv, i, &byte, 1), 0, "GET_CONFIG of byte %u", i);
-		if (byte != whole[i])
-			broken(c, "a byte of config space reads the same alone",
-			       "byte %u: 0x%02x, alone 0x%02x", i, whole[i], byte);
+	for (uint32_t n = 1; n <= sizeof(some); n *= 2) {
+		for (uint32_t i = 0; i + n <= size; i++) {
+			want(c, uvdpa_get_config(drv, i, some, n), 0,
+			     "GET_CONFIG of %u bytes at %u", n, i);
+			if (memcmp(some, whole + i, n))
+				broken(c, "a part of config space reads the same as the whole",
+				       "%u bytes at %u begin with 0x%02x, alone with 0x%02x", n, i,
+				       whole[i], some[0]);
+		}
 	}
 }
 

@@ -137,6 +137,9 @@ uint32_t rig_elsewhere(const struct rig *rig);
 void rings_remember(const struct rig *rig);
 void rings_show(char *text, size_t size);
 
+/* The root of what is found where a reset has gone before. */
+#define ROOT_RESET "a reset does not stop the rings, or does not forget them"
+
 /* Load. ------------------------------------------------------------------------------------ */
 
 void load_new(struct rig *rig);
