@@ -85,7 +85,7 @@ const char *target_lacks(const struct check *c, unsigned needs)
 		why = lacks_backend(&c->facts[0], needs);
 	if (!why && needs & NEED_FILE && c->targets[0].open)
 		why = "only for a TARGET that is a file";
-	if (!why && needs & NEED_SOCKET && !target_is_socket(c->targets[0].name))
+	if (!why && needs & NEED_SOCKET && !target_is_socket(c))
 		why = "only for a vhost-user socket";
 	if (!why && needs & NEED_REGIONS &&
 	    !(c->wire->protocol >> VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS & 1))

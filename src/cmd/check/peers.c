@@ -247,7 +247,7 @@ static void c06(struct check *c)
 		broken(c, "what a driver may not write stays as it is",
 		       "the bytes at %u are 0x%02x 0x%02x, were 0x%02x 0x%02x", at, after[0],
 		       after[1], before[0], before[1]);
-	if (r == 0 && !lost && target_is_socket(c->targets[0].name))
+	if (r == 0 && !lost && target_is_socket(c))
 		broken(c, "SET_CONFIG of a read-only field is refused",
 		       "it is acknowledged with 0");
 	load_must_run(&rig, 2, "after SET_CONFIG of a read-only field");

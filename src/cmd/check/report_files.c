@@ -114,7 +114,7 @@ static void markdown_begin(const struct check *c, unsigned count)
 
 	printf("# `uvdpa check` on %s\n\nvirtio device %u, %u queues of up to %u entries, ",
 	       c->targets[0].name, f->device_id, f->vqs, f->ring_max);
-	if (target_is_socket(c->targets[0].name))
+	if (target_is_socket(c))
 		printf("offers features `0x%llx`, protocol features `0x%llx`.\n",
 		       (unsigned long long)c->wire->features,
 		       (unsigned long long)c->wire->protocol);

@@ -75,7 +75,7 @@ static void begin(const struct check *c, unsigned count)
 	       "\"backend_features\": \"0x%llx\", ",
 	       f->device_id, f->vqs, f->ring_max, (unsigned long long)f->features,
 	       (unsigned long long)f->backend);
-	if (target_is_socket(c->targets[0].name))
+	if (target_is_socket(c))
 		printf("\"offered\": \"0x%llx\", \"protocol_offered\": \"0x%llx\", ",
 		       (unsigned long long)c->wire->features,
 		       (unsigned long long)c->wire->protocol);
@@ -173,7 +173,7 @@ static void print_messages(const struct wire *wire)
 static void end(const struct check *c, const struct check_sum *s)
 {
 	print_findings();
-	if (target_is_socket(c->targets[0].name))
+	if (target_is_socket(c))
 		print_messages(c->wire);
 	printf(", \"kept\": %u, \"broken\": %u, \"differs\": %u, \"skipped\": %u, "
 	       "\"seconds\": %.2f}\n",

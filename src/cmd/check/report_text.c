@@ -46,7 +46,7 @@ static void tap_begin(const struct check *c, unsigned count)
 {
 	number = 0;
 	printf("TAP version 14\n1..%u\n", count);
-	if (target_is_socket(c->targets[0].name))
+	if (target_is_socket(c))
 		printf("# offered: features 0x%llx, protocol features 0x%llx\n",
 		       (unsigned long long)c->wire->features,
 		       (unsigned long long)c->wire->protocol);
@@ -78,7 +78,7 @@ static void tap_case(const struct check *c)
 	const struct outcome *o = c->out;
 
 	printf("%s %u - %s %s (%s)", report_is_finding(o) ? "not ok" : "ok", ++number, c->kase->id,
-	       c->kase->what, case_sentence(c->kase, target_is_socket(c->targets[0].name)));
+	       c->kase->what, case_sentence(c->kase, target_is_socket(c)));
 	if (o->verdict == VERDICT_SKIPPED)
 		printf(" # SKIP %s", o->seen);
 	if (o->verdict == VERDICT_DIFFERS)
@@ -126,7 +126,7 @@ static void table_begin(const struct check *c, unsigned count)
 
 	printf("%s: virtio device %u, %u queues of up to %u, ", c->targets[0].name, f->device_id,
 	       f->vqs, f->ring_max);
-	if (target_is_socket(c->targets[0].name))
+	if (target_is_socket(c))
 		printf("offers features 0x%llx, protocol features 0x%llx\n\n",
 		       (unsigned long long)c->wire->features,
 		       (unsigned long long)c->wire->protocol);

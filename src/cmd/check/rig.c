@@ -305,7 +305,7 @@ bool rig_config_field(const struct rig *rig, uint32_t *offset, uint32_t *size)
 {
 	*offset = 0;
 	*size = rig->facts->config_size < 256 ? rig->facts->config_size : 256;
-	if (!target_is_socket(rig->c->targets[0].name))
+	if (!target_is_socket(rig->c))
 		return *size;
 	*offset = offsetof(struct virtio_blk_config, wce);
 	*size = 1;

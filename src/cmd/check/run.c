@@ -142,6 +142,7 @@ static int probe(struct check *c, struct shared *s, struct fault *f)
 {
 	for (unsigned i = 0; i < c->options->target_count; i++) {
 		const char *name = c->targets[i].name;
+		int killed;
 
 		memset(&s->out, 0, sizeof(s->out));
 		c->kase = &probe_case;
@@ -149,6 +150,12 @@ static int probe(struct check *c, struct shared *s, struct fault *f)
 		    (s->out.verdict == VERDICT_BROKEN && s->facts[i].device_id == 0))
 			return fault(f, -EIO, "%s: cannot be tried: expected that %s; %s", name,
 				     s->out.expected, s->out.seen);
+		killed = restart_reap(&s->servers);
+		if (killed)
+			return fault(f, -EIO,
+				     "%s: the server ended by signal %d when it was asked "
+				     "what it is",
+				     name, killed);
 		if (s->facts[i].trouble[0])
 			return fault(f, -EIO, "%s", s->facts[i].trouble);
 		if (s->facts[i].device_id == 0)
@@ -224,6 +231,7 @@ static enum health health_check(struct run *run, void (*body)(struct check *c), 
 	struct check *c = run->c;
 	const struct check_case *kase = c->kase;
 	struct outcome before = *c->out;
+	struct wire wire = *c->wire;
 	enum health health = HEALTH_GOOD;
 
 	memset(c->out, 0, sizeof(*c->out));
@@ -234,6 +242,7 @@ static enum health health_check(struct run *run, void (*body)(struct check *c), 
 		health = HEALTH_BUSY;
 	snprintf(run->why, sizeof(run->why), "%.390s", c->out->seen);
 	*c->out = before;
+	wire_restore(c->wire, &wire);
 	c->kase = kase;
 	return health;
 }
@@ -284,18 +293,25 @@ static void count(struct check_sum *sum, const struct outcome *out)
 }
 
 /* A server that --restart has started may end with its connection, but not by a signal. */
-static void judge_servers(struct run *run)
+static bool judge_servers(struct run *run)
 {
 	struct outcome *out = run->c->out;
 	int killed = restart_reap(run->c->servers);
 
+	/* its sockets are closed before the shell that waits for it knows */
+	for (unsigned i = 0; i < 300 && !killed && run->c->wire->lost[0] && run->c->servers->count;
+	     i++) {
+		check_sleep(10000);
+		killed = restart_reap(run->c->servers);
+	}
 	if (!killed || killed == SIGTERM)
-		return;
+		return false;
 	out->verdict = VERDICT_BROKEN;
 	snprintf(out->by, sizeof(out->by), "virtio 2.7");
 	snprintf(out->expected, sizeof(out->expected), "the server lives through the case");
 	snprintf(out->seen, sizeof(out->seen), "it ended by signal %d (%s)", killed,
 		 strsignal(killed));
+	return true;
 }
 
 /* Whatever the case was about: the back end has ended the connection, or fallen silent. */
@@ -316,17 +332,18 @@ static void judge_lost(struct check *c)
  * On a socket only what virtio and the vhost-user document say is broken; and what the driver
  * library has answered by itself is nobody's merit.
  */
-static void judge_socket(struct check *c)
+static void judge_socket(struct check *c, bool killed)
 {
 	struct outcome *out = c->out;
 
-	if (!target_is_socket(c->targets[0].name)) {
+	if (!target_is_socket(c)) {
 		snprintf(out->by, sizeof(out->by), "%s", c->kase->clause);
 		return;
 	}
 	if (!out->by[0])
 		snprintf(out->by, sizeof(out->by), "%s", case_sentence(c->kase, true));
-	if (out->verdict == VERDICT_BROKEN && c->wire->lost[0] && strcmp(out->by, "robustness"))
+	if (out->verdict == VERDICT_BROKEN && c->wire->lost[0] && !killed &&
+	    strcmp(out->by, "robustness"))
 		judge_lost(c);
 	if (out->verdict == VERDICT_BROKEN && !basis_is_must(sentence_basis(out->by), true))
 		out->verdict = VERDICT_DIFFERS;
@@ -346,7 +363,7 @@ static void run_case(struct run *run, const struct check_case *kase)
 	if (!why)
 		why = target_lacks(c, kase->needs);
 	if (!why)
-		why = socket_lacks(c->targets[0].name, kase);
+		why = socket_lacks(c, kase);
 	memset(c->out, 0, sizeof(*c->out));
 	wire_begin(c->wire);
 	c->kase = kase;
@@ -356,8 +373,7 @@ static void run_case(struct run *run, const struct check_case *kase)
 		snprintf(c->out->seen, sizeof(c->out->seen), "%s", why);
 	} else if (check_isolate(c, run_body, c->options->deadline + c->options->seconds)) {
 		check_health(run);
-		judge_servers(run);
-		judge_socket(c);
+		judge_socket(c, judge_servers(run));
 	} else {
 		run->health = HEALTH_GONE;
 		run->since = kase->id;

@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const struct {
 	const char *why;
@@ -37,16 +36,9 @@ static bool is_case(const char *id, const char *listed)
 	return strncmp(id, listed, len) == 0 && (!id[len] || !strcmp(id + len, "p"));
 }
 
-bool target_is_socket(const char *name)
+const char *socket_lacks(const struct check *c, const struct check_case *kase)
 {
-	struct stat st;
-
-	return name && stat(name, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-const char *socket_lacks(const char *target, const struct check_case *kase)
-{
-	if (!target_is_socket(target))
+	if (!target_is_socket(c))
 		return NULL;
 	for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++)
 		for (size_t i = 0; i < 16 && groups[g].ids[i]; i++)

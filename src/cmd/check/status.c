@@ -109,7 +109,7 @@ static void f07(struct check *c)
 	if (!unknown)
 		skip(c, "the device offers feature bit 61");
 	r = uvdpa_set_features(drv, c->facts->features | unknown);
-	if (r == -EINVAL || (r < 0 && target_is_socket(c->targets[0].name))) {
+	if (r == -EINVAL || (r < 0 && target_is_socket(c))) {
 		defined(c, "SET_FEATURES of a bit that is not offered is refused (%s)", answer(r));
 		return;
 	}
@@ -152,7 +152,7 @@ static void f10(struct check *c)
 	for (unsigned i = 0; i < 10; i++) {
 		load_must_run(&rig, 5, "between resets");
 		rig_reset(&rig);
-		if (target_is_socket(c->targets[0].name))
+		if (target_is_socket(c))
 			root(c, "virtio 2.4.1", ROOT_RESET); /* of whatever follows */
 		for (unsigned q = 0; q < rig.queues; q++) {
 			rig_want_virgin(&rig, q);

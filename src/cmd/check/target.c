@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd/check/case.h"
 #include "cmd/check/options.h"
@@ -22,6 +23,18 @@
 /* Until a server that was started listens. */
 #define RESTART_NS 10000000000
 
+static bool is_socket(const char *name)
+{
+	struct stat st;
+
+	return name && stat(name, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+bool target_is_socket(const struct check *c)
+{
+	return c->facts->is_socket;
+}
+
 static int open_once(struct check *c, const struct target *t, unsigned flags,
 		     struct uvdpa_driver **drv, struct uvdpa_error *error)
 {
@@ -38,24 +51,44 @@ static int open_once(struct check *c, const struct target *t, unsigned flags,
 		       : uvdpa_driver_open_with(t->name, &options, drv, error);
 }
 
+bool target_revive(struct check *c, const char *name, int r, struct revival *revival)
+{
+	/* a path that was none yet when it was looked at may be a socket when it is opened: ENXIO
+	 */
+	if (!c->options->restart || (r != -ECONNREFUSED && r != -ENOENT && r != -ENXIO))
+		return false;
+	if (!revival->end) {
+		revival->end = check_now() + RESTART_NS;
+		return restart_server(c, name);
+	}
+	check_sleep(5000);
+	return check_now() < revival->end;
+}
+
+/* Whether a failure to open may be one of a server that is about to let go, or to end. */
+static bool may_pass(const struct check *c, const struct target *t, int r)
+{
+	if (c->options->restart)
+		return r == -EBUSY || r == -ECONNRESET;
+	return r == -EBUSY && is_socket(t->name);
+}
+
 int target_open(struct check *c, const struct target *t, unsigned flags, struct uvdpa_driver **drv,
 		struct uvdpa_error *error)
 {
-	int64_t end = check_now() + BUSY_NS;
-	bool restarted = false;
+	int64_t end = check_now() + (c->options->restart ? RESTART_NS : BUSY_NS);
+	bool lost_before = c->wire->lost[0];
+	struct revival revival = {0};
 	int r;
 
 	for (;;) {
 		r = open_once(c, t, flags, drv, error);
-		if ((r == -ECONNREFUSED || r == -ENOENT) && c->options->restart && !restarted) {
-			restarted = restart_server(c, t->name);
-			end = check_now() + RESTART_NS;
-		}
-		if (restarted && (r == -ECONNREFUSED || r == -ENOENT) && check_now() < end) {
-			check_sleep(5000);
+		if (r < 0 && !lost_before)
+			c->wire->lost[0] =
+				0; /* it is no connection of the case's: the error tells */
+		if (target_revive(c, t->name, r, &revival))
 			continue;
-		}
-		if (r != -EBUSY || !target_is_socket(t->name) || check_now() > end)
+		if (!may_pass(c, t, r) || check_now() > end)
 			return r;
 		check_sleep(2000);
 	}
@@ -144,14 +177,14 @@ static void try_load(struct check *c, struct facts *f)
 	if (rig.load.done > 1)
 		f->request_us = (uint64_t)(check_now() - begin) / 1000 / (rig.load.done - 1);
 	/* over a socket nobody promises that what is sent comes back */
-	f->lossless =
-		f->loopback && (c->options->lossless || !target_is_socket(c->targets[0].name));
+	f->lossless = f->loopback && (c->options->lossless || !target_is_socket(c));
 }
 
 void target_probe(struct check *c, const struct target *t, struct facts *f)
 {
 	struct uvdpa_error error = {0};
 	struct uvdpa_driver *drv = NULL;
+	unsigned messages = c->wire->count;
 
 	doing(c, "opening %s", t->name);
 	if (target_open(c, t, 0, &drv, &error) < 0) {
@@ -159,6 +192,7 @@ void target_probe(struct check *c, const struct target *t, struct facts *f)
 		kept(c);
 	}
 	doing(c, "asking %s what it is", t->name);
+	f->is_socket = c->wire->count > messages;
 	ask(drv, f);
 	if (f->device_id == VIRTIO_ID_BLOCK)
 		ask_blk(drv, f);

@@ -29,6 +29,7 @@ struct facts {
 	uint16_t ring_max;
 	uint64_t features, backend;
 	uint64_t iova_first, iova_last;
+	bool is_socket;	     /* a vhost-user socket, and no file */
 	bool groups_known;   /* GET_VRING_GROUP answers */
 	bool loopback;	     /* a network device that sends back what it is sent */
 	bool lossless;	     /* ... and all of it */
@@ -50,6 +51,15 @@ unsigned facts_chain(const struct facts *f);
 int target_open(struct check *c, const struct target *t, unsigned flags, struct uvdpa_driver **drv,
 		struct uvdpa_error *error);
 
+/*
+ * An attempt to connect ended with `r`: whether it is worth another, since --restart has started
+ * the server, or may yet see it listen. The revival is that of one opening; zeroed at first.
+ */
+struct revival {
+	int64_t end;
+};
+bool target_revive(struct check *c, const char *name, int r, struct revival *revival);
+
 /* Fills the facts; runs as a case does, with out->seen as the reason if it cannot. */
 void target_probe(struct check *c, const struct target *t, struct facts *facts);
 
@@ -63,9 +73,9 @@ struct uvdpa_driver *check_open(struct check *c);
 /* The same with flags, and for the other target. */
 struct uvdpa_driver *check_open_flags(struct check *c, unsigned which, unsigned flags);
 
-/* Whether the path is a socket. */
-bool target_is_socket(const char *name);
+/* Whether targets[0] is a vhost-user socket; known once it was probed, for it may be gone later. */
+bool target_is_socket(const struct check *c);
 /* Why a case makes no sense on this target, which is a vhost-user socket; NULL: it does. */
-const char *socket_lacks(const char *target, const struct check_case *kase);
+const char *socket_lacks(const struct check *c, const struct check_case *kase);
 
 #endif

@@ -33,12 +33,15 @@ static int connect_to(struct check *c)
 	struct timeval patience = {.tv_sec = 1 + c->options->patience / 1000};
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct revival revival = {0};
 
 	snprintf(at.sun_path, sizeof(at.sun_path), "%s", c->targets[0].name);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
-		broken(c, "a socket that takes connections", "connect: %s", strerror(errno));
+	while (connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
+		if (!target_revive(c, c->targets[0].name, -errno, &revival))
+			broken(c, "a socket that takes connections", "connect: %s",
+			       strerror(errno));
 	return fd;
 }
 

@@ -48,7 +48,7 @@ void broken_by(struct check *c, const char *sentence, const char *expected, cons
 
 void spurious(struct check *c, const char *expected, const char *seen)
 {
-	if (!target_is_socket(c->targets[0].name))
+	if (!target_is_socket(c))
 		broken(c, expected, "%s", seen);
 	defined(c, "expected that %s: %s, which virtio allows", expected, seen);
 }

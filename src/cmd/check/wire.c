@@ -99,6 +99,15 @@ void wire_begin(struct wire *wire)
 	wire->lost[0] = 0;
 }
 
+void wire_restore(struct wire *wire, const struct wire *before)
+{
+	unsigned long sent[WIRE_REQUESTS];
+
+	memcpy(sent, wire->sent, sizeof(sent));
+	*wire = *before;
+	memcpy(wire->sent, sent, sizeof(sent));
+}
+
 const char *wire_line(const struct wire *wire, unsigned i)
 {
 	unsigned kept = wire->count < WIRE_LINES ? wire->count : WIRE_LINES;

@@ -28,6 +28,8 @@ void wire_note(void *arg, const struct uvdpa_message *message);
 void wire_lost(void *arg, const char *why);
 /* A case begins. */
 void wire_begin(struct wire *wire);
+/* What was noted since is none of the case's, but counts as sent. */
+void wire_restore(struct wire *wire, const struct wire *before);
 /* The i-th of the last messages, the oldest first; NULL: there is none. */
 const char *wire_line(const struct wire *wire, unsigned i);
 
