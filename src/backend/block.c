@@ -17,6 +17,24 @@ int block_check_size(uint64_t size, const char *what, struct fault *f)
 	return 0;
 }
 
+int block_raise_block_size(struct block *block, uint32_t block_size, struct fault *f)
+{
+	struct block_limits *limits = &block->limits;
+
+	assert(block_size >= limits->block_size);
+	if (limits->size % block_size)
+		return fault(
+			f, -EINVAL,
+			"the disk has %llu bytes, which is not a multiple of %u, the block size "
+			"that is asked for",
+			(unsigned long long)limits->size, block_size);
+	limits->block_size = block_size;
+	if (limits->physical_size < block_size)
+		limits->physical_size = block_size;
+	limits->optimal_io -= limits->optimal_io % block_size;
+	return 0;
+}
+
 int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
 		       struct fault *f)
 {

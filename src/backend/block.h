@@ -138,6 +138,13 @@ int block_activate(struct block *block, struct fault *fault);
 void block_inactivate(struct block *block);
 void block_close(struct block *block);
 
+/*
+ * Before a channel is opened: gives a block larger logical blocks than it needs, of block_size
+ * bytes, a power of two. Returns 0, or -EINVAL with the fault filled: its size is not a multiple of
+ * that.
+ */
+int block_raise_block_size(struct block *block, uint32_t block_size, struct fault *fault);
+
 /* For those who open: refuses a size that is not whole sectors. `what` names the disk. */
 int block_check_size(uint64_t size, const char *what, struct fault *fault);
 

@@ -391,8 +391,8 @@ static void read_result(struct file_channel *ch, struct block_request *request, 
 {
 	const struct file_block *file = file_of(ch);
 	uint64_t total = request->backend[PROGRESS] + done;
-	bool end = done == 0 || (total < request->length && total % file->block.limits.block_size &&
-				 file->direct);
+	bool end =
+		done == 0 || (total < request->length && file->direct && total % file->direct_size);
 
 	if (total >= request->length) {
 		finish(ch, request, 0);

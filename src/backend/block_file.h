@@ -16,6 +16,7 @@ struct file_block {
 	bool tied;    /* a ring that was closed may still have it */
 	bool regular; /* not a block device */
 	bool direct, sqpoll, iopoll, fixed_buffers;
+	uint32_t direct_size; /* direct: what the kernel takes is multiples of it */
 	bool share; /* other servers may have the file open, too */
 	uint32_t wait_ms; /* for somebody else's locks to go */
 	uint32_t polled_max; /* iopoll: bytes, a power of two */

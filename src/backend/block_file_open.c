@@ -146,7 +146,8 @@ static int probe_alignment(const struct file_block *file, uint32_t *alignment)
 	return n <= MAX_ALIGNMENT ? 0 : -EINVAL;
 }
 
-/* What O_DIRECT asks of offsets (it becomes the block size) and of memory. */
+/* What O_DIRECT asks of offsets (it becomes the block size, unless that is raised) and of memory.
+ */
 static int direct_limits(struct file_block *file, struct fault *f)
 {
 	struct block_limits *limits = &file->block.limits;
@@ -171,7 +172,7 @@ static int direct_limits(struct file_block *file, struct fault *f)
 			"the like); leave it out",
 			file->path);
 	limits->memory_alignment = memory;
-	limits->block_size = offset > 512 ? offset : 512;
+	limits->block_size = file->direct_size = offset > 512 ? offset : 512;
 	return 0;
 }
 
