@@ -87,6 +87,20 @@ int parts_check_faults(const struct device_spec *spec, struct fault *f)
 	return parse_error(spec->fail_error, &error, f);
 }
 
+/* Smaller blocks than the backend's take a wrapper, larger ones cost nothing. */
+static int set_block_size(const struct device_spec *spec, struct block **block, struct fault *f)
+{
+	uint32_t size = (uint32_t)spec->block_size;
+	int ret;
+
+	if ((*block)->limits.block_size > size)
+		return block_rmw_open(size, *block, block, f);
+	ret = block_raise_block_size(*block, size, f);
+	if (ret)
+		block_close(*block);
+	return ret;
+}
+
 static int open_block(const struct device_spec *spec, struct block **block, struct fault *f)
 {
 	struct block_fault_options trouble = {
@@ -99,11 +113,12 @@ static int open_block(const struct device_spec *spec, struct block **block, stru
 		.stubborn = spec->stubborn,
 	};
 	struct block *inner;
-	int ret;
+	int ret = parse_error(spec->fail_error, &trouble.fail_error, f);
 
-	ret = spec->file ? open_file(spec, &inner, f) : open_plain(spec, &inner, f);
 	if (!ret)
-		ret = parse_error(spec->fail_error, &trouble.fail_error, f);
+		ret = spec->file ? open_file(spec, &inner, f) : open_plain(spec, &inner, f);
+	if (!ret)
+		ret = set_block_size(spec, &inner, f);
 	if (ret)
 		return ret;
 	*block = inner;

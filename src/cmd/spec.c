@@ -44,6 +44,8 @@ static const struct key keys[] = {
 	 "file: other servers with share=on may have it open, one works at a time (off)"},
 	{"format", TEXT, AT(format), 0, 0, 0, "raw",
 	 "file: it is a raw image even if it begins like another format"},
+	{"block-size", NUMBER, AT(block_size), 512, 4096, 0, "512|4096",
+	 "the disk's logical blocks, whatever the file's are (512)"},
 	{"direct", SWITCH, AT(direct), 0, 1, 0, "on|off", "file: go round the page cache (off)"},
 	{"sqpoll", SWITCH, AT(sqpoll), 0, 1, 0, "on|off",
 	 "file: a thread of the kernel's takes the requests (off)"},
@@ -270,6 +272,9 @@ static int check_disk(const struct device_spec *spec, struct fault *f)
 	if (homes != 1)
 		return fault(f, -EINVAL, "%s: give one of file=PATH, memory=SIZE and null=SIZE",
 			     homes ? "the disk is in several places" : "the disk is nowhere");
+	if (spec->block_size && spec->block_size != 512 && spec->block_size != 4096)
+		return fault(f, -EINVAL, "block-size=%" PRIu64 ": it is 512 or 4096",
+			     spec->block_size);
 	if (spec->direct && !spec->file)
 		return fault(f, -EINVAL, "direct=on: only with file=PATH");
 	if (spec->share && !spec->file)
@@ -361,7 +366,7 @@ static int check_card(struct device_spec *spec, struct fault *f)
 	if (spec->null > 1)
 		return fault(f, -EINVAL, "null: of a network card it is 'on'");
 	if (spec->file || spec->memory || spec->serial || spec->has_faults || spec->readonly ||
-	    spec->fixed_buffers || spec->share || spec->format)
+	    spec->fixed_buffers || spec->share || spec->format || spec->block_size)
 		return fault(f, -EINVAL, "%s: that is for disks",
 			     spec->file		   ? "file"
 			     : spec->memory	   ? "memory"
@@ -370,6 +375,7 @@ static int check_card(struct device_spec *spec, struct fault *f)
 			     : spec->fixed_buffers ? "fixed-buffers"
 			     : spec->share	   ? "share"
 			     : spec->format	   ? "format"
+			     : spec->block_size	   ? "block-size"
 						   : "fault.*");
 	if (spec->queues > PACKET_PAIRS)
 		return fault(f, -EINVAL, "queues=%" PRIu64 ": a card has 1 to %d queue pairs",
@@ -409,6 +415,8 @@ static void set_disk_defaults(struct device_spec *spec)
 		spec->queues = DEVICE_MAX_QUEUES;
 	if (!spec->asids)
 		spec->asids = 1;
+	if (!spec->block_size)
+		spec->block_size = 512;
 }
 
 static int check_worker(const struct device_spec *spec, struct fault *f)

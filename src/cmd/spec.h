@@ -34,6 +34,7 @@ struct device_spec {
 	const char *format;    /* "raw", or NULL: what looks like another format is refused */
 	const char *file;      /* exactly one of these three */
 	uint64_t memory, null; /* bytes; 0: not given */
+	uint64_t block_size;   /* bytes; 0: not given */
 
 	/* Network cards. `queues` are pairs, `null` is 1. */
 	bool loopback, create, uso, announce, rarp, vlan_filter, server;

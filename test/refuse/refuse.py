@@ -101,6 +101,13 @@ def cases(t):
         (device("blk,name=a,null=9E"), "too large"),
         (device("blk,name=a,null=-1"), "not a size"),
         (device("blk,name=a,memory=1M,direct=on"), "only with file=PATH"),
+        (device("blk,name=a,memory=1M,block-size=1024"), "it is 512 or 4096"),
+        (device("blk,name=a,memory=1M,block-size=256"), "512 to 4096"),
+        (device("blk,name=a,memory=1M,block-size=4k"), "not a number"),
+        (device("blk,name=a,memory=1536,block-size=4096"), "not a multiple of 4096"),
+        (device("blk,name=a,null=1536,block-size=4096"), "not a multiple of 4096"),
+        (device("blk,name=a,file=" + t + "/sectors.img,block-size=4096"), "not a multiple of 4096"),
+        (device("net,name=a,null=on,block-size=4096"), "block-size: that is for disks"),
         (device("blk,name=a,memory=1M,sqpoll=on"), "sqpoll=on: only with file=PATH"),
         (device("net,name=a,null=on,fixed-buffers=on"), "fixed-buffers: that is for disks"),
         (device("blk,name=a,memory=1M,fixed-buffers=on"), "fixed-buffers=on: only with file=PATH"),
@@ -236,6 +243,7 @@ def prepare(t):
     trace(t + "/other.json", boot="y")
     trace(t + "/disk.json", unit="requests")
     write(t + "/good.img", "", 1 << 20)
+    write(t + "/sectors.img", "", 1536)
     with open(t + "/other.qcow2", "wb") as f:
         f.write(b"QFI\xfb\0\0\0\3" + bytes(196608))
     write(t + "/empty.img", "")

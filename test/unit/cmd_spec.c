@@ -32,6 +32,7 @@ static void defaults(void **state)
 	assert_int_equal(spec.workers, 1);
 	assert_int_equal(spec.asids, 1);
 	assert_int_equal(spec.suspend_timeout, 10000);
+	assert_int_equal(spec.block_size, 512);
 	assert_true(spec.suspend && spec.resume && spec.write_cache);
 	assert_true(spec.event_idx && spec.indirect);
 	assert_false(spec.readonly || spec.direct || spec.has_faults);
