@@ -333,6 +333,7 @@ static void ks36(struct check *c)
 		blocks = rig.load.blocks;
 		load_burst(&rig, 300);
 		rig_suspend(&rig);
+		rig_see_behind(&rig, rig.work, rig_used(&rig, rig.work));
 		load_collect(&rig);
 		for (unsigned i = 0; i < LOAD_SLOTS; i++) {
 			const struct load_slot *slot = &rig.load.slots[i];

@@ -188,9 +188,9 @@ uint32_t rig_base(struct rig *rig, unsigned queue)
 	return base;
 }
 
-void rig_see_behind(struct rig *rig, unsigned queue)
+void rig_see_behind(struct rig *rig, unsigned queue, uint32_t used)
 {
-	uint32_t base = rig_base(rig, queue), used = rig_used(rig, queue);
+	uint32_t base = rig_base(rig, queue);
 
 	if (rig->c->out->root[0] || base == used)
 		return;

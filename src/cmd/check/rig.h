@@ -118,10 +118,10 @@ void rig_negotiate(struct rig *rig);
  * base has it, in both halves. */
 uint32_t rig_used(struct rig *rig, unsigned queue);
 /*
- * A suspended queue's base is ahead of its used ring: whatever finding follows comes of that. For
- * those that look at a suspended device.
+ * A suspended queue's base is ahead of where its used ring stood when SUSPEND returned: whatever
+ * finding follows comes of that. For those that look at a suspended device.
  */
-void rig_see_behind(struct rig *rig, unsigned queue);
+void rig_see_behind(struct rig *rig, unsigned queue, uint32_t used);
 /* What that is after so many more requests of `each` descriptors. */
 uint32_t rig_after(const struct rig *rig, uint32_t used, uint64_t requests, unsigned each);
 /* Descriptors of a request, neither indirect nor scattered. */

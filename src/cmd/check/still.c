@@ -87,7 +87,7 @@ static void check_memory(struct rig *rig, struct still *s, const char *when)
 			continue;
 		place_of(rig, now + i, place, sizeof(place));
 		for (unsigned q = 0; q < rig->queues; q++)
-			rig_see_behind(rig, q);
+			rig_see_behind(rig, q, s->used[q]);
 		broken(rig->c, "nothing is written to guest memory while suspended (S4)",
 		       "%s: arena byte 0x%zx went from 0x%02x to 0x%02x %s", place, i, s->memory[i],
 		       now[i], when);
@@ -100,7 +100,7 @@ static void check_queue(struct rig *rig, struct still *s, unsigned i, const char
 	uint64_t calls;
 
 	if (s->watch & STILL_USED && used != s->used[i])
-		rig_see_behind(rig, i);
+		rig_see_behind(rig, i, s->used[i]);
 	if (s->watch & STILL_USED && used != s->used[i])
 		broken(rig->c, "no descriptor is taken while suspended (S2)",
 		       "queue %u: the used index went from %u to %u %s", i, s->used[i], used, when);
@@ -160,7 +160,7 @@ void still_finished(struct rig *rig, const char *when)
 		uint32_t base = rig_base(rig, i);
 
 		if (base != used)
-			rig_see_behind(rig, i);
+			rig_see_behind(rig, i, used);
 		if (base != used)
 			broken(rig->c,
 			       "while suspended GET_VRING_BASE is the used index: all that was "

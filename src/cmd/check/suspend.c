@@ -360,7 +360,7 @@ static void count_bases(struct check *c, uint16_t start)
 		load_collect(&rig);
 		expected = rig_after(&rig, begin, rig.load.done, rig_each(&rig));
 		if (rig_base(&rig, rig.work) != expected)
-			rig_see_behind(&rig, rig.work);
+			rig_see_behind(&rig, rig.work, rig_used(&rig, rig.work));
 		if (rig_base(&rig, rig.work) != expected)
 			broken(c, "the base is where processing stopped (S6)",
 			       "%llu requests were completed from 0x%x on, the base is 0x%x, not "
