@@ -300,7 +300,8 @@ int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
  * `to` may be the same driver: the ring state is then carried over a reset of it. `times` may be
  * NULL. UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
  *
- * -EPROTO  a base differs from uvdpa_queue_position(): something that was taken is not finished (S3)
+ * -EPROTO  a base differs from uvdpa_queue_position(): something that was taken is not finished
+ * (S3)
  *
  * A failure up to and including that check leaves all queues with `from`, which is suspended if
  * times->suspended is set: uvdpa_driver_resume() continues there. A later failure leaves

@@ -45,8 +45,9 @@ int block_fault_open(const struct block_fault_options *options, struct block *in
 		     struct block **block, struct fault *fault);
 
 /*
- * `inner` (taken over, also on failure) with smaller blocks than it has: of block_size bytes, a power
- * of two. Parts of blocks are read, changed and written back. Blocks of `inner` have 64 KiB at most.
+ * `inner` (taken over, also on failure) with smaller blocks than it has: of block_size bytes, a
+ * power of two. Parts of blocks are read, changed and written back. Blocks of `inner` have 64 KiB
+ * at most.
  */
 int block_rmw_open(uint32_t block_size, struct block *inner, struct block **block,
 		   struct fault *fault);

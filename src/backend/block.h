@@ -82,7 +82,8 @@ struct block_ops {
 	int (*fd)(struct block_channel *channel);	 /* readable when poll would find some */
 	/* Whether fd stays readable, and each time that there is something is an edge. */
 	bool (*fd_edge)(const struct block_channel *channel);
-	/* Whether requests are out for which fd will not tell: somebody has to call poll again and again. */
+	/* Whether requests are out for which fd will not tell: somebody has to call poll again and
+	 * again. */
 	bool (*silent)(const struct block_channel *channel);
 	/* End outstanding requests soon: the caller sees to it that poll is called. */
 	void (*cancel)(struct block_channel *channel);
@@ -90,9 +91,10 @@ struct block_ops {
 	void (*memory_gone)(struct block_channel *channel, uint64_t id);
 	int (*resize)(struct block *block, uint64_t size, struct fault *fault); /* updates limits */
 	/*
-	 * Requests are about to come, or (none is outstanding) will not for now: another process that
-	 * has the same disk open may have its turn. Neither counts: each may come several times.
-	 * activate returns 0 or a negative errno with the fault filled; it may wait for half a second.
+	 * Requests are about to come, or (none is outstanding) will not for now: another process
+	 * that has the same disk open may have its turn. Neither counts: each may come several
+	 * times. activate returns 0 or a negative errno with the fault filled; it may wait for half
+	 * a second.
 	 */
 	int (*activate)(struct block *block, struct fault *fault);
 	void (*inactivate)(struct block *block);

@@ -56,13 +56,13 @@ enum { PROGRESS, SLICE, STATE }; /* request->backend[] */
 /* Low byte of STATE; above it retries are counted, and the upper half is a registered buffer. */
 enum { STEP_TRANSFER, STEP_PUNCH, STEP_RANGE, STEP_ZEROES, STEP_SYNC };
 
-#define STEP_MASK  0xffull
-#define RETRY_ONE  0x100ull
+#define STEP_MASK      0xffull
+#define RETRY_ONE      0x100ull
 #define RETRY_MAX      256
 #define RETRIES(state) ((uint32_t)(state) / RETRY_ONE)
 #define BUFFER(state)  ((unsigned)((state) >> 32)) /* 0: none, else one more than its number */
-#define POLLED_IOV 16	       /* pieces of a polled request */
-#define NOW_MAX	   (64 * 1024) /* some microseconds of copying */
+#define POLLED_IOV     16			   /* pieces of a polled request */
+#define NOW_MAX	       (64 * 1024)		   /* some microseconds of copying */
 /* What one write of zeroes covers: ZERO_COUNT times the same zero bytes. */
 #define ZERO_SIZE  (64 * 1024)
 #define ZERO_COUNT 16

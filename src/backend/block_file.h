@@ -16,14 +16,14 @@ struct file_block {
 	bool tied;    /* a ring that was closed may still have it */
 	bool regular; /* not a block device */
 	bool direct, sqpoll, iopoll, fixed_buffers;
-	uint32_t direct_size; /* direct: what the kernel takes is multiples of it */
-	bool share; /* other servers may have the file open, too */
-	uint32_t wait_ms; /* for somebody else's locks to go */
-	uint32_t polled_max; /* iopoll: bytes, a power of two */
-	bool in_memory;	     /* its file system has nothing to wait for */
+	uint32_t direct_size;  /* direct: what the kernel takes is multiples of it */
+	bool share;	       /* other servers may have the file open, too */
+	uint32_t wait_ms;      /* for somebody else's locks to go */
+	uint32_t polled_max;   /* iopoll: bytes, a power of two */
+	bool in_memory;	       /* its file system has nothing to wait for */
 	_Atomic bool told_end; /* that it is shorter than the disk */
-	_Atomic bool told;   /* that not all can be registered, by any of its queues */
-	char path[];	     /* for messages */
+	_Atomic bool told;     /* that not all can be registered, by any of its queues */
+	char path[];	       /* for messages */
 };
 
 extern const struct block_ops file_ops;
@@ -41,7 +41,8 @@ void file_note_end(struct file_block *file);
  * themselves. Returns the fd, or -1 with errno: EBUSY if somebody has.
  */
 int file_open_device(struct file_block *file, int flags);
-/* Takes the locks that say what is done with the file. -EBUSY with the fault filled: others have it.
+/* Takes the locks that say what is done with the file. -EBUSY with the fault filled: others have
+ * it.
  */
 int file_lock(struct file_block *file, struct fault *fault);
 /* Gives up all locks: the last request is done. The kernel may keep the file open for longer. */

@@ -112,10 +112,11 @@ struct packet_ops {
 	 */
 	struct packet_lost (*flush)(struct packet_channel *channel);
 	/*
-	 * As receive, into pieces one behind the other, PACKET_BUFFER bytes in all. Their memory may be
-	 * a client's: -EFAULT, and the frame is lost, if some of it went away.
+	 * As receive, into pieces one behind the other, PACKET_BUFFER bytes in all. Their memory
+	 * may be a client's: -EFAULT, and the frame is lost, if some of it went away.
 	 */
-	int (*receive_into)(struct packet_channel *channel, const struct iovec *iov, unsigned count);
+	int (*receive_into)(struct packet_channel *channel, const struct iovec *iov,
+			    unsigned count);
 	/*
 	 * Both or none. As receive, but the frame stays where it lies, the next one to be had,
 	 * until release: then it is gone. Meanwhile it may be changed in place.

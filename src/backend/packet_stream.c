@@ -36,7 +36,7 @@
 #define IN_BYTES   (4u * (SIZE_BYTES + PACKET_MAX_FRAME))
 #define OUT_BYTES  (SIZE_BYTES + PACKET_MAX_FRAME)
 /* Frames that waited before anybody listened, thrown away at most when a channel opens. */
-#define STALE_MAX 4096
+#define STALE_MAX     4096
 #define PEERS_AT_ONCE 4 /* that come and go before anybody else is served */
 
 struct stream {
@@ -45,9 +45,9 @@ struct stream {
 	struct sockaddr_un at;
 	struct unixname name; /* of the listener */
 	uint32_t reconnect_ms;
-	int listener;	     /* -1: we connect */
-	int timer;	     /* runs while a peer is to be tried again */
-	int watched;	     /* epoll */
+	int listener; /* -1: we connect */
+	int timer;    /* runs while a peer is to be tried again */
+	int watched;  /* epoll */
 	uint32_t in_from, in_to;
 	uint8_t *in;
 

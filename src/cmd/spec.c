@@ -406,8 +406,8 @@ static void set_card_defaults(struct device_spec *spec)
 }
 
 /*
- * QEMU asks for a queue per virtual processor, and goes away where there are fewer. A card's pairs are
- * its cable's, of which most have one.
+ * QEMU asks for a queue per virtual processor, and goes away where there are fewer. A card's pairs
+ * are its cable's, of which most have one.
  */
 static void set_disk_defaults(struct device_spec *spec)
 {

@@ -40,7 +40,7 @@ struct device_spec {
 	bool loopback, create, uso, announce, rarp, vlan_filter, server;
 	const char *tap, *pair, *stream, *dgram; /* exactly one of these, loopback and null */
 	const char *remote;			 /* with dgram */
-	const char *mac_text;	/* NULL: made from the name */
+	const char *mac_text;			 /* NULL: made from the name */
 	uint8_t mac[6];
 	uint64_t mtu, speed;
 

@@ -115,7 +115,8 @@ static void print_queues(const json_t *queues)
 
 	printf("%-7s %5s %6s %6s %9s %12s %10s %14s\n", "queue", "size", "ready", "base",
 	       "in flight", "requests", "kicks", "notifications");
-	json_array_foreach(queues, i, queue) {
+	json_array_foreach(queues, i, queue)
+	{
 		if (i && !was_used(queue))
 			continue;
 		printf("%-7" PRId64 " %5" PRId64 " %6s %6" PRId64 " %9" PRId64 " %12" PRId64

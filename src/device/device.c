@@ -27,8 +27,8 @@ static int check_options(const struct device_options *o, const struct model *mod
 			     ops->queue_group ? "this device type has its own"
 					      : "there are at most four");
 	assert(ops->config_size <= DEVICE_MAX_CONFIG);
-	assert(!ops->group_count || ops->group_count((struct model *)(uintptr_t)model) <=
-					    DEVICE_MAX_GROUPS);
+	assert(!ops->group_count ||
+	       ops->group_count((struct model *)(uintptr_t)model) <= DEVICE_MAX_GROUPS);
 	return 0;
 }
 

@@ -84,7 +84,8 @@ enum lifecycle_effect {
 struct lifecycle_step {
 	enum device_state next;
 	unsigned effects;
-	int refusal; /* 0, or a negative errno: then next is the same state and there are no effects */
+	int refusal; /* 0, or a negative errno: then next is the same state and there are no effects
+		      */
 };
 
 /* The table's cell. Total: every pair has one. */

@@ -93,7 +93,7 @@ uint32_t device_peek_vq_state(struct device *device, unsigned index)
 
 	assert(index < device->queue_count);
 	if (device->state == STATE_SUSPENDED || device->state == STATE_RESET ||
-	    !queue->ring.started) /* control alone starts it */
+	    !queue->ring.started)	  /* control alone starts it */
 		return queue_base(queue); /* S6 */
 	exclude_begin(device);
 	base = queue->ring.started ? ring_base(&queue->ring) : queue_base(queue);
@@ -278,7 +278,8 @@ void queue_open(struct queue *queue)
 	struct ring_setup setup;
 	struct fault f = {0};
 
-	/* QEMU enables all queues of a vhost-vdpa device, also those that its guest has not set up. */
+	/* QEMU enables all queues of a vhost-vdpa device, also those that its guest has not set up.
+	 */
 	if (!queue->desc && !queue->driver && !queue->used)
 		return;
 	if ((queue->record || device->features & (1ull << VIRTIO_F_RING_PACKED)) &&

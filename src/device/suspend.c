@@ -185,8 +185,8 @@ static bool any_ready(const struct device *device)
 static int may_go_on(struct device *device, enum device_holder holder)
 {
 	struct fault f = {0};
-	bool goes_on = device->state == STATE_SUSPENDED &&
-		       device->holders == (unsigned)holder && any_ready(device);
+	bool goes_on = device->state == STATE_SUSPENDED && device->holders == (unsigned)holder &&
+		       any_ready(device);
 
 	if (goes_on && device_activate(device, &f) < 0)
 		log_warning(device->name, "not resumed: %s", f.text);

@@ -197,7 +197,8 @@ static void suspend(struct request_line *line, struct runner *runner, uint32_t t
 		device_suspend_or_park(device, HOLDER_OPERATOR, runner_now_ms(), timeout_ms,
 				       !strcmp(policy, "park"), on_answer, job);
 	else
-		device_suspend(device, HOLDER_OPERATOR, runner_now_ms(), timeout_ms, on_answer, job);
+		device_suspend(device, HOLDER_OPERATOR, runner_now_ms(), timeout_ms, on_answer,
+			       job);
 	runner_unlock(runner);
 }
 
@@ -396,9 +397,9 @@ static const struct command {
 	/* Returns what goes into "return"; NULL: refused, or later. */
 	json_t *(*run)(struct request_line *line);
 } commands[] = {
-	{"status", do_status}, {"suspend", do_suspend}, {"resume", do_resume},
-	{"resize", do_resize}, {"reset", do_reset},	{"version", do_version},
-	{"save", do_save},	{"restore", do_restore}, {"link", do_link},
+	{"status", do_status},	   {"suspend", do_suspend}, {"resume", do_resume},
+	{"resize", do_resize},	   {"reset", do_reset},	    {"version", do_version},
+	{"save", do_save},	   {"restore", do_restore}, {"link", do_link},
 	{"announce", do_announce}, {"trace", do_trace},
 };
 

@@ -15,8 +15,8 @@
  * The thread itself never touches a device: one whose client keeps it stuck
  * would take the socket along. Each request is run by a thread of its own
  * (control_commands.c); `status`, which an operator wants most when a device is
- * stuck, is answered from published figures (control_figures.c). Its answer, or the device's when that answers later
- * (device_done: on any thread, with the device's lock held), is put on
+ * stuck, is answered from published figures (control_figures.c). Its answer, or the device's when
+ * that answers later (device_done: on any thread, with the device's lock held), is put on
  * `answered`, under `lock`, which nests in nothing else, and the socket's thread
  * is woken. The client may be gone by then: connections are numbered anew at
  * every accept, and an answer for a number that is not there is dropped.
@@ -43,8 +43,8 @@ struct connection {
 	int fd;
 	uint64_t number;
 	uint64_t heard; /* when something of it was last read or written: counts up */
-	bool hang_up; /* after the answer */
-	char *in;     /* LINE_MAX_BYTES */
+	bool hang_up;	/* after the answer */
+	char *in;	/* LINE_MAX_BYTES */
 	size_t in_used;
 	char *out;
 	size_t out_size, out_sent;
@@ -78,10 +78,10 @@ struct control {
 
 	pthread_mutex_t lock;
 	pthread_cond_t job_changed;
-	struct job *answered; /* [lock] */
+	struct job *answered;		 /* [lock] */
 	struct control_figures *figures; /* one per runner [lock] */
-	unsigned threads;     /* that run jobs [lock] */
-	unsigned jobs;	      /* not answered to their connections; the socket's thread only */
+	unsigned threads;		 /* that run jobs [lock] */
+	unsigned jobs; /* not answered to their connections; the socket's thread only */
 };
 
 /*
@@ -105,8 +105,8 @@ int control_restore(struct runner *runner, const char *text, struct fault *fault
 json_t *control_trace(struct runner *runner, struct fault *fault);
 
 /*
- * Starts a detached thread, which control_free waits for: it calls control_thread_ends last. Returns 0
- * or a negative errno.
+ * Starts a detached thread, which control_free waits for: it calls control_thread_ends last.
+ * Returns 0 or a negative errno.
  */
 int control_thread_start(struct control *control, void *(*start)(void *arg), void *arg);
 void control_thread_ends(struct control *control);
@@ -115,8 +115,8 @@ void control_thread_ends(struct control *control);
 json_t *control_device_status(struct runner *runner);
 
 /*
- * control_figures.c: what was last seen of the devices, `only` one or (NULL) all, as an array. Waits
- * for none of them but a moment.
+ * control_figures.c: what was last seen of the devices, `only` one or (NULL) all, as an array.
+ * Waits for none of them but a moment.
  */
 json_t *control_figures_tell(struct control *control, const struct runner *only);
 /* Looks for the first time, when nobody has the devices yet. 0 or -ENOMEM. */

@@ -46,12 +46,12 @@ static json_t *queue_status(struct device *device, unsigned queue)
 	struct device_queue_stats stats;
 
 	device_get_vq_stats(device, queue, &stats);
-	return json_pack("{s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "index", (int)queue, "size",
-			 (int)device_get_vq_size(device, queue), "ready",
-			 device_get_vq_ready(device, queue), "base", (json_int_t)device_peek_vq_state(device, queue), "in_flight",
-			 (json_int_t)stats.in_flight, "requests", (json_int_t)stats.requests,
-			 "kicks", (json_int_t)stats.kicks, "notifications",
-			 (json_int_t)stats.notifications);
+	return json_pack(
+		"{s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "index", (int)queue, "size",
+		(int)device_get_vq_size(device, queue), "ready", device_get_vq_ready(device, queue),
+		"base", (json_int_t)device_peek_vq_state(device, queue), "in_flight",
+		(json_int_t)stats.in_flight, "requests", (json_int_t)stats.requests, "kicks",
+		(json_int_t)stats.kicks, "notifications", (json_int_t)stats.notifications);
 }
 
 static json_t *queues_status(struct device *device)
@@ -178,8 +178,8 @@ json_t *control_device_status(struct runner *runner)
 	runner_claimant(runner, client, sizeof(client));
 	device = runner_lock(runner);
 	broken = device_broken_reason(device);
-	status = json_pack("{s:s, s:s, s:i, s:s, s:o, s:s?, s:i, s:o, s:o, s:s?, s:b, s:s?, s:o}", "name",
-			   device_name(device), "type", device_model(device)->ops->name,
+	status = json_pack("{s:s, s:s, s:i, s:s, s:o, s:s?, s:i, s:o, s:o, s:s?, s:b, s:s?, s:o}",
+			   "name", device_name(device), "type", device_model(device)->ops->name,
 			   "device_id", (int)device_get_device_id(device), "state",
 			   lifecycle_state_name(device_state(device)), "holders",
 			   holders(device_holders(device)), "client", client[0] ? client : NULL,

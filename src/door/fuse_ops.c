@@ -56,7 +56,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	/*
 	 * Messages are small and wanted in memory. max_write stays as large as it is: it limits the
-	 * pages of a request, and a message may lie across pages, in as many pieces as writev takes.
+	 * pages of a request, and a message may lie across pages, in as many pieces as writev
+	 * takes.
 	 */
 	conn->want &= ~(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	/*

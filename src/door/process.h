@@ -55,17 +55,17 @@ struct process_vma {
 };
 
 /*
- * The mappings that [address, address + size) touches, in order, at most `max`. Returns how many, or
- * -ENOMEM. Takes as long as the process has mappings below, once.
+ * The mappings that [address, address + size) touches, in order, at most `max`. Returns how many,
+ * or -ENOMEM. Takes as long as the process has mappings below, once.
  */
 int process_find_vmas(struct process *process, uint64_t address, uint64_t size,
 		      struct process_vma *vmas, unsigned max);
 
 /*
  * Opens the file behind a shared mapping, so that it can be mapped here the same way. The file is
- * the mapping's for certain (device and inode are compared), if the process has the mapping when the
- * file is open: ask process_still_has before anything is done with it. -ENOENT: it cannot be reached, or is no
- * memory (client_map.h), whose file system might have to be waited for.
+ * the mapping's for certain (device and inode are compared), if the process has the mapping when
+ * the file is open: ask process_still_has before anything is done with it. -ENOENT: it cannot be
+ * reached, or is no memory (client_map.h), whose file system might have to be waited for.
  */
 int process_open_vma(struct process *process, const struct process_vma *vma, bool writable);
 /* Whether the mapping, of an open file, is within those found since, with the same rights. */

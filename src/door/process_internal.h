@@ -21,7 +21,8 @@ struct process {
 
 /* process_mounts.c: whether the file system of this number (st_dev) is memory, or allowed. */
 bool process_sees_memory(const struct process *process, uint64_t device);
-/* Whether a page of a file there comes without somebody being asked for it: a process, a network. */
+/* Whether a page of a file there comes without somebody being asked for it: a process, a network.
+ */
 bool process_sees_answer(const struct process *process, uint64_t device);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The back end's own channel: config changes, in-band calls and errors. Nothing here waits: what the socket
- * does not take now is sent when it does, and several changes become one message.
+ * The back end's own channel: config changes, in-band calls and errors. Nothing here waits: what
+ * the socket does not take now is sent when it does, and several changes become one message.
  */
 #include "door/vhost_user_internal.h"
 

@@ -61,8 +61,7 @@ static int get_protocol_features(struct vu_client *client, struct vu_message *me
 
 void vu_set_door_rules(struct vu_client *client)
 {
-	unsigned rules =
-		DOOR_IMPLIES_PLATFORM | DOOR_SETS_QUEUES_ANY_TIME | DOOR_RESETS_QUEUES;
+	unsigned rules = DOOR_IMPLIES_PLATFORM | DOOR_SETS_QUEUES_ANY_TIME | DOOR_RESETS_QUEUES;
 
 	if (vu_has(client, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT))
 		rules |= DOOR_MOVES_RECORDS;
@@ -210,7 +209,8 @@ static int send_rarp(struct vu_client *client, struct vu_message *message)
 	return device_send_rarp(client->door->device, mac);
 }
 
-/* What the front end shows its guest: not more than the cable takes, as our own config space says. */
+/* What the front end shows its guest: not more than the cable takes, as our own config space says.
+ */
 static int net_set_mtu(struct vu_client *client, struct vu_message *message)
 {
 	struct device *device = client->door->device;

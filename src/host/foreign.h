@@ -1,7 +1,7 @@
 /*
  * Descriptors that a client brought. What a last look at one of them costs is up to what it is:
- * closing a file of FUSE waits for its file system's answer to a flush (linux: fuse_flush), which may
- * be the client's own and never answer.
+ * closing a file of FUSE waits for its file system's answer to a flush (linux: fuse_flush), which
+ * may be the client's own and never answer.
  */
 #ifndef UVDPA_HOST_FOREIGN_H
 #define UVDPA_HOST_FOREIGN_H

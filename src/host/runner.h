@@ -24,11 +24,12 @@ struct runner_options {
 	unsigned workers; /* worker threads; queue q belongs to worker q % workers. 0: one */
 	/* NULL, or the one worker thread of all queues, shared by all devices here that name it. */
 	const char *worker;
-	bool trace;	  /* keep one */
+	bool trace;	     /* keep one */
 	const char *backend; /* what the device stands on, in words; copied. NULL: unknown */
 	/* How long a worker looks for more work itself before it sleeps, at most; 0: not at all. */
 	unsigned poll_us;
-	/* Worker i runs on processor cpu + i only. Who share one have to agree, or leave it open. */
+	/* Worker i runs on processor cpu + i only. Who share one have to agree, or leave it open.
+	 */
 	bool pinned;
 	unsigned cpu;
 };
@@ -138,8 +139,8 @@ void runner_claimant(struct runner *runner, char *buffer, size_t size);
  */
 int runner_bind_kick(struct runner *runner, unsigned queue, int fd);
 /*
- * For a driver that does not kick: the queue is looked at every 250 microseconds, besides whenever its
- * kick eventfd is written, if it has one.
+ * For a driver that does not kick: the queue is looked at every 250 microseconds, besides whenever
+ * its kick eventfd is written, if it has one.
  */
 void runner_poll_kicks(struct runner *runner, unsigned queue, bool on);
 void runner_bind_call(struct runner *runner, unsigned queue, int fd);

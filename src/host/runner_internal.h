@@ -18,16 +18,16 @@
 /* What a device has of a worker, and what its queues want. Bit q: queue q. */
 struct lane {
 	struct runner *runner;
-	struct worker *worker;	 /* its crew's */
-	struct crew_place place; /* the crew's */
-	_Atomic uint64_t wanted; /* passes asked for by others; any thread */
-	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
-	uint64_t active;	 /* queues with work to do; likewise */
-	uint64_t rest;		 /* of these, who did not come in the last pass; likewise */
+	struct worker *worker;	    /* its crew's */
+	struct crew_place place;    /* the crew's */
+	_Atomic uint64_t wanted;    /* passes asked for by others; any thread */
+	uint64_t kicked;	    /* kicks seen since the last pass; the worker's thread only */
+	uint64_t active;	    /* queues with work to do; likewise */
+	uint64_t rest;		    /* of these, who did not come in the last pass; likewise */
 	_Atomic uint64_t polled;    /* queues that nobody kicks: looked at whenever `tick` fires */
 	int tick;		    /* timerfd, which runs while there are any */
 	struct lane_record *record; /* what it has seen, for the trace; NULL: none is kept */
-	struct poller poller;	 /* likewise */
+	struct poller poller;	    /* likewise */
 };
 
 /* complaint.c: what the log has heard of a queue's failures; its worker's. */
@@ -46,21 +46,22 @@ struct runner {
 	struct device *device;
 	struct lane *lanes;
 	unsigned lane_count;
-	char *worker_name; /* of its only lane's crew, which is on the roster; NULL: crews are ours */
+	char *worker_name; /* of its only lane's crew, which is on the roster; NULL: crews are ours
+			    */
 	struct recorder *recorder;  /* NULL: no trace is kept */
 	struct runner_after *after; /* to be called at unlock, in this order [lock] */
 	unsigned excluded;	    /* depth of exclude: all gates are ours [lock] */
 	_Atomic bool settle_wanted; /* device_settle is due */
 	_Atomic enum device_state published_state;
-	_Atomic bool deadline_due;  /* device_deadline is due */
-	char *backend;		    /* NULL: unknown */
-	int timer;		    /* timerfd, watched by lane 0 */
+	_Atomic bool deadline_due; /* device_deadline is due */
+	char *backend;		   /* NULL: unknown */
+	int timer;		   /* timerfd, watched by lane 0 */
 
 	int kick[DEVICE_MAX_QUEUES];	/* -1: none [lock] */
 	int poll_fd[DEVICE_MAX_QUEUES]; /* what lanes watch for models; -1: none [lock] */
 	struct complaint complaints[DEVICE_MAX_QUEUES];
 	struct notifier call[DEVICE_MAX_QUEUES]; /* [lock+gate] */
-	int config_call;		/* [lock] */
+	int config_call;			 /* [lock] */
 
 	pthread_cond_t reset_over;
 	bool ending;	 /* the last reset was begun [lock] */
@@ -85,8 +86,8 @@ enum worker_next lane_pass(struct lane *lane);
 /* In a pass: whether there is something for lane_attend. */
 bool lane_wants_attention(const struct lane *lane);
 /*
- * After a pass, with the gate open: does for the device what needs its lock. False: somebody has it,
- * and we are not to `wait`.
+ * After a pass, with the gate open: does for the device what needs its lock. False: somebody has
+ * it, and we are not to `wait`.
  */
 bool lane_attend(struct lane *lane, bool wait);
 /* For others: */

@@ -89,13 +89,13 @@ void trace_events_sort(struct trace_event *events, unsigned count)
 const char *trace_moment_name(enum device_moment moment)
 {
 	static const char *const names[] = {
-		[MOMENT_SUSPEND] = "suspend",	[MOMENT_RESUME] = "resume",
-		[MOMENT_RESET] = "reset",	[MOMENT_DRIVER_OK] = "driver_ok",
-		[MOMENT_STATE] = "state",	[MOMENT_BASE_READ] = "base_read",
-		[MOMENT_BASE_SET] = "base_set", [MOMENT_FIRST_CHAIN] = "first_chain",
-		[MOMENT_QUEUE_OPEN] = "queue_open",
-		[MOMENT_FIRST_IN] = "first_in", [MOMENT_FIRST_OUT] = "first_out",
-		[MOMENT_LAST_IN] = "last_in",	[MOMENT_LAST_OUT] = "last_out",
+		[MOMENT_SUSPEND] = "suspend",	    [MOMENT_RESUME] = "resume",
+		[MOMENT_RESET] = "reset",	    [MOMENT_DRIVER_OK] = "driver_ok",
+		[MOMENT_STATE] = "state",	    [MOMENT_BASE_READ] = "base_read",
+		[MOMENT_BASE_SET] = "base_set",	    [MOMENT_FIRST_CHAIN] = "first_chain",
+		[MOMENT_QUEUE_OPEN] = "queue_open", [MOMENT_FIRST_IN] = "first_in",
+		[MOMENT_FIRST_OUT] = "first_out",   [MOMENT_LAST_IN] = "last_in",
+		[MOMENT_LAST_OUT] = "last_out",
 	};
 	static_assert(sizeof(names) / sizeof(names[0]) == MOMENT_COUNT, "every moment has a name");
 

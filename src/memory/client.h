@@ -41,9 +41,9 @@ struct client_memory_ops {
 	int (*read)(struct client_memory *memory, uint64_t uaddr, void *to, size_t size);
 	int (*write)(struct client_memory *memory, uint64_t uaddr, const void *from, size_t size);
 	/*
-	 * As `map`, for as many stretches as [uaddr, uaddr + size) has, each beginning where the one
-	 * before ends, at most `max`. Returns how many, at least 1, or -ENOMEM. NULL: `map` is as
-	 * quick.
+	 * As `map`, for as many stretches as [uaddr, uaddr + size) has, each beginning where the
+	 * one before ends, at most `max`. Returns how many, at least 1, or -ENOMEM. NULL: `map` is
+	 * as quick.
 	 */
 	int (*map_many)(struct client_memory *memory, uint64_t uaddr, uint64_t size, bool writable,
 			struct window *out, unsigned max);

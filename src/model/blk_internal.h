@@ -50,10 +50,10 @@ struct blk_queue {
 	struct transfer_pool pool;
 	/* Where requests lay lately, if the backend wants to know; a guest has one or two. */
 	struct block_memory memory[2];
-	unsigned memory_next; /* to be replaced */
-	unsigned finished; /* requests given back; counts up */
-	bool cancelling;   /* requests take no further step */
-	uint64_t spent;	   /* bytes of work in this pass */
+	unsigned memory_next;			    /* to be replaced */
+	unsigned finished;			    /* requests given back; counts up */
+	bool cancelling;			    /* requests take no further step */
+	uint64_t spent;				    /* bytes of work in this pass */
 	struct blk_request *waiting, **waiting_end; /* for the next pass, in order of arrival */
 	struct blk_counters counters;
 };
@@ -103,11 +103,11 @@ struct blk_request {
 		struct transfer transfer; /* IN, OUT */
 		struct blk_range ranges[BLK_MAX_RANGES];
 	};
-	uint64_t data;	/* bytes of data that the answer reports or counts */
-	unsigned steps; /* begun so far */
+	uint64_t data;		     /* bytes of data that the answer reports or counts */
+	unsigned steps;		     /* begun so far */
 	unsigned range_count, range; /* how many; the one that is being done */
-	bool submitting; /* inside block_submit ... */
-	bool finished;	 /* ... which called done, with: */
+	bool submitting;	     /* inside block_submit ... */
+	bool finished;		     /* ... which called done, with: */
 	int result;
 };
 

@@ -61,7 +61,8 @@ struct model_ops {
 	 * A queue comes to life or ends. start may open backend channels: it returns 0 or a
 	 * negative errno with the fault filled. depth: entries of the queue.
 	 */
-	int (*queue_start)(struct model *model, unsigned queue, unsigned depth, struct fault *fault);
+	int (*queue_start)(struct model *model, unsigned queue, unsigned depth,
+			   struct fault *fault);
 	void (*queue_stop)(struct model *model, unsigned queue);
 	/*
 	 * The chains handed over since the last call make a batch: submit it, and deliver what of
@@ -78,9 +79,11 @@ struct model_ops {
 	 * requests are with the model, the next pass, and so poll, comes soon.
 	 */
 	bool (*sated)(const struct model *model, unsigned queue);
-	/* An fd that is readable when poll would find something; -1: none. Valid after queue_start. */
+	/* An fd that is readable when poll would find something; -1: none. Valid after queue_start.
+	 */
 	int (*poll_fd)(struct model *model, unsigned queue);
-	/* Whether poll has to be called again and again for now: poll_fd will not tell of everything. */
+	/* Whether poll has to be called again and again for now: poll_fd will not tell of
+	 * everything. */
 	bool (*silent)(const struct model *model, unsigned queue);
 	/* Gives back every request of this queue soon, finished or failed. */
 	void (*cancel)(struct model *model, unsigned queue);
@@ -111,8 +114,8 @@ struct model_ops {
 	/*
 	 * The first queue is about to take chains, or no queue does any more (suspended, stopped,
 	 * reset): what the device works on may be another process's until then, and from then on.
-	 * Neither counts: each may come several times. activate returns 0 or a negative errno with the
-	 * fault filled: then the device does not start.
+	 * Neither counts: each may come several times. activate returns 0 or a negative errno with
+	 * the fault filled: then the device does not start.
 	 */
 	int (*activate)(struct model *model, struct fault *fault);
 	void (*inactivate)(struct model *model);
@@ -138,9 +141,9 @@ struct model_ops {
 	/* The operator wants the driver to make itself known. As resize. */
 	int (*announce)(struct model *model, struct fault *fault);
 	/*
-	 * What a device saves besides its queues (uvdpa-state(5)), all three or none: writes at most
-	 * MODEL_STATE_MAX bytes and returns how many; says whether bytes from anywhere could be
-	 * loaded; loads bytes that it said so of, when their driver goes on here.
+	 * What a device saves besides its queues (uvdpa-state(5)), all three or none: writes at
+	 * most MODEL_STATE_MAX bytes and returns how many; says whether bytes from anywhere could
+	 * be loaded; loads bytes that it said so of, when their driver goes on here.
 	 */
 	size_t (*state_save)(struct model *model, uint8_t *bytes);
 	int (*state_check)(struct model *model, const uint8_t *bytes, size_t size,

@@ -7,10 +7,10 @@
 #include "model/model.h"
 
 struct blk_options {
-	unsigned queues;	/* 1 .. 64 */
-	unsigned queue_size;	/* entries of the device's queues: bounds seg_max. 0: 128 */
-	const char *serial;	/* up to 20 bytes, copied; NULL: none */
-	bool write_cache;	/* initial writeback mode (default on) */
+	unsigned queues;     /* 1 .. 64 */
+	unsigned queue_size; /* entries of the device's queues: bounds seg_max. 0: 128 */
+	const char *serial;  /* up to 20 bytes, copied; NULL: none */
+	bool write_cache;    /* initial writeback mode (default on) */
 };
 
 /* A virtio-blk device over `block`, which it takes over. */

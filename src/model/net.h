@@ -15,7 +15,7 @@ struct net_stats {
 	uint64_t malformed;	 /* dropped: wrong size, or a header that is nonsense */
 	uint64_t no_room;	 /* dropped: the backend was full, or no buffer was large enough */
 	uint64_t commands, refused; /* of the control queue: done, and answered with an error */
-	uint64_t direct; /* of `packets`: straight out of the sender's memory (pair) */
+	uint64_t direct;	    /* of `packets`: straight out of the sender's memory (pair) */
 };
 
 /* Fills the counters of one queue. Returns false if the model is no virtio-net device. Any thread.

@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-
 #define FRAME_SIZE 60u /* the shortest that Ethernet has */
 
 void net_tell(struct net_queue *queue, struct packet_channel *channel)

@@ -42,14 +42,14 @@ struct chain {
 	uint64_t writable;	 /* bytes */
 	struct space *space;	 /* where the copied segments live */
 	struct segment *segments;
-	uint16_t max_segments; /* room in `segments` */
+	uint16_t max_segments;		 /* room in `segments` */
 	const struct chain_early *early; /* or NULL */
-	struct segment *more;  /* CHAIN_MAX_SEGMENTS, to go on in when these are full; or NULL */
-	bool in_order; /* the model writes from the beginning on: nothing beyond `written` is
-			  touched */
-	uint16_t entry; /* of the record (packed layout) */
-	uint16_t turn; /* among those in flight, for rings that are used in order */
-	uint16_t at;   /* the ring's position before the chain was taken: see ring_untake */
+	struct segment *more; /* CHAIN_MAX_SEGMENTS, to go on in when these are full; or NULL */
+	bool in_order;	      /* the model writes from the beginning on: nothing beyond `written` is
+				 touched */
+	uint16_t entry;	      /* of the record (packed layout) */
+	uint16_t turn;	      /* among those in flight, for rings that are used in order */
+	uint16_t at;	      /* the ring's position before the chain was taken: see ring_untake */
 	bool at_wrap;
 	bool again; /* taken again after a restart; then, where in the record it was found: */
 	uint64_t at_counter;

@@ -11,7 +11,8 @@ struct fault {
 	char text[400];
 };
 
-/* Fills `f` (unless NULL) and returns `code`, so that `return fault(f, -EINVAL, ...)` reads well. */
+/* Fills `f` (unless NULL) and returns `code`, so that `return fault(f, -EINVAL, ...)` reads well.
+ */
 int fault(struct fault *f, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "WORDS: " before the text of a fault that is already set. Returns f's code. */

@@ -116,7 +116,8 @@ void log_line(enum log_level level, const char *who, const char *format, ...)
 		return;
 	if (!sink_fn && is_one_too_many(level, who, format))
 		return;
-	snprintf(line, sizeof(line), "uvdpa: %s%s%s", who ? who : "", who ? ": " : "", words[level]);
+	snprintf(line, sizeof(line), "uvdpa: %s%s%s", who ? who : "", who ? ": " : "",
+		 words[level]);
 	used = strlen(line);
 	va_start(args, format);
 	vsnprintf(line + used, sizeof(line) - used - 1, format, args);

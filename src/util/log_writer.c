@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define PATIENCE_SECONDS 5
-#define PIECE 4096 /* a pipe takes it in one piece */
+#define PIECE		 4096 /* a pipe takes it in one piece */
 
 static struct {
 	pthread_mutex_t lock;

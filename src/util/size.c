@@ -23,7 +23,8 @@ int size_parse(const char *text, uint64_t *bytes)
 	long double number;
 	int power = 0;
 
-	if (!isdigit((unsigned char)text[0]) || (text[0] == '0' && tolower((unsigned char)text[1]) == 'x'))
+	if (!isdigit((unsigned char)text[0]) ||
+	    (text[0] == '0' && tolower((unsigned char)text[1]) == 'x'))
 		return -EINVAL;
 	errno = 0;
 	number = strtold(text, &end);

@@ -4,10 +4,12 @@
 
 #include <stdint.h>
 
-/* Parses the whole of `text` into bytes. Returns 0, -EINVAL (not a size) or -ERANGE (over 2^63-1). */
+/* Parses the whole of `text` into bytes. Returns 0, -EINVAL (not a size) or -ERANGE (over 2^63-1).
+ */
 int size_parse(const char *text, uint64_t *bytes);
 
-/* Writes the shortest exact form ("64M", "1000B"), at most 32 bytes with its NUL. Returns `buffer`. */
+/* Writes the shortest exact form ("64M", "1000B"), at most 32 bytes with its NUL. Returns `buffer`.
+ */
 char *size_format(uint64_t bytes, char buffer[32]);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * datagrams: numbered UDP both ways, for the test guest (static: the guest has no libraries).
  *
- *	datagrams HOST PORT LOCAL	sends a number to HOST:PORT every 5 ms, and counts the different
- *					numbers that come to port LOCAL, until the file "end" exists;
- *					then writes "heard N" to the file "heard"
+ *	datagrams HOST PORT LOCAL	sends a number to HOST:PORT every 5 ms, and counts the
+ *different numbers that come to port LOCAL, until the file "end" exists; then writes "heard N" to
+ *the file "heard"
  *
  * What it sends is "NUMBER MISSING": how many below the highest number that came have not.
  */

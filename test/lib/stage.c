@@ -261,7 +261,8 @@ void stage_init(struct stage *stage, struct theatre *theatre, const struct stage
 	script_model_init(&stage->model, options->queues);
 	stage->model.say = model_says;
 	stage->model.say_arg = stage;
-	r = device_new(&wanted, options->model ? options->model : &stage->model.model, &stage->host, &stage->device, NULL);
+	r = device_new(&wanted, options->model ? options->model : &stage->model.model, &stage->host,
+		       &stage->device, NULL);
 	assert(r == 0);
 	r = device_set_client(stage->device, &theatre->ram.memory);
 	assert(r == 0);

@@ -39,7 +39,7 @@ struct stage_options {
 	uint64_t features; /* acknowledged besides the two that must be */
 	bool no_suspend, no_resume;
 	uint32_t timeout_ms;
-	uint16_t num; /* entries per ring */
+	uint16_t num;	     /* entries per ring */
 	struct model *model; /* instead of the scripted one */
 };
 
@@ -78,7 +78,7 @@ struct theatre {
 	struct vq vqs[STAGE_QUEUES];
 	uint64_t buffers; /* IOVA of room for buffers */
 	unsigned next_buffer;
-	uint64_t tags[STAGE_QUEUES][64]; /* by head */
+	uint64_t tags[STAGE_QUEUES][64];	       /* by head */
 	struct inflight_record *records[STAGE_QUEUES]; /* NULL: not asked for */
 };
 

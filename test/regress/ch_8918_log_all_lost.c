@@ -3,8 +3,8 @@
  * the features that the guest has agreed to, LOG_ALL is none of those, and so the second migration
  * finds a back end that cannot log.
  *
- * Here LOG_ALL is offered to every front end, taken at any time, together with the other features or
- * later, and marks from the moment that there is a log, in every migration of a chain of them.
+ * Here LOG_ALL is offered to every front end, taken at any time, together with the other features
+ * or later, and marks from the moment that there is a log, in every migration of a chain of them.
  */
 #include <linux/virtio_blk.h>
 #include <stdio.h>

@@ -119,7 +119,7 @@ static void do_features(struct play *play)
 	uint64_t required = (1ull << VIRTIO_F_VERSION_1) | (1ull << VIRTIO_F_ACCESS_PLATFORM);
 
 	story_tell(play, "features",
-	     device_set_driver_features(play->on->device, required | play->options.features));
+		   device_set_driver_features(play->on->device, required | play->options.features));
 }
 
 static void do_queue(struct play *play)

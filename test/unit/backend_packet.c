@@ -251,7 +251,8 @@ static void expect_tagged(struct packet_channel *channel, unsigned tag)
 	assert_int_equal(load_le32(buffer + NET_HDR_SIZE), tag);
 }
 
-/* Straight to the receiver, until it has enough: from then on by the line, and nothing overtakes. */
+/* Straight to the receiver, until it has enough: from then on by the line, and nothing overtakes.
+ */
 static void a_receiver_that_takes_them_itself(void **state)
 {
 	struct eater eater = {{.begin = eater_begin, .take = eater_take, .end = eater_end},

@@ -251,7 +251,6 @@ static void finds_an_open_standstill(void **state)
 	assert_int_equal(plot.from_ns, MS);
 }
 
-
 static void numbers_keep_apart(void **state)
 {
 	const double wanted[][6] = {{100, 100, 100, 100, 100, 100},
@@ -297,10 +296,13 @@ static void words_are_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_good_one),	      cmocka_unit_test(nonsense),
-		cmocka_unit_test(finds_the_move),     cmocka_unit_test(finds_a_standstill),
+		cmocka_unit_test(a_good_one),
+		cmocka_unit_test(nonsense),
+		cmocka_unit_test(finds_the_move),
+		cmocka_unit_test(finds_a_standstill),
 		cmocka_unit_test(finds_an_open_standstill),
-		cmocka_unit_test(numbers_keep_apart), cmocka_unit_test(words_are_text),
+		cmocka_unit_test(numbers_keep_apart),
+		cmocka_unit_test(words_are_text),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -149,9 +149,9 @@ static void files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults), cmocka_unit_test(everything), cmocka_unit_test(shared_worker),
-		cmocka_unit_test(trouble),
-		cmocka_unit_test(sizes),    cmocka_unit_test(files),
+		cmocka_unit_test(defaults),	 cmocka_unit_test(everything),
+		cmocka_unit_test(shared_worker), cmocka_unit_test(trouble),
+		cmocka_unit_test(sizes),	 cmocka_unit_test(files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

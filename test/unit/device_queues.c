@@ -63,15 +63,17 @@ static void enabled_while_disabling(void **state)
 	bench_free(b);
 }
 
-/* QEMU enables all of a vhost-vdpa device's queues. Those not set up would lie at 0, where a guest has
- * memory. */
+/* QEMU enables all of a vhost-vdpa device's queues. Those not set up would lie at 0, where a guest
+ * has memory. */
 static void enabled_and_not_set_up(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
 	struct ram *ram = &b->theatre.ram;
 
 	assert_int_equal(stage_status(&b->stage, 3), 0);
-	assert_int_equal(device_set_driver_features(b->stage.device, 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_ACCESS_PLATFORM),
+	assert_int_equal(device_set_driver_features(b->stage.device,
+						    1ull << VIRTIO_F_VERSION_1 |
+							    1ull << VIRTIO_F_ACCESS_PLATFORM),
 			 0);
 	assert_int_equal(stage_status(&b->stage, 0xb), 0);
 	stage_map(&b->stage);

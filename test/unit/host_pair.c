@@ -299,14 +299,22 @@ int main(void)
 {
 #define SHARED(fn) cmocka_unit_test_setup(fn, on_one_worker)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(straight),	  cmocka_unit_test(starved),
-		cmocka_unit_test(suspended),	  cmocka_unit_test(both_ways),
-		cmocka_unit_test(receiver_goes),  cmocka_unit_test(nonsense_of_the_receiver),
-		cmocka_unit_test(several_queues), cmocka_unit_test(saved_and_restored),
-		SHARED(straight),		  SHARED(starved),
-		SHARED(suspended),		  SHARED(both_ways),
-		SHARED(receiver_goes),		  SHARED(nonsense_of_the_receiver),
-		SHARED(several_queues),		  SHARED(saved_and_restored),
+		cmocka_unit_test(straight),
+		cmocka_unit_test(starved),
+		cmocka_unit_test(suspended),
+		cmocka_unit_test(both_ways),
+		cmocka_unit_test(receiver_goes),
+		cmocka_unit_test(nonsense_of_the_receiver),
+		cmocka_unit_test(several_queues),
+		cmocka_unit_test(saved_and_restored),
+		SHARED(straight),
+		SHARED(starved),
+		SHARED(suspended),
+		SHARED(both_ways),
+		SHARED(receiver_goes),
+		SHARED(nonsense_of_the_receiver),
+		SHARED(several_queues),
+		SHARED(saved_and_restored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,10 +229,14 @@ static void slow_disks_are_slept_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(switched_off),		 cmocka_unit_test(idle_devices_sleep),
-		cmocka_unit_test(the_window_adapts),	 cmocka_unit_test(the_window_is_bounded),
-		cmocka_unit_test(work_costs_no_clock),	 cmocka_unit_test(pauses_are_forgiven),
-		cmocka_unit_test(a_closed_window_opens), cmocka_unit_test(slow_disks_are_slept_for),
+		cmocka_unit_test(switched_off),
+		cmocka_unit_test(idle_devices_sleep),
+		cmocka_unit_test(the_window_adapts),
+		cmocka_unit_test(the_window_is_bounded),
+		cmocka_unit_test(work_costs_no_clock),
+		cmocka_unit_test(pauses_are_forgiven),
+		cmocka_unit_test(a_closed_window_opens),
+		cmocka_unit_test(slow_disks_are_slept_for),
 		cmocka_unit_test(answers_have_their_own_window),
 	};
 

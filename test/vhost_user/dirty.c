@@ -152,7 +152,8 @@ static void wait_all(void)
 	}
 }
 
-/* The used ring is written, too: whole pages of it at once are one or two. Returns whether it was. */
+/* The used ring is written, too: whole pages of it at once are one or two. Returns whether it was.
+ */
 static bool used_ring_seen(void)
 {
 	struct uvdpa_queue_areas a;

@@ -57,8 +57,9 @@ static void start_server(unsigned i)
 
 	snprintf(places[i], sizeof(places[i]), "%s/%u", dir, i);
 	snprintf(sockets[i], sizeof(sockets[i]), "%s/%s.sock", places[i], names[i]);
-	snprintf(device, sizeof(device), "blk,name=%s,share=on,file=%s,suspend-timeout=" DEADLINE "%s",
-		 names[i], image, i ? "" : ",on-timeout=park,fault.hold-us=5000000");
+	snprintf(device, sizeof(device),
+		 "blk,name=%s,share=on,file=%s,suspend-timeout=" DEADLINE "%s", names[i], image,
+		 i ? "" : ",on-timeout=park,fault.hold-us=5000000");
 	servers[i] = fork();
 	if (servers[i])
 		return;

@@ -1,7 +1,7 @@
 /*
  * Messages that are wrong: each gets an error acknowledged or the connection closed, and a line in
- * the log that says why; of each no descriptor and no mapping is left, and the next client is served
- * as if nothing had been. Wrong at the wrong time, rather: refuse_order.c.
+ * the log that says why; of each no descriptor and no mapping is left, and the next client is
+ * served as if nothing had been. Wrong at the wrong time, rather: refuse_order.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -210,8 +210,7 @@ static void test_rings(void **state)
 	assert_int_equal(pipe(pipes), 0);
 	is_refused(VHOST_USER_SET_VRING_NUM, &s, sizeof(s), NULL, 0, EINVAL,
 		   "there is no ring 2: the device has 2");
-	is_refused(VHOST_USER_SET_VRING_BASE, &s, sizeof(s), NULL, 0, EINVAL,
-		   "there is no ring 2");
+	is_refused(VHOST_USER_SET_VRING_BASE, &s, sizeof(s), NULL, 0, EINVAL, "there is no ring 2");
 	is_refused(VHOST_USER_SET_VRING_ADDR, &a, sizeof(a), NULL, 0, EINVAL, "no ring 2");
 	is_refused(VHOST_USER_SET_VRING_ENABLE, (uint32_t[]){UINT32_MAX, 1}, 8, NULL, 0, EINVAL,
 		   "no ring 4294967295");
@@ -231,8 +230,7 @@ static void test_rings(void **state)
 		   "SET_VRING_ENABLE 7");
 	/* descriptors that are no eventfds could block or end a worker */
 	is_refused(VHOST_USER_SET_VRING_KICK, (uint64_t[]){0}, 8, pipes, 1, EINVAL, no_event);
-	is_refused(VHOST_USER_SET_VRING_CALL, (uint64_t[]){0}, 8, pipes + 1, 1, EINVAL,
-		   no_event);
+	is_refused(VHOST_USER_SET_VRING_CALL, (uint64_t[]){0}, 8, pipes + 1, 1, EINVAL, no_event);
 	is_refused(VHOST_USER_SET_VRING_ERR, (uint64_t[]){1}, 8, pipes + 1, 1, EINVAL,
 		   "ring 1: the descriptor is no eventfd");
 	is_refused(VHOST_USER_SET_VRING_CALL, (uint64_t[]){2}, 8, &event, 1, EINVAL, "no ring 2");

@@ -1,7 +1,7 @@
 /*
  * Messages that are well formed and come at the wrong time, or name what cannot be: rings that are
- * started too early or lie nowhere, changes while rings run, logs and records that do not fit. As in
- * refuse.c each leaves an error or a closed connection, a line in the log, and nothing else.
+ * started too early or lie nowhere, changes while rings run, logs and records that do not fit. As
+ * in refuse.c each leaves an error or a closed connection, a line in the log, and nothing else.
  */
 #include <errno.h>
 #include <linux/virtio_blk.h>
@@ -17,10 +17,10 @@
 #include "vhost_user/refusing.h"
 #include "vhost_user/session.h"
 
-#define BIT(n)	     (1ull << (n))
-#define GUEST	     0x100000ull
-#define USER	     0x7f0000000000ull
-#define MEMORY	     0x10000u
+#define BIT(n)	    (1ull << (n))
+#define GUEST	    0x100000ull
+#define USER	    0x7f0000000000ull
+#define MEMORY	    0x10000u
 #define PATIENCE_MS 60000
 
 /* A ring as a front end describes it; what is 0 is not sent. */
@@ -32,23 +32,55 @@ struct wrong_ring {
 };
 
 static const struct wrong_ring wrong_rings[] = {
-	{.desc = USER, .avail = USER + 0x4000, .used = USER + 0x5000, .error = EINVAL,
+	{.desc = USER,
+	 .avail = USER + 0x4000,
+	 .used = USER + 0x5000,
+	 .error = EINVAL,
 	 .says = "ring 0 is started without a size"},
 	{.num = 64, .error = EINVAL, .says = "ring 0 is started without addresses"},
-	{.num = 64, .desc = 16, .avail = 2, .used = 4, .error = EFAULT,
+	{.num = 64,
+	 .desc = 16,
+	 .avail = 2,
+	 .used = 4,
+	 .error = EFAULT,
 	 .says = "ring 0 at 0x10 is not in any region"},
-	{.num = 64, .desc = USER, .avail = USER + MEMORY, .used = USER + 0x5000, .error = EFAULT,
+	{.num = 64,
+	 .desc = USER,
+	 .avail = USER + MEMORY,
+	 .used = USER + 0x5000,
+	 .error = EFAULT,
 	 .says = "ring 0 at 0x7f0000010000 is not in any region"},
-	{.num = 64, .desc = USER, .avail = USER + 0x4000, .used = UINT64_MAX - 3, .error = EFAULT,
+	{.num = 64,
+	 .desc = USER,
+	 .avail = USER + 0x4000,
+	 .used = UINT64_MAX - 3,
+	 .error = EFAULT,
 	 .says = "ring 0 at 0xfffffffffffffffc is not in any region"},
-	{.num = 64, .desc = USER + 8, .avail = USER + 0x4000, .used = USER + 0x5000,
-	 .error = EINVAL, .says = "ring 0 at 0x7f0000000008 is misaligned"},
-	{.num = 64, .desc = USER, .avail = USER + 0x4001, .used = USER + 0x5000, .error = EINVAL,
+	{.num = 64,
+	 .desc = USER + 8,
+	 .avail = USER + 0x4000,
+	 .used = USER + 0x5000,
+	 .error = EINVAL,
+	 .says = "ring 0 at 0x7f0000000008 is misaligned"},
+	{.num = 64,
+	 .desc = USER,
+	 .avail = USER + 0x4001,
+	 .used = USER + 0x5000,
+	 .error = EINVAL,
 	 .says = "ring 0 at 0x7f0000004001 is misaligned"},
-	{.num = 64, .desc = USER, .avail = USER + 0x4000, .used = USER + 0x5002, .error = EINVAL,
+	{.num = 64,
+	 .desc = USER,
+	 .avail = USER + 0x4000,
+	 .used = USER + 0x5002,
+	 .error = EINVAL,
 	 .says = "ring 0 at 0x7f0000005002 is misaligned"},
-	{.num = 64, .base = 65536, .desc = USER, .avail = USER + 0x4000, .used = USER + 0x5000,
-	 .error = EINVAL, .says = "SET_VRING_ENABLE failed: Invalid argument"},
+	{.num = 64,
+	 .base = 65536,
+	 .desc = USER,
+	 .avail = USER + 0x4000,
+	 .used = USER + 0x5000,
+	 .error = EINVAL,
+	 .says = "SET_VRING_ENABLE failed: Invalid argument"},
 };
 
 static int64_t state_message(int fd, uint32_t request, uint32_t num)
@@ -69,8 +101,8 @@ static void describe(int fd, const struct wrong_ring *ring, int memory, int kick
 	uint64_t features = BIT(VHOST_USER_F_PROTOCOL_FEATURES) | BIT(VIRTIO_F_VERSION_1);
 
 	assert_int_equal(front_ack(fd, VHOST_USER_SET_FEATURES, &features, 8, NULL, 0), 0);
-	assert_int_equal(
-		front_ack(fd, VHOST_USER_ADD_MEM_REG, &region, sizeof(region), &memory, 1), 0);
+	assert_int_equal(front_ack(fd, VHOST_USER_ADD_MEM_REG, &region, sizeof(region), &memory, 1),
+			 0);
 	if (ring->num)
 		assert_int_equal(state_message(fd, VHOST_USER_SET_VRING_NUM, ring->num), 0);
 	if (ring->base)
@@ -105,9 +137,9 @@ static void rings_that_cannot_start(void **state)
 				 wrong_rings[i].error);
 		refusing_says(wrong_rings[i].says);
 		/* the connection lives on, and a ring that did not start can be stopped */
-		assert_int_equal(front_ask(fd, VHOST_USER_GET_VRING_BASE, (uint32_t[]){0, 0}, 8,
-					   &answer),
-				 0);
+		assert_int_equal(
+			front_ask(fd, VHOST_USER_GET_VRING_BASE, (uint32_t[]){0, 0}, 8, &answer),
+			0);
 		close(fd);
 		refusing_settle();
 	}
@@ -177,9 +209,9 @@ static void changes_while_running(void **state)
 			 0); /* the same again */
 	other = memfd_create("another record", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(other, (off_t)inflight.mmap_size), 0);
-	assert_int_equal(front_ack(s.fd, VHOST_USER_SET_INFLIGHT_FD, &inflight, sizeof(inflight),
-				   &other, 1),
-			 EBUSY);
+	assert_int_equal(
+		front_ack(s.fd, VHOST_USER_SET_INFLIGHT_FD, &inflight, sizeof(inflight), &other, 1),
+		EBUSY);
 	close(other);
 	refusing_says("SET_INFLIGHT_FD while rings are started");
 	/* none of which has disturbed it */
@@ -210,7 +242,8 @@ static void logs(void **state)
 		{{.mmap_size = 0}, "the dirty log of 0x0 bytes"},
 		{{.mmap_size = UINT64_MAX}, "a log of 0xffffffffffffffff bytes does not fit"},
 		{{.mmap_size = MEMORY + 1}, "ends after its file, which has 0x10000 bytes"},
-		{{.mmap_size = 4096, .mmap_offset = MEMORY}, "ends after its file, which has 0x10000 bytes"},
+		{{.mmap_size = 4096, .mmap_offset = MEMORY},
+		 "ends after its file, which has 0x10000 bytes"},
 		{{.mmap_size = 4096, .mmap_offset = UINT64_MAX - 5}, "the dirty log of 0x1000"},
 	};
 
@@ -244,7 +277,8 @@ static void records(void **state)
 		{{.mmap_size = 0x8000, .mmap_offset = 1, .queues = 1, .queue_size = 64},
 		 "SET_INFLIGHT_FD of 0x8000 bytes at 0x1"},
 		{{.mmap_size = MEMORY + 64, .queues = 1, .queue_size = 64}, "ends after its file"},
-		{{.mmap_size = UINT64_MAX, .queues = 1, .queue_size = 64}, "the record of requests"},
+		{{.mmap_size = UINT64_MAX, .queues = 1, .queue_size = 64},
+		 "the record of requests"},
 	};
 
 	m.payload.inflight = (struct vhost_user_inflight){.queues = UINT16_MAX, .queue_size = 64};
@@ -350,9 +384,9 @@ static void reset_and_again(void **state)
 		assert_int_equal(uvdpa_blk_read(blk, 0, data, 4096, i), 0);
 		assert_int_equal(uvdpa_blk_finish(blk, i, PATIENCE_MS), 0);
 		assert_int_equal(front_ack(s.fd, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0), 0);
-		assert_int_equal(front_ask(s.fd, VHOST_USER_GET_VRING_BASE, (uint32_t[]){0, 0}, 8,
-					   &answer),
-				 0);
+		assert_int_equal(
+			front_ask(s.fd, VHOST_USER_GET_VRING_BASE, (uint32_t[]){0, 0}, 8, &answer),
+			0);
 		/* as QEMU goes on after a reset of its machine, but with the ring where it was */
 		session_send_features(&s, s.features);
 		assert_int_equal(state_message(s.fd, VHOST_USER_SET_VRING_NUM, SESSION_RING), 0);
