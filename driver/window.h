@@ -20,7 +20,7 @@
  *
  * A closed window opens with a gap of up to twice the maximum, since such a gap has a wake-up in
  * it, and begins with an eighth of the maximum. So far these are the device's rules
- * (host/poller.h), written once more because the towers share no code.
+ * (runtime/poller.h), written once more because the towers share no code.
  *
  * The driver has a case of its own: a device on the same processor does not get on before the
  * driver sleeps. Every gap ends just after that, whatever the length, and so is short; the window

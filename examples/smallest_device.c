@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 
-#include "door/fuse.h"
-#include "host/runner.h"
+#include "export/fuse/fuse.h"
+#include "runtime/runner.h"
 #include "model/model.h"
 
 static uint64_t rng_features(struct model *model)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cmd/ferry.h"
+#include "load/ferry.h"
 #include "cmd/verb.h"
 #include "util/args.h"
 #include "util/log.h"

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cmd/histogram.h"
-#include "cmd/moves.h"
+#include "load/histogram.h"
+#include "load/moves.h"
 #include "util/fault.h"
 
 /* What is done with the target. */

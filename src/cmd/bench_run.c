@@ -16,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cmd/embed.h"
-#include "cmd/ferry.h"
-#include "cmd/traffic.h"
+#include "serve/embed.h"
+#include "load/ferry.h"
+#include "load/traffic.h"
 
 #define PATIENCE_MS 15000
 

@@ -1,5 +1,5 @@
-/* The verb `check`, all of which is in its own sub-room: cmd/check/check.h. */
-#include "cmd/check/check.h"
+/* The verb `check`, all of which is in its own sub-room: check/check.h. */
+#include "check/check.h"
 
 #include "cmd/verb.h"
 

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "door/fuse.h"
+#include "export/fuse/fuse.h"
 
 #define PATIENCE_MS 15000
 

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cmd/place.h"
+#include "serve/place.h"
 #include "cmd/verb.h"
 
 /* Of an answer: a status of 64-queue devices is some ten kilobytes each. */

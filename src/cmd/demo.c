@@ -18,11 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cmd/moves.h"
-#include "cmd/ferry.h"
+#include "load/moves.h"
+#include "load/ferry.h"
 #include "cmd/stage.h"
 #include "cmd/verb.h"
-#include "cmd/workload.h"
+#include "load/workload.h"
 #include "util/args.h"
 #include "util/log.h"
 

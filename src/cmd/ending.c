@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/verb.h"
-#include "door/fuse.h"
+#include "export/fuse/fuse.h"
 #include "util/log.h"
 
 /* Closing has deadlines of its own (suspend-timeout); this is for what should not happen. */

@@ -1,5 +1,5 @@
 /* uvdpa plot: traces as a picture. */
-#include "cmd/plot.h"
+#include "plot/plot.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -16,13 +16,13 @@
 #include <unistd.h>
 
 #include "cmd/ending.h"
-#include "cmd/notify.h"
-#include "cmd/parts.h"
-#include "cmd/place.h"
-#include "cmd/spec.h"
+#include "serve/notify.h"
+#include "serve/parts.h"
+#include "serve/place.h"
+#include "serve/spec.h"
 #include "cmd/verb.h"
-#include "door/client_map.h"
-#include "host/runner.h"
+#include "client/map.h"
+#include "runtime/runner.h"
 #include "util/args.h"
 #include "util/log.h"
 

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cmd/embed.h"
-#include "door/fuse.h"
+#include "serve/embed.h"
+#include "export/fuse/fuse.h"
 
 #define READY_MS 15000
 

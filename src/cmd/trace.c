@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cmd/client.h"
-#include "cmd/trace_file.h"
+#include "plot/trace_file.h"
 #include "cmd/verb.h"
 #include "util/args.h"
 

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "cmd/check/case.h"
-#include "cmd/check/options.h"
-#include "cmd/check/run.h"
+#include "check/case.h"
+#include "check/options.h"
+#include "check/run.h"
 #include "sham.h"
 
 static const struct mutant {

@@ -10,8 +10,8 @@
 #include <uvdpa/driver_blk.h>
 
 #include "backend/backends.h"
-#include "door/inprocess.h"
-#include "host/runner.h"
+#include "export/inprocess/inprocess.h"
+#include "runtime/runner.h"
 #include "model/models.h"
 
 #define DEPTH 16

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd/check/options.h"
-#include "cmd/check/run.h"
-#include "door/devices.h"
-#include "door/inprocess.h"
-#include "host/runner.h"
+#include "check/options.h"
+#include "check/run.h"
+#include "export/devices.h"
+#include "export/inprocess/inprocess.h"
+#include "runtime/runner.h"
 #include "neighbour.h"
 
 /* A device is made at the first open, in the process of the case: threads do not outlive a fork. */

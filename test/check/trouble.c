@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cmd/check/options.h"
-#include "cmd/check/run.h"
+#include "check/options.h"
+#include "check/run.h"
 #include "sham.h"
 #include "wire/vhost.h"
 

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "backend/backends.h"
-#include "door/control.h"
-#include "host/runner.h"
+#include "control/control.h"
+#include "runtime/runner.h"
 #include "model/models.h"
 #include "util/log.h"
 #include "util/unixname.h"

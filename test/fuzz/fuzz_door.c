@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "backend/backends.h"
-#include "door/inprocess.h"
-#include "host/runner.h"
+#include "export/inprocess/inprocess.h"
+#include "runtime/runner.h"
 #include "memory/client.h"
 #include "model/models.h"
 #include "util/log.h"

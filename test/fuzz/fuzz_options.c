@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cmd/spec.h"
+#include "serve/spec.h"
 
 static char *text_of(const uint8_t *data, size_t size)
 {

@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cmd/plot.h"
-#include "cmd/trace_file.h"
+#include "plot/plot.h"
+#include "plot/trace_file.h"
 
 static int read_trace(const uint8_t *data, size_t size, struct trace_file *trace)
 {

@@ -22,10 +22,10 @@
 #include <unistd.h>
 
 #include "backend/backends.h"
-#include "door/guard.h"
-#include "door/vhost_user.h"
-#include "door/vhost_user_memory.h"
-#include "host/runner.h"
+#include "client/guard.h"
+#include "export/vhost_user/vhost_user.h"
+#include "export/vhost_user/memory.h"
+#include "runtime/runner.h"
 #include "model/models.h"
 #include "util/bytes.h"
 #include "util/log.h"

@@ -9,7 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "cmd/workload.h"
+#include "load/workload.h"
 #include "uvdpa/driver.h"
 
 #define DEVICE "/dev/vhost-vdpa-1"

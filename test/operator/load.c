@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <uvdpa/driver.h>
 
-#include "cmd/workload.h"
+#include "load/workload.h"
 
 static struct uvdpa_error error;
 

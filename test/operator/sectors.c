@@ -7,7 +7,7 @@
 #include <uvdpa/driver.h>
 #include <uvdpa/driver_blk.h>
 
-#include "cmd/workload.h"
+#include "load/workload.h"
 
 static struct uvdpa_error error;
 

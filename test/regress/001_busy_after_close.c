@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "door/fuse.h"
+#include "export/fuse/fuse.h"
 #include "vhost_user/user.h"
 
 /* Devices of one client. By default the kernel has 12 RELEASEs on their way at most. */

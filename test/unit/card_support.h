@@ -9,8 +9,8 @@
 #include <uvdpa/driver.h>
 
 #include "backend/backends.h"
-#include "door/inprocess.h"
-#include "host/runner.h"
+#include "export/inprocess/inprocess.h"
+#include "runtime/runner.h"
 #include "model/models.h"
 #include "model/net.h"
 #include "util/bytes.h"

@@ -14,8 +14,8 @@
 #include <cmocka.h>
 
 #include "backend/backends.h"
-#include "door/vhost_user.h"
-#include "host/runner.h"
+#include "export/vhost_user/vhost_user.h"
+#include "runtime/runner.h"
 #include "model/models.h"
 #include "uvdpa/driver.h"
 #include "vhost_user/disk.h"

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cmd/workload.h"
+#include "load/workload.h"
 #include "util/log.h"
 #include "vhost_user/disk.h"
 #include "vhost_user/session.h"

@@ -20,9 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cmd/ferry.h"
-#include "cmd/workload.h"
-#include "door/inprocess.h"
+#include "load/ferry.h"
+#include "load/workload.h"
+#include "export/inprocess/inprocess.h"
 #include "util/log.h"
 #include "vhost_user/disk.h"
 #include "vhost_user/user.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "door/vhost_user_memory.h"
+#include "export/vhost_user/memory.h"
 #include "model/models.h"
 
 #define PATIENCE_MS 60000

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "backend/backends.h"
-#include "door/vhost_user.h"
-#include "host/runner.h"
+#include "export/vhost_user/vhost_user.h"
+#include "runtime/runner.h"
 
 struct disk_options {
 	uint64_t size;				   /* bytes; 0: 16 MiB */

@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cmd/workload.h"
+#include "load/workload.h"
 #include "util/log.h"
 #include "vhost_user/session.h"
 #include "vhost_user/user.h"

@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "door/client_memory.h"
-#include "door/process.h"
+#include "client/memory.h"
+#include "client/process.h"
 #include "lib/tarpit.h"
 #include "vhost_user/disk.h"
 #include "vhost_user/front.h"

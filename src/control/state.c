@@ -1,0 +1,83 @@
+/*
+ * save and restore over the control socket: the state (uvdpa-state(5)) travels as base64 in the
+ * JSON, so that only the client, with its own rights, opens files. A request is one line of bounded
+ * length, so a state too large for one comes in parts.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/state.h"
+#include "control/control_internal.h"
+#include "runtime/runner.h"
+#include "util/base64.h"
+
+/* Takes the state of a device. Returns its bytes (the caller frees), or NULL. */
+static uint8_t *save(struct runner *runner, size_t *size, struct fault *f)
+{
+	struct device_snapshot *snapshot = malloc(sizeof(*snapshot));
+	uint8_t *bytes = malloc(STATE_MAX_BYTES);
+	struct device *device;
+	int r = -ENOMEM;
+
+	if (snapshot && bytes) {
+		device = runner_lock(runner);
+		if (device_state(device) == STATE_SUSPENDED || device_is_restored(device))
+			r = device_save(device, snapshot, f);
+		else
+			r = fault(f, -EBUSY,
+				  "device '%s' is %s: only a suspended device can be saved ('uvdpa "
+				  "suspend %s' first)",
+				  device_name(device), lifecycle_state_name(device_state(device)),
+				  device_name(device));
+		runner_unlock(runner);
+	} else {
+		fault(f, r, "out of memory");
+	}
+	if (r == 0) {
+		*size = state_encode(snapshot, bytes);
+	} else {
+		free(bytes);
+		bytes = NULL;
+	}
+	free(snapshot);
+	return bytes;
+}
+
+json_t *control_save(struct runner *runner, struct fault *f)
+{
+	json_t *result = NULL;
+	size_t size = 0;
+	uint8_t *bytes = save(runner, &size, f);
+	char *text = bytes ? base64_encode(bytes, size) : NULL;
+
+	if (text)
+		result = json_pack("{s:s, s:I, s:s}", "name", device_name(runner_device(runner)),
+				   "bytes", (json_int_t)size, "state", text);
+	else if (bytes)
+		fault(f, -ENOMEM, "out of memory");
+	free(text);
+	free(bytes);
+	return result;
+}
+
+int control_restore(struct runner *runner, const char *text, struct fault *f)
+{
+	struct device_snapshot *snapshot = malloc(sizeof(*snapshot));
+	size_t size = 0;
+	uint8_t *bytes = base64_decode(text, &size);
+	int r;
+
+	if (!snapshot || !bytes) {
+		r = fault(f, -EINVAL, "the state is not base64");
+	} else {
+		r = state_decode(bytes, size, snapshot, f);
+		if (r == 0) {
+			r = device_restore(runner_lock(runner), snapshot, f);
+			runner_unlock(runner);
+		}
+	}
+	free(bytes);
+	free(snapshot);
+	return r;
+}

@@ -1,0 +1,39 @@
+/*
+ * Whether a file's client is there still: for who comes by another door.
+ *
+ * The last close() has returned, the client has told somebody else, who comes by a socket: that may
+ * be before our reader has taken the kernel's RELEASE out of /dev/fuse. So the question must go
+ * through the same queue. NOTIFY_RETRIEVE makes the kernel put a request of our choice at its end,
+ * here with no bytes of what it has cached of the file: when a reader gets that, it has got
+ * everything that was sent before it.
+ *
+ * Nobody waits meanwhile. A call to a file of our own mount would pass the queue, too, but its
+ * thread could not be killed while it waits, and it would keep /dev/fuse open and itself waiting.
+ */
+#include <errno.h>
+
+#include "export/fuse/fuse_internal.h"
+
+enum claim_news fence_look(void *arg)
+{
+	struct node *node = arg;
+
+	if (atomic_load(&node->state) == FILE_CLOSED)
+		return CLAIM_LEAVES;
+	switch (fuse_lowlevel_notify_retrieve(node->door->session, node->ino, 0, 0, node)) {
+	case 0:
+		return CLAIM_ASKED;
+	case -ENOENT: /* the kernel has forgotten the file: RELEASE was before that */
+		return CLAIM_LEAVES;
+	default:
+		return CLAIM_STAYS;
+	}
+}
+
+void fence_reply(fuse_req_t req, void *arg, fuse_ino_t ino, off_t offset, struct fuse_bufvec *data)
+{
+	struct node *node = arg;
+
+	fuse_reply_none(req);
+	runner_claim_answered(node->runner, atomic_load(&node->state) != FILE_CLOSED);
+}

@@ -1,0 +1,191 @@
+/*
+ * What the files of the FUSE door share.
+ *
+ * Theory of operation
+ * -------------------
+ *    /dev/fuse -> reader -> lane of the device -> table (export/vdpa/vdpa.h) -> reply
+ *
+ * Requests of one device are served one after the other, in the order in which
+ * the kernel sent them: its *lane* is a queue with at most one request at work.
+ * A reader that finds the lane free serves the request itself at once; else it
+ * leaves it to whoever serves the one before. A request that is answered later
+ * (a suspend that drains) keeps its lane and no thread; when its answer comes,
+ * an executor goes on with the lane, since the answer comes from a worker with
+ * the runner's lock held.
+ *
+ * The order matters for close and open: the kernel sends RELEASE without
+ * waiting, and a client that opens again at once must not find itself in the
+ * way. So receiving a request and putting it in its lane is one step under the
+ * `receiving` lock, and opening waits in the lane behind the release. The kernel
+ * has put RELEASE into our queue before the last close() returns and before
+ * a killed client is reaped, and OPEN comes after it in the same queue. FLUSH
+ * would not do instead: dup() and fork() share what it is sent for.
+ *
+ * So whoever opens a file that is open in the order of the queue meets a living
+ * client, and is told at once, outside of the lane: that client may be in a
+ * call that takes long. Who opens while somebody else's client leaves by another
+ * door waits, with the lane parked, until it is known how that ends; and how
+ * another door finds out whether a file's client has left is in fuse_fence.c.
+ *
+ * A client can make its thread here wait for ever, with memory that it answers
+ * for itself (userfaultfd). That costs its own device's lane: before a reader
+ * serves a request it sees to it that another reader is left (fuse_threads.c).
+ */
+#ifndef UVDPA_DOOR_FUSE_INTERNAL_H
+#define UVDPA_DOOR_FUSE_INTERNAL_H
+
+#define FUSE_USE_VERSION 35
+#include <fuse3/fuse_lowlevel.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "device/limits.h"
+#include "client/caller.h"
+#include "export/fuse/fuse.h"
+#include "export/vdpa/vdpa.h"
+#include "runtime/runner.h"
+
+struct node;
+
+/* An open device file. */
+struct opened {
+	struct vdpa_file *file;
+	struct process *known; /* who called last */
+	bool told;
+};
+
+/* What the requests received so far make of a file; they may still be in its lane. */
+enum file_state { FILE_CLOSED, FILE_OPENING, FILE_OPEN };
+
+enum job_kind { JOB_OPEN, JOB_IOCTL, JOB_WRITE, JOB_RELEASE };
+
+/* A request in a lane. */
+struct job {
+	struct job *next;
+	enum job_kind kind;
+	struct node *node;
+	fuse_req_t req; /* NULL: answered already */
+	pid_t tid;
+	uid_t uid;
+	struct opened *opened;
+	struct fuse_file_info info; /* JOB_OPEN, as the next two */
+	bool waited;		    /* for who leaves; that is over */
+	_Atomic bool taken;	    /* somebody answers it: the lane, or its client was killed */
+	unsigned cmd;
+	uint64_t arg;
+	size_t out_max;
+	size_t size; /* of the message as written; `in` has as much of it as matters */
+	size_t in_size;
+	uint64_t came_ns; /* for the trace */
+	uint8_t in[72];
+};
+
+/*
+ * A lane's request at work: who comes second, its answer (or its going on) or the thread that
+ * serves it?
+ */
+enum lane_step { LANE_SERVING, LANE_PARKED, LANE_ANSWERED, LANE_AGAIN };
+
+struct lane {
+	pthread_mutex_t lock;
+	bool busy; /* a request is at work */
+	struct job *first, **last;
+	_Atomic int step;
+};
+
+/* A device's file. */
+struct node {
+	struct fuse_door *door;
+	char name[DEVICE_NAME_MAX + 1];
+	fuse_ino_t ino;
+	struct runner *runner;
+	struct vdpa_options options;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	struct lane lane;
+	struct opened *opened; /* who has it open: used in the lane only */
+	_Atomic int state;     /* enum file_state */
+	struct claim_wait wait;
+	struct job *waiter; /* the opening that `wait` is for: it is at work in the lane */
+};
+
+struct fuse_door {
+	char *mountpoint;
+	struct fuse_door_options options;
+	struct node **nodes; /* inode number: index + FIRST_INO */
+	unsigned node_count;
+	struct timespec made;
+
+	struct fuse_session *session;
+	int stop_fd; /* readable: readers go */
+	_Atomic bool stopping;
+	_Atomic bool gone; /* unmounted: nobody is left to answer */
+
+	pthread_mutex_t receiving; /* around taking a request and putting it in its lane */
+	struct fuse_buf buffer;
+	_Atomic unsigned free_readers; /* the receiver while it receives, and the reserves */
+	_Atomic uint64_t serving;      /* ns: how long the receiver has been at a request */
+	_Atomic bool watched;	       /* the timer is set */
+	_Atomic uint64_t awake_until;  /* ns; the receiver does not sleep before */
+	int relief_fd;		       /* timerfd: reserves look whether they are needed */
+
+	pthread_mutex_t threads_lock;
+	pthread_t *threads; /* readers and executors */
+	unsigned thread_count, thread_max;
+
+	pthread_mutex_t ready_lock;
+	pthread_cond_t ready_changed;
+	struct job *ready, **ready_last; /* for executors: the next of a lane each */
+	unsigned ready_count, executors, idle_executors;
+	bool executors_stop;
+};
+
+#define FIRST_INO 2
+
+/* fuse_lane.c */
+void lane_init(struct lane *lane);
+/* Puts a request at the end of its lane. True: the lane was free, the caller runs lane_serve. */
+bool lane_put(struct job *job);
+/* Serves `job` and what comes after it in its lane, until the lane is empty or parked. */
+void lane_serve(struct job *job);
+bool lane_idle(struct lane *lane);
+/* Serves the request at work once more: what it waited for is over. Any thread, takes no time. */
+void lane_again(struct job *job);
+
+/* fuse_job.c: serves one request; calls lane_answered exactly once, now or later. */
+void job_serve(struct job *job);
+void lane_answered(struct node *node);
+/* An opening that has to wait may be interrupted from now on. In the receiver, as what follows. */
+void job_open_begin(struct job *job);
+/* Answers an opening if the file is open, in the order of requests. False: it has to get in lane.
+ */
+bool job_refuse_open(struct job *job);
+/* The openings that wait for others to leave wait no longer: the door stops. */
+void job_stop_waiting(struct node *node);
+
+/* fuse_fence.c: whether the file's client is there still. For struct claimant. */
+enum claim_news fence_look(void *node);
+/* The operation that brings a fence's answer. */
+void fence_reply(fuse_req_t req, void *node, fuse_ino_t ino, off_t offset,
+		 struct fuse_bufvec *data);
+
+/* fuse_ops.c: the operations of the file system. */
+extern const struct fuse_lowlevel_ops fuse_door_ops;
+/* The request that the operation just called wants served by the thread that took it. */
+struct job *fuse_take_mine(void);
+/* A release without a request: the door closes. NULL when memory is short. */
+struct job *fuse_release_job(struct node *node);
+
+/* fuse_threads.c */
+int threads_start(struct fuse_door *door, struct fault *fault);
+/* Waits until no lane has a request at work. False: one still has. */
+bool threads_wait_idle(struct fuse_door *door, unsigned seconds);
+/* Ends all threads. Returns how many would not come back. */
+unsigned threads_stop(struct fuse_door *door);
+void executor_submit(struct fuse_door *door, struct job *job);
+
+#endif

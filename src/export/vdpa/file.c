@@ -1,0 +1,79 @@
+/* An open vhost-vdpa file: how it comes and goes (vhost_vdpa_open, vhost_vdpa_release). */
+#include "export/vdpa/vdpa.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "export/vdpa/vdpa_internal.h"
+#include "util/log.h"
+
+int vdpa_file_open(struct runner *runner, const struct vdpa_options *options,
+		   const struct claimant *who, struct vdpa_file **out, struct fault *fault_out)
+{
+	struct vdpa_file *file;
+	int r = runner_claim(runner, who, fault_out);
+
+	if (r)
+		return r;
+	file = calloc(1, sizeof(*file));
+	if (!file) {
+		runner_unclaim(runner);
+		return fault(fault_out, -ENOMEM, "no memory for an open file");
+	}
+	file->runner = runner;
+	file->device = runner_lock(runner);
+	device_forget_choices(file->device);
+	runner_unlock(runner);
+	file->options = *options;
+	file->fork_from_owner = 1;
+	*out = file;
+	return 0;
+}
+
+/* The device is as new and reaches nothing any more: the last of the client goes. */
+static void dispose(struct vdpa_file *file)
+{
+	device_set_client(file->device, NULL);
+	if (file->owner)
+		file->owner->ops->free(file->owner);
+	iotlb_free(file);
+	runner_unclaim(file->runner);
+	free(file);
+}
+
+/* Runner locked. */
+static void on_gone(void *arg, int result)
+{
+	struct vdpa_file *file = arg;
+	device_done done = file->released;
+	void *done_arg = file->released_arg;
+
+	assert(result == 0 || result == -ETIMEDOUT);
+	file->released = NULL;
+	if (result && done)
+		log_warning(device_name(file->device),
+			    "the client left, but the backend keeps its requests: the device stays "
+			    "busy until it gives them back");
+	/* Requests still point into the client's memory, so that stays. Each try has its deadline.
+	 */
+	if (result) {
+		runner_claim_kept(file->runner);
+		device_reset(file->device, EV_DRIVER_GONE, runner_now_ms(), on_gone, file);
+	} else {
+		dispose(file);
+	}
+	if (done)
+		done(done_arg, result);
+}
+
+void vdpa_file_release(struct vdpa_file *file, device_done done, void *arg)
+{
+	struct runner *runner = file->runner;
+
+	file->released = done;
+	file->released_arg = arg;
+	runner_claim_leaves(runner);
+	device_reset(runner_lock(runner), EV_DRIVER_GONE, runner_now_ms(), on_gone, file);
+	runner_unlock(runner);
+}

@@ -1,0 +1,60 @@
+/*
+ * For files of host/ only: keeps the trace of a runner's device.
+ *
+ * Theory of operation
+ * -------------------
+ * Moments are rare: they are put under a lock of their own, which nests in
+ * everything and in which nothing is done but the copying.
+ *
+ * Work is counted by looking, after a worker's pass over a queue, at what went
+ * through the queue since the pass before (device_get_vq_flow). What a lane sees
+ * it writes into its own slots, without a lock; a reader closes the gates first.
+ * So a pass in which nothing moved costs a comparison, one in which something
+ * did a look at the clock, however many packets it had, and a device without a
+ * trace one comparison with NULL. The time of a packet is thereby that of the
+ * end of its pass (some ten microseconds).
+ *
+ * The first packet in each direction after the device began to run is a moment,
+ * when it is seen. The last one before it ceased to is known only then: it is put
+ * with the time that it had, and sorted into its place by the reader.
+ */
+#ifndef UVDPA_HOST_RECORDER_H
+#define UVDPA_HOST_RECORDER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "device/device.h"
+#include "device/limits.h"
+#include "runtime/trace.h"
+
+struct recorder {
+	uint64_t begun_ns;
+	pthread_mutex_t lock;
+	_Atomic unsigned awaited; /* bit 0: no packet in yet since it runs; bit 1: none out */
+	_Atomic uint64_t calls, call_ns; /* of the client */
+	struct trace_events events;	 /* [lock]; large, and at first not touched */
+};
+
+/* What a lane has seen. In passes the worker's, with its gate closed control's. */
+struct lane_record {
+	struct device_flow seen[DEVICE_MAX_QUEUES];
+	uint64_t last_in_ns, last_out_ns; /* 0: nothing since the device runs */
+	struct trace_slots slots;
+};
+
+struct runner;
+
+/* NULL: no memory. */
+struct recorder *recorder_new(void);
+void recorder_free(struct recorder *recorder);
+struct lane_record *lane_record_new(void);
+void lane_record_free(struct lane_record *record);
+
+/* A moment of the device. Any thread; MOMENT_STATE only with all gates closed. */
+void recorder_note(struct runner *runner, enum device_moment moment, unsigned queue,
+		   uint64_t value);
+/* In a pass, after the queue was run: counts what went through it. */
+void recorder_look(struct runner *runner, struct lane_record *record, unsigned queue);
+
+#endif

@@ -1,0 +1,118 @@
+/* What runner.c, lane.c, crew.c, recorder.c, binding.c and claim.c share. */
+#ifndef UVDPA_HOST_RUNNER_INTERNAL_H
+#define UVDPA_HOST_RUNNER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "device/device.h"
+#include "device/limits.h"
+#include "runtime/crew.h"
+#include "runtime/notifier.h"
+#include "runtime/poller.h"
+#include "runtime/recorder.h"
+#include "runtime/runner.h"
+#include "loop/worker.h"
+
+/* What a device has of a worker, and what its queues want. Bit q: queue q. */
+struct lane {
+	struct runner *runner;
+	struct worker *worker;	    /* its crew's */
+	struct crew_place place;    /* the crew's */
+	_Atomic uint64_t wanted;    /* passes asked for by others; any thread */
+	uint64_t kicked;	    /* kicks seen since the last pass; the worker's thread only */
+	uint64_t active;	    /* queues with work to do; likewise */
+	uint64_t rest;		    /* of these, who did not come in the last pass; likewise */
+	_Atomic uint64_t polled;    /* queues that nobody kicks: looked at whenever `tick` fires */
+	int tick;		    /* timerfd, which runs while there are any */
+	struct lane_record *record; /* what it has seen, for the trace; NULL: none is kept */
+	struct poller poller;	    /* likewise */
+};
+
+/* complaint.c: what the log has heard of a queue's failures; its worker's. */
+struct complaint {
+	uint64_t told;	  /* how many there were then; 0: nothing was told */
+	uint64_t told_ns; /* when */
+};
+
+/*
+ * Fields marked [lock] are read and written with the lock held; those marked [lock+gate] are
+ * written with both the lock and the queue's gate, and read with either.
+ */
+struct runner {
+	struct device_host host;
+	pthread_mutex_t lock;
+	struct device *device;
+	struct lane *lanes;
+	unsigned lane_count;
+	char *worker_name; /* of its only lane's crew, which is on the roster; NULL: crews are ours
+			    */
+	struct recorder *recorder;  /* NULL: no trace is kept */
+	struct runner_after *after; /* to be called at unlock, in this order [lock] */
+	unsigned excluded;	    /* depth of exclude: all gates are ours [lock] */
+	_Atomic bool settle_wanted; /* device_settle is due */
+	_Atomic enum device_state published_state;
+	_Atomic bool deadline_due; /* device_deadline is due */
+	char *backend;		   /* NULL: unknown */
+	int timer;		   /* timerfd, watched by lane 0 */
+
+	int kick[DEVICE_MAX_QUEUES];	/* -1: none [lock] */
+	int poll_fd[DEVICE_MAX_QUEUES]; /* what lanes watch for models; -1: none [lock] */
+	struct complaint complaints[DEVICE_MAX_QUEUES];
+	struct notifier call[DEVICE_MAX_QUEUES]; /* [lock+gate] */
+	int config_call;			 /* [lock] */
+
+	pthread_cond_t reset_over;
+	bool ending;	 /* the last reset was begun [lock] */
+	bool reset_done; /* [lock] */
+	int reset_result;
+
+	pthread_mutex_t claim_lock; /* around the rest, see claim.c */
+	char claimant[96];	    /* "": nobody */
+	enum claim_news claim_news; /* of the claimant; never CLAIM_ASKED */
+	enum claim_news (*claim_look)(void *arg);
+	void *claim_arg;
+	struct claim_wait *claim_waits;
+	uint64_t claim_asked, claim_heard; /* questions that doors put to themselves, and answers */
+};
+
+/* In a pass: tells the log, at times, of requests of a queue that failed. */
+void complaint_look(struct runner *runner, unsigned queue);
+
+/* lane.c: the passes. For its crew: */
+void lane_ready(struct lane *lane, uint64_t token);
+enum worker_next lane_pass(struct lane *lane);
+/* In a pass: whether there is something for lane_attend. */
+bool lane_wants_attention(const struct lane *lane);
+/*
+ * After a pass, with the gate open: does for the device what needs its lock. False: somebody has
+ * it, and we are not to `wait`.
+ */
+bool lane_attend(struct lane *lane, bool wait);
+/* For others: */
+struct lane *runner_lane(struct runner *runner, unsigned queue);
+uint64_t lane_token_kick(unsigned queue);
+uint64_t lane_token_poll(unsigned queue);
+#define LANE_TOKEN_TIMER UINT64_C(1000)
+#define LANE_TOKEN_TICK	 UINT64_C(1001)
+/* There will be a pass over this queue. Any thread. */
+void lane_want(struct runner *runner, unsigned queue);
+/* device_settle will be called after the pass in progress, or soon. Any thread. */
+void lane_settle(struct runner *runner);
+/* As if in a pass of this lane until the end, if that is possible without waiting. */
+bool lane_visit_begin(struct lane *lane);
+void lane_visit_end(struct lane *lane, unsigned queue);
+/* Opens and closes the gates of all lanes; nests. Control only. */
+void runner_exclude_begin(struct runner *runner);
+void runner_exclude_end(struct runner *runner);
+
+/* As runner_lock, if nobody has it. */
+bool runner_try_lock(struct runner *runner);
+
+/* binding.c: eventfds. */
+void binding_init(struct runner *runner);
+void binding_forget(struct runner *runner, bool everything);
+void binding_watch_queue(struct runner *runner, unsigned queue, bool started);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * A file is opened while the client of another door leaves, which takes as long as the test likes:
+ * the opening waits for that and for nothing else, and the door can stop meanwhile.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "export/devices.h"
+#include "export/fuse/fuse.h"
+#include "runtime/runner.h"
+
+struct bench {
+	char dir[40], file[60];
+	struct fuse_door *door;
+	struct runner *runner;
+};
+
+/* As a door says whose client is gone, once it was asked. */
+static enum claim_news leaves(void *asked)
+{
+	*(_Atomic bool *)asked = true;
+	return CLAIM_LEAVES;
+}
+
+static void begin(struct bench *b)
+{
+	const struct test_device *device = test_device_find("disk");
+	const struct vdpa_options vdpa = test_device_options(device);
+	const struct fuse_door_options options = {0};
+	struct fault f;
+
+	snprintf(b->dir, sizeof(b->dir), "/tmp/uvdpa-leaving-XXXXXX");
+	assert_non_null(mkdtemp(b->dir));
+	snprintf(b->file, sizeof(b->file), "%s/disk", b->dir);
+	if (fuse_door_new(b->dir, &options, &b->door, &f)) {
+		printf("skipped: %s\n", f.text);
+		exit(77);
+	}
+	b->runner = test_device_run(device);
+	assert_int_equal(fuse_door_add(b->door, "disk", b->runner, &vdpa, &f), 0);
+	if (fuse_door_start(b->door, &f)) {
+		printf("skipped: %s\n", f.text);
+		exit(77);
+	}
+}
+
+static void end(struct bench *b)
+{
+	fuse_door_free(b->door);
+	runner_free(b->runner);
+	rmdir(b->dir);
+}
+
+/* The device is being left; a child opens its file. Returns when the door has asked about it. */
+static pid_t open_meanwhile(struct bench *b)
+{
+	static _Atomic bool asked;
+	const struct claimant first = {.who = "the first", .look = leaves, .arg = &asked};
+	struct fault f;
+	pid_t pid;
+
+	asked = false;
+	assert_int_equal(runner_claim(b->runner, &first, &f), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(3, UINT_MAX, 0); /* who has /dev/fuse open is a server, too */
+		_exit(open(b->file, O_RDWR | O_CLOEXEC) < 0 ? errno : 0);
+	}
+	while (!asked)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	return pid;
+}
+
+static int opened(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void opens_when_the_first_has_left(void **state)
+{
+	struct bench b;
+	pid_t pid;
+
+	begin(&b);
+	for (unsigned i = 0; i < 20; i++) {
+		pid = open_meanwhile(&b);
+		runner_unclaim(b.runner);
+		assert_int_equal(opened(pid), 0);
+		while (runner_claim_look(b.runner, &(struct fault){0})) /* the child's end */
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	pid = open_meanwhile(&b);
+	runner_claim_kept(b.runner);
+	assert_int_equal(opened(pid), EBUSY);
+	assert_int_equal(fuse_door_stop(b.door), 0);
+	end(&b);
+}
+
+static void stops_meanwhile(void **state)
+{
+	struct bench b;
+	pid_t pid;
+
+	begin(&b);
+	pid = open_meanwhile(&b);
+	assert_int_equal(fuse_door_stop(b.door), 0);
+	assert_int_not_equal(opened(pid), 0);
+	end(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(opens_when_the_first_has_left),
+		cmocka_unit_test(stops_meanwhile),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

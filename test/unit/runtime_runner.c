@@ -1,0 +1,585 @@
+/*
+ * host/: a runner over a device that only counts what it is asked. The device's functions are
+ * defined here, so the linker leaves the real ones out.
+ */
+#include "runtime/runner_internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "model/model.h"
+
+#define QUEUES 3
+
+struct device {
+	struct device_host *host;
+	_Atomic uint64_t kicks[QUEUES], passes[QUEUES], settles, deadlines;
+	_Atomic int work[QUEUES]; /* passes that queues still want */
+	bool full;		  /* queue 0 needs them for itself */
+	_Atomic bool settle_next; /* the next pass asks to settle */
+	_Atomic unsigned in_pass, in_control;
+	_Atomic unsigned broken; /* expectations that did not hold on another thread */
+	uint64_t deadline;
+	int poll_fd, new_result, reset_result;
+	bool freed;
+};
+
+static struct device device;
+
+int device_new(const struct device_options *options, struct model *model, struct device_host *host,
+	       struct device **out, struct fault *f)
+{
+	model->ops->destroy(model);
+	if (device.new_result)
+		return fault(f, device.new_result, "as the test wants");
+	device.host = host;
+	*out = &device;
+	return 0;
+}
+
+void device_free(struct device *d)
+{
+	d->freed = true;
+}
+
+unsigned device_get_vqs_count(const struct device *d)
+{
+	return QUEUES;
+}
+
+const char *device_name(const struct device *d)
+{
+	return "counter";
+}
+
+unsigned device_in_flight(struct device *d)
+{
+	return 7;
+}
+
+int device_queue_poll_fd(struct device *d, unsigned queue, bool *edge)
+{
+	*edge = false;
+	return queue ? -1 : d->poll_fd;
+}
+
+void device_kick_vq(struct device *d, unsigned queue)
+{
+	d->kicks[queue]++;
+}
+
+bool device_queue_is_owed(const struct device *d, unsigned queue)
+{
+	return false;
+}
+
+enum device_turn device_turn_queue(struct device *d, unsigned queue, unsigned budget, bool polling)
+{
+	uint64_t value;
+
+	d->in_pass++;
+	if (d->in_control)
+		d->broken++;
+	if (!queue && d->poll_fd >= 0 && read(d->poll_fd, &value, sizeof(value)) < 0)
+		d->broken += errno != EAGAIN;
+	if (atomic_exchange(&d->settle_next, false))
+		d->host->ops->settle(d->host);
+	d->in_pass--;
+	d->passes[queue]++;
+	if (--d->work[queue] <= 0)
+		return TURN_IDLE;
+	return d->full && !queue ? TURN_FULL : TURN_MORE;
+}
+
+struct device_flow device_get_vq_flow(const struct device *d, unsigned queue)
+{
+	return (struct device_flow){0, d->passes[queue]};
+}
+
+void device_get_vq_failure(const struct device *d, unsigned queue, struct model_failure *failure)
+{
+	failure->count = 0;
+}
+
+enum device_state device_state(const struct device *d)
+{
+	return d->settles ? STATE_SUSPENDED : STATE_RUNNING;
+}
+
+void device_settle(struct device *d)
+{
+	d->settles++;
+}
+
+void device_deadline(struct device *d, uint64_t now_ms)
+{
+	if (now_ms < d->deadline)
+		d->broken++;
+	d->deadlines++;
+}
+
+void device_reset(struct device *d, enum device_event event, uint64_t now_ms, device_done done,
+		  void *arg)
+{
+	assert_int_equal(event, EV_DRIVER_GONE);
+	done(arg, d->reset_result);
+}
+
+static unsigned destroyed;
+
+static void destroy(struct model *model)
+{
+	destroyed++;
+}
+
+static const struct model_ops model_ops = {.name = "counter", .destroy = destroy};
+static struct model model = {.ops = &model_ops};
+
+static int setup(void **state)
+{
+	const struct runner_options options = {.workers = 2};
+	struct runner *runner;
+	struct fault f;
+
+	memset(&device, 0, sizeof(device));
+	device.poll_fd = -1;
+	if (runner_new(&options, &model, &runner, &f))
+		return -1;
+	*state = runner;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	runner_free(*state);
+	return device.broken || !device.freed;
+}
+
+static void wait_for(_Atomic uint64_t *word, uint64_t value)
+{
+	while (atomic_load(word) < value)
+		sched_yield();
+}
+
+static void lock_and_bind_kick(struct runner *runner, unsigned queue, int fd, int expected)
+{
+	runner_lock(runner);
+	assert_int_equal(runner_bind_kick(runner, queue, fd), expected);
+	runner_unlock(runner);
+}
+
+/* Waits until all that was written before has been seen by queue 0's worker. */
+static void sync_with(unsigned queue)
+{
+	uint64_t before = atomic_load(&device.passes[queue]);
+
+	device.host->ops->wake_queue(device.host, queue);
+	wait_for(&device.passes[queue], before + 1);
+}
+
+static void each_write_is_a_kick(void **state)
+{
+	int fd = eventfd(0, 0);
+
+	lock_and_bind_kick(*state, 1, dup(fd), 0);
+	for (uint64_t i = 1; i <= 50; i++) {
+		eventfd_write(fd, 1);
+		wait_for(&device.kicks[1], i);
+	}
+	assert_int_equal(device.kicks[1], 50);
+	assert_int_equal(device.kicks[0], 0);
+	close(fd);
+}
+
+static void a_counter_above_zero_is_one_kick(void **state)
+{
+	int fd = eventfd(3, 0);
+
+	lock_and_bind_kick(*state, 0, dup(fd), 0);
+	wait_for(&device.kicks[0], 1);
+	sync_with(0);
+	assert_int_equal(device.kicks[0], 1);
+	/* the same file again: nothing; unbound and bound again: one more */
+	lock_and_bind_kick(*state, 0, dup(fd), 0);
+	sync_with(0);
+	assert_int_equal(device.kicks[0], 1);
+	lock_and_bind_kick(*state, 0, -1, 0);
+	eventfd_write(fd, 1);
+	sync_with(0);
+	assert_int_equal(device.kicks[0], 1);
+	lock_and_bind_kick(*state, 0, dup(fd), 0);
+	wait_for(&device.kicks[0], 2);
+	close(fd);
+}
+
+static void refuses_what_is_no_eventfd(void **state)
+{
+	int ends[2], fd = eventfd(0, 0);
+
+	assert_int_equal(pipe(ends), 0);
+	lock_and_bind_kick(*state, 2, dup(fd), 0);
+	lock_and_bind_kick(*state, 2, ends[0], -EINVAL);
+	/* the refused one is closed, the old one still bound */
+	assert_int_equal(close(ends[0]), -1);
+	eventfd_write(fd, 1);
+	wait_for(&device.kicks[2], 1);
+	close(ends[1]);
+	close(fd);
+}
+
+static void calls_reach_their_eventfd(void **state)
+{
+	struct runner *runner = *state;
+	int call = eventfd(0, EFD_NONBLOCK), config = eventfd(0, EFD_NONBLOCK);
+	eventfd_t value;
+
+	runner_lock(runner);
+	runner_bind_call(runner, 1, dup(call));
+	runner_bind_config_call(runner, dup(config));
+	device.host->ops->notify_queue(device.host, 1);
+	device.host->ops->notify_queue(device.host, 0); /* unbound */
+	device.host->ops->notify_config(device.host);
+	assert_int_equal(eventfd_read(call, &value), 0);
+	assert_int_equal(value, 1);
+	assert_int_equal(eventfd_read(config, &value), 0);
+	/* a driver's reset drops the queue's, its departure both */
+	device.host->ops->forget(device.host, false);
+	device.host->ops->notify_queue(device.host, 1);
+	device.host->ops->notify_config(device.host);
+	assert_int_equal(eventfd_read(call, &value), -1);
+	assert_int_equal(eventfd_read(config, &value), 0);
+	device.host->ops->exclude_begin(device.host);
+	device.host->ops->forget(device.host, true);
+	device.host->ops->exclude_end(device.host);
+	device.host->ops->notify_config(device.host);
+	assert_int_equal(eventfd_read(config, &value), -1);
+	runner_unlock(runner);
+	close(call);
+	close(config);
+}
+
+static void settles_after_the_pass(void **state)
+{
+	struct runner *runner = *state;
+
+	runner_lock(runner);
+	runner_unlock(runner);
+	assert_int_equal(runner_published_state(runner), STATE_RUNNING);
+	device.settle_next = true;
+	device.host->ops->wake_queue(device.host, 1);
+	wait_for(&device.settles, 1);
+	/* whoever changes the state publishes it, be it a worker */
+	while (runner_published_state(runner) != STATE_SUSPENDED)
+		sched_yield();
+	device.host->ops->settle(device.host); /* from control, too */
+	wait_for(&device.settles, 2);
+}
+
+static void deadline_comes_once(void **state)
+{
+	struct runner *runner = *state;
+
+	runner_lock(runner);
+	device.deadline = runner_now_ms() + 5;
+	device.host->ops->set_deadline(device.host, device.deadline);
+	runner_unlock(runner);
+	wait_for(&device.deadlines, 1);
+	sync_with(0);
+	assert_int_equal(device.deadlines, 1);
+	/* one that is over comes at once; a disarmed one does not come */
+	runner_lock(runner);
+	device.deadline = 1;
+	device.host->ops->set_deadline(device.host, device.deadline);
+	runner_unlock(runner);
+	wait_for(&device.deadlines, 2);
+	device.host->ops->set_deadline(device.host, 0);
+}
+
+static void runs_until_idle(void **state)
+{
+	device.work[0] = 100;
+	device.work[2] = 10;
+	device.host->ops->wake_queue(device.host, 0);
+	device.host->ops->wake_queue(device.host, 2);
+	wait_for(&device.passes[0], 100);
+	wait_for(&device.passes[2], 10);
+	sync_with(0);
+	assert_int_equal(device.passes[0], 101);
+}
+
+/* A pass ends with the queue that filled it (S16); the others' turn comes all the same. */
+static void full_passes(void **state)
+{
+	struct runner *runner = *state;
+	struct lane *lane = &runner->lanes[0]; /* of queues 0 and 2 */
+
+	runner_lock(runner);
+	runner_exclude_begin(runner);
+	device.full = true;
+	device.work[0] = device.work[2] = 3;
+	lane->active = 1 << 0 | 1 << 2;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(lane_pass(lane), WORKER_AGAIN);
+		assert_int_equal(device.passes[0], i + 1);
+		assert_int_equal(device.passes[2], i);
+		assert_int_equal(lane_pass(lane), WORKER_AGAIN);
+		assert_int_equal(device.passes[0], i + 1);
+		assert_int_equal(device.passes[2], i + 1);
+	}
+	assert_int_equal(lane_pass(lane), WORKER_SLEEP); /* both had what they wanted */
+	assert_int_equal(device.passes[0], 3);
+	assert_int_equal(device.passes[2], 3);
+	runner_exclude_end(runner);
+	runner_unlock(runner);
+}
+
+static void model_fd_makes_passes(void **state)
+{
+	struct runner *runner = *state;
+
+	device.poll_fd = eventfd(0, EFD_NONBLOCK);
+	runner_lock(runner);
+	device.host->ops->queue_changed(device.host, 0, true);
+	device.host->ops->queue_changed(device.host, 1, true); /* has none */
+	runner_unlock(runner);
+	for (uint64_t i = 0; i < 20; i++) {
+		uint64_t before = atomic_load(&device.passes[0]);
+
+		eventfd_write(device.poll_fd, 1);
+		wait_for(&device.passes[0], before + 1);
+	}
+	runner_lock(runner);
+	device.host->ops->queue_changed(device.host, 0, false);
+	runner_unlock(runner);
+	close(device.poll_fd);
+}
+
+static void *control_loop(void *arg)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		runner_lock(arg);
+		device.host->ops->exclude_begin(device.host);
+		device.in_control++;
+		if (device.in_pass)
+			device.broken++;
+		sched_yield();
+		device.in_control--;
+		device.host->ops->exclude_end(device.host);
+		runner_unlock(arg);
+	}
+	return NULL;
+}
+
+/* All workers stand still while control is inside, also when several control threads compete. */
+static void excludes_all_workers(void **state)
+{
+	pthread_t threads[2];
+
+	for (unsigned q = 0; q < QUEUES; q++) {
+		device.work[q] = 1 << 30;
+		device.host->ops->wake_queue(device.host, q);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, control_loop, *state);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned q = 0; q < QUEUES; q++)
+		device.work[q] = 0;
+	assert_true(device.passes[0] > 0 && device.passes[1] > 0);
+}
+
+static void one_client_at_a_time(void **state)
+{
+	struct runner *runner = *state;
+	struct fault f;
+	char who[64];
+
+	runner_claimant(runner, who, sizeof(who));
+	assert_string_equal(who, "");
+	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the first"}, &f), 0);
+	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the second"}, &f), -EBUSY);
+	assert_non_null(strstr(f.text, "the first"));
+	runner_claimant(runner, who, sizeof(who));
+	assert_string_equal(who, "the first");
+	runner_unclaim(runner);
+	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the second"}, &f), 0);
+	runner_unclaim(runner);
+}
+
+/* Somebody who waits for a client to leave, and what its door says of it. */
+struct comer {
+	struct claim_wait wait;
+	unsigned over;
+};
+
+static void on_over(struct claim_wait *wait)
+{
+	struct comer *comer = (struct comer *)wait;
+
+	comer->over++;
+}
+
+static enum claim_news say(void *arg)
+{
+	return *(enum claim_news *)arg;
+}
+
+static bool comes(struct runner *runner, struct comer *comer)
+{
+	*comer = (struct comer){.wait.over = on_over};
+	return runner_claim_settled(runner, &comer->wait);
+}
+
+static void who_leaves_is_waited_for(void **state)
+{
+	enum claim_news news = CLAIM_STAYS;
+	const struct claimant first = {.who = "the first", .look = say, .arg = &news};
+	struct runner *runner = *state;
+	struct comer a, b;
+	struct fault f;
+
+	assert_true(comes(runner, &a)); /* nobody has it */
+	assert_int_equal(runner_claim_look(runner, &f), 0);
+	assert_int_equal(runner_claim(runner, &first, &f), 0);
+	assert_true(comes(runner, &a)); /* somebody has it, and stays */
+	news = CLAIM_LEAVES;
+	assert_false(comes(runner, &a));
+	news = CLAIM_STAYS; /* is not asked again: leaving is for good */
+	assert_false(comes(runner, &b));
+	assert_true(runner_claim_forget(runner, &b.wait));
+	assert_false(runner_claim_forget(runner, &b.wait));
+	runner_unclaim(runner);
+	assert_int_equal(a.over, 1);
+	assert_int_equal(b.over, 0);
+	assert_false(runner_claim_forget(runner, &a.wait));
+	assert_int_equal(runner_claim(runner, &first, &f), 0);
+	runner_claim_leaves(runner);
+	assert_false(comes(runner, &a));
+	runner_claim_kept(runner);
+	assert_int_equal(a.over, 1);
+	assert_true(comes(runner, &b));
+	assert_int_equal(runner_claim_look(runner, &f), -EBUSY);
+	assert_non_null(strstr(f.text, "was left by the first"));
+	runner_unclaim(runner);
+}
+
+/* An answer is for who asked before it was made, and not for who came later. */
+static void each_question_has_its_answer(void **state)
+{
+	enum claim_news news = CLAIM_ASKED;
+	const struct claimant first = {.who = "the first", .look = say, .arg = &news};
+	struct runner *runner = *state;
+	struct comer a, b, c;
+	struct fault f;
+
+	assert_int_equal(runner_claim(runner, &first, &f), 0);
+	assert_false(comes(runner, &a));
+	assert_false(comes(runner, &b));
+	runner_claim_answered(runner, true);
+	assert_int_equal(a.over, 1);
+	assert_int_equal(b.over, 0);
+	runner_claim_answered(runner, false); /* it left in between */
+	assert_int_equal(b.over, 0);
+	assert_false(comes(runner, &c));
+	runner_unclaim(runner);
+	assert_int_equal(b.over, 1);
+	assert_int_equal(c.over, 1);
+	assert_int_equal(runner_claim(runner, &first, &f), 0);
+	assert_false(comes(runner, &a));
+	runner_claim_answered(runner, true); /* c's, whom it does not concern any more */
+	assert_int_equal(a.over, 0);
+	runner_claim_answered(runner, true);
+	assert_int_equal(a.over, 1);
+	runner_unclaim(runner);
+}
+
+struct late_answer {
+	struct runner_after after; /* the first member */
+	struct runner *runner;
+	unsigned at; /* the how-manieth it was; 0: not yet */
+	bool locked; /* somebody had the lock then */
+};
+
+static unsigned answers;
+
+static void answer_late(struct runner_after *after)
+{
+	struct late_answer *answer = (struct late_answer *)after;
+
+	answer->at = ++answers;
+	answer->locked = !runner_try_lock(answer->runner);
+	if (!answer->locked)
+		runner_unlock(answer->runner);
+}
+
+/* What takes system calls is done without the lock, in order, once. */
+static void answers_come_after_the_lock(void **state)
+{
+	struct runner *runner = *state;
+	struct late_answer a[2] = {{{answer_late, NULL}, runner, 0, false},
+				   {{answer_late, NULL}, runner, 0, false}};
+
+	answers = 0;
+	runner_lock(runner);
+	runner_after(runner, &a[1].after);
+	runner_after(runner, &a[0].after);
+	assert_int_equal(answers, 0);
+	runner_unlock(runner);
+	assert_int_equal(a[1].at, 1);
+	assert_int_equal(a[0].at, 2);
+	assert_false(a[0].locked || a[1].locked);
+	runner_lock(runner);
+	runner_unlock(runner);
+	assert_int_equal(answers, 2);
+}
+
+static void failures_are_passed_up(void **state)
+{
+	const struct runner_options options = {.workers = 100};
+	struct runner *runner;
+	struct fault f;
+
+	memset(&device, 0, sizeof(device));
+	device.new_result = -EINVAL;
+	assert_int_equal(runner_new(&options, &model, &runner, &f), -EINVAL);
+	assert_string_equal(f.text, "as the test wants");
+	/* a backend that never gives back: freed in time, the device left alone */
+	device.new_result = 0;
+	device.reset_result = -ETIMEDOUT;
+	assert_int_equal(runner_new(&options, &model, &runner, &f), 0);
+	runner_free(runner);
+	assert_false(device.freed);
+}
+
+int main(void)
+{
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(each_write_is_a_kick),
+		CASE(a_counter_above_zero_is_one_kick),
+		CASE(refuses_what_is_no_eventfd),
+		CASE(calls_reach_their_eventfd),
+		CASE(settles_after_the_pass),
+		CASE(deadline_comes_once),
+		CASE(runs_until_idle),
+		CASE(full_passes),
+		CASE(model_fd_makes_passes),
+		CASE(excludes_all_workers),
+		CASE(one_client_at_a_time),
+		CASE(who_leaves_is_waited_for),
+		CASE(each_question_has_its_answer),
+		CASE(answers_come_after_the_lock),
+		cmocka_unit_test(failures_are_passed_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
