@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 		.device = {
 			.name = "rng", .queue_size = 64, .asids = 1, .suspend_timeout_ms = 1000}};
 	struct model rng = {&rng_ops};
-	struct fuse_door *door;
+	struct fuse_export *export;
 	struct runner *runner;
 	struct fault why = {0};
 	sigset_t stop;
@@ -73,14 +73,14 @@ int main(int argc, char **argv)
 	sigaddset(&stop, SIGTERM);
 	sigprocmask(SIG_BLOCK, &stop, NULL);
 	if (argc != 2 || runner_new(&options, &rng, &runner, &why) < 0 ||
-	    fuse_door_new(argv[1], &(struct fuse_door_options){0}, &door, &why) < 0 ||
-	    fuse_door_add(door, "rng", runner, &(struct vdpa_options){0}, &why) < 0 ||
-	    fuse_door_start(door, &why) < 0)
+	    fuse_export_new(argv[1], &(struct fuse_export_options){0}, &export, &why) < 0 ||
+	    fuse_export_add(export, "rng", runner, &(struct vdpa_options){0}, &why) < 0 ||
+	    fuse_export_start(export, &why) < 0)
 		return fprintf(stderr, "smallest_device: %s\n", why.code ? why.text : "name a DIR"),
 		       1;
 	sigwait(&stop, &number);
-	fuse_door_stop(door);
-	fuse_door_free(door);
+	fuse_export_stop(export);
+	fuse_export_free(export);
 	runner_free(runner);
 	return 0;
 }

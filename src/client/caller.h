@@ -1,7 +1,7 @@
 /*
- * Whoever makes a call through a vhost-vdpa-shaped door, and whoever owns the
+ * Whoever makes a call through a vhost-vdpa-shaped export, and whoever owns the
  * open file: the parts of the kernel's world (the caller's memory, its
- * descriptors, its identity) that a door has to bring.
+ * descriptors, its identity) that an export has to bring.
  */
 #ifndef UVDPA_DOOR_CALLER_H
 #define UVDPA_DOOR_CALLER_H

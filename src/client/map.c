@@ -27,7 +27,8 @@
 
 static _Atomic unsigned total;
 
-/* What the operator allows: file systems, and (if not 0) devices. Written before doors are open. */
+/* What the operator allows: file systems, and (if not 0) devices. Written before exports are open.
+ */
 static struct place {
 	uint64_t device;
 	bool is_device; /* the number is the file's own, not its file system's */

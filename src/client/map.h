@@ -1,6 +1,6 @@
 /*
  * What a client hands over as a file, mapped here: its memory, its dirty log, the record of its
- * requests. This is the one place that maps such files, whichever door they come through, and it
+ * requests. This is the one place that maps such files, whichever export they come through, and it
  * has each mapping watched (client/guard.h).
  *
  * Not every file may be mapped. A page of one whose file system asks somebody (FUSE, a network) is
@@ -61,7 +61,7 @@ int client_map_promised(struct client_map *map, struct client_maps *maps, int fd
 
 /*
  * Allows the files of the file system that `path` is on, or the device that it is, from now on.
- * Before doors are open. Returns 0 or a negative errno with the fault filled.
+ * Before exports are open. Returns 0 or a negative errno with the fault filled.
  */
 int client_map_allow(const char *path, struct fault *fault);
 

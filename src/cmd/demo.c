@@ -61,7 +61,7 @@ static void help(FILE *to)
 struct demo {
 	unsigned long moves;
 	unsigned long moved;
-	const char *door; /* NULL: whatever works */
+	const char *export; /* NULL: whatever works */
 	sigset_t signals;
 	bool interrupted;
 
@@ -279,18 +279,18 @@ static int verdict(const struct demo *demo, const struct fault *f)
 
 /* --- All of it -------------------------------------------------------------------------------- */
 
-static int choose_door(struct demo *demo, struct fault *f)
+static int choose_export(struct demo *demo, struct fault *f)
 {
 	int r;
 
-	if (demo->door && strcmp(demo->door, "files") && strcmp(demo->door, "inprocess"))
-		return fault(f, -EINVAL, "--door %s: it is files or inprocess", demo->door);
-	if (demo->door && demo->door[0] == 'i') {
+	if (demo->export && strcmp(demo->export, "files") && strcmp(demo->export, "inprocess"))
+		return fault(f, -EINVAL, "--door %s: it is files or inprocess", demo->export);
+	if (demo->export && demo->export[0] == 'i') {
 		demo->stage.in_process = true;
 		return 0;
 	}
 	r = stage_can_serve(&demo->stage, f);
-	if (r == 0 || demo->door)
+	if (r == 0 || demo->export)
 		return r;
 	demo->stage.in_process = true;
 	printf("demo: no files can be served here (%s),\n"
@@ -304,7 +304,7 @@ static int play(struct demo *demo, struct fault *f)
 	int r = stage_make(&demo->stage, f);
 
 	if (r == 0)
-		r = choose_door(demo, f);
+		r = choose_export(demo, f);
 	if (r < 0)
 		return r;
 	printf("demo: two %s over one image of 256 MiB, %d requests in flight, %lu moves\n",
@@ -359,7 +359,7 @@ static int run(int argc, char **argv)
 	const char *moves = NULL;
 	const struct arg table[] = {
 		{"moves", 0, ARG_TEXT, &moves},
-		{"door", 0, ARG_TEXT, demo ? &demo->door : NULL},
+		{"door", 0, ARG_TEXT, demo ? &demo->export : NULL},
 		{"packed", 0, ARG_FLAG, demo ? &demo->stage.packed : NULL},
 		{"keys", 0, ARG_TEXT, demo ? &demo->stage.keys : NULL},
 		{NULL},

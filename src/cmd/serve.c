@@ -2,7 +2,7 @@
  * uvdpa serve: opens everything, then serves until it is told to stop.
  *
  * The order is the promise: all words are checked and all backends opened
- * before the first door opens, so a mistake is one line and exit 1, never half
+ * before the first export opens, so a mistake is one line and exit 1, never half
  * a server. Closing goes the other way round.
  */
 #include <errno.h>
@@ -186,69 +186,70 @@ static void say_who_suffers(const struct server *server)
 	}
 }
 
-/* Closes the doors that are open, the last one first; or only those that stay (not) to the last. */
-static void close_doors(struct server *server, void **doors, bool to_the_last)
+/* Closes the exports that are open, the last one first; or only those that stay (not) to the last.
+ */
+static void close_exports(struct server *server, void **exports, bool to_the_last)
 {
-	for (unsigned i = parts_door_count; i-- > 0;) {
-		if (!doors[i] || parts_doors[i].to_the_last != to_the_last)
+	for (unsigned i = parts_export_count; i-- > 0;) {
+		if (!exports[i] || parts_exports[i].to_the_last != to_the_last)
 			continue;
-		if (parts_doors[i].close(doors[i])) {
+		if (parts_exports[i].close(exports[i])) {
 			log_warning(NULL, "a client keeps the door '%s' open: left as it is",
-				    parts_doors[i].name);
+				    parts_exports[i].name);
 			server->in_use = true;
 		}
-		doors[i] = NULL;
+		exports[i] = NULL;
 	}
 }
 
 /* All together, so that many that are stuck take no longer than one. */
-static void drain(struct server *server, void **doors)
+static void drain(struct server *server, void **exports)
 {
-	for (unsigned i = 0; i < parts_door_count; i++)
-		if (doors[i] && parts_doors[i].end)
-			parts_doors[i].end(doors[i]);
-	close_doors(server, doors, false);
+	for (unsigned i = 0; i < parts_export_count; i++)
+		if (exports[i] && parts_exports[i].end)
+			parts_exports[i].end(exports[i]);
+	close_exports(server, exports, false);
 	for (unsigned i = 0; i < server->count && !server->in_use; i++)
 		runner_end(server->runners[i]);
 	for (unsigned i = 0; i < server->count && !server->in_use; i++)
 		runner_wait_end(server->runners[i]);
 }
 
-static void serve_until_told(struct server *server, void **doors, const sigset_t *signals)
+static void serve_until_told(struct server *server, void **exports, const sigset_t *signals)
 {
 	const char *s = server->count == 1 ? "" : "s";
 
-	if (doors[0])
+	if (exports[0])
 		log_info(NULL, "serving %u device%s below %s", server->count, s, server->vdpa);
 	else
 		log_info(NULL, "serving %u device%s by sockets", server->count, s);
 	notify("READY=1\nSTATUS=serving\n");
-	ending_wait(signals, doors[0] ? server->vdpa : NULL);
+	ending_wait(signals, exports[0] ? server->vdpa : NULL);
 	notify("STOPPING=1\nSTATUS=draining\n");
 	say_who_suffers(server);
 }
 
-/* Opens door after door; serves behind the last one. */
-static int serve_doors(struct server *server, const sigset_t *signals, struct fault *f)
+/* Opens export after export; serves behind the last one. */
+static int serve_exports(struct server *server, const sigset_t *signals, struct fault *f)
 {
-	void **doors = calloc(parts_door_count, sizeof(*doors));
-	int ret = doors ? 0 : fault(f, -ENOMEM, "out of memory");
+	void **exports = calloc(parts_export_count, sizeof(*exports));
+	int ret = exports ? 0 : fault(f, -ENOMEM, "out of memory");
 	unsigned i;
 
-	for (i = 0; !ret && i < parts_door_count; i++) {
-		ret = parts_doors[i].open(server, &doors[i], f);
+	for (i = 0; !ret && i < parts_export_count; i++) {
+		ret = parts_exports[i].open(server, &exports[i], f);
 		if (ret)
-			doors[i] = NULL;
+			exports[i] = NULL;
 	}
 	if (!ret)
-		serve_until_told(server, doors, signals);
+		serve_until_told(server, exports, signals);
 	if (!ret)
-		drain(server, doors);
-	if (doors) {
-		close_doors(server, doors, true);
-		close_doors(server, doors, false);
+		drain(server, exports);
+	if (exports) {
+		close_exports(server, exports, true);
+		close_exports(server, exports, false);
 	}
-	free(doors);
+	free(exports);
 	return ret;
 }
 
@@ -287,7 +288,7 @@ static int serve_specs(const struct options *options, const struct spec_list *sp
 	server.control = place.control;
 	ret = open_devices(&server, f);
 	if (!ret) {
-		ret = serve_doors(&server, &signals, f);
+		ret = serve_exports(&server, &signals, f);
 		if (!server.in_use)
 			close_devices(&server);
 	}

@@ -34,21 +34,21 @@ int stage_make(struct stage *stage, struct fault *f)
 
 int stage_can_serve(const struct stage *stage, struct fault *f)
 {
-	const struct fuse_door_options options = {0};
-	struct fuse_door *door;
+	const struct fuse_export_options options = {0};
+	struct fuse_export *export;
 	char path[96];
 	int r;
 
 	snprintf(path, sizeof(path), "%s/try", stage->dir);
 	if (access("/dev/fuse", R_OK | W_OK) < 0)
 		return fault(f, -errno, "/dev/fuse: %s", strerror(errno));
-	r = fuse_door_new(path, &options, &door, f);
+	r = fuse_export_new(path, &options, &export, f);
 	if (r < 0)
 		return r;
-	r = fuse_door_start(door, f);
+	r = fuse_export_start(export, f);
 	if (r == 0)
-		fuse_door_stop(door);
-	fuse_door_free(door);
+		fuse_export_stop(export);
+	fuse_export_free(export);
 	return r;
 }
 

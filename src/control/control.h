@@ -1,5 +1,5 @@
 /*
- * The control socket: the operators' door. One JSON object per line,
+ * The control socket: the operators' export. One JSON object per line,
  *
  *     {"id": ANY, "command": "suspend", "arguments": {"name": "disk0"}}
  *     {"id": ANY, "return": {...}}  or  {"id": ANY, "error": {"class": ..., "message": ...}}
@@ -16,8 +16,8 @@ struct runner;
 
 /*
  * Listens at `path`, for its owner alone, and serves on a thread of its own. What a process that is
- * gone left there is replaced. The runners outlive the door. Returns 0 or a negative errno with the
- * fault filled.
+ * gone left there is replaced. The runners outlive the export. Returns 0 or a negative errno with
+ * the fault filled.
  */
 int control_new(const char *path, struct runner *const *runners, unsigned count,
 		struct control **control, struct fault *fault);

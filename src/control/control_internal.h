@@ -1,5 +1,5 @@
 /*
- * For the files of the control door only.
+ * For the files of the control export only.
  *
  * Theory of operation
  * -------------------

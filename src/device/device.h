@@ -1,5 +1,5 @@
 /*
- * A virtio device behind any door: verbs with the kernel's names
+ * A virtio device behind any export: verbs with the kernel's names
  * (struct vdpa_config_ops), one life-cycle table, queues, config space, address
  * spaces, and suspension.
  *
@@ -83,11 +83,11 @@ struct device_options {
 	 * model has them. A model whose queues differ (a control queue) decides for itself.
 	 */
 	unsigned groups;
-	bool packed;	       /* offer VIRTIO_F_RING_PACKED: QEMU's shadow virtqueues refuse it */
-	bool in_order;	       /* offer VIRTIO_F_IN_ORDER: what is slow holds up what is not */
-	bool ring_reset;       /* offer VIRTIO_F_RING_RESET where a door can (DOOR_RESETS_QUEUES) */
-	bool no_suspend;       /* suspend=off (S1) */
-	bool no_resume;	       /* resume=off (S1) */
+	bool packed;	 /* offer VIRTIO_F_RING_PACKED: QEMU's shadow virtqueues refuse it */
+	bool in_order;	 /* offer VIRTIO_F_IN_ORDER: what is slow holds up what is not */
+	bool ring_reset; /* offer VIRTIO_F_RING_RESET where an export can (EXPORT_RESETS_QUEUES) */
+	bool no_suspend; /* suspend=off (S1) */
+	bool no_resume;	 /* resume=off (S1) */
 	uint64_t features_off; /* feature bits the operator masks */
 	bool park; /* on-timeout=park: an operator's suspend hands requests over rather than fail */
 	uint32_t suspend_timeout_ms; /* default deadline of a driver's suspend and of resets */
@@ -111,7 +111,8 @@ void device_free(struct device *device);
 int device_set_client(struct device *device, struct client_memory *memory);
 
 /*
- * What a door's protocol has otherwise than vhost-vdpa; until the driver is gone. Default: nothing.
+ * What an export's protocol has otherwise than vhost-vdpa; until the driver is gone. Default:
+ * nothing.
  *
  * IMPLIES_PLATFORM      its drivers do not know ACCESS_PLATFORM (to a vhost-user front end it means
  * a vIOMMU), although their addresses go through a space: as if negotiated SETS_QUEUES_ANY_TIME  a
@@ -119,13 +120,13 @@ int device_set_client(struct device *device, struct client_memory *memory);
  * can be stopped and set up anew (virtio 1.3, 2.6.1) MOVES_RECORDS         whoever moves the device
  * takes the records of requests in flight along
  */
-enum device_door_rules {
-	DOOR_IMPLIES_PLATFORM = 1,
-	DOOR_SETS_QUEUES_ANY_TIME = 2,
-	DOOR_MOVES_RECORDS = 4,
-	DOOR_RESETS_QUEUES = 8
+enum device_export_rules {
+	EXPORT_IMPLIES_PLATFORM = 1,
+	EXPORT_SETS_QUEUES_ANY_TIME = 2,
+	EXPORT_MOVES_RECORDS = 4,
+	EXPORT_RESETS_QUEUES = 8
 };
-void device_set_door_rules(struct device *device, unsigned rules);
+void device_set_export_rules(struct device *device, unsigned rules);
 
 /* --- Facts ------------------------------------------------------------------------------- */
 const char *device_name(const struct device *device);
@@ -169,7 +170,7 @@ int device_get_config(struct device *device, size_t offset, void *to, size_t siz
 int device_set_config(struct device *device, size_t offset, const void *from, size_t size);
 /*
  * What a driver wrote may outlive resets (a disk's `writeback` does): a VMM resets a device behind
- * its guest's back, and does not write it again. A door says when who comes is not who left.
+ * its guest's back, and does not write it again. An export says when who comes is not who left.
  */
 void device_forget_choices(struct device *device);
 /* Whether the driver may write all of these bytes now. */
@@ -207,7 +208,7 @@ void device_set_vq_ready(struct device *device, unsigned queue, bool ready, uint
 			 device_done done, void *arg);
 /*
  * The same as off, for somebody who can be told that it did not come about (S10). done: 0, nothing
- * of the queue is in flight; or, with DOOR_MOVES_RECORDS and a record, what was in flight at half
+ * of the queue is in flight; or, with EXPORT_MOVES_RECORDS and a record, what was in flight at half
  * of the device's time was given back by the backend, and is in the record. -ETIMEDOUT: the queue
  * is ready and runs on. -EBUSY: likewise; an operator has requests of it parked that the driver
  * does not know.

@@ -155,7 +155,7 @@ struct device {
 	uint8_t status;
 	unsigned holders;
 	uint64_t features;
-	unsigned door_rules; /* enum device_door_rules */
+	unsigned export_rules; /* enum device_export_rules */
 	struct dirty_log *data_log;
 	bool parking; /* SUSPENDING, and PARK was taken: what came back undone stays so */
 	bool gone;    /* a reset under way is for a driver that left */
@@ -203,7 +203,7 @@ static inline bool queue_stays(const struct queue *queue)
 /* Requests that are left in flight come with whoever moves the device. */
 static inline bool queue_moves_along(const struct queue *queue)
 {
-	return queue->record && queue->device->door_rules & DOOR_MOVES_RECORDS;
+	return queue->record && queue->device->export_rules & EXPORT_MOVES_RECORDS;
 }
 
 /* Chains of a queue that are taken and not back, also those that a process before us took. */
@@ -270,7 +270,7 @@ void queue_clear(struct queue *queue);
 void queue_forget(struct queue *queue);
 /* Where a ring that is not started stands. */
 uint32_t queue_base(const struct queue *queue);
-/* What it offers, whatever the door. */
+/* What it offers, whatever the export. */
 uint64_t device_features_anywhere(const struct device *device);
 /* In a pass: one more free slot, that was not in use before; NULL: all were. */
 struct request *queue_make_slot(struct queue *queue);

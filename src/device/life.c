@@ -55,7 +55,7 @@ static void clear(struct device *device)
 	}
 	if (device->gone) {
 		spaces_clear(device);
-		device->door_rules = 0;
+		device->export_rules = 0;
 		device->data_log = NULL;
 	}
 	device->generation++;

@@ -16,7 +16,7 @@ static bool setup_allowed(const struct device *device, const struct queue *queue
 {
 	if (!(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return true;
-	if (device->door_rules & DOOR_SETS_QUEUES_ANY_TIME)
+	if (device->export_rules & EXPORT_SETS_QUEUES_ANY_TIME)
 		return !queue->ready && !queue->ring.started;
 	return device->state == STATE_SUSPENDED && (device->holders & HOLDER_DRIVER);
 }

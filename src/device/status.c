@@ -30,15 +30,15 @@ uint64_t device_get_device_features(const struct device *device)
 {
 	uint64_t offered = device_features_anywhere(device);
 
-	return device->door_rules & DOOR_RESETS_QUEUES ? offered
-						       : offered & ~BIT(VIRTIO_F_RING_RESET);
+	return device->export_rules & EXPORT_RESETS_QUEUES ? offered
+							   : offered & ~BIT(VIRTIO_F_RING_RESET);
 }
 
 int device_set_driver_features(struct device *device, uint64_t features)
 {
 	if (device->status & VIRTIO_CONFIG_S_FEATURES_OK)
 		return -EBUSY;
-	if (device->door_rules & DOOR_IMPLIES_PLATFORM)
+	if (device->export_rules & EXPORT_IMPLIES_PLATFORM)
 		features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
 	features &= device_get_device_features(device);
 	if ((features & REQUIRED_FEATURES) != REQUIRED_FEATURES)
@@ -47,9 +47,9 @@ int device_set_driver_features(struct device *device, uint64_t features)
 	return 0;
 }
 
-void device_set_door_rules(struct device *device, unsigned rules)
+void device_set_export_rules(struct device *device, unsigned rules)
 {
-	device->door_rules = rules;
+	device->export_rules = rules;
 }
 
 uint64_t device_get_driver_features(const struct device *device)

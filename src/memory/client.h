@@ -1,6 +1,6 @@
 /*
  * Client memory: the contract between the address spaces and whoever knows
- * the client's process (a door, an embedding program, a test).
+ * the client's process (an export, an embedding program, a test).
  *
  * Addresses here are the client's own virtual addresses (`uaddr` of an IOTLB
  * message). Memory is reached in one of two ways: mapped (a window: loads and

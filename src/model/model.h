@@ -1,6 +1,6 @@
 /*
  * The contract of a device model (virtio-blk, virtio-net, ...): what a device
- * type means, and nothing about rings, doors or threads.
+ * type means, and nothing about rings, exports or threads.
  *
  * Control functions are called with no queue of the device in a pass. handle, pump,
  * batch_end and poll of one queue are called on that queue's worker; two

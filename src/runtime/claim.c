@@ -1,11 +1,11 @@
 /*
- * Who has a device: one client at a time, over all doors. See runner.h.
+ * Who has a device: one client at a time, over all exports. See runner.h.
  *
- * Everything here happens with `claim_lock` held, the doors' look() and over() included: what is
+ * Everything here happens with `claim_lock` held, the exports' look() and over() included: what is
  * known of the claimant and who waits for news of it change together. It is the innermost lock but
- * for what a door's callbacks take.
+ * for what an export's callbacks take.
  *
- * A door that answers CLAIM_ASKED answers in the order of the questions, so a count tells which
+ * An export that answers CLAIM_ASKED answers in the order of the questions, so a count tells which
  * waiters an answer is for: a client may be gone by the second question and not have been by the
  * first.
  */

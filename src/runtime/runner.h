@@ -1,6 +1,6 @@
 /*
  * A runner runs one device: its worker threads, eventfds, deadline timer and
- * the lock that makes "control" (device/device.h) one caller at a time. Doors
+ * the lock that makes "control" (device/device.h) one caller at a time. Exports
  * and the control socket reach the device only through it. Devices can share a
  * worker (runtime/crew.h); to their callers that makes no difference.
  *
@@ -77,16 +77,16 @@ uint64_t runner_now_ms(void);
 uint64_t runner_now_ns(void);
 
 /*
- * One client at a time, over all doors.
+ * One client at a time, over all exports.
  *
- * A client that closes its device, or is killed, is gone for everybody whom it tells so. Its door
+ * A client that closes its device, or is killed, is gone for everybody whom it tells so. Its export
  * hears of it a moment later, and then the device has to be reset, which takes what its backend
- * takes. Who comes in that time is not second: it waits, as it would for Linux's close(). So doors
- * tell what they know of their clients, and ask before they claim.
+ * takes. Who comes in that time is not second: it waits, as it would for Linux's close(). So
+ * exports tell what they know of their clients, and ask before they claim.
  */
 enum claim_news {
 	CLAIM_STAYS,
-	CLAIM_ASKED,  /* the door has to find out: runner_claim_answered follows */
+	CLAIM_ASKED,  /* the export has to find out: runner_claim_answered follows */
 	CLAIM_LEAVES, /* the client is gone, and the device will be free */
 	CLAIM_KEPT,   /* the client is gone, and the backend keeps its requests: who knows */
 };
@@ -95,8 +95,8 @@ struct claimant {
 	const char *who; /* "vhost-vdpa file, pid 123": told to whom comes second; copied */
 	/*
 	 * Somebody else wants the device. Is the client there still? One that left before this call
-	 * must not be missed, be it that the door has not heard of it. Takes no time, calls nothing
-	 * of the runner's. NULL: it stays until runner_claim_leaves.
+	 * must not be missed, be it that the export has not heard of it. Takes no time, calls
+	 * nothing of the runner's. NULL: it stays until runner_claim_leaves.
 	 */
 	enum claim_news (*look)(void *arg);
 	void *arg;

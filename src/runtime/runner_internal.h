@@ -74,7 +74,8 @@ struct runner {
 	enum claim_news (*claim_look)(void *arg);
 	void *claim_arg;
 	struct claim_wait *claim_waits;
-	uint64_t claim_asked, claim_heard; /* questions that doors put to themselves, and answers */
+	uint64_t claim_asked,
+		claim_heard; /* questions that exports put to themselves, and answers */
 };
 
 /* In a pass: tells the log, at times, of requests of a queue that failed. */

@@ -20,15 +20,15 @@ static const struct uvdpa_transport transport = {
 static int connect_driver(struct embed *embed, struct uvdpa_driver **drv, struct fault *f)
 {
 	const struct inprocess_options options = {0};
-	struct inprocess *door;
+	struct inprocess *export;
 	struct uvdpa_error error;
-	int r = inprocess_open(embed->runner, &options, &door, f);
+	int r = inprocess_open(embed->runner, &options, &export, f);
 
 	if (r < 0)
 		return r;
-	r = uvdpa_driver_open_transport(&transport, door, embed->spec.name, 0, drv, &error);
+	r = uvdpa_driver_open_transport(&transport, export, embed->spec.name, 0, drv, &error);
 	if (r < 0) {
-		inprocess_close(door);
+		inprocess_close(export);
 		return fault(f, r, "%s", error.text);
 	}
 	return 0;

@@ -1,4 +1,4 @@
-/* Every device model, block backend and door there is: see parts.h. */
+/* Every device model, block backend and export there is: see parts.h. */
 #include "serve/parts.h"
 
 #include <errno.h>
@@ -330,21 +330,22 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 	return ret;
 }
 
-/* --- Doors ------------------------------------------------------------------------------------ */
+/* --- Exports ------------------------------------------------------------------------------------
+ */
 
-static int open_control(const struct server *server, void **door, struct fault *f)
+static int open_control(const struct server *server, void **export, struct fault *f)
 {
-	return control_new(server->control, server->runners, server->count, (struct control **)door,
-			   f);
+	return control_new(server->control, server->runners, server->count,
+			   (struct control **)export, f);
 }
 
-static int close_control(void *door)
+static int close_control(void *export)
 {
-	control_free(door);
+	control_free(export);
 	return 0;
 }
 
-static int add_files(const struct server *server, struct fuse_door *door, struct fault *f)
+static int add_files(const struct server *server, struct fuse_export *export, struct fault *f)
 {
 	int ret = 0;
 
@@ -353,26 +354,26 @@ static int add_files(const struct server *server, struct fuse_door *door, struct
 		const struct vdpa_options options = {.kernel_uapi = !strcmp(spec->uapi, "kernel"),
 						     .log = spec->log};
 
-		ret = fuse_door_add(door, spec->name, server->runners[i], &options, f);
+		ret = fuse_export_add(export, spec->name, server->runners[i], &options, f);
 	}
 	return ret;
 }
 
-static int start_files(const struct server *server, struct fuse_door **door, struct fault *f)
+static int start_files(const struct server *server, struct fuse_export **export, struct fault *f)
 {
-	const struct fuse_door_options options = {
+	const struct fuse_export_options options = {
 		.mode = server->mode,
 		.gid = server->group,
 	};
-	int ret = fuse_door_new(server->vdpa, &options, door, f);
+	int ret = fuse_export_new(server->vdpa, &options, export, f);
 
 	if (ret)
 		return ret;
-	ret = add_files(server, *door, f);
+	ret = add_files(server, *export, f);
 	if (!ret)
-		ret = fuse_door_start(*door, f);
+		ret = fuse_export_start(*export, f);
 	if (ret)
-		fuse_door_free(*door);
+		fuse_export_free(*export);
 	return ret;
 }
 
@@ -390,10 +391,10 @@ static bool all_have_sockets(const struct server *server)
 }
 
 /* Devices that have sockets are served without files, too. */
-static int open_files(const struct server *server, void **door, struct fault *f)
+static int open_files(const struct server *server, void **export, struct fault *f)
 {
-	struct fuse_door *files = NULL;
-	int ret = fuse_door_possible(f);
+	struct fuse_export *files = NULL;
+	int ret = fuse_export_possible(f);
 
 	if (!ret) {
 		ret = start_files(server, &files, f);
@@ -401,44 +402,44 @@ static int open_files(const struct server *server, void **door, struct fault *f)
 		log_warning(NULL, "sockets only: %s", f->text);
 		ret = 0;
 	}
-	*door = files;
+	*export = files;
 	return ret;
 }
 
-static int close_files(void *door)
+static int close_files(void *export)
 {
-	int ret = fuse_door_stop(door);
+	int ret = fuse_export_stop(export);
 
 	if (!ret)
-		fuse_door_free(door);
+		fuse_export_free(export);
 	return ret;
 }
 
 /* One vhost-user socket per device, beside the control socket; NULL where it is switched off. */
 struct sockets {
 	unsigned count;
-	struct vhost_user *doors[];
+	struct vhost_user *exports[];
 };
 
-static void end_sockets(void *door)
+static void end_sockets(void *export)
 {
-	struct sockets *sockets = door;
+	struct sockets *sockets = export;
 
 	for (unsigned i = 0; i < sockets->count; i++)
-		vhost_user_end(sockets->doors[i]);
+		vhost_user_end(sockets->exports[i]);
 }
 
-static int close_sockets(void *door)
+static int close_sockets(void *export)
 {
-	struct sockets *sockets = door;
+	struct sockets *sockets = export;
 
 	for (unsigned i = 0; i < sockets->count; i++)
-		vhost_user_close(sockets->doors[i]);
+		vhost_user_close(sockets->exports[i]);
 	free(sockets);
 	return 0;
 }
 
-static int open_socket(const struct server *server, unsigned i, struct vhost_user **door,
+static int open_socket(const struct server *server, unsigned i, struct vhost_user **export,
 		       struct fault *f)
 {
 	const struct device_spec *spec = &server->specs[i];
@@ -457,10 +458,10 @@ static int open_socket(const struct server *server, unsigned i, struct vhost_use
 			 server->control, spec->name);
 		options.path = path;
 	}
-	return vhost_user_open(&options, server->runners[i], door, f);
+	return vhost_user_open(&options, server->runners[i], export, f);
 }
 
-static int open_sockets(const struct server *server, void **door, struct fault *f)
+static int open_sockets(const struct server *server, void **export, struct fault *f)
 {
 	struct sockets *sockets =
 		calloc(1, sizeof(*sockets) + server->count * sizeof(struct vhost_user *));
@@ -470,17 +471,17 @@ static int open_sockets(const struct server *server, void **door, struct fault *
 		return fault(f, -ENOMEM, "out of memory");
 	sockets->count = server->count;
 	for (unsigned i = 0; i < server->count && !ret; i++)
-		ret = open_socket(server, i, &sockets->doors[i], f);
+		ret = open_socket(server, i, &sockets->exports[i], f);
 	if (ret)
 		close_sockets(sockets);
-	*door = sockets;
+	*export = sockets;
 	return ret;
 }
 
 /* In the order of opening: who asks the control socket finds the files there. */
-const struct door_part parts_doors[] = {
+const struct export_part parts_exports[] = {
 	{.name = "files", .open = open_files, .close = close_files},
 	{.name = "sockets", .open = open_sockets, .end = end_sockets, .close = close_sockets},
 	{.name = "control", .to_the_last = true, .open = open_control, .close = close_control},
 };
-const unsigned parts_door_count = sizeof(parts_doors) / sizeof(parts_doors[0]);
+const unsigned parts_export_count = sizeof(parts_exports) / sizeof(parts_exports[0]);

@@ -1,5 +1,5 @@
 /*
- * The one place that names every device model, block backend and door, and
+ * The one place that names every device model, block backend and export, and
  * puts them together. Whoever adds one adds a line to a table of parts.c.
  */
 #ifndef UVDPA_CMD_PARTS_H
@@ -24,7 +24,7 @@ struct server {
 	struct runner **runners; /* one per spec */
 	struct packet **ends;	 /* of cables between cards: not taken yet, per spec */
 	unsigned count;
-	bool in_use; /* a door could not be closed: runners stay */
+	bool in_use; /* an export could not be closed: runners stay */
 };
 
 /* 0, or -EINVAL with a fault that knows the types there are. `type` may be NULL. */
@@ -37,21 +37,21 @@ int parts_open(struct server *server, unsigned index, struct fault *fault);
 /* Closes what is left of cables whose other card could not be opened. */
 void parts_close_ends(struct server *server);
 
-/* A door of the server. */
-struct door_part {
+/* An export of the server. */
+struct export_part {
 	const char *name;
 	bool to_the_last; /* closed when all devices are at their end: it tells how they get there
 			   */
-	/* *door NULL: it cannot be had here, which was logged, and need not be. */
-	int (*open)(const struct server *server, void **door, struct fault *fault);
-	void (*end)(void *door); /* begins to close; NULL: there is nothing to begin */
+	/* *export NULL: it cannot be had here, which was logged, and need not be. */
+	int (*open)(const struct server *server, void **export, struct fault *fault);
+	void (*end)(void *export); /* begins to close; NULL: there is nothing to begin */
 	/*
 	 * Turns new clients away, ends the ones there are. Returns 0, or -EBUSY: a client keeps a
 	 * thread of ours, so what it uses may not be freed.
 	 */
-	int (*close)(void *door);
+	int (*close)(void *export);
 };
-extern const struct door_part parts_doors[];
-extern const unsigned parts_door_count;
+extern const struct export_part parts_exports[];
+extern const unsigned parts_export_count;
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * A server's place: the directory with its lock, its mount point and its
  * sockets. One live server per directory. What a dead one left is cleared away
- * by the doors (unixname_bind, fuse_mount_prepare). They may use paths below it,
+ * by the exports (unixname_bind, fuse_mount_prepare). They may use paths below it,
  * as nobody else can change what these lead to: see util/trusted.h.
  */
 #ifndef UVDPA_CMD_PLACE_H

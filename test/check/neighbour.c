@@ -60,11 +60,11 @@ static void connect_driver(struct load *load, struct runner *runner)
 	struct uvdpa_queue_options queue = {.size = 64};
 	struct uvdpa_driver *drv;
 	struct uvdpa_error e;
-	struct inprocess *door;
+	struct inprocess *export;
 	struct fault f;
 
-	must(inprocess_open(runner, &inprocess, &door, &f), f.text);
-	must(uvdpa_driver_open_transport(&transport, door, "neighbour", 0, &drv, &e), e.text);
+	must(inprocess_open(runner, &inprocess, &export, &f), f.text);
+	must(uvdpa_driver_open_transport(&transport, export, "neighbour", 0, &drv, &e), e.text);
 	must(uvdpa_driver_negotiate(drv, UINT64_MAX, &queue.features, &e), e.text);
 	must(uvdpa_memory_new(&memory, &load->memory, &e), e.text);
 	must(uvdpa_driver_map(drv, load->memory, 0, &e), e.text);

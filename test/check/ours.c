@@ -1,8 +1,8 @@
 /*
  * Our own device against every case of `uvdpa check`, without a file between: through the
- * in-process door, so that it runs where there is no /dev/fuse, and under the sanitizers.
+ * in-process export, so that it runs where there is no /dev/fuse, and under the sanitizers.
  *
- *	check_ours [NAME]      NAME: one of the devices of test/door; default disk
+ *	check_ours [NAME]      NAME: one of the devices of test/export; default disk
  *	check_ours sizes 2 64  a disk with queues of every size from 2 to 64
  *	CHECK_ROUNDS=100 ...   that many rounds of each racing case (10)
  */
@@ -34,7 +34,7 @@ static int ours_open(void *arg, unsigned flags, struct uvdpa_driver **drv,
 {
 	struct ours *o = arg;
 	struct inprocess_options options = {.vdpa = test_device_options(o->device)};
-	struct inprocess *door;
+	struct inprocess *export;
 	struct fault f = {0};
 	int r;
 
@@ -42,15 +42,15 @@ static int ours_open(void *arg, unsigned flags, struct uvdpa_driver **drv,
 		neighbour_start(o->device->worker);
 	if (!o->runner)
 		o->runner = test_device_run(o->device);
-	r = inprocess_open(o->runner, &options, &door, &f);
+	r = inprocess_open(o->runner, &options, &export, &f);
 	if (r < 0) {
 		if (error)
 			snprintf(error->text, sizeof(error->text), "%s", f.text);
 		return r;
 	}
-	r = uvdpa_driver_open_transport(&transport, door, o->device->name, flags, drv, error);
+	r = uvdpa_driver_open_transport(&transport, export, o->device->name, flags, drv, error);
 	if (r < 0)
-		inprocess_close(door);
+		inprocess_close(export);
 	return r;
 }
 

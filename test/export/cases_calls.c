@@ -1,5 +1,5 @@
 /*
- * The calls of the vhost-vdpa uAPI, through whichever door: what each answers
+ * The calls of the vhost-vdpa uAPI, through whichever export: what each answers
  * and which errno wins. The ids are those of the rows that the kernel's
  * behaviour was recorded in (docs/uapi.md names the deviations).
  */
@@ -226,7 +226,7 @@ static void null_pointers(void **state) /* KC12, KC13 */
 		assert_int_equal(t_ioctl(t, others[i], NULL), -EFAULT);
 	t_negotiate(t);
 	assert_int_equal(t_ioctl(t, VHOST_SET_FEATURES, NULL),
-			 target_door.over_fuse ? -EFAULT : -EBUSY);
+			 target_export.over_fuse ? -EFAULT : -EBUSY);
 }
 
 /* Only the documented bytes are touched: the argument may end where a mapping ends. */

@@ -1,4 +1,4 @@
-/* IOTLB messages, through whichever door: what is accepted, and what the device reaches then. */
+/* IOTLB messages, through whichever export: what is accepted, and what the device reaches then. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,7 +39,7 @@ static void both_versions(void **state) /* KI01, KI02 */
 	m.iotlb = (struct vhost_iotlb_msg){
 		.iova = 0x2000, .size = 0x1000, .uaddr = SOMEWHERE, .perm = 3, .type = UPDATE};
 	memcpy((uint8_t *)&m + 4, &garbage, 4); /* the gap */
-	assert_int_equal(target_door.write(t->handle, &m, sizeof(m)), 72);
+	assert_int_equal(target_export.write(t->handle, &m, sizeof(m)), 72);
 	/* Version 1 is address space 0, whatever stands in the gap. */
 	assert_int_equal(map(t, 0x2000, 0x1000), -EFAULT);
 }
@@ -48,25 +48,25 @@ static void lengths(void **state) /* KI03, KI04 */
 {
 	struct target *t = *state;
 	struct vhost_msg_v2 m[2] = {{.type = VHOST_IOTLB_MSG_V2}};
-	size_t short_one = target_door.over_fuse ? 40 : 72; /* no more than was written */
+	size_t short_one = target_export.over_fuse ? 40 : 72; /* no more than was written */
 
 	owned(t);
 	m[0].iotlb = (struct vhost_iotlb_msg){
 		.iova = 0x1000, .size = 0x1000, .uaddr = SOMEWHERE, .perm = 3, .type = UPDATE};
 	m[1] = m[0];
 	m[1].iotlb.iova = 0x9000;
-	assert_int_equal(target_door.write(t->handle, m, 3), -EINVAL);
-	assert_int_equal(target_door.write(t->handle, m, 39), -EINVAL);
-	assert_int_equal(target_door.write(t->handle, m, 40), short_one);
+	assert_int_equal(target_export.write(t->handle, m, 3), -EINVAL);
+	assert_int_equal(target_export.write(t->handle, m, 39), -EINVAL);
+	assert_int_equal(target_export.write(t->handle, m, 40), short_one);
 	m[0].iotlb.iova = 0x3000;
-	assert_int_equal(target_door.write(t->handle, m, 71), target_door.over_fuse ? 71 : 72);
+	assert_int_equal(target_export.write(t->handle, m, 71), target_export.over_fuse ? 71 : 72);
 	m[0].iotlb.iova = 0x5000;
-	assert_int_equal(target_door.write(t->handle, m, 144), 72); /* the first only */
+	assert_int_equal(target_export.write(t->handle, m, 144), 72); /* the first only */
 	assert_int_equal(map(t, 0x9000, 0x1000), 72);
 	m[0].type = 0;
-	assert_int_equal(target_door.write(t->handle, m, 72), -EINVAL);
+	assert_int_equal(target_export.write(t->handle, m, 72), -EINVAL);
 	m[0].type = 3;
-	assert_int_equal(target_door.write(t->handle, m, 72), -EINVAL);
+	assert_int_equal(target_export.write(t->handle, m, 72), -EINVAL);
 }
 
 static void size_zero(void **state) /* KI05 */

@@ -1,4 +1,4 @@
-/* Suspend, resume and kicks, through whichever door (S1..S13, kernel-contract 5.12). */
+/* Suspend, resume and kicks, through whichever export (S1..S13, kernel-contract 5.12). */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -196,9 +196,9 @@ static void close_while_suspended(void **state) /* KS21 */
 	t_up(t);
 	served(t, 1);
 	assert_int_equal(t_suspend(t), 0);
-	target_door.close(t->handle);
+	target_export.close(t->handle);
 	t->handle = NULL;
-	assert_int_equal(target_door.open("disk", &t->handle), 0);
+	assert_int_equal(target_export.open("disk", &t->handle), 0);
 	assert_int_equal(t_get_status(t), 0);
 	t_up(t);
 	assert_int_equal(same_addr(t), -EINVAL);
@@ -233,7 +233,7 @@ static void memory_swapped(void **state) /* KS22, KS23 */
 	assert_int_equal(t_resume(t), 0);
 	assert_true(t_used(t, 0, 2));
 	assert_int_equal(ram_changed(&t->ram), -1);
-	target_door.close(t->handle);
+	target_export.close(t->handle);
 	t->handle = NULL;
 	ram_destroy(&other);
 }

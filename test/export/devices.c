@@ -1,4 +1,4 @@
-/* The devices that door tests serve: see devices.h. */
+/* The devices that export tests serve: see devices.h. */
 #include "export/devices.h"
 
 #include <stdio.h>

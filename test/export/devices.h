@@ -1,4 +1,4 @@
-/* The devices that door tests serve: a disk each, with one trait each. */
+/* The devices that export tests serve: a disk each, with one trait each. */
 #ifndef UVDPA_TEST_DEVICES_H
 #define UVDPA_TEST_DEVICES_H
 

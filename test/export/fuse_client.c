@@ -23,7 +23,7 @@ int open_device(const char *name, int flags)
 	return open(path, flags | O_CLOEXEC);
 }
 
-static int door_open(const char *name, void **handle)
+static int export_open(const char *name, void **handle)
 {
 	int fd = open_device(name, O_RDWR);
 
@@ -50,11 +50,11 @@ static void client_close(void *handle)
 	close((int)(intptr_t)handle);
 }
 
-const struct target_door target_door = {.over_fuse = true,
-					.open = door_open,
-					.ioctl = client_ioctl,
-					.write = client_write,
-					.close = client_close};
+const struct target_export target_export = {.over_fuse = true,
+					    .open = export_open,
+					    .ioctl = client_ioctl,
+					    .write = client_write,
+					    .close = client_close};
 
 /* Serves requests in memory of every kind; what is mapped and what is copied is our own affair. */
 void use_memory(void *bytes)

@@ -1,4 +1,4 @@
-/* Clients of a server of the test's own: the target's door, and what several tests do. */
+/* Clients of a server of the test's own: the target's export, and what several tests do. */
 #ifndef UVDPA_TEST_FUSE_CLIENT_H
 #define UVDPA_TEST_FUSE_CLIENT_H
 

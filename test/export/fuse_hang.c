@@ -1,5 +1,5 @@
 /*
- * The file door under clients that will not let go, and when it stops: nobody
+ * The file export under clients that will not let go, and when it stops: nobody
  * can keep the server from serving others, nor from ending.
  */
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
- * A file is opened while the client of another door leaves, which takes as long as the test likes:
- * the opening waits for that and for nothing else, and the door can stop meanwhile.
+ * A file is opened while the client of another export leaves, which takes as long as the test
+ * likes: the opening waits for that and for nothing else, and the export can stop meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,11 +23,11 @@
 
 struct bench {
 	char dir[40], file[60];
-	struct fuse_door *door;
+	struct fuse_export *export;
 	struct runner *runner;
 };
 
-/* As a door says whose client is gone, once it was asked. */
+/* As an export says whose client is gone, once it was asked. */
 static enum claim_news leaves(void *asked)
 {
 	*(_Atomic bool *)asked = true;
@@ -38,19 +38,19 @@ static void begin(struct bench *b)
 {
 	const struct test_device *device = test_device_find("disk");
 	const struct vdpa_options vdpa = test_device_options(device);
-	const struct fuse_door_options options = {0};
+	const struct fuse_export_options options = {0};
 	struct fault f;
 
 	snprintf(b->dir, sizeof(b->dir), "/tmp/uvdpa-leaving-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
 	snprintf(b->file, sizeof(b->file), "%s/disk", b->dir);
-	if (fuse_door_new(b->dir, &options, &b->door, &f)) {
+	if (fuse_export_new(b->dir, &options, &b->export, &f)) {
 		printf("skipped: %s\n", f.text);
 		exit(77);
 	}
 	b->runner = test_device_run(device);
-	assert_int_equal(fuse_door_add(b->door, "disk", b->runner, &vdpa, &f), 0);
-	if (fuse_door_start(b->door, &f)) {
+	assert_int_equal(fuse_export_add(b->export, "disk", b->runner, &vdpa, &f), 0);
+	if (fuse_export_start(b->export, &f)) {
 		printf("skipped: %s\n", f.text);
 		exit(77);
 	}
@@ -58,12 +58,12 @@ static void begin(struct bench *b)
 
 static void end(struct bench *b)
 {
-	fuse_door_free(b->door);
+	fuse_export_free(b->export);
 	runner_free(b->runner);
 	rmdir(b->dir);
 }
 
-/* The device is being left; a child opens its file. Returns when the door has asked about it. */
+/* The device is being left; a child opens its file. Returns when the export has asked about it. */
 static pid_t open_meanwhile(struct bench *b)
 {
 	static _Atomic bool asked;
@@ -110,7 +110,7 @@ static void opens_when_the_first_has_left(void **state)
 	pid = open_meanwhile(&b);
 	runner_claim_kept(b.runner);
 	assert_int_equal(opened(pid), EBUSY);
-	assert_int_equal(fuse_door_stop(b.door), 0);
+	assert_int_equal(fuse_export_stop(b.export), 0);
 	end(&b);
 }
 
@@ -121,7 +121,7 @@ static void stops_meanwhile(void **state)
 
 	begin(&b);
 	pid = open_meanwhile(&b);
-	assert_int_equal(fuse_door_stop(b.door), 0);
+	assert_int_equal(fuse_export_stop(b.export), 0);
 	assert_int_not_equal(opened(pid), 0);
 	end(&b);
 }

@@ -1,5 +1,5 @@
 /*
- * The file door and its clients' lives: who may have a device, what happens
+ * The file export and its clients' lives: who may have a device, what happens
  * when clients fork, die or lie, and that nothing of them is left.
  */
 #include <errno.h>

@@ -20,29 +20,29 @@
 /* The server process: ready is told 'r', or why not; stop says when. */
 static int serve(const char *mount, int ready, int stop)
 {
-	const struct fuse_door_options options = {0};
+	const struct fuse_export_options options = {0};
 	struct runner *runners[16];
-	struct fuse_door *door;
+	struct fuse_export *export;
 	struct fault fault;
 	char byte;
-	int r = fuse_door_new(mount, &options, &door, &fault);
+	int r = fuse_export_new(mount, &options, &export, &fault);
 
 	for (unsigned i = 0; !r && i < test_device_count; i++) {
 		struct vdpa_options vdpa = test_device_options(&test_devices[i]);
 
 		runners[i] = test_device_run(&test_devices[i]);
-		r = fuse_door_add(door, test_devices[i].name, runners[i], &vdpa, &fault);
+		r = fuse_export_add(export, test_devices[i].name, runners[i], &vdpa, &fault);
 	}
 	if (!r)
-		r = fuse_door_start(door, &fault);
+		r = fuse_export_start(export, &fault);
 	if (write(ready, r ? fault.text : "r", r ? strlen(fault.text) : 1) < 0 || r)
 		return 1;
 	close(ready);
 	while (read(stop, &byte, 1) < 0)
 		;
-	if (fuse_door_stop(door))
+	if (fuse_export_stop(export))
 		return 3;
-	fuse_door_free(door);
+	fuse_export_free(export);
 	for (unsigned i = 0; i < test_device_count; i++)
 		runner_free(runners[i]);
 	return 0;

@@ -1,9 +1,9 @@
 /*
- * export/vdpa/log.c: dirty logging over vhost-vdpa (log=on). A network card writes packets into pages
- * that are known in advance: exactly those are marked, in a log of private anonymous memory or of
- * shared memory, over guest memory of either kind.
+ * export/vdpa/log.c: dirty logging over vhost-vdpa (log=on). A network card writes packets into
+ *pages that are known in advance: exactly those are marked, in a log of private anonymous memory or
+ *of shared memory, over guest memory of either kind.
  *
- *	log [UVDPA]     through the door in this process; UVDPA: through a file that it serves
+ *	log [UVDPA]     through the export in this process; UVDPA: through a file that it serves
  */
 #include "export/inprocess/inprocess.h"
 
@@ -71,7 +71,7 @@ static void open_here(struct world *w, bool log)
 		.device = {.name = "n", .queue_size = 16, .asids = 2, .suspend_timeout_ms = 1000}};
 	const struct inprocess_options inprocess = {.vdpa.log = log};
 	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}};
-	struct inprocess *door;
+	struct inprocess *export;
 	struct packet *packet;
 	struct model *model;
 	struct uvdpa_error e;
@@ -80,8 +80,8 @@ static void open_here(struct world *w, bool log)
 	assert_int_equal(packet_loopback_open(1, &packet, &f), 0);
 	assert_int_equal(net_new(&net, packet, &model, &f), 0);
 	assert_int_equal(runner_new(&options, model, &w->runner, &f), 0);
-	assert_int_equal(inprocess_open(w->runner, &inprocess, &door, &f), 0);
-	assert_int_equal(uvdpa_driver_open_transport(&transport, door, "n", 0, &w->drv, &e), 0);
+	assert_int_equal(inprocess_open(w->runner, &inprocess, &export, &f), 0);
+	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "n", 0, &w->drv, &e), 0);
 }
 
 static pid_t serve(const char *dir, bool log)

@@ -19,7 +19,7 @@ int target_setup(void **state, const char *device)
 	uint64_t at;
 
 	assert_non_null(t);
-	assert_int_equal(target_door.open(device, &t->handle), 0);
+	assert_int_equal(target_export.open(device, &t->handle), 0);
 	ram_init(&t->ram, RAM_DIRECT, TARGET_RAM);
 	at = t->ram.iova;
 	for (int q = 0; q < 2; q++) {
@@ -37,7 +37,7 @@ int target_teardown(void **state)
 	struct target *t = *state;
 
 	if (t->handle)
-		target_door.close(t->handle);
+		target_export.close(t->handle);
 	for (int q = 0; q < 2; q++) {
 		close(t->kick[q]);
 		close(t->call[q]);
@@ -58,7 +58,7 @@ void target_move_ram(struct target *t, void *bytes)
 
 int t_ioctl(struct target *t, unsigned long cmd, void *arg)
 {
-	return target_door.ioctl(t->handle, cmd, arg);
+	return target_export.ioctl(t->handle, cmd, arg);
 }
 
 int t_num(struct target *t, unsigned long cmd, unsigned index, unsigned num)
@@ -138,7 +138,7 @@ ssize_t t_msg(struct target *t, unsigned asid, uint8_t type, uint64_t iova, uint
 
 	m.iotlb = (struct vhost_iotlb_msg){
 		.iova = iova, .size = size, .uaddr = uaddr, .perm = perm, .type = type};
-	return target_door.write(t->handle, &m, sizeof(m));
+	return target_export.write(t->handle, &m, sizeof(m));
 }
 
 ssize_t t_map_ram(struct target *t, unsigned asid)

@@ -1,5 +1,5 @@
 /*
- * A device as a client has it, through whichever door the test program brings:
+ * A device as a client has it, through whichever export the test program brings:
  * the calls of the uAPI, and above them a driver small enough to be obviously
  * right (rings by lib/vq.h, memory of this process).
  */
@@ -14,15 +14,15 @@
 #include "lib/vq.h"
 #include "wire/vhost.h"
 
-/* A door. Results are 0 or a negative errno; write: bytes or a negative errno. */
-struct target_door {
+/* An export. Results are 0 or a negative errno; write: bytes or a negative errno. */
+struct target_export {
 	bool over_fuse; /* with the limits of docs/uapi.md */
 	int (*open)(const char *device, void **handle);
 	int (*ioctl)(void *handle, unsigned long cmd, void *arg);
 	ssize_t (*write)(void *handle, const void *bytes, size_t size);
 	void (*close)(void *handle);
 };
-extern const struct target_door target_door; /* the test program's */
+extern const struct target_export target_export; /* the test program's */
 
 #define TARGET_RAM (256 * 1024) /* bytes of memory that a target uses */
 

@@ -1,4 +1,4 @@
-/* The uAPI's cases through the in-process door; and docs/uapi.md (the argument) has all calls. */
+/* The uAPI's cases through the in-process export; and docs/uapi.md (the argument) has all calls. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 static struct runner *runners[16];
 
-static int door_open(const char *name, void **handle)
+static int export_open(const char *name, void **handle)
 {
 	const struct test_device *device = test_device_find(name);
 	struct inprocess_options options = {.vdpa = test_device_options(device)};
@@ -22,8 +22,8 @@ static int door_open(const char *name, void **handle)
 	return inprocess_open(*runner, &options, (struct inprocess **)handle, NULL);
 }
 
-const struct target_door target_door = {
-	.open = door_open,
+const struct target_export target_export = {
+	.open = export_open,
 	.ioctl = inprocess_ioctl,
 	.write = inprocess_write,
 	.close = inprocess_close,

@@ -2,7 +2,8 @@
  * Fuzz target: what clients have for memory, over the real /proc, and what they do to it: files
  * that shrink and grow, huge pages, memory that nobody else has, mappings that become read-only or
  * another file's, and files of a FUSE file system that answers nothing. This process is the client
- * of a disk behind the vhost-vdpa door, and the front end of another whose regions are such files.
+ * of a disk behind the vhost-vdpa export, and the front end of another whose regions are such
+ * files.
  *
  * Checked, besides what sanitizers see: nothing waits for that file system; what the client may
  * only read is never written; when both are gone nothing of theirs is mapped or watched.
@@ -52,7 +53,7 @@ static bool named[SLOTS], turned[SLOTS];
 static struct runner *runner[2]; /* of the client, and of the front end */
 static struct process *process;
 static struct client_memory *memory;
-static struct inprocess *door;
+static struct inprocess *export;
 static struct vu_memory *regions;
 
 static void end_tarpit(void)
@@ -182,7 +183,7 @@ static void message(struct food *food)
 	m.iotlb.size = size;
 	for (unsigned i = 0; i < SLOTS; i++)
 		named[i] |= touches(i, m.iotlb.uaddr, size);
-	inprocess_write(door, &m, sizeof(m));
+	inprocess_write(export, &m, sizeof(m));
 }
 
 /*
@@ -236,7 +237,7 @@ static void wipe(void)
 {
 	uint8_t status = 0;
 
-	inprocess_ioctl(door, VHOST_VDPA_SET_STATUS, &status);
+	inprocess_ioctl(export, VHOST_VDPA_SET_STATUS, &status);
 }
 
 /* A region of the front end: in guest memory where the client's would be. */
@@ -291,8 +292,8 @@ static void begin(void)
 	assert(r == 0);
 	memory = client_memory_new(process);
 	options.memory = memory;
-	if (r || inprocess_open(runner[0], &options, &door, NULL) ||
-	    inprocess_ioctl(door, VHOST_SET_OWNER, NULL))
+	if (r || inprocess_open(runner[0], &options, &export, NULL) ||
+	    inprocess_ioctl(export, VHOST_SET_OWNER, NULL))
 		abort();
 	regions = vu_memory_new();
 	r = device_set_client(runner_lock(runner[1]), vu_memory_client(regions));
@@ -310,7 +311,7 @@ static void end(void)
 {
 	char byte = 0;
 
-	inprocess_close(door);
+	inprocess_close(export);
 	client_memory_free(memory);
 	process_unref(process);
 	device_set_client(runner_lock(runner[1]), NULL);

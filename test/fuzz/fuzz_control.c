@@ -1,5 +1,5 @@
 /*
- * Fuzz target: what is said on the control socket, over a real socket to a real door with a disk
+ * Fuzz target: what is said on the control socket, over a real socket to a real export with a disk
  * and a card behind it.
  *
  * Checked, besides what sanitizers see: every line gets one answer, which is one line of JSON with

@@ -1,6 +1,6 @@
 /*
  * Fuzz target: whatever a vhost-vdpa client may say, through the in-process
- * door to a disk that really runs: ioctls, IOTLB messages, kicks, and any bytes
+ * export to a disk that really runs: ioctls, IOTLB messages, kicks, and any bytes
  * in the memory that rings and buffers lie in.
  *
  * Checked, besides what sanitizers see: calls answer 0 or a negative errno;
@@ -38,7 +38,7 @@ enum step { MESSAGE, RAW_MESSAGE, CALL, RAW_CALL, KICK, MEMORY, SET_UP, STEPS };
 static uint8_t arena[ARENA];
 static struct runner *runner;
 static int eventfds[2];
-static struct inprocess *door;
+static struct inprocess *export;
 
 /* The rules of IOTLB messages once more, for a few entries. */
 static struct record {
@@ -164,7 +164,7 @@ static void send_message(const uint8_t *bytes, size_t size)
 		if (m.type == VHOST_IOTLB_MSG || m.type == VHOST_IOTLB_MSG_V2)
 			wanted = record_message(m.asid, m.type == VHOST_IOTLB_MSG_V2, &m.iotlb);
 	}
-	got = inprocess_write(door, bytes, size);
+	got = inprocess_write(export, bytes, size);
 	if (got != wanted)
 		abort();
 }
@@ -190,11 +190,11 @@ static void call(unsigned long cmd, uint8_t *arg)
 	uint8_t before = 0, after = 0, wanted = arg[0];
 	int r;
 
-	inprocess_ioctl(door, VHOST_VDPA_GET_STATUS, &before);
-	r = inprocess_ioctl(door, cmd, arg);
+	inprocess_ioctl(export, VHOST_VDPA_GET_STATUS, &before);
+	r = inprocess_ioctl(export, cmd, arg);
 	if (r > 0 || r < -4095)
 		abort();
-	inprocess_ioctl(door, VHOST_VDPA_GET_STATUS, &after);
+	inprocess_ioctl(export, VHOST_VDPA_GET_STATUS, &after);
 	if ((before & ~after) && !(cmd == VHOST_VDPA_SET_STATUS && !wanted))
 		abort();
 	if (r)
@@ -236,7 +236,7 @@ static void eat_raw_call(struct food *food)
 	for (unsigned i = 0, known; vdpa_call_name(i, &known); i++)
 		if (known == cmd)
 			return; /* those need more room */
-	if (inprocess_ioctl(door, cmd, arg) >= 0)
+	if (inprocess_ioctl(export, cmd, arg) >= 0)
 		abort();
 }
 
@@ -332,11 +332,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_disk();
 	memset(arena, 0, sizeof(arena));
 	memset(&record, 0, sizeof(record));
-	if (inprocess_open(runner, &options, &door, NULL))
+	if (inprocess_open(runner, &options, &export, NULL))
 		abort();
 	for (unsigned i = 0; i < MAX_STEPS && food.left; i++)
 		step(&food);
-	inprocess_close(door);
+	inprocess_close(export);
 	for (int i = 0; i < 2; i++)
 		if (read(eventfds[i], &count, sizeof(count)) < 0)
 			count = 0;

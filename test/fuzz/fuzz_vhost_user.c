@@ -1,8 +1,8 @@
 /*
  * Fuzz target: what a vhost-user front end says, from hello to goodbye, over a real socket to a
- * real door with a disk of nulls behind it.
+ * real export with a disk of nulls behind it.
  *
- * Checked, besides what sanitizers see: the door answers the next client whatever the last one
+ * Checked, besides what sanitizers see: the export answers the next client whatever the last one
  * said, and of that one no region, window or descriptor is left.
  *
  * An input is a sequence of messages: request, flags, descriptors (low half: how many, high half:
@@ -85,7 +85,7 @@ static void serve(void)
 		.device = {
 			.name = "fuzz", .queue_size = 16, .asids = 1, .suspend_timeout_ms = 1000}};
 	const struct blk_options blk = {.queues = 2, .queue_size = 16};
-	struct vhost_user_options door = {.path = path};
+	struct vhost_user_options export = {.path = path};
 	struct vhost_user *opened;
 	struct runner *runner;
 	struct model *model;
@@ -100,7 +100,7 @@ static void serve(void)
 	assert(!r);
 	r = runner_new(&options, model, &runner, NULL);
 	assert(!r);
-	r = vhost_user_open(&door, runner, &opened, NULL);
+	r = vhost_user_open(&export, runner, &opened, NULL);
 	assert(!r);
 	(void)r;
 	atexit(forget_name);
@@ -139,7 +139,7 @@ static int send_bytes(int fd, const void *bytes, size_t size, const int *fds, un
 	return sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)size ? 0 : -1;
 }
 
-/* One message of the input. False: the door takes no more. */
+/* One message of the input. False: the export takes no more. */
 static int send_message(int fd, struct food *food)
 {
 	uint8_t request = eat_byte(food), flags = eat_byte(food), which = eat_byte(food);
@@ -159,7 +159,7 @@ static int send_message(int fd, struct food *food)
 	return send_bytes(fd, bytes, 12 + size, fds, count);
 }
 
-/* The door is alive, and has nothing of whoever was there before. */
+/* The export is alive, and has nothing of whoever was there before. */
 static void check_clean(int fd)
 {
 	struct vhost_user_header head = {.request = VHOST_USER_GET_FEATURES, .flags = 1};
@@ -174,8 +174,8 @@ static void check_clean(int fd)
 	(void)n;
 }
 
-/* Descriptors of the kinds that messages carry or the door makes; the fuzzer has files and pipes of
- * its own.
+/* Descriptors of the kinds that messages carry or the export makes; the fuzzer has files and pipes
+ * of its own.
  */
 static unsigned count_fds(void)
 {

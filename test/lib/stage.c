@@ -369,7 +369,7 @@ void stage_record(struct stage *stage, unsigned queue)
 	}
 	r = device_set_vq_record(stage->device, queue, *record);
 	assert(r == 0);
-	device_set_door_rules(stage->device, DOOR_SETS_QUEUES_ANY_TIME | DOOR_MOVES_RECORDS);
+	device_set_export_rules(stage->device, EXPORT_SETS_QUEUES_ANY_TIME | EXPORT_MOVES_RECORDS);
 }
 
 void stage_post(struct theatre *theatre, unsigned queue, uint64_t tag, uint32_t writable)

@@ -1,10 +1,10 @@
 /*
  * 001_busy_after_close UVDPA: who had a device is gone when its close() has returned, or when it
  * was killed and waited for: whoever opens the device after that must not be told that it is busy,
- * whether by the door that the other came by or by another one.
+ * whether by the export that the other came by or by another one.
  *
  * Ours was, now and then: a file's client left, the next one came by the socket (or the other way
- * round), and the door that lost a client had not heard of it yet, or was resetting the device.
+ * round), and the export that lost a client had not heard of it yet, or was resetting the device.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -147,7 +147,7 @@ static bool log_says(const struct served *s, const char *what, const char *name)
 
 /* --- Its clients ------------------------------------------------------------------------------ */
 
-/* By which door: in the four orders of two clients, bit 0 is the first one's, bit 1 the second's.
+/* By which export: in the four orders of two clients, bit 0 is the first one's, bit 1 the second's.
  */
 enum by { FILES, SOCKETS };
 #define ORDERS 4

@@ -414,7 +414,7 @@ static void setup_queue(struct sim *sim, unsigned q, const uint32_t *bases)
 	if (!r && sim->recorded)
 		r = device_set_vq_record(device, q, sim_record(sim, q));
 	if (sim->recorded)
-		device_set_door_rules(device, DOOR_MOVES_RECORDS);
+		device_set_export_rules(device, EXPORT_MOVES_RECORDS);
 	r = r ? r : device_set_vq_state(device, q, base);
 	if (r)
 		sim_fail(sim, "queue %u cannot be set up: %d", q, r);

@@ -1,5 +1,5 @@
 /*
- * Network cards for tests of host/: all real but the door, each with a driver that numbers its
+ * Network cards for tests of host/: all real but the export, each with a driver that numbers its
  * frames. Needs cmocka's headers before it.
  */
 #ifndef UVDPA_TEST_CARD_SUPPORT_H
@@ -67,13 +67,14 @@ static inline void start_driver(struct card *card)
 {
 	const struct uvdpa_memory_options memory = {.size = 4 << 20};
 	struct uvdpa_queue_options queue = {.size = RING};
-	struct inprocess *door;
+	struct inprocess *export;
 	struct uvdpa_error e;
 	struct fault f;
 
-	assert_int_equal(inprocess_open(card->runner, &(struct inprocess_options){0}, &door, &f),
+	assert_int_equal(inprocess_open(card->runner, &(struct inprocess_options){0}, &export, &f),
 			 0);
-	assert_int_equal(uvdpa_driver_open_transport(&transport, door, "n", 0, &card->drv, &e), 0);
+	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "n", 0, &card->drv, &e),
+			 0);
 	assert_int_equal(uvdpa_driver_negotiate(card->drv, UINT64_MAX, &queue.features, &e), 0);
 	assert_int_equal(uvdpa_memory_new(&memory, &card->memory, &e), 0);
 	assert_int_equal(uvdpa_driver_map(card->drv, card->memory, 0, &e), 0);

@@ -283,7 +283,7 @@ static struct bench *start_recorded(unsigned rules)
 		stage_record(&b->stage, q);
 		bench_ready(b, q, true);
 	}
-	device_set_door_rules(b->stage.device, DOOR_SETS_QUEUES_ANY_TIME | rules);
+	device_set_export_rules(b->stage.device, EXPORT_SETS_QUEUES_ANY_TIME | rules);
 	for (unsigned tag = 1; tag <= 4; tag++)
 		bench_submit(b, 0, tag);
 	bench_submit(b, 1, 5);
@@ -311,7 +311,7 @@ static unsigned recorded(unsigned queue)
 /* The other queue runs on; what was parked is in the record, and whoever has it does it again. */
 static void stops_parked(void **state)
 {
-	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+	struct bench *b = start_recorded(EXPORT_MOVES_RECORDS);
 	struct stage next;
 
 	b->stage.model.gives_back = true;
@@ -354,7 +354,7 @@ static void stops_parked(void **state)
 /* The same device goes on: from the record, not from what it remembers itself. */
 static void stops_and_starts(void **state)
 {
-	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+	struct bench *b = start_recorded(EXPORT_MOVES_RECORDS);
 
 	b->stage.model.gives_back = true;
 	stop(b, 0);
@@ -376,7 +376,7 @@ static void stops_and_starts(void **state)
 /* S10: some do not come back. The queue runs on as before and does again what did. */
 static void stop_fails(void **state)
 {
-	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+	struct bench *b = start_recorded(EXPORT_MOVES_RECORDS);
 
 	stop(b, 0);
 	b->stage.model.held[0].cancelled = true; /* 1 alone can be given back */
@@ -427,7 +427,7 @@ static void stop_without_record(void **state)
 /* An operator suspends while a queue is being stopped, and the other way round. */
 static void stop_and_suspend(void **state)
 {
-	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+	struct bench *b = start_recorded(EXPORT_MOVES_RECORDS);
 
 	stop(b, 0);
 	suspend(b, HOLDER_OPERATOR, false);
@@ -451,7 +451,7 @@ static void stop_and_suspend(void **state)
 /* The device breaks, or is reset, while a queue is being stopped. */
 static void stop_and_trouble(void **state)
 {
-	struct bench *b = start_recorded(DOOR_MOVES_RECORDS);
+	struct bench *b = start_recorded(EXPORT_MOVES_RECORDS);
 
 	stop(b, 0);
 	vq_announce(&b->theatre.vqs[1], 100);
@@ -463,7 +463,7 @@ static void stop_and_trouble(void **state)
 	bench_reset(b, EV_DRIVER_RESET);
 	assert_int_equal(device_state(b->stage.device), STATE_RESET);
 	bench_free(b);
-	b = start_recorded(DOOR_MOVES_RECORDS);
+	b = start_recorded(EXPORT_MOVES_RECORDS);
 	stop(b, 0);
 	bench_reset(b, EV_DRIVER_RESET);
 	finish_all(&b->stage);

@@ -168,7 +168,8 @@ static void many_mappings_are_read_together(void **state)
 	munmap(many + PAGE, PAGE);
 }
 
-/* --- Through a door --------------------------------------------------------------------------- */
+/* --- Through an export ---------------------------------------------------------------------------
+ */
 
 static struct runner *runner;
 static unsigned maps, maps_locked;
@@ -190,7 +191,7 @@ static void count_unmap(struct client_memory *m, struct window *w)
 {
 }
 
-static void message(struct inprocess *door, uint32_t type, uint64_t iova, uint64_t size)
+static void message(struct inprocess *export, uint32_t type, uint64_t iova, uint64_t size)
 {
 	struct vhost_msg_v2 m = {.type = VHOST_IOTLB_MSG_V2,
 				 .iotlb = {.type = (uint8_t)type,
@@ -199,7 +200,7 @@ static void message(struct inprocess *door, uint32_t type, uint64_t iova, uint64
 					   .uaddr = iova,
 					   .perm = VHOST_ACCESS_RW}};
 
-	assert_int_equal(inprocess_write(door, &m, sizeof(m)), sizeof(m));
+	assert_int_equal(inprocess_write(export, &m, sizeof(m)), sizeof(m));
 }
 
 /* Nobody who has the lock, and no worker, ever finds out how memory is reached. */
@@ -211,7 +212,7 @@ static void found_out_without_the_lock(void **state)
 	struct runner_options r = {
 		.device = {.name = "d", .queue_size = 64, .asids = 1, .suspend_timeout_ms = 5000}};
 	struct blk_options blk = {.queues = 1, .queue_size = 64};
-	struct inprocess *door;
+	struct inprocess *export;
 	struct block *block;
 	struct model *model;
 	struct segment segment;
@@ -220,21 +221,21 @@ static void found_out_without_the_lock(void **state)
 	assert_int_equal(block_memory_open(1 << 20, &block, NULL), 0);
 	assert_int_equal(blk_new(&blk, block, &model, NULL), 0);
 	assert_int_equal(runner_new(&r, model, &runner, NULL), 0);
-	assert_int_equal(inprocess_open(runner, &options, &door, NULL), 0);
-	assert_int_equal(inprocess_ioctl(door, VHOST_SET_OWNER, NULL), 0);
-	message(door, VHOST_IOTLB_UPDATE, 0, PAGE);
-	message(door, VHOST_IOTLB_BATCH_BEGIN, 0, 0);
-	message(door, VHOST_IOTLB_UPDATE, PAGE, PAGE);
-	message(door, VHOST_IOTLB_BATCH_END, 0, 0);
+	assert_int_equal(inprocess_open(runner, &options, &export, NULL), 0);
+	assert_int_equal(inprocess_ioctl(export, VHOST_SET_OWNER, NULL), 0);
+	message(export, VHOST_IOTLB_UPDATE, 0, PAGE);
+	message(export, VHOST_IOTLB_BATCH_BEGIN, 0, 0);
+	message(export, VHOST_IOTLB_UPDATE, PAGE, PAGE);
+	message(export, VHOST_IOTLB_BATCH_END, 0, 0);
 	assert_int_equal(maps, 2);
 	/* the device forgets them, and is given all of them again with the next change */
-	assert_int_equal(inprocess_ioctl(door, VHOST_VDPA_SET_STATUS, &status), 0);
-	message(door, VHOST_IOTLB_INVALIDATE, PAGE, PAGE);
+	assert_int_equal(inprocess_ioctl(export, VHOST_VDPA_SET_STATUS, &status), 0);
+	message(export, VHOST_IOTLB_INVALIDATE, PAGE, PAGE);
 	assert_int_equal(maps, 4);
-	assert_int_equal(inprocess_ioctl(door, VHOST_VDPA_SET_STATUS, &status), 0);
-	message(door, VHOST_IOTLB_BATCH_BEGIN, 0, 0);
-	message(door, VHOST_IOTLB_UPDATE, PAGE, PAGE);
-	message(door, VHOST_IOTLB_BATCH_END, 0, 0);
+	assert_int_equal(inprocess_ioctl(export, VHOST_VDPA_SET_STATUS, &status), 0);
+	message(export, VHOST_IOTLB_BATCH_BEGIN, 0, 0);
+	message(export, VHOST_IOTLB_UPDATE, PAGE, PAGE);
+	message(export, VHOST_IOTLB_BATCH_END, 0, 0);
 	assert_true(maps >= 6);
 	maps = 0;
 	assert_int_equal(space_translate(spaces_get(runner_lock(runner), 0), PAGE, 8, SPACE_READ,
@@ -243,7 +244,7 @@ static void found_out_without_the_lock(void **state)
 	runner_unlock(runner);
 	assert_int_equal(maps, 0);
 	assert_int_equal(maps_locked, 0);
-	inprocess_close(door);
+	inprocess_close(export);
 	runner_free(runner);
 }
 

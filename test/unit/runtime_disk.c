@@ -1,7 +1,7 @@
 /*
  * host/: disks under load. Everything is real (runner, workers, device, model, backend, and the
- * driver library with a workload that knows what it ought to see); only the door is in-process. Run
- * with the thread sanitizer, this is the test of who may touch what when.
+ * driver library with a workload that knows what it ought to see); only the export is in-process.
+ *Run with the thread sanitizer, this is the test of who may touch what when.
  *
  *	host_disk file		on a file, with rings of the kernel's
  *	host_disk fixed		the same with the driver's memory registered
@@ -126,11 +126,11 @@ static void connect_driver(struct world *w)
 	const struct uvdpa_memory_options memory = {.size = 8 << 20};
 	struct uvdpa_queue_options queue = {.size = 128};
 	struct uvdpa_error e;
-	struct inprocess *door;
+	struct inprocess *export;
 	struct fault f;
 
-	assert_int_equal(inprocess_open(w->runner, &inprocess, &door, &f), 0);
-	assert_int_equal(uvdpa_driver_open_transport(&transport, door, "d", 0, &w->drv, &e), 0);
+	assert_int_equal(inprocess_open(w->runner, &inprocess, &export, &f), 0);
+	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "d", 0, &w->drv, &e), 0);
 	assert_int_equal(uvdpa_driver_negotiate(w->drv, UINT64_MAX, &queue.features, &e), 0);
 	assert_int_equal(queue.features >> 34 & 1, packed);
 	assert_int_equal(uvdpa_memory_new(&memory, &w->memory, &e), 0);

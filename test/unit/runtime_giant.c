@@ -95,12 +95,12 @@ static void disk_open(struct disk *d, opener *open_block, bool packed, size_t da
 	const struct uvdpa_memory_options memory = {.size = data + (1u << 20)};
 	struct uvdpa_queue_options queue = {.size = 128, .indirect = PIECES + 2};
 	struct uvdpa_error e;
-	struct inprocess *door;
+	struct inprocess *export;
 	struct fault f;
 
 	d->runner = make_runner(open_block, packed);
-	assert_int_equal(inprocess_open(d->runner, &inprocess, &door, &f), 0);
-	assert_int_equal(uvdpa_driver_open_transport(&transport, door, "d", 0, &d->drv, &e), 0);
+	assert_int_equal(inprocess_open(d->runner, &inprocess, &export, &f), 0);
+	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "d", 0, &d->drv, &e), 0);
 	assert_int_equal(uvdpa_driver_negotiate(d->drv, UINT64_MAX, &queue.features, &e), 0);
 	assert_int_equal(uvdpa_memory_new(&memory, &d->memory, &e), 0);
 	assert_int_equal(uvdpa_driver_map(d->drv, d->memory, 0, &e), 0);

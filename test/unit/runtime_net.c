@@ -1,6 +1,6 @@
 /*
  * host/: a network card with a loopback cable, all real: runner, workers, device, model, backend
- * and the driver library; only the door is in-process. Frames go round, through too few buffers,
+ * and the driver library; only the export is in-process. Frames go round, through too few buffers,
  * and through suspensions.
  */
 #include "runtime/runner.h"
@@ -60,14 +60,14 @@ static void set_up(struct world *w, unsigned workers)
 {
 	const struct uvdpa_memory_options memory = {.size = 4 << 20};
 	struct uvdpa_queue_options queue = {.size = 64};
-	struct inprocess *door;
+	struct inprocess *export;
 	struct uvdpa_error e;
 	struct fault f;
 
 	memset(w, 0, sizeof(*w));
 	make_card(w, workers);
-	assert_int_equal(inprocess_open(w->runner, &(struct inprocess_options){0}, &door, &f), 0);
-	assert_int_equal(uvdpa_driver_open_transport(&transport, door, "n", 0, &w->drv, &e), 0);
+	assert_int_equal(inprocess_open(w->runner, &(struct inprocess_options){0}, &export, &f), 0);
+	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "n", 0, &w->drv, &e), 0);
 	assert_int_equal(uvdpa_driver_device_id(w->drv), 1);
 	assert_int_equal(uvdpa_driver_negotiate(w->drv, UINT64_MAX, &queue.features, &e), 0);
 	assert_int_equal(uvdpa_memory_new(&memory, &w->memory, &e), 0);

@@ -1,7 +1,7 @@
 /*
- * host/: two network cards on one cable, all real but the door. Frames go from ring to ring, copied
- * once, on the sender's thread; through the cable only where the receiver has no buffers or stands
- * still; whole and in order either way.
+ * host/: two network cards on one cable, all real but the export. Frames go from ring to ring,
+ * copied once, on the sender's thread; through the cable only where the receiver has no buffers or
+ * stands still; whole and in order either way.
  */
 #include "runtime/runner.h"
 

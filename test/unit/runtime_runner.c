@@ -415,7 +415,7 @@ static void one_client_at_a_time(void **state)
 	runner_unclaim(runner);
 }
 
-/* Somebody who waits for a client to leave, and what its door says of it. */
+/* Somebody who waits for a client to leave, and what its export says of it. */
 struct comer {
 	struct claim_wait wait;
 	unsigned over;

@@ -1,5 +1,5 @@
 /*
- * A network card behind the vhost-user door: what its protocol has besides a disk's, and that
+ * A network card behind the vhost-user export: what its protocol has besides a disk's, and that
  * stopping its rings hands nothing over, since a card has no request in flight that could be
  * (buffers that wait for frames are not taken).
  */
@@ -28,7 +28,7 @@
 
 struct card {
 	struct runner *runner;
-	struct vhost_user *door;
+	struct vhost_user *export;
 	char dir[64], path[96];
 };
 
@@ -40,7 +40,7 @@ static void card_open(struct card *card)
 							  .park = true,
 							  .suspend_timeout_ms = 60000}};
 	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}, .mtu = MTU};
-	struct vhost_user_options door = {0};
+	struct vhost_user_options export = {0};
 	struct packet *packet;
 	struct model *model;
 	struct fault f;
@@ -48,16 +48,16 @@ static void card_open(struct card *card)
 	snprintf(card->dir, sizeof(card->dir), "/tmp/uvdpa-vu-card-XXXXXX");
 	assert_non_null(mkdtemp(card->dir));
 	snprintf(card->path, sizeof(card->path), "%s/s", card->dir);
-	door.path = card->path;
+	export.path = card->path;
 	assert_int_equal(packet_loopback_open(1, &packet, &f), 0);
 	assert_int_equal(net_new(&net, packet, &model, &f), 0);
 	assert_int_equal(runner_new(&options, model, &card->runner, &f), 0);
-	assert_int_equal(vhost_user_open(&door, card->runner, &card->door, &f), 0);
+	assert_int_equal(vhost_user_open(&export, card->runner, &card->export, &f), 0);
 }
 
 static void card_close(struct card *card)
 {
-	vhost_user_close(card->door);
+	vhost_user_close(card->export);
 	runner_free(card->runner);
 	rmdir(card->dir);
 }

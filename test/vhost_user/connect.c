@@ -175,7 +175,7 @@ static void attempts_have_a_distance(void **state)
 	disk_close(&disk);
 }
 
-/* A device that somebody has by another door is not offered to the front end meanwhile. */
+/* A device that somebody has by another export is not offered to the front end meanwhile. */
 static void not_while_it_is_taken(void **state)
 {
 	struct disk_options o = options();
@@ -187,7 +187,7 @@ static void not_while_it_is_taken(void **state)
 
 	disk_open(&disk, &o);
 	close(accept_server(look.fd));
-	/* the door lets go of the device when it has seen that */
+	/* the export lets go of the device when it has seen that */
 	while (runner_claim(disk.runner, &(struct claimant){.who = "another door"}, &f) < 0) {
 		if (poll(&look, 1, 0) > 0)
 			close(accept_server(look.fd));
@@ -209,7 +209,7 @@ static void names(void **state)
 {
 	struct vhost_user_options o = {.client = true};
 	struct disk_options with = options();
-	struct vhost_user *door = NULL;
+	struct vhost_user *export = NULL;
 	struct fault f = {0};
 	struct disk disk;
 	char name[200];
@@ -218,7 +218,7 @@ static void names(void **state)
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	o.path = name;
-	assert_int_equal(vhost_user_open(&o, disk.runner, &door, &f), -ENAMETOOLONG);
+	assert_int_equal(vhost_user_open(&o, disk.runner, &export, &f), -ENAMETOOLONG);
 	assert_non_null(strstr(f.text, "107 bytes"));
 	disk_close(&disk);
 }

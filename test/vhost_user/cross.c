@@ -1,5 +1,5 @@
 /*
- * S12 over doors: a driver that works on the vhost-vdpa file of one server goes on over the
+ * S12 over exports: a driver that works on the vhost-vdpa file of one server goes on over the
  * vhost-user socket of another, and back, under a verified load.
  *
  *	cross UVDPA|- [MOVES [packed]]		100 moves otherwise, over split rings
@@ -94,15 +94,15 @@ static const struct uvdpa_transport in_process = {inprocess_ioctl, inprocess_wri
 static int open_here(struct disk disks[2], struct ferry *ferry)
 {
 	struct inprocess_options options = {0};
-	struct inprocess *door = NULL;
+	struct inprocess *export = NULL;
 	struct uvdpa_error error = {0};
 	struct fault f = {0};
 
 	for (unsigned i = 0; i < 2; i++)
 		disk_open(&disks[i], &(struct disk_options){.file = image, .packed = packed});
-	if (inprocess_open(disks[0].runner, &options, &door, &f) < 0 ||
-	    uvdpa_driver_open_transport(&in_process, door, "in this process", 0, &ferry->devices[0],
-					&error) < 0)
+	if (inprocess_open(disks[0].runner, &options, &export, &f) < 0 ||
+	    uvdpa_driver_open_transport(&in_process, export, "in this process", 0,
+					&ferry->devices[0], &error) < 0)
 		return -1;
 	return uvdpa_driver_open(disks[1].path, 0, &ferry->devices[1], &error);
 }

@@ -47,7 +47,7 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 				  .queue_size = 256,
 				  .serial = "test",
 				  .write_cache = true};
-	struct vhost_user_options door = {0};
+	struct vhost_user_options export = {0};
 	struct model *model = NULL;
 	struct fault f = {0};
 	const char *made;
@@ -65,11 +65,11 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 	r = blk_new(&blk, open_block(o), &model, &f);
 	if (r == 0)
 		r = runner_new(&options, model, &disk->runner, &f);
-	door.path = disk->path;
-	door.client = o->reconnect_ms != 0;
-	door.reconnect_ms = o->reconnect_ms;
+	export.path = disk->path;
+	export.client = o->reconnect_ms != 0;
+	export.reconnect_ms = o->reconnect_ms;
 	if (r == 0)
-		r = vhost_user_open(&door, disk->runner, &disk->door, &f);
+		r = vhost_user_open(&export, disk->runner, &disk->export, &f);
 	if (r < 0)
 		fprintf(stderr, "%s\n", f.text);
 	assert(r == 0);
@@ -77,7 +77,7 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 
 void disk_close(struct disk *disk)
 {
-	vhost_user_close(disk->door);
+	vhost_user_close(disk->export);
 	runner_free(disk->runner);
 	if (disk->dir[0])
 		rmdir(disk->dir);

@@ -1,4 +1,4 @@
-/* For tests of the vhost-user door: a disk of this process, served on a socket of its own. */
+/* For tests of the vhost-user export: a disk of this process, served on a socket of its own. */
 #ifndef TEST_VHOST_USER_DISK_H
 #define TEST_VHOST_USER_DISK_H
 
@@ -24,7 +24,7 @@ struct disk_options {
 
 struct disk {
 	struct runner *runner;
-	struct vhost_user *door;
+	struct vhost_user *export;
 	char dir[64], path[96];
 };
 
@@ -35,7 +35,7 @@ void disk_close(struct disk *disk);
 struct holdings {
 	unsigned fds, threads;
 	unsigned maps;	  /* of shared files: what regions, logs and records are */
-	unsigned regions; /* of clients' memory, by the door's own count */
+	unsigned regions; /* of clients' memory, by the export's own count */
 };
 
 struct holdings holdings_now(void);

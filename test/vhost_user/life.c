@@ -1,6 +1,6 @@
 /*
- * The vhost-user door through the driver library: a disk is used, suspended, moved, reset, resized,
- * left and taken again.
+ * The vhost-user export through the driver library: a disk is used, suspended, moved, reset,
+ * resized, left and taken again.
  */
 #include <errno.h>
 #include <poll.h>
@@ -215,7 +215,7 @@ static void test_socket_names(void **state)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	struct vhost_user_options options = {0};
-	struct vhost_user *door = NULL;
+	struct vhost_user *export = NULL;
 	struct fault f = {0};
 	struct disk disk;
 	char stale[100];
@@ -224,19 +224,19 @@ static void test_socket_names(void **state)
 
 	disk_open(&disk, &(struct disk_options){0});
 	options.path = disk.path;
-	assert_int_equal(vhost_user_open(&options, disk.runner, &door, &f), -EADDRINUSE);
+	assert_int_equal(vhost_user_open(&options, disk.runner, &export, &f), -EADDRINUSE);
 	assert_non_null(strstr(f.text, "listens there"));
 	snprintf(stale, sizeof(stale), "%s/stale", disk.dir);
 	snprintf(at.sun_path, sizeof(at.sun_path), "%s", stale);
 	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	close(fd);
 	options.path = stale;
-	assert_int_equal(vhost_user_open(&options, disk.runner, &door, &f), 0);
-	vhost_user_close(door);
+	assert_int_equal(vhost_user_open(&options, disk.runner, &export, &f), 0);
+	vhost_user_close(export);
 	assert_int_equal(access(stale, F_OK), -1);
 	file = fopen(stale, "we");
 	fclose(file);
-	assert_int_equal(vhost_user_open(&options, disk.runner, &door, &f), -EEXIST);
+	assert_int_equal(vhost_user_open(&options, disk.runner, &export, &f), -EEXIST);
 	assert_int_equal(access(stale, F_OK), 0);
 	unlink(stale);
 	disk_close(&disk);

@@ -312,7 +312,7 @@ static void test_regions(void **state)
 	close(event);
 }
 
-/* A client that asks and never reads: its own answers wait, the door does not. */
+/* A client that asks and never reads: its own answers wait, the export does not. */
 static void test_never_reads(void **state)
 {
 	struct front_message m = {.request = VHOST_USER_GET_FEATURES, .flags = 1};
@@ -323,7 +323,7 @@ static void test_never_reads(void **state)
 	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	while (front_send_bytes(fd, &m, 12, NULL, 0) == 0)
 		;
-	usleep(20000); /* the door is at it, and stuck with this client's answers */
+	usleep(20000); /* the export is at it, and stuck with this client's answers */
 	close(fd);
 	refusing_settle();
 }

@@ -298,7 +298,7 @@ static uint64_t offered(bool ring_reset)
 	int fd;
 
 	disk_open(&disk, &(struct disk_options){.ring_reset = ring_reset});
-	/* other doors cannot */
+	/* other exports cannot */
 	assert_false(device_get_device_features(runner_lock(disk.runner)) &
 		     BIT(VIRTIO_F_RING_RESET));
 	runner_unlock(disk.runner);

@@ -113,7 +113,8 @@ void session_send_features(struct session *s, uint64_t features)
 	must_ack(s, VHOST_USER_SET_FEATURES, &s->features, 8, NULL, 0);
 }
 
-/* All protocol features but STATUS: the door writes the status itself, as it does for most VMMs. */
+/* All protocol features but STATUS: the export writes the status itself, as it does for most VMMs.
+ */
 static void greet(struct session *s)
 {
 	struct front_message m;

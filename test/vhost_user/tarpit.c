@@ -1,6 +1,6 @@
 /*
  * Memory that never answers: a front end or client whose memory is a file of a FUSE file system of
- * its own. Neither a door's thread nor a device's lock ever waits for it, and the server ends.
+ * its own. Neither an export's thread nor a device's lock ever waits for it, and the server ends.
  */
 #include <errno.h>
 #include <stdio.h>

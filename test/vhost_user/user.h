@@ -1,4 +1,4 @@
-/* For tests of the vhost-user door: somebody who uses a disk, by way of the driver library. */
+/* For tests of the vhost-user export: somebody who uses a disk, by way of the driver library. */
 #ifndef TEST_VHOST_USER_USER_H
 #define TEST_VHOST_USER_USER_H
 

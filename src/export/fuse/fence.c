@@ -1,5 +1,5 @@
 /*
- * Whether a file's client is there still: for who comes by another door.
+ * Whether a file's client is there still: for who comes by another export.
  *
  * The last close() has returned, the client has told somebody else, who comes by a socket: that may
  * be before our reader has taken the kernel's RELEASE out of /dev/fuse. So the question must go
@@ -20,7 +20,7 @@ enum claim_news fence_look(void *arg)
 
 	if (atomic_load(&node->state) == FILE_CLOSED)
 		return CLAIM_LEAVES;
-	switch (fuse_lowlevel_notify_retrieve(node->door->session, node->ino, 0, 0, node)) {
+	switch (fuse_lowlevel_notify_retrieve(node->export->session, node->ino, 0, 0, node)) {
 	case 0:
 		return CLAIM_ASKED;
 	case -ENOENT: /* the kernel has forgotten the file: RELEASE was before that */

@@ -1,4 +1,4 @@
-/* The vhost-vdpa file door: how it comes up and goes down. See fuse.h and fuse_internal.h. */
+/* The vhost-vdpa file export: how it comes up and goes down. See fuse.h and fuse_internal.h. */
 #include "export/fuse/fuse.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static void libfuse_says(enum fuse_log_level level, const char *format, va_list 
 	log_trace(NULL, "libfuse: %s", said);
 }
 
-int fuse_door_possible(struct fault *fault_out)
+int fuse_export_possible(struct fault *fault_out)
 {
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
@@ -47,32 +47,32 @@ int fuse_door_possible(struct fault *fault_out)
 		     strerror(errno));
 }
 
-int fuse_door_new(const char *mountpoint, const struct fuse_door_options *options,
-		  struct fuse_door **out, struct fault *fault_out)
+int fuse_export_new(const char *mountpoint, const struct fuse_export_options *options,
+		    struct fuse_export **out, struct fault *fault_out)
 {
-	struct fuse_door *door;
-	int r = fuse_door_possible(fault_out);
+	struct fuse_export *export;
+	int r = fuse_export_possible(fault_out);
 
 	if (!r)
 		r = fuse_mount_prepare(mountpoint, fault_out);
 	if (r)
 		return r;
-	door = calloc(1, sizeof(*door));
-	if (door)
-		door->mountpoint = realpath(mountpoint, NULL);
-	if (!door || !door->mountpoint) {
-		free(door);
+	export = calloc(1, sizeof(*export));
+	if (export)
+		export->mountpoint = realpath(mountpoint, NULL);
+	if (!export || !export->mountpoint) {
+		free(export);
 		return fault(fault_out, -ENOMEM, "%s: no memory", mountpoint);
 	}
-	door->options = *options;
-	door->stop_fd = door->relief_fd = -1;
-	door->ready_last = &door->ready;
-	clock_gettime(CLOCK_REALTIME, &door->made);
-	pthread_mutex_init(&door->receiving, NULL);
-	pthread_mutex_init(&door->threads_lock, NULL);
-	pthread_mutex_init(&door->ready_lock, NULL);
-	pthread_cond_init(&door->ready_changed, NULL);
-	*out = door;
+	export->options = *options;
+	export->stop_fd = export->relief_fd = -1;
+	export->ready_last = &export->ready;
+	clock_gettime(CLOCK_REALTIME, &export->made);
+	pthread_mutex_init(&export->receiving, NULL);
+	pthread_mutex_init(&export->threads_lock, NULL);
+	pthread_mutex_init(&export->ready_lock, NULL);
+	pthread_cond_init(&export->ready_changed, NULL);
+	*out = export;
 	return 0;
 }
 
@@ -84,52 +84,52 @@ static bool good_name(const char *name)
 	       strcmp(name, "..") != 0;
 }
 
-int fuse_door_add(struct fuse_door *door, const char *name, struct runner *runner,
-		  const struct vdpa_options *options, struct fault *fault_out)
+int fuse_export_add(struct fuse_export *export, const char *name, struct runner *runner,
+		    const struct vdpa_options *options, struct fault *fault_out)
 {
-	const struct fuse_door_options *o = &door->options;
+	const struct fuse_export_options *o = &export->options;
 	struct node *node, **more;
 
 	if (!good_name(name))
 		return fault(fault_out, -EINVAL, "'%s' cannot be the name of a file", name);
-	for (unsigned i = 0; i < door->node_count; i++)
-		if (!strcmp(door->nodes[i]->name, name))
+	for (unsigned i = 0; i < export->node_count; i++)
+		if (!strcmp(export->nodes[i]->name, name))
 			return fault(fault_out, -EEXIST, "two devices are called '%s'", name);
-	more = realloc(door->nodes, (door->node_count + 1) * sizeof(*more));
+	more = realloc(export->nodes, (export->node_count + 1) * sizeof(*more));
 	if (more)
-		door->nodes = more;
+		export->nodes = more;
 	node = more ? calloc(1, sizeof(*node)) : NULL;
 	if (!node)
 		return fault(fault_out, -ENOMEM, "%s: no memory", name);
-	node->door = door;
+	node->export = export;
 	snprintf(node->name, sizeof(node->name), "%s", name);
-	node->ino = FIRST_INO + door->node_count;
+	node->ino = FIRST_INO + export->node_count;
 	node->runner = runner;
 	node->options = *options;
 	node->mode = o->mode ? o->mode : 0600;
 	node->uid = geteuid();
 	node->gid = !o->gid || o->gid == (gid_t)-1 ? getegid() : o->gid;
 	lane_init(&node->lane);
-	door->nodes[door->node_count++] = node;
+	export->nodes[export->node_count++] = node;
 	return 0;
 }
 
-static bool is_for_others(const struct fuse_door *door)
+static bool is_for_others(const struct fuse_export *export)
 {
-	return door->options.mode & 0077;
+	return export->options.mode & 0077;
 }
 
 /* What may help who cannot mount. */
-static const char *mount_hint(const struct fuse_door *door)
+static const char *mount_hint(const struct fuse_export *export)
 {
 	if (!geteuid())
 		return "";
-	return is_for_others(door) ? " (others get at files only if /etc/fuse.conf has the line "
-				     "user_allow_other; or leave out --mode)"
-				   : " (is fusermount3 installed? package fuse3)";
+	return is_for_others(export) ? " (others get at files only if /etc/fuse.conf has the line "
+				       "user_allow_other; or leave out --mode)"
+				     : " (is fusermount3 installed? package fuse3)";
 }
 
-static int make_session(struct fuse_door *door, struct fault *fault_out)
+static int make_session(struct fuse_export *export, struct fault *fault_out)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	char options[128];
@@ -141,113 +141,113 @@ static int make_session(struct fuse_door *door, struct fault *fault_out)
 	 * nobody can open.
 	 */
 	snprintf(options, sizeof(options), "fsname=uvdpa:%d,subtype=uvdpa,default_permissions%s",
-		 (int)getpid(), geteuid() == 0 || is_for_others(door) ? ",allow_other" : "");
+		 (int)getpid(), geteuid() == 0 || is_for_others(export) ? ",allow_other" : "");
 	r = fuse_opt_add_arg(&args, "uvdpa") || fuse_opt_add_arg(&args, "-o") ||
 	    fuse_opt_add_arg(&args, options);
 	fuse_set_log_func(libfuse_says);
 	said[0] = '\0';
 	if (!r)
-		door->session =
-			fuse_session_new(&args, &fuse_door_ops, sizeof(fuse_door_ops), door);
+		export->session =
+			fuse_session_new(&args, &fuse_export_ops, sizeof(fuse_export_ops), export);
 	fuse_opt_free_args(&args);
-	if (!door->session)
+	if (!export->session)
 		return fault(fault_out, -ENOMEM, "%s: libfuse would not start: %s",
-			     door->mountpoint, said);
+			     export->mountpoint, said);
 	return 0;
 }
 
-int fuse_door_start(struct fuse_door *door, struct fault *fault_out)
+int fuse_export_start(struct fuse_export *export, struct fault *fault_out)
 {
-	int fd, r = make_session(door, fault_out);
+	int fd, r = make_session(export, fault_out);
 
 	if (r)
 		return r;
-	if (fuse_session_mount(door->session, door->mountpoint)) {
-		r = fault(fault_out, -EPERM, "%s cannot be mounted: %s%s", door->mountpoint, said,
-			  mount_hint(door));
-		fuse_session_destroy(door->session);
-		door->session = NULL;
+	if (fuse_session_mount(export->session, export->mountpoint)) {
+		r = fault(fault_out, -EPERM, "%s cannot be mounted: %s%s", export->mountpoint, said,
+			  mount_hint(export));
+		fuse_session_destroy(export->session);
+		export->session = NULL;
 		return r;
 	}
-	/* Nobody may block in read(2): that could not be woken when the door stops. */
-	fd = fuse_session_fd(door->session);
+	/* Nobody may block in read(2): that could not be woken when the export stops. */
+	fd = fuse_session_fd(export->session);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	r = threads_start(door, fault_out);
+	r = threads_start(export, fault_out);
 	if (r)
-		fuse_door_stop(door);
+		fuse_export_stop(export);
 	return r;
 }
 
 /* The clients do not know yet that their files are closed; their devices do. */
-static void release_all(struct fuse_door *door)
+static void release_all(struct fuse_export *export)
 {
-	unsigned nodes = fuse_door_threads(door) ? door->node_count : 0;
+	unsigned nodes = fuse_export_threads(export) ? export->node_count : 0;
 
 	for (unsigned i = 0; i < nodes; i++) {
-		struct job *job = fuse_release_job(door->nodes[i]);
+		struct job *job = fuse_release_job(export->nodes[i]);
 
-		job_stop_waiting(door->nodes[i]);
+		job_stop_waiting(export->nodes[i]);
 		if (job && lane_put(job))
-			executor_submit(door, job);
+			executor_submit(export, job);
 	}
 }
 
-int fuse_door_stop(struct fuse_door *door)
+int fuse_export_stop(struct fuse_export *export)
 {
 	uint64_t one = 1;
 
-	if (!door->session)
+	if (!export->session)
 		return 0;
-	atomic_store(&door->stopping, true);
-	if (door->stop_fd >= 0 && write(door->stop_fd, &one, sizeof(one)) < 0)
-		log_trace(NULL, "%s: stopping twice", door->mountpoint);
+	atomic_store(&export->stopping, true);
+	if (export->stop_fd >= 0 && write(export->stop_fd, &one, sizeof(one)) < 0)
+		log_trace(NULL, "%s: stopping twice", export->mountpoint);
 	/* Whoever gets the lock after us sees that it is over, and leaves the session alone. */
-	pthread_mutex_lock(&door->receiving);
-	fuse_session_exit(door->session);
-	pthread_mutex_unlock(&door->receiving);
-	release_all(door);
-	threads_wait_idle(door, STOP_POLITE_SECONDS);
-	atomic_store(&door->gone, true);
-	fuse_session_unmount(door->session);
-	if (!threads_wait_idle(door, STOP_FINAL_SECONDS) || threads_stop(door)) {
+	pthread_mutex_lock(&export->receiving);
+	fuse_session_exit(export->session);
+	pthread_mutex_unlock(&export->receiving);
+	release_all(export);
+	threads_wait_idle(export, STOP_POLITE_SECONDS);
+	atomic_store(&export->gone, true);
+	fuse_session_unmount(export->session);
+	if (!threads_wait_idle(export, STOP_FINAL_SECONDS) || threads_stop(export)) {
 		log_error(NULL, "%s: a client keeps one of our threads waiting in its memory",
-			  door->mountpoint);
+			  export->mountpoint);
 		return -EBUSY;
 	}
-	fuse_session_destroy(door->session);
-	door->session = NULL;
+	fuse_session_destroy(export->session);
+	export->session = NULL;
 	return 0;
 }
 
-void fuse_door_free(struct fuse_door *door)
+void fuse_export_free(struct fuse_export *export)
 {
-	if (!door)
+	if (!export)
 		return;
-	for (unsigned i = 0; i < door->node_count; i++) {
-		pthread_mutex_destroy(&door->nodes[i]->lane.lock);
-		free(door->nodes[i]);
+	for (unsigned i = 0; i < export->node_count; i++) {
+		pthread_mutex_destroy(&export->nodes[i]->lane.lock);
+		free(export->nodes[i]);
 	}
-	if (door->stop_fd >= 0)
-		close(door->stop_fd);
-	if (door->relief_fd >= 0)
-		close(door->relief_fd);
-	pthread_mutex_destroy(&door->receiving);
-	pthread_mutex_destroy(&door->threads_lock);
-	pthread_mutex_destroy(&door->ready_lock);
-	pthread_cond_destroy(&door->ready_changed);
-	free(door->buffer.mem);
-	free(door->threads);
-	free(door->nodes);
-	free(door->mountpoint);
-	free(door);
+	if (export->stop_fd >= 0)
+		close(export->stop_fd);
+	if (export->relief_fd >= 0)
+		close(export->relief_fd);
+	pthread_mutex_destroy(&export->receiving);
+	pthread_mutex_destroy(&export->threads_lock);
+	pthread_mutex_destroy(&export->ready_lock);
+	pthread_cond_destroy(&export->ready_changed);
+	free(export->buffer.mem);
+	free(export->threads);
+	free(export->nodes);
+	free(export->mountpoint);
+	free(export);
 }
 
-unsigned fuse_door_threads(struct fuse_door *door)
+unsigned fuse_export_threads(struct fuse_export *export)
 {
 	unsigned n;
 
-	pthread_mutex_lock(&door->threads_lock);
-	n = door->thread_count;
-	pthread_mutex_unlock(&door->threads_lock);
+	pthread_mutex_lock(&export->threads_lock);
+	n = export->thread_count;
+	pthread_mutex_unlock(&export->threads_lock);
 	return n;
 }

@@ -1,5 +1,5 @@
 /*
- * The vhost-vdpa file door: a small file system (FUSE) with one file per
+ * The vhost-vdpa file export: a small file system (FUSE) with one file per
  * device. Whoever opens such a file finds what /dev/vhost-vdpa-N would be: all
  * ioctls, IOTLB messages by write, one opener at a time. Needs /dev/fuse and
  * either root or fusermount3.
@@ -12,44 +12,46 @@
 #include "export/vdpa/vdpa.h"
 #include "util/fault.h"
 
-struct fuse_door;
+struct fuse_export;
 struct runner;
 
-struct fuse_door_options {
+struct fuse_export_options {
 	mode_t mode; /* of the device files, which belong to who runs this process; 0: 0600 */
 	gid_t gid;   /* their group; 0 or (gid_t)-1: this process's */
 };
 
 /* Whether there can be such files here, in principle: 0 or a negative errno with the fault filled.
  */
-int fuse_door_possible(struct fault *fault);
+int fuse_export_possible(struct fault *fault);
 
 /*
  * Checks the mount point, which is made if its parent exists. A dead process's mount there is
  * removed; -EBUSY: a live one, named in the fault.
  */
-int fuse_door_new(const char *mountpoint, const struct fuse_door_options *options,
-		  struct fuse_door **door, struct fault *fault);
+int fuse_export_new(const char *mountpoint, const struct fuse_export_options *options,
+		    struct fuse_export **export, struct fault *fault);
 
-/* Before start. The runner outlives the door. -EEXIST, -EINVAL (no file could have that name). */
-int fuse_door_add(struct fuse_door *door, const char *name, struct runner *runner,
-		  const struct vdpa_options *options, struct fault *fault);
+/* Before start. The runner outlives the export. -EEXIST, -EINVAL (no file could have that name). */
+int fuse_export_add(struct fuse_export *export, const char *name, struct runner *runner,
+		    const struct vdpa_options *options, struct fault *fault);
 
 /* Mounts and serves, with threads of its own. */
-int fuse_door_start(struct fuse_door *door, struct fault *fault);
+int fuse_export_start(struct fuse_export *export, struct fault *fault);
 
 /*
  * Unmounts; clients that are still there are gone for their devices. Returns 0, or -EBUSY: a client
- * holds one of our threads in its own memory (userfaultfd): neither door nor runners may be freed.
+ * holds one of our threads in its own memory (userfaultfd): neither export nor runners may be
+ * freed.
  */
-int fuse_door_stop(struct fuse_door *door);
-/* A door that is stopped, or was never started. */
-void fuse_door_free(struct fuse_door *door);
+int fuse_export_stop(struct fuse_export *export);
+/* An export that is stopped, or was never started. */
+void fuse_export_free(struct fuse_export *export);
 
 /* Threads at work now: for tests that look for leaks. */
-unsigned fuse_door_threads(struct fuse_door *door);
+unsigned fuse_export_threads(struct fuse_export *export);
 
-/* Makes a mount point ready as fuse_door_new does: 0, -EBUSY if a live server has it, or an errno.
+/* Makes a mount point ready as fuse_export_new does: 0, -EBUSY if a live server has it, or an
+ * errno.
  */
 int fuse_mount_prepare(const char *mountpoint, struct fault *fault);
 /* Takes a mount away, lazily, as root or through fusermount3. */

@@ -1,5 +1,5 @@
 /*
- * What the files of the FUSE door share.
+ * What the files of the FUSE export share.
  *
  * Theory of operation
  * -------------------
@@ -24,8 +24,8 @@
  * So whoever opens a file that is open in the order of the queue meets a living
  * client, and is told at once, outside of the lane: that client may be in a
  * call that takes long. Who opens while somebody else's client leaves by another
- * door waits, with the lane parked, until it is known how that ends; and how
- * another door finds out whether a file's client has left is in fuse_fence.c.
+ * export waits, with the lane parked, until it is known how that ends; and how
+ * another export finds out whether a file's client has left is in fuse_fence.c.
  *
  * A client can make its thread here wait for ever, with memory that it answers
  * for itself (userfaultfd). That costs its own device's lane: before a reader
@@ -98,7 +98,7 @@ struct lane {
 
 /* A device's file. */
 struct node {
-	struct fuse_door *door;
+	struct fuse_export *export;
 	char name[DEVICE_NAME_MAX + 1];
 	fuse_ino_t ino;
 	struct runner *runner;
@@ -113,9 +113,9 @@ struct node {
 	struct job *waiter; /* the opening that `wait` is for: it is at work in the lane */
 };
 
-struct fuse_door {
+struct fuse_export {
 	char *mountpoint;
-	struct fuse_door_options options;
+	struct fuse_export_options options;
 	struct node **nodes; /* inode number: index + FIRST_INO */
 	unsigned node_count;
 	struct timespec made;
@@ -164,7 +164,7 @@ void job_open_begin(struct job *job);
 /* Answers an opening if the file is open, in the order of requests. False: it has to get in lane.
  */
 bool job_refuse_open(struct job *job);
-/* The openings that wait for others to leave wait no longer: the door stops. */
+/* The openings that wait for others to leave wait no longer: the export stops. */
 void job_stop_waiting(struct node *node);
 
 /* fuse_fence.c: whether the file's client is there still. For struct claimant. */
@@ -174,18 +174,18 @@ void fence_reply(fuse_req_t req, void *node, fuse_ino_t ino, off_t offset,
 		 struct fuse_bufvec *data);
 
 /* fuse_ops.c: the operations of the file system. */
-extern const struct fuse_lowlevel_ops fuse_door_ops;
+extern const struct fuse_lowlevel_ops fuse_export_ops;
 /* The request that the operation just called wants served by the thread that took it. */
 struct job *fuse_take_mine(void);
-/* A release without a request: the door closes. NULL when memory is short. */
+/* A release without a request: the export closes. NULL when memory is short. */
 struct job *fuse_release_job(struct node *node);
 
 /* fuse_threads.c */
-int threads_start(struct fuse_door *door, struct fault *fault);
+int threads_start(struct fuse_export *export, struct fault *fault);
 /* Waits until no lane has a request at work. False: one still has. */
-bool threads_wait_idle(struct fuse_door *door, unsigned seconds);
+bool threads_wait_idle(struct fuse_export *export, unsigned seconds);
 /* Ends all threads. Returns how many would not come back. */
-unsigned threads_stop(struct fuse_door *door);
-void executor_submit(struct fuse_door *door, struct job *job);
+unsigned threads_stop(struct fuse_export *export);
+void executor_submit(struct fuse_export *export, struct job *job);
 
 #endif

@@ -31,7 +31,7 @@ static void finish(struct job *job)
 /* Once unmounted, a late answer has nowhere to go: the session's descriptor may be another's. */
 static bool nobody_waits(struct job *job)
 {
-	if (!job->req || !atomic_load(&job->node->door->gone))
+	if (!job->req || !atomic_load(&job->node->export->gone))
 		return false;
 	fuse_reply_none(job->req);
 	return true;
@@ -96,7 +96,7 @@ static void on_released(void *arg, int result)
 
 static void serve_release(struct job *job)
 {
-	if (!job->opened) /* the door closes: whoever has it open */
+	if (!job->opened) /* the export closes: whoever has it open */
 		job->opened = job->node->opened;
 	job->node->opened = NULL;
 	if (job->opened)
@@ -133,7 +133,7 @@ static void on_left(struct claim_wait *wait)
 }
 
 /*
- * True: the client of another door may be leaving, and the job is served again when that is over.
+ * True: the client of another export may be leaving, and the job is served again when that is over.
  * Our own clients leave in the lane: one that has the file open now was there when the job came.
  */
 static bool waits_for_leaving(struct job *job)
@@ -147,8 +147,8 @@ static bool waits_for_leaving(struct job *job)
 	node->wait.over = on_left;
 	if (runner_claim_settled(node->runner, &node->wait))
 		return false;
-	/* Whoever stops the door may have looked for waiters just before. */
-	return !atomic_load(&node->door->stopping) ||
+	/* Whoever stops the export may have looked for waiters just before. */
+	return !atomic_load(&node->export->stopping) ||
 	       !runner_claim_forget(node->runner, &node->wait);
 }
 

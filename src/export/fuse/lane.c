@@ -27,8 +27,8 @@ bool lane_put(struct job *job)
 }
 
 /*
- * The next request to serve; NULL: there is none, and the lane is free. Then whoever stops the door
- * may see that, and the node is gone: nothing is looked at any more.
+ * The next request to serve; NULL: there is none, and the lane is free. Then whoever stops the
+ * export may see that, and the node is gone: nothing is looked at any more.
  */
 static struct job *lane_next(struct node *node)
 {
@@ -68,7 +68,7 @@ void lane_serve(struct job *job)
 void lane_again(struct job *job)
 {
 	if (atomic_exchange(&job->node->lane.step, LANE_AGAIN) == LANE_PARKED)
-		executor_submit(job->node->door, job);
+		executor_submit(job->node->export, job);
 }
 
 void lane_answered(struct node *node)
@@ -79,7 +79,7 @@ void lane_answered(struct node *node)
 		return; /* the thread that serves it goes on */
 	job = lane_next(node);
 	if (job)
-		executor_submit(node->door, job);
+		executor_submit(node->export, job);
 }
 
 bool lane_idle(struct lane *lane)

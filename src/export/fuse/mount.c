@@ -3,7 +3,7 @@
  *
  * A dead server leaves its mount behind; every access then fails with ENOTCONN,
  * which is how it is told from a live one. A live one is named by the pid in
- * its source in /proc/self/mountinfo ("uvdpa:PID", see fuse_door_start).
+ * its source in /proc/self/mountinfo ("uvdpa:PID", see fuse_export_start).
  */
 #include "export/fuse/fuse.h"
 

@@ -25,20 +25,21 @@ struct job *fuse_take_mine(void)
 	return job;
 }
 
-static struct fuse_door *door_of(fuse_req_t req)
+static struct fuse_export *export_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
 
 static struct node *node_of(fuse_req_t req, fuse_ino_t ino)
 {
-	struct fuse_door *door = door_of(req);
+	struct fuse_export *export = export_of(req);
 
-	return ino >= FIRST_INO && ino - FIRST_INO < door->node_count ? door->nodes[ino - FIRST_INO]
-								      : NULL;
+	return ino >= FIRST_INO && ino - FIRST_INO < export->node_count
+		       ? export->nodes[ino - FIRST_INO]
+		       : NULL;
 }
 
-static struct stat attributes(struct fuse_door *door, fuse_ino_t ino, const struct node *node)
+static struct stat attributes(struct fuse_export *export, fuse_ino_t ino, const struct node *node)
 {
 	return (struct stat){
 		.st_ino = ino,
@@ -46,9 +47,9 @@ static struct stat attributes(struct fuse_door *door, fuse_ino_t ino, const stru
 		.st_nlink = node ? 1 : 2,
 		.st_uid = node ? node->uid : geteuid(),
 		.st_gid = node ? node->gid : getegid(),
-		.st_atim = door->made,
-		.st_mtim = door->made,
-		.st_ctim = door->made,
+		.st_atim = export->made,
+		.st_mtim = export->made,
+		.st_ctim = export->made,
 	};
 }
 
@@ -69,15 +70,15 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fuse_door *door = door_of(req);
+	struct fuse_export *export = export_of(req);
 	struct fuse_entry_param entry = {
 		.generation = 1, .attr_timeout = REMEMBER, .entry_timeout = REMEMBER};
 
-	for (unsigned i = 0; parent == FUSE_ROOT_ID && i < door->node_count; i++) {
-		if (strcmp(door->nodes[i]->name, name) != 0)
+	for (unsigned i = 0; parent == FUSE_ROOT_ID && i < export->node_count; i++) {
+		if (strcmp(export->nodes[i]->name, name) != 0)
 			continue;
 		entry.ino = i + FIRST_INO;
-		entry.attr = attributes(door, entry.ino, door->nodes[i]);
+		entry.attr = attributes(export, entry.ino, export->nodes[i]);
 		fuse_reply_entry(req, &entry);
 		return;
 	}
@@ -87,7 +88,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
 	struct node *node = node_of(req, ino);
-	struct stat st = attributes(door_of(req), ino, node);
+	struct stat st = attributes(export_of(req), ino, node);
 
 	if (!node && ino != FUSE_ROOT_ID)
 		fuse_reply_err(req, ENOENT);
@@ -118,13 +119,13 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *to, int what
 /* Entry `index` of the directory; index 0 and 1 are the usual two. */
 static size_t add_entry(fuse_req_t req, char *to, size_t room, unsigned index)
 {
-	struct fuse_door *door = door_of(req);
+	struct fuse_export *export = export_of(req);
 	struct stat st = {.st_ino = FUSE_ROOT_ID, .st_mode = S_IFDIR};
 	const char *name = index == 0 ? "." : "..";
 
 	if (index >= 2) {
 		st = (struct stat){.st_ino = index - 2 + FIRST_INO, .st_mode = S_IFREG};
-		name = door->nodes[index - 2]->name;
+		name = export->nodes[index - 2]->name;
 	}
 	return fuse_add_direntry(req, to, room, name, &st, index + 1);
 }
@@ -132,7 +133,7 @@ static size_t add_entry(fuse_req_t req, char *to, size_t room, unsigned index)
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		       struct fuse_file_info *info)
 {
-	unsigned count = door_of(req)->node_count + 2;
+	unsigned count = export_of(req)->node_count + 2;
 	char buffer[4096];
 	size_t used = 0, room = size < sizeof(buffer) ? size : sizeof(buffer);
 
@@ -245,7 +246,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 }
 
 /* No poll: the kernel then takes the file as always ready, which is what vhost-vdpa files are. */
-const struct fuse_lowlevel_ops fuse_door_ops = {
+const struct fuse_lowlevel_ops fuse_export_ops = {
 	.init = op_init,
 	.lookup = op_lookup,
 	.getattr = op_getattr,

@@ -129,59 +129,59 @@ int inprocess_open(struct runner *runner, const struct inprocess_options *option
 	static const struct caller_ops caller_ops = {
 		.read = self_read, .write = self_write, .get_fd = self_get_fd, .own = self_own};
 	const struct claimant who = {.who = "this process"};
-	struct inprocess *door = calloc(1, sizeof(*door));
+	struct inprocess *export = calloc(1, sizeof(*export));
 	int r;
 
-	if (!door)
+	if (!export)
 		return fault(fault_out, -ENOMEM, "no memory for an open device");
-	door->caller.ops = &caller_ops;
-	door->memory = options->memory;
-	r = vdpa_file_open(runner, &options->vdpa, &who, &door->file, fault_out);
+	export->caller.ops = &caller_ops;
+	export->memory = options->memory;
+	r = vdpa_file_open(runner, &options->vdpa, &who, &export->file, fault_out);
 	if (r) {
-		free(door);
+		free(export);
 		return r;
 	}
-	pthread_mutex_init(&door->lock, NULL);
-	pthread_cond_init(&door->changed, NULL);
-	*out = door;
+	pthread_mutex_init(&export->lock, NULL);
+	pthread_cond_init(&export->changed, NULL);
+	*out = export;
 	return 0;
 }
 
-static void begin(struct inprocess *door)
+static void begin(struct inprocess *export)
 {
-	pthread_mutex_lock(&door->lock);
-	while (door->busy)
-		pthread_cond_wait(&door->changed, &door->lock);
-	door->busy = true;
-	door->answered = false;
-	pthread_mutex_unlock(&door->lock);
+	pthread_mutex_lock(&export->lock);
+	while (export->busy)
+		pthread_cond_wait(&export->changed, &export->lock);
+	export->busy = true;
+	export->answered = false;
+	pthread_mutex_unlock(&export->lock);
 }
 
-static struct answer end(struct inprocess *door)
+static struct answer end(struct inprocess *export)
 {
 	struct answer result;
 
-	pthread_mutex_lock(&door->lock);
-	while (!door->answered)
-		pthread_cond_wait(&door->changed, &door->lock);
-	result = door->answer;
-	door->busy = false;
-	pthread_cond_broadcast(&door->changed);
-	pthread_mutex_unlock(&door->lock);
+	pthread_mutex_lock(&export->lock);
+	while (!export->answered)
+		pthread_cond_wait(&export->changed, &export->lock);
+	result = export->answer;
+	export->busy = false;
+	pthread_cond_broadcast(&export->changed);
+	pthread_mutex_unlock(&export->lock);
 	return result;
 }
 
 static void answer(void *arg, int result, const void *out, size_t out_size)
 {
-	struct inprocess *door = arg;
+	struct inprocess *export = arg;
 
-	pthread_mutex_lock(&door->lock);
-	door->answer = (struct answer){.result = result, .out_size = out_size};
+	pthread_mutex_lock(&export->lock);
+	export->answer = (struct answer){.result = result, .out_size = out_size};
 	if (out_size)
-		memcpy(door->answer.out, out, out_size);
-	door->answered = true;
-	pthread_cond_broadcast(&door->changed);
-	pthread_mutex_unlock(&door->lock);
+		memcpy(export->answer.out, out, out_size);
+	export->answered = true;
+	pthread_cond_broadcast(&export->changed);
+	pthread_mutex_unlock(&export->lock);
 }
 
 static void released(void *arg, int result)
@@ -189,42 +189,42 @@ static void released(void *arg, int result)
 	answer(arg, result, NULL, 0);
 }
 
-int inprocess_ioctl(void *door_arg, unsigned long cmd, void *arg)
+int inprocess_ioctl(void *export_arg, unsigned long cmd, void *arg)
 {
-	struct inprocess *door = door_arg;
+	struct inprocess *export = export_arg;
 	struct vdpa_call call = {.cmd = (unsigned)cmd, .arg = (uintptr_t)arg};
 	struct answer a;
 
-	begin(door);
-	vdpa_file_ioctl(door->file, &door->caller, &call, answer, door);
-	a = end(door);
+	begin(export);
+	vdpa_file_ioctl(export->file, &export->caller, &call, answer, export);
+	a = end(export);
 	if (!a.result && a.out_size)
 		return copy_self(call.arg, a.out, a.out_size, true);
 	return a.result;
 }
 
-ssize_t inprocess_write(void *door_arg, const void *message, size_t size)
+ssize_t inprocess_write(void *export_arg, const void *message, size_t size)
 {
-	struct inprocess *door = door_arg;
+	struct inprocess *export = export_arg;
 	ssize_t result;
 
 	if (!size)
 		return -EINVAL;
-	begin(door);
-	result = vdpa_file_write(door->file, &door->caller, message, size);
-	answer(door, 0, NULL, 0);
-	end(door);
+	begin(export);
+	result = vdpa_file_write(export->file, &export->caller, message, size);
+	answer(export, 0, NULL, 0);
+	end(export);
 	return result;
 }
 
-void inprocess_close(void *door_arg)
+void inprocess_close(void *export_arg)
 {
-	struct inprocess *door = door_arg;
+	struct inprocess *export = export_arg;
 
-	begin(door);
-	vdpa_file_release(door->file, released, door);
-	end(door);
-	pthread_cond_destroy(&door->changed);
-	pthread_mutex_destroy(&door->lock);
-	free(door);
+	begin(export);
+	vdpa_file_release(export->file, released, export);
+	end(export);
+	pthread_cond_destroy(&export->changed);
+	pthread_mutex_destroy(&export->lock);
+	free(export);
 }

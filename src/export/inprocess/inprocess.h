@@ -25,11 +25,11 @@ struct inprocess_options {
 
 /* Returns 0 or a negative errno with the fault filled. The runner outlives what was opened. */
 int inprocess_open(struct runner *runner, const struct inprocess_options *options,
-		   struct inprocess **door, struct fault *fault);
+		   struct inprocess **export, struct fault *fault);
 
-/* `door` is what inprocess_open gave. Return a negative errno instead of setting errno. */
-int inprocess_ioctl(void *door, unsigned long cmd, void *arg);
-ssize_t inprocess_write(void *door, const void *message, size_t size);
-void inprocess_close(void *door);
+/* `export` is what inprocess_open gave. Return a negative errno instead of setting errno. */
+int inprocess_ioctl(void *export, unsigned long cmd, void *arg);
+ssize_t inprocess_write(void *export, const void *message, size_t size);
+void inprocess_close(void *export);
 
 #endif

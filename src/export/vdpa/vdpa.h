@@ -1,6 +1,6 @@
 /*
  * The vhost-vdpa uAPI, whoever carries it: one open file on one device, and
- * what each ioctl and each message to it does. A front door (FUSE, in-process)
+ * what each ioctl and each message to it does. A front export (FUSE, in-process)
  * brings the caller (client/caller.h) and the bytes; it calls in for one request
  * of a file at a time, as the kernel's device mutex would have it.
  *

@@ -64,7 +64,7 @@ struct call {
 
 /* Bytes [offset, offset + size) of what the argument points to. 0 or -EFAULT. */
 int call_fetch(struct call *call, uint64_t offset, void *to, size_t size);
-/* The answer's bytes, stored at the argument by the door. Returns 0. */
+/* The answer's bytes, stored at the argument by the export. Returns 0. */
 int call_give(struct call *call, const void *out, size_t size);
 /* The eventfd that the caller named, as a descriptor of ours; -1 for none. -EBADF, -EINVAL. */
 int call_eventfd(struct call *call, int fd, int *ours);

@@ -144,7 +144,7 @@ int vdpa_set_vring_busyloop(struct vdpa_file *file, struct call *call)
 	return r;
 }
 
-/* Encoded as if nothing came back, so the door's reply cannot carry it. */
+/* Encoded as if nothing came back, so the export's reply cannot carry it. */
 int vdpa_get_vring_busyloop(struct vdpa_file *file, struct call *call)
 {
 	struct vhost_vring_state state = {.index = call->index, .num = file->busyloop[call->index]};

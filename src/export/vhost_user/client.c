@@ -13,7 +13,7 @@
 #include "client/program.h"
 #include "util/log.h"
 
-/* Messages of one client before others of the door (its own answers, say) get a look. */
+/* Messages of one client before others of the export (its own answers, say) get a look. */
 #define MESSAGES_AT_ONCE 32
 
 static void client_free(struct vu_client *client)
@@ -32,7 +32,7 @@ static void client_free(struct vu_client *client)
 	free(client);
 }
 
-static struct vu_client *allocate(struct vhost_user *door, int fd)
+static struct vu_client *allocate(struct vhost_user *export, int fd)
 {
 	struct vu_client *client = calloc(1, sizeof(*client));
 	struct ucred who = {0};
@@ -43,10 +43,10 @@ static struct vu_client *allocate(struct vhost_user *door, int fd)
 		close(fd);
 		return NULL;
 	}
-	client->door = door;
+	client->export = export;
 	client->fd = fd;
 	client->backend_fd = client->load_fd = -1;
-	client->later.door = door;
+	client->later.export = export;
 	vu_frame_init(&client->frame);
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
 	client->pid = who.pid;
@@ -54,7 +54,7 @@ static struct vu_client *allocate(struct vhost_user *door, int fd)
 	snprintf(client->name, sizeof(client->name), "vhost-user front end, pid %d%s", (int)who.pid,
 		 program);
 	client->memory = vu_memory_new();
-	if (!client->memory || vu_rings_new(client, device_get_vqs_count(door->device)) < 0) {
+	if (!client->memory || vu_rings_new(client, device_get_vqs_count(export->device)) < 0) {
 		client_free(client);
 		return NULL;
 	}
@@ -72,104 +72,105 @@ static enum claim_news look(void *arg)
 }
 
 /* Makes the device this client's. */
-static int enter(struct vhost_user *door, struct vu_client *client, struct fault *f)
+static int enter(struct vhost_user *export, struct vu_client *client, struct fault *f)
 {
 	const struct claimant who = {.who = client->name, .look = look, .arg = client};
 	struct device *device;
-	int r = runner_claim(door->runner, &who, f), config;
+	int r = runner_claim(export->runner, &who, f), config;
 
 	if (r < 0)
 		return r;
-	config = dup(door->config_fd);
-	device = runner_lock(door->runner);
+	config = dup(export->config_fd);
+	device = runner_lock(export->runner);
 	r = device_set_client(device, vu_memory_client(client->memory));
 	if (r == 0) {
 		/* A front end that connects again does not repeat what its guest set. */
-		if (client->pid != door->last_pid)
+		if (client->pid != export->last_pid)
 			device_forget_choices(device);
-		door->last_pid = client->pid;
-		vu_set_door_rules(client);
-		runner_bind_config_call(door->runner, config);
+		export->last_pid = client->pid;
+		vu_set_export_rules(client);
+		runner_bind_config_call(export->runner, config);
 	}
-	runner_unlock(door->runner);
+	runner_unlock(export->runner);
 	if (r < 0) {
 		if (config >= 0)
 			close(config);
-		runner_unclaim(door->runner);
+		runner_unclaim(export->runner);
 		return fault(f, r, "device '%s' still has requests of its last driver",
 			     device_name(device));
 	}
 	return 0;
 }
 
-struct vu_client *vu_client_new(struct vhost_user *door, int fd)
+struct vu_client *vu_client_new(struct vhost_user *export, int fd)
 {
-	struct vu_client *client = allocate(door, fd);
+	struct vu_client *client = allocate(export, fd);
 	struct fault f = {0};
 
 	if (!client) {
-		log_error(device_name(door->device), "no memory for a vhost-user front end");
+		log_error(device_name(export->device), "no memory for a vhost-user front end");
 		return NULL;
 	}
-	if (enter(door, client, &f) < 0) {
-		log_warning(device_name(door->device), "%s turned away: %s", client->name, f.text);
+	if (enter(export, client, &f) < 0) {
+		log_warning(device_name(export->device), "%s turned away: %s", client->name,
+			    f.text);
 		client_free(client);
 		return NULL;
 	}
-	log_info(device_name(door->device), "%s connected", client->name);
+	log_info(device_name(export->device), "%s connected", client->name);
 	return client;
 }
 
-static void ask_for_reset(struct vhost_user *door)
+static void ask_for_reset(struct vhost_user *export)
 {
-	atomic_store(&door->gone.answered, false);
-	door->gone.door = door;
-	device_reset(runner_lock(door->runner), EV_DRIVER_GONE, runner_now_ms(), vu_later_done,
-		     &door->gone);
-	runner_unlock(door->runner);
+	atomic_store(&export->gone.answered, false);
+	export->gone.export = export;
+	device_reset(runner_lock(export->runner), EV_DRIVER_GONE, runner_now_ms(), vu_later_done,
+		     &export->gone);
+	runner_unlock(export->runner);
 }
 
-void vu_client_leave(struct vhost_user *door, const char *why)
+void vu_client_leave(struct vhost_user *export, const char *why)
 {
-	struct vu_client *client = door->current;
+	struct vu_client *client = export->current;
 
-	log_info(device_name(door->device), "%s gone: %s", client->name,
+	log_info(device_name(export->device), "%s gone: %s", client->name,
 		 why && *why ? why : "it hung up");
-	door->current = NULL;
-	door->leaving = client;
+	export->current = NULL;
+	export->leaving = client;
 	vu_notify_close(client);
 	vu_state_forget(client);
-	runner_claim_leaves(door->runner); /* from here on nobody looks at it */
+	runner_claim_leaves(export->runner); /* from here on nobody looks at it */
 	close(client->fd);
 	client->fd = -1;
-	ask_for_reset(door);
+	ask_for_reset(export);
 }
 
-void vu_client_left(struct vhost_user *door)
+void vu_client_left(struct vhost_user *export)
 {
-	struct vu_client *client = door->leaving;
-	int r = door->gone.result;
+	struct vu_client *client = export->leaving;
+	int r = export->gone.result;
 
 	/* A verb of the client's that still waits is answered by the reset before it ends. */
 	if (r == 0) {
-		device_set_client(runner_lock(door->runner), NULL);
+		device_set_client(runner_lock(export->runner), NULL);
 		if (client->restored)
-			device_forget_restored(door->device); /* it was for this client */
-		runner_unlock(door->runner);
-		runner_unclaim(door->runner);
-		door->leaving = NULL;
+			device_forget_restored(export->device); /* it was for this client */
+		runner_unlock(export->runner);
+		runner_unclaim(export->runner);
+		export->leaving = NULL;
 		client_free(client);
 		return;
 	}
-	runner_claim_kept(door->runner);
-	log_error(device_name(door->device), "%s left requests that the backend does not give back",
-		  client->name);
-	if (!atomic_load(&door->stopping)) {
-		ask_for_reset(door);
+	runner_claim_kept(export->runner);
+	log_error(device_name(export->device),
+		  "%s left requests that the backend does not give back", client->name);
+	if (!atomic_load(&export->stopping)) {
+		ask_for_reset(export);
 		return;
 	}
 	/* They may still write to the client's memory: it stays until the process ends. */
-	door->leaving = NULL;
+	export->leaving = NULL;
 }
 
 bool vu_client_write(struct vu_client *client, struct fault *why)

@@ -17,11 +17,11 @@
 static int check(struct vu_client *client, const struct vhost_user_inflight *in)
 {
 	if (!in->queues || in->queues > client->ring_count || !in->queue_size ||
-	    in->queue_size > device_get_vq_num_max(client->door->device))
+	    in->queue_size > device_get_vq_num_max(client->export->device))
 		return fault(&client->fault, -EINVAL,
 			     "a record of %u queues with %u entries; the device has %u with %u",
 			     in->queues, in->queue_size, client->ring_count,
-			     device_get_vq_num_max(client->door->device));
+			     device_get_vq_num_max(client->export->device));
 	return 0;
 }
 
@@ -145,7 +145,7 @@ int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
 		return r;
 	}
 	for (unsigned i = 0; i < client->ring_count; i++)
-		device_set_vq_record(client->door->device, i, NULL);
+		device_set_vq_record(client->export->device, i, NULL);
 	client_unmap(&client->inflight);
 	client->inflight = shared;
 	client->inflight_queues = in->queues;
@@ -179,7 +179,7 @@ int vu_inflight_attach(struct vu_client *client, unsigned index)
 		return fault(&client->fault, -EINVAL,
 			     "ring %u is %s, the record of its requests is not", index,
 			     is_packed(client) ? "packed" : "split");
-	return device_set_vq_record(client->door->device, index, record_at(client, index));
+	return device_set_vq_record(client->export->device, index, record_at(client, index));
 }
 
 void vu_inflight_forget(struct vu_client *client, unsigned index)

@@ -13,7 +13,7 @@ void vu_log_apply_ring(struct vu_client *client, unsigned index)
 	const struct vhost_vring_addr *addr = &client->rings[index].addr;
 	bool on = client->log.at && addr->flags & (1u << VHOST_VRING_F_LOG);
 
-	device_set_vq_log(client->door->device, index, on ? &client->dirty : NULL,
+	device_set_vq_log(client->export->device, index, on ? &client->dirty : NULL,
 			  addr->log_guest_addr);
 }
 
@@ -21,7 +21,7 @@ void vu_log_apply(struct vu_client *client)
 {
 	bool all = client->log.at && client->features & BIT(VHOST_F_LOG_ALL);
 
-	device_set_log(client->door->device, all ? &client->dirty : NULL);
+	device_set_log(client->export->device, all ? &client->dirty : NULL);
 	for (unsigned i = 0; i < client->ring_count; i++)
 		vu_log_apply_ring(client, i);
 }
@@ -69,7 +69,7 @@ void vu_log_report(struct vu_client *client)
 	uint64_t beyond = atomic_load(&client->dirty.beyond);
 
 	if (beyond)
-		log_error(device_name(client->door->device),
+		log_error(device_name(client->export->device),
 			  "%s: %llu writes lie beyond its dirty log", client->name,
 			  (unsigned long long)beyond);
 }

@@ -13,7 +13,7 @@
  * size, and the same file) is kept as it is, so that rings and requests do not notice. What is
  * replaced is replaced in one batch of the device's spaces: workers see the old map, then the new.
  *
- * The list is changed by the door's thread and read by workers (map, at first use): `lock`.
+ * The list is changed by the export's thread and read by workers (map, at first use): `lock`.
  */
 #include "export/vhost_user/memory.h"
 

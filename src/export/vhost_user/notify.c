@@ -87,7 +87,7 @@ void vu_notify(struct vu_client *client)
 			return;
 		client->notice.busy = false;
 		if (r < 0) {
-			log_warning(device_name(client->door->device),
+			log_warning(device_name(client->export->device),
 				    "%s: its channel for our messages: %s", client->name,
 				    strerror(-r));
 			vu_notify_close(client);

@@ -56,8 +56,8 @@ static void forget_kicks(struct vu_client *client, unsigned index)
 
 	ring->inband_kick = ring->polled = false;
 	set_fd(&ring->kick, -1);
-	runner_bind_kick(client->door->runner, index, -1);
-	runner_poll_kicks(client->door->runner, index, false);
+	runner_bind_kick(client->export->runner, index, -1);
+	runner_poll_kicks(client->export->runner, index, false);
 }
 
 void vu_rings_reset(struct vu_client *client)
@@ -108,7 +108,7 @@ static int no_ring(struct vu_client *client, unsigned index)
 
 static bool is_ready(const struct vu_client *client, unsigned index)
 {
-	return device_get_vq_ready(client->door->device, index);
+	return device_get_vq_ready(client->export->device, index);
 }
 
 static int busy(struct vu_client *client, unsigned index, const char *what)
@@ -146,7 +146,7 @@ static int translate(struct vu_client *client, unsigned index, uint64_t guest[3]
 static int bind_events(struct vu_client *client, unsigned index)
 {
 	struct vu_ring *ring = &client->rings[index];
-	struct runner *runner = client->door->runner;
+	struct runner *runner = client->export->runner;
 	int r;
 
 	/* Nobody gave a call descriptor, and in-band is agreed: calls become messages of ours. */
@@ -164,7 +164,7 @@ static int bind_events(struct vu_client *client, unsigned index)
 /* Brings the core's queue to life with all that is known of the ring. */
 static int make_ready(struct vu_client *client, unsigned index)
 {
-	struct device *device = client->door->device;
+	struct device *device = client->export->device;
 	struct vu_ring *ring = &client->rings[index];
 	uint64_t guest[3];
 	int r;
@@ -207,7 +207,7 @@ static int start_if_due(struct vu_client *client, unsigned index)
 static int enable(struct vu_client *client, unsigned index)
 {
 	client->rings[index].enabled = true;
-	device_discard_vq(client->door->device, index, false);
+	device_discard_vq(client->export->device, index, false);
 	return start_if_due(client, index);
 }
 
@@ -228,10 +228,10 @@ static int take_base(struct vu_client *client)
 	unsigned index = client->later_ring;
 	uint32_t base = 0;
 
-	if (device_state(client->door->device) == STATE_BROKEN)
+	if (device_state(client->export->device) == STATE_BROKEN)
 		return fault(&client->fault, -EIO, "ring %u cannot be stopped in order: %s", index,
-			     device_broken_reason(client->door->device));
-	device_get_vq_state(client->door->device, index, &base);
+			     device_broken_reason(client->export->device));
+	device_get_vq_state(client->export->device, index, &base);
 	client->rings[index].base = base;
 	client->rings[index].has_base = true;
 	return 0;
@@ -268,7 +268,7 @@ static int stopped(struct vu_client *client, int result)
  */
 static int not_stopped(struct vu_client *client, int result)
 {
-	log_warning(device_name(client->door->device),
+	log_warning(device_name(client->export->device),
 		    "%s: ring %u cannot be stopped and runs on: %s", client->name,
 		    client->later_ring,
 		    result == -EBUSY ? "an operator has requests of it parked"
@@ -294,10 +294,10 @@ static int ring_stopped(struct vu_client *client, int result)
 	ring->started = ring->kept = false;
 	ring->stopped = true;
 	forget_kicks(client, client->later_ring);
-	if (vu_rings_any_started(client) || !device_can_resume(client->door->device))
+	if (vu_rings_any_started(client) || !device_can_resume(client->export->device))
 		return stopped(client, 0);
 	vu_later_begin(client, stopped);
-	device_suspend(client->door->device, HOLDER_DRIVER, runner_now_ms(), 0, vu_later_done,
+	device_suspend(client->export->device, HOLDER_DRIVER, runner_now_ms(), 0, vu_later_done,
 		       &client->later);
 	return VU_LATER;
 }
@@ -308,7 +308,7 @@ static int make_unready(struct vu_client *client, unsigned index,
 	client->later_ring = index;
 	vu_later_begin(client, finish);
 	if (is_ready(client, index))
-		device_stop_vq(client->door->device, index, runner_now_ms(), vu_later_done,
+		device_stop_vq(client->export->device, index, runner_now_ms(), vu_later_done,
 			       &client->later);
 	else
 		vu_later_done(&client->later, 0);
@@ -329,13 +329,13 @@ int vu_set_vring_num(struct vu_client *client, struct vu_message *message)
 	if (is_ready(client, state->index))
 		return busy(client, state->index, "SET_VRING_NUM");
 	if (!ring_size_fits(state->num, client->features) ||
-	    state->num > device_get_vq_num_max(client->door->device))
+	    state->num > device_get_vq_num_max(client->export->device))
 		return fault(&client->fault, -EINVAL,
 			     "ring %u of %u entries: %s up to %u is possible", state->index,
 			     state->num,
 			     client->features & BIT(VIRTIO_F_RING_PACKED) ? "any number"
 									  : "a power of two",
-			     device_get_vq_num_max(client->door->device));
+			     device_get_vq_num_max(client->export->device));
 	client->rings[state->index].num = (uint16_t)state->num;
 	return 0;
 }
@@ -421,7 +421,7 @@ int vu_set_vring_enable(struct vu_client *client, struct vu_message *message)
 	if (!is_ready(client, state->index))
 		return 0;
 	/* "Ring states": what is sent on a disabled ring is taken, and thrown away */
-	if (device_discard_vq(client->door->device, state->index, true))
+	if (device_discard_vq(client->export->device, state->index, true))
 		return 0;
 	return make_unready(client, state->index, disabled);
 }
@@ -495,7 +495,7 @@ int vu_set_vring_call(struct vu_client *client, struct vu_message *message)
 	set_fd(&ring->call, fd);
 	ring->inband_call = false;
 	ring->call_set = true;
-	runner_bind_call(client->door->runner, index, fd >= 0 ? dup(fd) : -1);
+	runner_bind_call(client->export->runner, index, fd >= 0 ? dup(fd) : -1);
 	return 0;
 }
 

@@ -8,27 +8,27 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int vu_listen(struct vhost_user *door, struct fault *f)
+int vu_listen(struct vhost_user *export, struct fault *f)
 {
-	const struct unixname_access access = {door->mode, door->gid};
+	const struct unixname_access access = {export->mode, export->gid};
 	int r;
 
-	door->listen_fd =
-		unixname_bind(door->path, SOCK_STREAM, door->mode ? &access : NULL, &door->name, f);
-	if (door->listen_fd < 0)
-		return door->listen_fd;
-	if (listen(door->listen_fd, 4) == 0)
+	export->listen_fd = unixname_bind(export->path, SOCK_STREAM, export->mode ? &access : NULL,
+					  &export->name, f);
+	if (export->listen_fd < 0)
+		return export->listen_fd;
+	if (listen(export->listen_fd, 4) == 0)
 		return 0;
 	r = -errno;
-	vu_unlisten(door);
-	return fault(f, r, "%s: cannot listen: %s", door->path, strerror(-r));
+	vu_unlisten(export);
+	return fault(f, r, "%s: cannot listen: %s", export->path, strerror(-r));
 }
 
-void vu_unlisten(struct vhost_user *door)
+void vu_unlisten(struct vhost_user *export)
 {
-	if (door->listen_fd < 0)
+	if (export->listen_fd < 0)
 		return;
-	unixname_remove(&door->name);
-	close(door->listen_fd);
-	door->listen_fd = -1;
+	unixname_remove(&export->name);
+	close(export->listen_fd);
+	export->listen_fd = -1;
 }

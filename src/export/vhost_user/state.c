@@ -26,7 +26,7 @@ static int save_into(struct vu_client *client, int fd)
 	int r = -ENOMEM;
 
 	if (snapshot && bytes)
-		r = device_save(client->door->device, snapshot, &client->fault);
+		r = device_save(client->export->device, snapshot, &client->fault);
 	else
 		fault(&client->fault, r, "no memory to save the device");
 	if (r == 0) {
@@ -74,7 +74,7 @@ static int begin(struct vu_client *client, const struct vhost_user_transfer *tra
 static int answer(struct vu_client *client, struct vu_message *message, uint64_t value)
 {
 	if (client->fault.text[0])
-		log_warning(device_name(client->door->device), "%s: %s", client->name,
+		log_warning(device_name(client->export->device), "%s: %s", client->name,
 			    client->fault.text);
 	client->fault.text[0] = '\0';
 	message->payload.u64 = value;
@@ -117,7 +117,7 @@ static int load(struct vu_client *client)
 	else
 		r = state_decode(bytes, (size_t)size, snapshot, &client->fault);
 	if (r == 0)
-		r = device_restore(client->door->device, snapshot, &client->fault);
+		r = device_restore(client->export->device, snapshot, &client->fault);
 	client->restored |= r == 0;
 	free(bytes);
 	free(snapshot);

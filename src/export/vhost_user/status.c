@@ -3,7 +3,7 @@
  *
  * The protocol's own bits (PROTOCOL_FEATURES, LOG_ALL) share a word with the device's; they are
  * taken out before the device sees it. ACCESS_PLATFORM would mean a vIOMMU here, so it is not
- * offered; towards the device the door implies it, since addresses do go through the table it was
+ * offered; towards the device the export implies it, since addresses do go through the table it was
  * sent.
  *
  * QEMU sends SET_FEATURES also while rings run, to switch LOG_ALL: only that may differ then.
@@ -21,7 +21,7 @@
 
 static uint64_t offered(const struct vu_client *client)
 {
-	uint64_t features = device_get_device_features(client->door->device);
+	uint64_t features = device_get_device_features(client->export->device);
 
 	return (features & ~BIT(VIRTIO_F_ACCESS_PLATFORM)) | BIT(VHOST_USER_F_PROTOCOL_FEATURES) |
 	       BIT(VHOST_F_LOG_ALL);
@@ -51,7 +51,7 @@ static int use_own_bits(struct vu_client *client)
 static int take_features(struct vu_client *client)
 {
 	client->has_features = true;
-	device_set_driver_features(client->door->device,
+	device_set_driver_features(client->export->device,
 				   client->frame.message.payload.u64 & ~OWN_BITS);
 	return use_own_bits(client);
 }
@@ -63,7 +63,7 @@ static int features_after_reset(struct vu_client *client, int result)
 
 int vu_set_features(struct vu_client *client, struct vu_message *message)
 {
-	struct device *device = client->door->device;
+	struct device *device = client->export->device;
 	uint64_t features = message->payload.u64;
 
 	if (features & ~offered(client))
@@ -83,7 +83,7 @@ int vu_set_features(struct vu_client *client, struct vu_message *message)
 /* FEATURES_OK is about to be set: the device learns what was agreed. */
 static int settle_features(struct vu_client *client)
 {
-	int r = device_set_driver_features(client->door->device, client->features & ~OWN_BITS);
+	int r = device_set_driver_features(client->export->device, client->features & ~OWN_BITS);
 
 	return r < 0 ? fault(&client->fault, r, "the device refuses features 0x%llx",
 			     (unsigned long long)(client->features & ~OWN_BITS))
@@ -92,7 +92,7 @@ static int settle_features(struct vu_client *client)
 
 int vu_start_device(struct vu_client *client)
 {
-	struct device *device = client->door->device;
+	struct device *device = client->export->device;
 	int r;
 
 	if (vu_has(client, VHOST_USER_PROTOCOL_F_STATUS) ||
@@ -104,7 +104,7 @@ int vu_start_device(struct vu_client *client)
 
 int vu_get_status(struct vu_client *client, struct vu_message *message)
 {
-	message->payload.u64 = device_get_status(client->door->device);
+	message->payload.u64 = device_get_status(client->export->device);
 	message->head.size = sizeof(uint64_t);
 	return 0;
 }
@@ -122,14 +122,14 @@ static int after_reset(struct vu_client *client, int result)
 static int reset(struct vu_client *client)
 {
 	vu_later_begin(client, after_reset);
-	device_reset(client->door->device, EV_DRIVER_RESET, runner_now_ms(), vu_later_done,
+	device_reset(client->export->device, EV_DRIVER_RESET, runner_now_ms(), vu_later_done,
 		     &client->later);
 	return VU_LATER;
 }
 
 int vu_set_status(struct vu_client *client, struct vu_message *message)
 {
-	struct device *device = client->door->device;
+	struct device *device = client->export->device;
 	uint64_t status = message->payload.u64;
 
 	if (!status)

@@ -37,14 +37,14 @@ static void answer_u64(struct vu_message *message, uint64_t value)
 
 static bool is_net(const struct vu_client *client)
 {
-	return device_get_device_id(client->door->device) == VIRTIO_ID_NET;
+	return device_get_device_id(client->export->device) == VIRTIO_ID_NET;
 }
 
 uint64_t vu_protocol_features(const struct vu_client *client)
 {
 	uint64_t some = NEEDS(INFLIGHT_SHMFD) | NEEDS(GET_VRING_BASE_INFLIGHT);
 
-	if (device_can_resume(client->door->device))
+	if (device_can_resume(client->export->device))
 		some |= NEEDS(DEVICE_STATE);
 	/* QEMU keeps the config space of cards itself, and warns of a back end that would, too. */
 	some |= is_net(client) ? NEEDS(NET_MTU) | NEEDS(RARP) : NEEDS(CONFIG);
@@ -59,13 +59,14 @@ static int get_protocol_features(struct vu_client *client, struct vu_message *me
 	return 0;
 }
 
-void vu_set_door_rules(struct vu_client *client)
+void vu_set_export_rules(struct vu_client *client)
 {
-	unsigned rules = DOOR_IMPLIES_PLATFORM | DOOR_SETS_QUEUES_ANY_TIME | DOOR_RESETS_QUEUES;
+	unsigned rules =
+		EXPORT_IMPLIES_PLATFORM | EXPORT_SETS_QUEUES_ANY_TIME | EXPORT_RESETS_QUEUES;
 
 	if (vu_has(client, VHOST_USER_PROTOCOL_F_GET_VRING_BASE_INFLIGHT))
-		rules |= DOOR_MOVES_RECORDS;
-	device_set_door_rules(client->door->device, rules);
+		rules |= EXPORT_MOVES_RECORDS;
+	device_set_export_rules(client->export->device, rules);
 }
 
 static int set_protocol_features(struct vu_client *client, struct vu_message *message)
@@ -80,7 +81,7 @@ static int set_protocol_features(struct vu_client *client, struct vu_message *me
 		return fault(&client->fault, -EINVAL,
 			     "GET_VRING_BASE_INFLIGHT needs INFLIGHT_SHMFD as well");
 	client->protocol = message->payload.u64;
-	vu_set_door_rules(client);
+	vu_set_export_rules(client);
 	return 0;
 }
 
@@ -117,19 +118,19 @@ static int set_mem_table(struct vu_client *client, struct vu_message *message)
 			     "SET_MEM_TABLE of %u regions with %u descriptors in %u bytes",
 			     table->count, message->fd_count, message->head.size);
 	return vu_memory_set(client->memory, table->regions, message->fds, table->count,
-			     client->door->device, &client->fault);
+			     client->export->device, &client->fault);
 }
 
 static int add_mem_reg(struct vu_client *client, struct vu_message *message)
 {
 	return vu_memory_add(client->memory, &message->payload.region.region, message->fds[0],
-			     client->door->device, &client->fault);
+			     client->export->device, &client->fault);
 }
 
 static int rem_mem_reg(struct vu_client *client, struct vu_message *message)
 {
 	return vu_memory_remove(client->memory, &message->payload.region.region,
-				client->door->device, &client->fault);
+				client->export->device, &client->fault);
 }
 
 /* Linux's vhost signals it for every mark; QEMU has no use for that, and nor have we. */
@@ -141,7 +142,7 @@ static int set_log_fd(struct vu_client *client, struct vu_message *message)
 /* The bytes that are within the device's config space; what a front end asks for beyond reads 0. */
 static uint32_t config_bytes(const struct vu_client *client, const struct vhost_user_config *config)
 {
-	size_t have = device_get_config_size(client->door->device);
+	size_t have = device_get_config_size(client->export->device);
 
 	if (config->offset >= have)
 		return 0;
@@ -169,7 +170,7 @@ static int get_config(struct vu_client *client, struct vu_message *message)
 	size = config_bytes(client, config);
 	memset(config->bytes, 0, sizeof(config->bytes));
 	if (!size ||
-	    device_get_config(client->door->device, config->offset, config->bytes, size) < 0)
+	    device_get_config(client->export->device, config->offset, config->bytes, size) < 0)
 		message->head.size = 0; /* the protocol's way to say no */
 	return 0;
 }
@@ -188,8 +189,8 @@ static int set_config(struct vu_client *client, struct vu_message *message)
 			     config->offset);
 	/* The document: not for read-only fields, be it what is there, but in a migration. */
 	if ((config->flags == VHOST_USER_CONFIG_FRONTEND &&
-	     !device_config_is_writable(client->door->device, config->offset, config->size)) ||
-	    device_set_config(client->door->device, config->offset, config->bytes, size) < 0)
+	     !device_config_is_writable(client->export->device, config->offset, config->size)) ||
+	    device_set_config(client->export->device, config->offset, config->bytes, size) < 0)
 		return fault(&client->fault, -EINVAL,
 			     "SET_CONFIG of %u bytes at %u: there is what its driver may not write",
 			     config->size, config->offset);
@@ -206,14 +207,14 @@ static int send_rarp(struct vu_client *client, struct vu_message *message)
 		mac = mac << 8 | bytes[i];
 	if (!mac || bytes[0] & 1)
 		return fault(&client->fault, -EINVAL, "SEND_RARP for no address of a card");
-	return device_send_rarp(client->door->device, mac);
+	return device_send_rarp(client->export->device, mac);
 }
 
 /* What the front end shows its guest: not more than the cable takes, as our own config space says.
  */
 static int net_set_mtu(struct vu_client *client, struct vu_message *message)
 {
-	struct device *device = client->door->device;
+	struct device *device = client->export->device;
 	uint64_t most = UINT16_MAX, mtu = message->payload.u64;
 	uint8_t own[2];
 
@@ -350,7 +351,7 @@ static int conclude(struct vu_client *client, int r)
 		return r;
 	}
 	if (r < 0)
-		log_warning(device_name(client->door->device), "%s: %s", client->name,
+		log_warning(device_name(client->export->device), "%s: %s", client->name,
 			    client->fault.text);
 	if (!replies) {
 		/* what a verb did not take over is closed, not sent back */
@@ -380,7 +381,7 @@ void vu_later_done(void *arg, int result)
 
 	later->result = result;
 	atomic_store(&later->answered, true);
-	if (write(later->door->wake, &one, sizeof(one)) < 0)
+	if (write(later->export->wake, &one, sizeof(one)) < 0)
 		return; /* EAGAIN: it is signalled already */
 }
 
@@ -388,10 +389,10 @@ int vu_finish(struct vu_client *client)
 {
 	int r = VU_LATER;
 
-	runner_lock(client->door->runner);
+	runner_lock(client->export->runner);
 	while (r == VU_LATER && atomic_load(&client->later.answered))
 		r = client->later.finish(client, client->later.result);
-	runner_unlock(client->door->runner);
+	runner_unlock(client->export->runner);
 	return r == VU_LATER ? VU_LATER : conclude(client, r);
 }
 
@@ -402,10 +403,10 @@ int vu_handle(struct vu_client *client)
 	int r = check_form(client, message, &verb);
 
 	if (r == 0) {
-		log_trace(device_name(client->door->device), "vhost-user %s", verb->name);
-		runner_lock(client->door->runner);
+		log_trace(device_name(client->export->device), "vhost-user %s", verb->name);
+		runner_lock(client->export->runner);
 		r = verb->run(client, message);
-		runner_unlock(client->door->runner);
+		runner_unlock(client->export->runner);
 	}
 	return r == VU_LATER ? vu_finish(client) : conclude(client, r);
 }

@@ -1,5 +1,5 @@
 /*
- * The door's thread: what it waits for, and what it does then. See vhost_user_internal.h.
+ * The export's thread: what it waits for, and what it does then. See vhost_user_internal.h.
  */
 #include "export/vhost_user/vhost_user_internal.h"
 
@@ -34,104 +34,104 @@ static void drain(int fd)
 }
 
 /* Who waits stays in the backlog, and the socket readable: it is looked at again in a while. */
-static void say_not_accepted(struct vhost_user *door, int error)
+static void say_not_accepted(struct vhost_user *export, int error)
 {
 	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
 		return;
-	door->accept_after_ms = runner_now_ms() + BREATHER_MS;
-	log_warning(device_name(door->device), "a vhost-user front end cannot be let in: %s",
+	export->accept_after_ms = runner_now_ms() + BREATHER_MS;
+	log_warning(device_name(export->device), "a vhost-user front end cannot be let in: %s",
 		    strerror(error));
 }
 
-static void accept_client(struct vhost_user *door)
+static void accept_client(struct vhost_user *export)
 {
-	int fd = accept4(door->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(export->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0) {
-		say_not_accepted(door, errno);
+		say_not_accepted(export, errno);
 		return;
 	}
-	if (door->current) {
-		log_warning(device_name(door->device),
+	if (export->current) {
+		log_warning(device_name(export->device),
 			    "a second vhost-user front end was turned away: the device has %s",
-			    door->current->name);
+			    export->current->name);
 		close(fd);
 		return;
 	}
-	door->current = vu_client_new(door, fd);
+	export->current = vu_client_new(export, fd);
 }
 
 /* Any thread. */
 static void on_settled(struct claim_wait *wait)
 {
-	struct vhost_user *door =
+	struct vhost_user *export =
 		(struct vhost_user *)((char *)wait - offsetof(struct vhost_user, wait));
 	uint64_t one = 1;
 
-	atomic_store(&door->settled, true);
-	if (write(door->wake, &one, sizeof(one)) < 0)
-		log_error(door->path, "its thread cannot be woken: %s", strerror(errno));
+	atomic_store(&export->settled, true);
+	if (write(export->wake, &one, sizeof(one)) < 0)
+		log_error(export->path, "its thread cannot be woken: %s", strerror(errno));
 }
 
-/* Somebody comes. Where the one before may be leaving, be it by another door, it has to wait. */
-static void on_listen(struct vhost_user *door)
+/* Somebody comes. Where the one before may be leaving, be it by another export, it has to wait. */
+static void on_listen(struct vhost_user *export)
 {
-	atomic_store(&door->settled, false);
-	door->wait.over = on_settled;
-	door->expecting = !runner_claim_settled(door->runner, &door->wait);
-	if (!door->expecting)
-		accept_client(door);
+	atomic_store(&export->settled, false);
+	export->wait.over = on_settled;
+	export->expecting = !runner_claim_settled(export->runner, &export->wait);
+	if (!export->expecting)
+		accept_client(export);
 }
 
 /* Once per reason, not per attempt. */
-static void say_not_connected(struct vhost_user *door, int error)
+static void say_not_connected(struct vhost_user *export, int error)
 {
-	if (error == door->said_error)
+	if (error == export->said_error)
 		return;
-	door->said_error = error;
-	log_info(device_name(door->device), "no front end at %s yet (%s): trying every %u ms",
-		 door->path, strerror(-error), door->reconnect_ms);
+	export->said_error = error;
+	log_info(device_name(export->device), "no front end at %s yet (%s): trying every %u ms",
+		 export->path, strerror(-error), export->reconnect_ms);
 }
 
 /*
  * Client mode: an attempt, if one is due; returns how long to wait for the next, as poll() wants
  * it. Attempts are reconnect_ms apart also where a front end takes the connection only to close it.
- * None is made while somebody has the device by another door: a connection would end at once.
+ * None is made while somebody has the device by another export: a connection would end at once.
  */
-static int try_connect(struct vhost_user *door)
+static int try_connect(struct vhost_user *export)
 {
 	uint64_t now = runner_now_ms();
-	char who[sizeof(door->current->name)];
+	char who[sizeof(export->current->name)];
 	int fd;
 
-	if (now < door->next_attempt_ms)
-		return (int)(door->next_attempt_ms - now);
-	door->next_attempt_ms = now + door->reconnect_ms;
-	runner_claimant(door->runner, who, sizeof(who));
+	if (now < export->next_attempt_ms)
+		return (int)(export->next_attempt_ms - now);
+	export->next_attempt_ms = now + export->reconnect_ms;
+	runner_claimant(export->runner, who, sizeof(who));
 	if (who[0])
-		return (int)door->reconnect_ms;
-	fd = unixname_connect(door->path);
+		return (int)export->reconnect_ms;
+	fd = unixname_connect(export->path);
 	if (fd < 0) {
-		say_not_connected(door, fd);
-		return (int)door->reconnect_ms;
+		say_not_connected(export, fd);
+		return (int)export->reconnect_ms;
 	}
-	door->said_error = 0;
-	door->current = vu_client_new(door, fd);
-	return door->current ? -1 : (int)door->reconnect_ms;
+	export->said_error = 0;
+	export->current = vu_client_new(export, fd);
+	return export->current ? -1 : (int)export->reconnect_ms;
 }
 
 /* The device has something to say: its config space changed, or it broke. */
-static void on_config(struct vhost_user *door)
+static void on_config(struct vhost_user *export)
 {
-	struct vu_client *client = door->current;
+	struct vu_client *client = export->current;
 	bool broken;
 
-	drain(door->config_fd);
+	drain(export->config_fd);
 	if (!client)
 		return;
-	runner_lock(door->runner);
-	broken = device_state(door->device) == STATE_BROKEN;
-	runner_unlock(door->runner);
+	runner_lock(export->runner);
+	broken = device_state(export->device) == STATE_BROKEN;
+	runner_unlock(export->runner);
 	client->config_due = true;
 	if (broken && !client->told_broken)
 		vu_rings_signal_error(client);
@@ -140,29 +140,29 @@ static void on_config(struct vhost_user *door)
 }
 
 /* An answer came, from the verb that waits or from the reset of a client that left. */
-static void on_wake(struct vhost_user *door)
+static void on_wake(struct vhost_user *export)
 {
-	struct vu_client *client = door->current;
+	struct vu_client *client = export->current;
 
-	drain(door->wake);
-	if (door->leaving && atomic_load(&door->gone.answered))
-		vu_client_left(door);
-	if (door->expecting && atomic_load(&door->settled)) {
-		door->expecting = false;
-		if (!door->leaving)
-			accept_client(door);
+	drain(export->wake);
+	if (export->leaving && atomic_load(&export->gone.answered))
+		vu_client_left(export);
+	if (export->expecting && atomic_load(&export->settled)) {
+		export->expecting = false;
+		if (!export->leaving)
+			accept_client(export);
 	}
 	if (client && client->waiting && atomic_load(&client->later.answered)) {
 		int r = vu_finish(client);
 
 		if (r < 0)
-			vu_client_leave(door, client->fault.text);
+			vu_client_leave(export, client->fault.text);
 	}
 }
 
-static void on_client(struct vhost_user *door, short events)
+static void on_client(struct vhost_user *export, short events)
 {
-	struct vu_client *client = door->current;
+	struct vu_client *client = export->current;
 	struct fault why = {0};
 	bool stays = true;
 
@@ -175,7 +175,7 @@ static void on_client(struct vhost_user *door, short events)
 		stays = false;
 	}
 	if (!stays)
-		vu_client_leave(door, why.text);
+		vu_client_leave(export, why.text);
 }
 
 /* In-band calls: the worker wrote an eventfd of ours; the front end gets a message. */
@@ -213,40 +213,40 @@ static unsigned prepare_client(const struct vu_client *client, struct pollfd *fd
 }
 
 /* Whether somebody who comes may be let in; if only later, *patience is how long that is. */
-static bool may_accept(const struct vhost_user *door, int *patience)
+static bool may_accept(const struct vhost_user *export, int *patience)
 {
 	uint64_t now;
 
-	if (door->leaving || door->expecting || door->listen_fd < 0)
+	if (export->leaving || export->expecting || export->listen_fd < 0)
 		return false;
-	if (!door->accept_after_ms)
+	if (!export->accept_after_ms)
 		return true;
 	now = runner_now_ms();
-	if (now >= door->accept_after_ms)
+	if (now >= export->accept_after_ms)
 		return true;
-	*patience = (int)(door->accept_after_ms - now);
+	*patience = (int)(export->accept_after_ms - now);
 	return false;
 }
 
-static void serve_once(struct vhost_user *door)
+static void serve_once(struct vhost_user *export)
 {
 	int patience = -1;
 	struct pollfd fds[FIXED_FDS + DEVICE_MAX_QUEUES] = {
-		[POLL_WAKE] = {.fd = door->wake, .events = POLLIN},
+		[POLL_WAKE] = {.fd = export->wake, .events = POLLIN},
 		/* who comes while one leaves waits in the backlog: it may be the same, reconnecting
 		 */
-		[POLL_LISTEN] = {.fd = may_accept(door, &patience) ? door->listen_fd : -1,
+		[POLL_LISTEN] = {.fd = may_accept(export, &patience) ? export->listen_fd : -1,
 				 .events = POLLIN},
-		[POLL_CONFIG] = {.fd = door->config_fd, .events = POLLIN},
+		[POLL_CONFIG] = {.fd = export->config_fd, .events = POLLIN},
 		[POLL_CLIENT] = {.fd = -1},
 		[POLL_BACKEND] = {.fd = -1},
 	};
 	unsigned rings[DEVICE_MAX_QUEUES], calls = 0;
-	struct vu_client *client = door->current;
+	struct vu_client *client = export->current;
 
-	if (door->client_mode && !client && !door->leaving)
-		patience = try_connect(door);
-	client = door->current;
+	if (export->client_mode && !client && !export->leaving)
+		patience = try_connect(export);
+	client = export->current;
 	if (client)
 		calls = prepare_client(client, fds, rings);
 	poll(fds, FIXED_FDS + calls, patience);
@@ -257,34 +257,34 @@ static void serve_once(struct vhost_user *door)
 	else if (client && fds[POLL_BACKEND].revents & POLLOUT)
 		vu_notify(client);
 	if (client && fds[POLL_CLIENT].revents)
-		on_client(door, fds[POLL_CLIENT].revents);
+		on_client(export, fds[POLL_CLIENT].revents);
 	if (fds[POLL_CONFIG].revents)
-		on_config(door);
+		on_config(export);
 	if (fds[POLL_WAKE].revents)
-		on_wake(door);
-	if (fds[POLL_LISTEN].revents && !door->leaving && !door->expecting)
-		on_listen(door);
+		on_wake(export);
+	if (fds[POLL_LISTEN].revents && !export->leaving && !export->expecting)
+		on_listen(export);
 }
 
-static void *door_main(void *arg)
+static void *export_main(void *arg)
 {
-	struct vhost_user *door = arg;
+	struct vhost_user *export = arg;
 
-	while (!atomic_load(&door->stopping))
-		serve_once(door);
-	runner_claim_forget(door->runner, &door->wait);
-	if (door->current)
-		vu_client_leave(door, "the server stops");
-	while (door->leaving) {
-		struct pollfd wake = {.fd = door->wake, .events = POLLIN};
+	while (!atomic_load(&export->stopping))
+		serve_once(export);
+	runner_claim_forget(export->runner, &export->wait);
+	if (export->current)
+		vu_client_leave(export, "the server stops");
+	while (export->leaving) {
+		struct pollfd wake = {.fd = export->wake, .events = POLLIN};
 
 		poll(&wake, 1, -1);
-		on_wake(door);
+		on_wake(export);
 	}
 	return NULL;
 }
 
-static int start(struct vhost_user *door, struct fault *f)
+static int start(struct vhost_user *export, struct fault *f)
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
@@ -292,7 +292,7 @@ static int start(struct vhost_user *door, struct fault *f)
 	pthread_t thread;
 	int r;
 
-	snprintf(name, sizeof(name), "vu/%.12s", device_name(door->device));
+	snprintf(name, sizeof(name), "vu/%.12s", device_name(export->device));
 	sigfillset(&all);
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
@@ -302,77 +302,78 @@ static int start(struct vhost_user *door, struct fault *f)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&thread, &attr, door_main, door);
+	r = pthread_create(&thread, &attr, export_main, export);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	if (r)
-		return fault(f, -r, "%s: cannot start a thread: %s", door->path, strerror(r));
-	door->thread = thread;
+		return fault(f, -r, "%s: cannot start a thread: %s", export->path, strerror(r));
+	export->thread = thread;
 	pthread_setname_np(thread, name);
 	return 0;
 }
 
-static void dispose(struct vhost_user *door)
+static void dispose(struct vhost_user *export)
 {
-	vu_unlisten(door);
-	if (door->wake >= 0)
-		close(door->wake);
-	if (door->config_fd >= 0)
-		close(door->config_fd);
-	free(door->path);
-	free(door);
+	vu_unlisten(export);
+	if (export->wake >= 0)
+		close(export->wake);
+	if (export->config_fd >= 0)
+		close(export->config_fd);
+	free(export->path);
+	free(export);
 }
 
 int vhost_user_open(const struct vhost_user_options *options, struct runner *runner,
 		    struct vhost_user **out, struct fault *f)
 {
-	struct vhost_user *door = calloc(1, sizeof(*door));
+	struct vhost_user *export = calloc(1, sizeof(*export));
 	int r = 0;
 
-	if (!door)
+	if (!export)
 		return fault(f, -ENOMEM, "no memory for a vhost-user socket");
-	door->runner = runner;
-	door->device = runner_lock(runner);
+	export->runner = runner;
+	export->device = runner_lock(runner);
 	runner_unlock(runner);
-	door->client_mode = options->client;
-	door->reconnect_ms = options->reconnect_ms ? options->reconnect_ms : RECONNECT_MS;
-	door->mode = options->mode;
-	door->gid = options->gid;
-	door->listen_fd = -1;
-	door->path = strdup(options->path);
-	door->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	door->config_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!door->path || door->wake < 0 || door->config_fd < 0)
+	export->client_mode = options->client;
+	export->reconnect_ms = options->reconnect_ms ? options->reconnect_ms : RECONNECT_MS;
+	export->mode = options->mode;
+	export->gid = options->gid;
+	export->listen_fd = -1;
+	export->path = strdup(options->path);
+	export->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	export->config_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!export->path || export->wake < 0 || export->config_fd < 0)
 		r = fault(f, -ENOMEM, "%s: no memory or no descriptors", options->path);
 	if (r == 0)
-		r = door->client_mode ? unixname_address(door->path, &(struct sockaddr_un){0}, f)
-				      : vu_listen(door, f);
+		r = export->client_mode
+			    ? unixname_address(export->path, &(struct sockaddr_un){0}, f)
+			    : vu_listen(export, f);
 	if (r == 0)
-		r = start(door, f);
+		r = start(export, f);
 	if (r < 0) {
-		dispose(door);
+		dispose(export);
 		return r;
 	}
-	*out = door;
+	*out = export;
 	return 0;
 }
 
-void vhost_user_end(struct vhost_user *door)
+void vhost_user_end(struct vhost_user *export)
 {
 	uint64_t one = 1;
 
-	if (!door)
+	if (!export)
 		return;
-	atomic_store(&door->stopping, true);
-	if (write(door->wake, &one, sizeof(one)) < 0)
-		log_error(door->path, "its thread cannot be woken: %s", strerror(errno));
+	atomic_store(&export->stopping, true);
+	if (write(export->wake, &one, sizeof(one)) < 0)
+		log_error(export->path, "its thread cannot be woken: %s", strerror(errno));
 }
 
-void vhost_user_close(struct vhost_user *door)
+void vhost_user_close(struct vhost_user *export)
 {
-	if (!door)
+	if (!export)
 		return;
-	vhost_user_end(door);
-	pthread_join(door->thread, NULL);
-	dispose(door);
+	vhost_user_end(export);
+	pthread_join(export->thread, NULL);
+	dispose(export);
 }

@@ -1,8 +1,8 @@
 /*
- * The vhost-user door: a device as a back end of QEMU's vhost-user protocol, on a unix socket.
+ * The vhost-user export: a device as a back end of QEMU's vhost-user protocol, on a unix socket.
  *
- * One thread per door reads messages, one client at a time, and never waits for the peer or for the
- * backend: what takes time is answered when it is done. A client that comes second is turned
+ * One thread per export reads messages, one client at a time, and never waits for the peer or for
+ * the backend: what takes time is answered when it is done. A client that comes second is turned
  * away; when the first leaves, the next may come.
  */
 #ifndef UVDPA_DOOR_VHOST_USER_H
@@ -27,14 +27,14 @@ struct vhost_user_options {
 
 /*
  * Listening: a socket of a dead process is replaced; one that somebody answers is -EADDRINUSE, with
- * the fault naming who. `runner` outlives the door. Returns 0 or a negative errno with the fault
+ * the fault naming who. `runner` outlives the export. Returns 0 or a negative errno with the fault
  * filled.
  */
 int vhost_user_open(const struct vhost_user_options *options, struct runner *runner,
-		    struct vhost_user **door, struct fault *fault);
+		    struct vhost_user **export, struct fault *fault);
 /* Begins what vhost_user_close does, and returns: many can end at the same time. */
-void vhost_user_end(struct vhost_user *door);
+void vhost_user_end(struct vhost_user *export);
 /* Hangs up, resets the device as for a driver that left, and removes the socket if it is ours. */
-void vhost_user_close(struct vhost_user *door);
+void vhost_user_close(struct vhost_user *export);
 
 #endif

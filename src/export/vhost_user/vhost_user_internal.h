@@ -1,13 +1,13 @@
 /*
- * For the vhost_user_*.c files only: a door, its client, and the verbs.
+ * For the vhost_user_*.c files only: an export, its client, and the verbs.
  *
  * Theory of operation
  * -------------------
- * The door's thread is the only one that touches `struct vu_client`, with one exception: the answer
- * of a verb that had to wait (struct vu_later) is filled in on whatever thread runs control and
- * announced through `wake`. While an answer is due, no further message is read.
+ * The export's thread is the only one that touches `struct vu_client`, with one exception: the
+ * answer of a verb that had to wait (struct vu_later) is filled in on whatever thread runs control
+ * and announced through `wake`. While an answer is due, no further message is read.
  *
- *   front end            door's thread                      control
+ *   front end            export's thread                      control
  *   GET_VRING_BASE  ---> set_vq_ready(off), later pending
  *                        (polls: socket for hang-up, wake)   the queue drains
  *                        <--------- wake --------------------- later.result
@@ -20,8 +20,8 @@
  *
  * While no ring is started the device is suspended by its driver, as the protocol demands
  * ("suspended device state") and the contract defines (S2 to S6): GET_VRING_BASE of the last ring
- * takes the driver's hold, the next start gives it back. Without the STATUS feature the door writes
- * the status for the front end: DRIVER_OK at the first start.
+ * takes the driver's hold, the next start gives it back. Without the STATUS feature the export
+ * writes the status for the front end: DRIVER_OK at the first start.
  */
 #ifndef UVDPA_DOOR_VHOST_USER_INTERNAL_H
 #define UVDPA_DOOR_VHOST_USER_INTERNAL_H
@@ -44,12 +44,12 @@
 
 struct vu_client;
 
-/* An answer that control gives in its own time. `finish` runs on the door's thread. */
+/* An answer that control gives in its own time. `finish` runs on the export's thread. */
 struct vu_later {
 	_Atomic bool answered;
 	int result;
 	int (*finish)(struct vu_client *client, int result);
-	struct vhost_user *door; /* whose wake to write */
+	struct vhost_user *export; /* whose wake to write */
 };
 
 struct vu_ring {
@@ -66,7 +66,7 @@ struct vu_ring {
 };
 
 struct vu_client {
-	struct vhost_user *door;
+	struct vhost_user *export;
 	int fd;
 	char name[64];
 	pid_t pid; /* 0: of a process that is not in our namespace */
@@ -141,7 +141,7 @@ int vu_handle(struct vu_client *client);
 /* The pending verb was answered: makes its reply. As vu_handle. */
 int vu_finish(struct vu_client *client);
 /* Tells the device how this front end's protocol differs from vhost-vdpa's. */
-void vu_set_door_rules(struct vu_client *client);
+void vu_set_export_rules(struct vu_client *client);
 static inline bool vu_has(const struct vu_client *client, unsigned protocol_feature)
 {
 	return client->protocol & BIT(protocol_feature);
@@ -214,18 +214,18 @@ void vu_notify_close(struct vu_client *client);
 /* --- vhost_user_client.c: from hello to goodbye ------------------------------------------------
  */
 /* Takes `fd` over. NULL: turned away or out of memory; said in the log. */
-struct vu_client *vu_client_new(struct vhost_user *door, int fd);
-/* Begins the end: hangs up and has the device reset. door->leaving is set until it is over. */
-void vu_client_leave(struct vhost_user *door, const char *why);
-/* door->gone was answered. */
-void vu_client_left(struct vhost_user *door);
+struct vu_client *vu_client_new(struct vhost_user *export, int fd);
+/* Begins the end: hangs up and has the device reset. export->leaving is set until it is over. */
+void vu_client_leave(struct vhost_user *export, const char *why);
+/* export->gone was answered. */
+void vu_client_left(struct vhost_user *export);
 /* Reads and runs messages until there is nothing to do. False: the client has to go. */
 bool vu_client_read(struct vu_client *client, struct fault *why);
 /* Goes on with an answer that is going out. Likewise. */
 bool vu_client_write(struct vu_client *client, struct fault *why);
 
 /* --- vhost_user_socket.c ---------------------------------------------------------------------- */
-int vu_listen(struct vhost_user *door, struct fault *fault);
-void vu_unlisten(struct vhost_user *door);
+int vu_listen(struct vhost_user *export, struct fault *fault);
+void vu_unlisten(struct vhost_user *export);
 
 #endif
