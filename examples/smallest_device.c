@@ -11,7 +11,7 @@
 #include <sys/random.h>
 
 #include "export/fuse/fuse.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/model.h"
 
 static uint64_t rng_features(struct model *model)
@@ -58,12 +58,12 @@ static const struct model_ops rng_ops = {
 
 int main(int argc, char **argv)
 {
-	struct runner_options options = {
+	struct runtime_options options = {
 		.device = {
 			.name = "rng", .queue_size = 64, .asids = 1, .suspend_timeout_ms = 1000}};
 	struct model rng = {&rng_ops};
 	struct fuse_export *export;
-	struct runner *runner;
+	struct runtime *runtime;
 	struct fault why = {0};
 	sigset_t stop;
 	int number;
@@ -72,15 +72,15 @@ int main(int argc, char **argv)
 	sigaddset(&stop, SIGINT);
 	sigaddset(&stop, SIGTERM);
 	sigprocmask(SIG_BLOCK, &stop, NULL);
-	if (argc != 2 || runner_new(&options, &rng, &runner, &why) < 0 ||
+	if (argc != 2 || runtime_new(&options, &rng, &runtime, &why) < 0 ||
 	    fuse_export_new(argv[1], &(struct fuse_export_options){0}, &export, &why) < 0 ||
-	    fuse_export_add(export, "rng", runner, &(struct vdpa_options){0}, &why) < 0 ||
+	    fuse_export_add(export, "rng", runtime, &(struct vdpa_options){0}, &why) < 0 ||
 	    fuse_export_start(export, &why) < 0)
 		return fprintf(stderr, "smallest_device: %s\n", why.code ? why.text : "name a DIR"),
 		       1;
 	sigwait(&stop, &number);
 	fuse_export_stop(export);
 	fuse_export_free(export);
-	runner_free(runner);
+	runtime_free(runtime);
 	return 0;
 }

@@ -22,7 +22,7 @@
 #include "serve/spec.h"
 #include "cmd/verb.h"
 #include "client/map.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "util/args.h"
 #include "util/log.h"
 
@@ -135,26 +135,26 @@ static int parse_access(const struct options *options, struct server *server, st
 static void close_devices(struct server *server)
 {
 	for (unsigned i = 0; i < server->count; i++)
-		if (server->runners[i])
-			runner_free(server->runners[i]);
-	free(server->runners);
-	server->runners = NULL;
+		if (server->runtimes[i])
+			runtime_free(server->runtimes[i]);
+	free(server->runtimes);
+	server->runtimes = NULL;
 }
 
 static int open_devices(struct server *server, struct fault *f)
 {
 	int ret = 0;
 
-	server->runners = calloc(server->count, sizeof(struct runner *));
+	server->runtimes = calloc(server->count, sizeof(struct runtime *));
 	server->ends = calloc(server->count, sizeof(struct packet *));
-	if (!server->runners || !server->ends)
+	if (!server->runtimes || !server->ends)
 		ret = fault(f, -ENOMEM, "out of memory");
 	for (unsigned i = 0; !ret && i < server->count; i++) {
 		ret = parts_open(server, i, f);
 		if (ret)
 			fault_prefix(f, "device '%s'", server->specs[i].name);
 	}
-	if (ret && server->runners && server->ends) {
+	if (ret && server->runtimes && server->ends) {
 		parts_close_ends(server);
 		close_devices(server);
 	}
@@ -180,7 +180,7 @@ static void say_who_suffers(const struct server *server)
 	char who[96];
 
 	for (unsigned i = 0; i < server->count; i++) {
-		runner_claimant(server->runners[i], who, sizeof(who));
+		runtime_claimant(server->runtimes[i], who, sizeof(who));
 		if (who[0])
 			log_warning(server->specs[i].name, "%s has it, and loses it now", who);
 	}
@@ -210,9 +210,9 @@ static void drain(struct server *server, void **exports)
 			parts_exports[i].end(exports[i]);
 	close_exports(server, exports, false);
 	for (unsigned i = 0; i < server->count && !server->in_use; i++)
-		runner_end(server->runners[i]);
+		runtime_end(server->runtimes[i]);
 	for (unsigned i = 0; i < server->count && !server->in_use; i++)
-		runner_wait_end(server->runners[i]);
+		runtime_wait_end(server->runtimes[i]);
 }
 
 static void serve_until_told(struct server *server, void **exports, const sigset_t *signals)

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "device/device.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "util/log.h"
 #include "util/suggest.h"
 
@@ -62,26 +62,26 @@ static bool unpacked(struct request_line *line, int result, const json_error_t *
 /* The nearest device name, or NULL. */
 static const char *suggest_device(const struct control *control, const char *name)
 {
-	const char **names = calloc(control->runner_count + 1, sizeof(*names));
+	const char **names = calloc(control->runtime_count + 1, sizeof(*names));
 	const char *near;
 
 	if (!names)
 		return NULL;
-	for (unsigned i = 0; i < control->runner_count; i++)
-		names[i] = device_name(runner_device(control->runners[i]));
+	for (unsigned i = 0; i < control->runtime_count; i++)
+		names[i] = device_name(runtime_device(control->runtimes[i]));
 	near = suggest(name, names);
 	free(names);
 	return near;
 }
 
-static struct runner *find_runner(struct request_line *line, const char *name)
+static struct runtime *find_runtime(struct request_line *line, const char *name)
 {
 	const struct control *control = line->job->control;
 	const char *near;
 
-	for (unsigned i = 0; i < control->runner_count; i++)
-		if (!strcmp(device_name(runner_device(control->runners[i])), name))
-			return control->runners[i];
+	for (unsigned i = 0; i < control->runtime_count; i++)
+		if (!strcmp(device_name(runtime_device(control->runtimes[i])), name))
+			return control->runtimes[i];
 	near = suggest_device(control, name);
 	line->class = "NoSuchDevice";
 	fault(&line->fault, -ENODEV, "no device is called '%s'%s%s%s", name,
@@ -102,7 +102,7 @@ static json_t *do_version(struct request_line *line)
 static json_t *do_status(struct request_line *line)
 {
 	const char *name = NULL;
-	struct runner *only = NULL;
+	struct runtime *only = NULL;
 	json_error_t error;
 	json_t *devices;
 
@@ -110,7 +110,7 @@ static json_t *do_status(struct request_line *line)
 		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s?:s}", "name", &name),
 		      &error))
 		return NULL;
-	if (name && !(only = find_runner(line, name)))
+	if (name && !(only = find_runtime(line, name)))
 		return NULL;
 	devices = control_figures_tell(line->job->control, only);
 	return json_pack("{s:s, s:i, s:o}", "version", UVDPA_VERSION, "pid", (int)getpid(),
@@ -143,7 +143,7 @@ void job_free(struct job *job)
 /* What a person should know when a device did not do it. */
 static void explain(const struct job *job, int result, struct fault *f)
 {
-	const char *name = device_name(runner_device(job->runner));
+	const char *name = device_name(runtime_device(job->runtime));
 
 	if (result == -ETIMEDOUT && !strcmp(job->command, "suspend"))
 		fault(f, -ETIMEDOUT,
@@ -165,7 +165,7 @@ static void on_answer(void *arg, int result)
 {
 	struct job *job = arg;
 	json_t *id = json_object_get(job->request, "id");
-	const struct device *device = runner_device(job->runner);
+	const struct device *device = runtime_device(job->runtime);
 	struct fault f;
 
 	if (result) {
@@ -179,34 +179,34 @@ static void on_answer(void *arg, int result)
 }
 
 /* From here on the device answers: `line->job` may be gone at any time. */
-static struct job *leave_to(struct request_line *line, struct runner *runner, const char *command)
+static struct job *leave_to(struct request_line *line, struct runtime *runtime, const char *command)
 {
 	line->later = true;
-	line->job->runner = runner;
+	line->job->runtime = runtime;
 	line->job->command = command;
 	return line->job;
 }
 
-static void suspend(struct request_line *line, struct runner *runner, uint32_t timeout_ms,
+static void suspend(struct request_line *line, struct runtime *runtime, uint32_t timeout_ms,
 		    const char *policy)
 {
-	struct device *device = runner_lock(runner);
-	struct job *job = leave_to(line, runner, "suspend");
+	struct device *device = runtime_lock(runtime);
+	struct job *job = leave_to(line, runtime, "suspend");
 
 	if (policy)
-		device_suspend_or_park(device, HOLDER_OPERATOR, runner_now_ms(), timeout_ms,
+		device_suspend_or_park(device, HOLDER_OPERATOR, runtime_now_ms(), timeout_ms,
 				       !strcmp(policy, "park"), on_answer, job);
 	else
-		device_suspend(device, HOLDER_OPERATOR, runner_now_ms(), timeout_ms, on_answer,
+		device_suspend(device, HOLDER_OPERATOR, runtime_now_ms(), timeout_ms, on_answer,
 			       job);
-	runner_unlock(runner);
+	runtime_unlock(runtime);
 }
 
 static json_t *do_suspend(struct request_line *line)
 {
 	const char *name, *policy = NULL;
 	json_int_t timeout_ms = 0;
-	struct runner *runner;
+	struct runtime *runtime;
 	json_error_t error;
 
 	if (!unpacked(line,
@@ -225,15 +225,15 @@ static json_t *do_suspend(struct request_line *line)
 		fault(&line->fault, -EINVAL, "on_timeout is 'fail' or 'park'");
 		return NULL;
 	}
-	runner = find_runner(line, name);
-	if (!runner)
+	runtime = find_runtime(line, name);
+	if (!runtime)
 		return NULL;
-	suspend(line, runner, (uint32_t)timeout_ms, policy);
+	suspend(line, runtime, (uint32_t)timeout_ms, policy);
 	return NULL;
 }
 
 /* Reads the arguments of a command that takes a name and nothing else. */
-static struct runner *named_runner(struct request_line *line)
+static struct runtime *named_runtime(struct request_line *line)
 {
 	const char *name;
 	json_error_t error;
@@ -242,44 +242,45 @@ static struct runner *named_runner(struct request_line *line)
 		      json_unpack_ex(line->arguments, &error, JSON_STRICT, "{s:s}", "name", &name),
 		      &error))
 		return NULL;
-	return find_runner(line, name);
+	return find_runtime(line, name);
 }
 
 static json_t *do_reset(struct request_line *line)
 {
-	struct runner *runner = named_runner(line);
+	struct runtime *runtime = named_runtime(line);
 
-	if (!runner)
+	if (!runtime)
 		return NULL;
-	device_reset(runner_lock(runner), EV_OPERATOR_RESET, runner_now_ms(), on_answer,
-		     leave_to(line, runner, "reset"));
-	runner_unlock(runner);
+	device_reset(runtime_lock(runtime), EV_OPERATOR_RESET, runtime_now_ms(), on_answer,
+		     leave_to(line, runtime, "reset"));
+	runtime_unlock(runtime);
 	return NULL;
 }
 
-static json_t *state_answer(struct runner *runner)
+static json_t *state_answer(struct runtime *runtime)
 {
-	struct device *device = runner_lock(runner);
+	struct device *device = runtime_lock(runtime);
 	const char *state = lifecycle_state_name(device_state(device));
 
-	runner_unlock(runner);
-	return json_pack("{s:s, s:s}", "name", device_name(runner_device(runner)), "state", state);
+	runtime_unlock(runtime);
+	return json_pack("{s:s, s:s}", "name", device_name(runtime_device(runtime)), "state",
+			 state);
 }
 
 static json_t *do_resume(struct request_line *line)
 {
-	struct runner *runner = named_runner(line);
+	struct runtime *runtime = named_runtime(line);
 	int ret;
 
-	if (!runner)
+	if (!runtime)
 		return NULL;
-	ret = device_resume(runner_lock(runner), HOLDER_OPERATOR);
-	runner_unlock(runner);
+	ret = device_resume(runtime_lock(runtime), HOLDER_OPERATOR);
+	runtime_unlock(runtime);
 	if (!ret)
-		return state_answer(runner);
+		return state_answer(runtime);
 	line->class = class_of(ret);
 	fault(&line->fault, ret, "device '%s' cannot resume: %s",
-	      device_name(runner_device(runner)),
+	      device_name(runtime_device(runtime)),
 	      ret == -EBUSY ? "another device works on its disk now" : strerror(-ret));
 	return NULL;
 }
@@ -288,7 +289,7 @@ static json_t *do_resize(struct request_line *line)
 {
 	const char *name;
 	json_int_t bytes;
-	struct runner *runner;
+	struct runtime *runtime;
 	json_error_t error;
 	int ret;
 
@@ -297,8 +298,8 @@ static json_t *do_resize(struct request_line *line)
 				     &name, "bytes", &bytes),
 		      &error))
 		return NULL;
-	runner = find_runner(line, name);
-	if (!runner)
+	runtime = find_runtime(line, name);
+	if (!runtime)
 		return NULL;
 	if (bytes <= 0 || bytes % 512) {
 		line->class = "BadRequest";
@@ -306,8 +307,8 @@ static json_t *do_resize(struct request_line *line)
 		return NULL;
 	}
 	fault(&line->fault, -EIO, "device '%s' cannot be resized", name);
-	ret = device_resize(runner_lock(runner), (uint64_t)bytes, &line->fault);
-	runner_unlock(runner);
+	ret = device_resize(runtime_lock(runtime), (uint64_t)bytes, &line->fault);
+	runtime_unlock(runtime);
 	line->class = class_of(ret);
 	return ret ? NULL : json_pack("{s:s, s:I}", "name", name, "bytes", bytes);
 }
@@ -315,7 +316,7 @@ static json_t *do_resize(struct request_line *line)
 static json_t *do_link(struct request_line *line)
 {
 	const char *name;
-	struct runner *runner;
+	struct runtime *runtime;
 	json_error_t error;
 	int up, ret;
 
@@ -324,36 +325,36 @@ static json_t *do_link(struct request_line *line)
 				     &name, "up", &up),
 		      &error))
 		return NULL;
-	runner = find_runner(line, name);
-	if (!runner)
+	runtime = find_runtime(line, name);
+	if (!runtime)
 		return NULL;
-	ret = device_set_link(runner_lock(runner), up, &line->fault);
-	runner_unlock(runner);
+	ret = device_set_link(runtime_lock(runtime), up, &line->fault);
+	runtime_unlock(runtime);
 	line->class = class_of(ret);
 	return ret ? NULL : json_pack("{s:s, s:b}", "name", name, "up", up);
 }
 
 static json_t *do_announce(struct request_line *line)
 {
-	struct runner *runner = named_runner(line);
+	struct runtime *runtime = named_runtime(line);
 	int ret;
 
-	if (!runner)
+	if (!runtime)
 		return NULL;
-	ret = device_announce(runner_lock(runner), &line->fault);
-	runner_unlock(runner);
+	ret = device_announce(runtime_lock(runtime), &line->fault);
+	runtime_unlock(runtime);
 	line->class = class_of(ret);
-	return ret ? NULL : state_answer(runner);
+	return ret ? NULL : state_answer(runtime);
 }
 
 static json_t *do_save(struct request_line *line)
 {
-	struct runner *runner = named_runner(line);
+	struct runtime *runtime = named_runtime(line);
 	json_t *result;
 
-	if (!runner)
+	if (!runtime)
 		return NULL;
-	result = control_save(runner, &line->fault);
+	result = control_save(runtime, &line->fault);
 	if (!result)
 		line->class = class_of(line->fault.code);
 	return result;
@@ -361,12 +362,12 @@ static json_t *do_save(struct request_line *line)
 
 static json_t *do_trace(struct request_line *line)
 {
-	struct runner *runner = named_runner(line);
+	struct runtime *runtime = named_runtime(line);
 	json_t *result;
 
-	if (!runner)
+	if (!runtime)
 		return NULL;
-	result = control_trace(runner, &line->fault);
+	result = control_trace(runtime, &line->fault);
 	if (!result)
 		line->class = class_of(line->fault.code);
 	return result;
@@ -375,7 +376,7 @@ static json_t *do_trace(struct request_line *line)
 static json_t *do_restore(struct request_line *line)
 {
 	const char *name, *state;
-	struct runner *runner;
+	struct runtime *runtime;
 	json_error_t error;
 	int ret;
 
@@ -384,12 +385,12 @@ static json_t *do_restore(struct request_line *line)
 				     &name, "state", &state),
 		      &error))
 		return NULL;
-	runner = find_runner(line, name);
-	if (!runner)
+	runtime = find_runtime(line, name);
+	if (!runtime)
 		return NULL;
-	ret = control_restore(runner, state, &line->fault);
+	ret = control_restore(runtime, state, &line->fault);
 	line->class = class_of(ret);
-	return ret ? NULL : state_answer(runner);
+	return ret ? NULL : state_answer(runtime);
 }
 
 static const struct command {

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "device/device.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "util/log.h"
 
 /* Of a connection: its number, which is not 0, and its place. */
@@ -172,7 +172,7 @@ static void watch_listener(struct control *control, bool on)
 	struct epoll_event event = {.events = on ? EPOLLIN : 0, .data.u64 = TOKEN_LISTENER};
 
 	if (!epoll_ctl(control->epoll, EPOLL_CTL_MOD, control->listener, &event))
-		control->rest_until_ms = on ? 0 : runner_now_ms() + REST_MS;
+		control->rest_until_ms = on ? 0 : runtime_now_ms() + REST_MS;
 }
 
 static int spare_descriptor(void)
@@ -294,7 +294,7 @@ static void *control_main(void *arg)
 
 		if (control->spare < 0)
 			control->spare = spare_descriptor();
-		if (control->rest_until_ms && runner_now_ms() >= control->rest_until_ms)
+		if (control->rest_until_ms && runtime_now_ms() >= control->rest_until_ms)
 			watch_listener(control, true);
 		for (int i = 0; i < count; i++) {
 			uint64_t token = events[i].data.u64;
@@ -372,7 +372,7 @@ static int start(struct control *control, const char *path, struct fault *f)
 	return ret ? fault(f, ret, "cannot start the control socket: %s", strerror(-ret)) : 0;
 }
 
-int control_new(const char *path, struct runner *const *runners, unsigned count,
+int control_new(const char *path, struct runtime *const *runtimes, unsigned count,
 		struct control **out, struct fault *f)
 {
 	struct control *control = calloc(1, sizeof(*control));
@@ -382,8 +382,8 @@ int control_new(const char *path, struct runner *const *runners, unsigned count,
 		return fault(f, -ENOMEM, "out of memory");
 	pthread_mutex_init(&control->lock, NULL);
 	pthread_cond_init(&control->job_changed, NULL);
-	control->runners = runners;
-	control->runner_count = count;
+	control->runtimes = runtimes;
+	control->runtime_count = count;
 	control->listener = control->epoll = control->wake = control->spare = -1;
 	ret = control_figures_new(control) < 0 ? fault(f, -ENOMEM, "out of memory")
 					       : start(control, path, f);
@@ -399,12 +399,12 @@ int control_new(const char *path, struct runner *const *runners, unsigned count,
 /* Gives up suspensions that have not come about: their callers are about to be hung up on. */
 static void cancel_suspensions(struct control *control)
 {
-	for (unsigned i = 0; i < control->runner_count; i++) {
-		struct device *device = runner_lock(control->runners[i]);
+	for (unsigned i = 0; i < control->runtime_count; i++) {
+		struct device *device = runtime_lock(control->runtimes[i]);
 
 		if (device_state(device) == STATE_SUSPENDING)
 			device_resume(device, HOLDER_OPERATOR);
-		runner_unlock(control->runners[i]);
+		runtime_unlock(control->runtimes[i]);
 	}
 }
 

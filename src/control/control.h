@@ -12,14 +12,14 @@
 #include "util/fault.h"
 
 struct control;
-struct runner;
+struct runtime;
 
 /*
  * Listens at `path`, for its owner alone, and serves on a thread of its own. What a process that is
- * gone left there is replaced. The runners outlive the export. Returns 0 or a negative errno with
+ * gone left there is replaced. The runtimes outlive the export. Returns 0 or a negative errno with
  * the fault filled.
  */
-int control_new(const char *path, struct runner *const *runners, unsigned count,
+int control_new(const char *path, struct runtime *const *runtimes, unsigned count,
 		struct control **control, struct fault *fault);
 /* Hangs up on everybody, gives up what they wait for, removes the socket. */
 void control_free(struct control *control);

@@ -56,7 +56,7 @@ struct job {
 	uint64_t connection;
 	json_t *request; /* the line */
 	json_t *answer;
-	struct runner *runner; /* of a request that a device answers later */
+	struct runtime *runtime; /* of a request that a device answers later */
 	const char *command;
 	struct job *next;
 };
@@ -65,8 +65,8 @@ struct control_figures;
 
 struct control {
 	struct unixname name; /* of the listener */
-	struct runner *const *runners;
-	unsigned runner_count;
+	struct runtime *const *runtimes;
+	unsigned runtime_count;
 	pthread_t thread;
 	int listener, epoll, wake;
 	int spare; /* a descriptor to let somebody in with when there are no others; -1: used up */
@@ -79,7 +79,7 @@ struct control {
 	pthread_mutex_t lock;
 	pthread_cond_t job_changed;
 	struct job *answered;		 /* [lock] */
-	struct control_figures *figures; /* one per runner [lock] */
+	struct control_figures *figures; /* one per runtime [lock] */
 	unsigned threads;		 /* that run jobs [lock] */
 	unsigned jobs; /* not answered to their connections; the socket's thread only */
 };
@@ -98,11 +98,11 @@ json_t *control_error(json_t *id, const char *class, const char *message);
  * control_state.c: the state of a device as base64, and back. NULL or a negative errno with the
  * fault filled.
  */
-json_t *control_save(struct runner *runner, struct fault *fault);
-int control_restore(struct runner *runner, const char *text, struct fault *fault);
+json_t *control_save(struct runtime *runtime, struct fault *fault);
+int control_restore(struct runtime *runtime, const char *text, struct fault *fault);
 
 /* control_trace.c: what a device did lately. NULL with the fault filled. */
-json_t *control_trace(struct runner *runner, struct fault *fault);
+json_t *control_trace(struct runtime *runtime, struct fault *fault);
 
 /*
  * Starts a detached thread, which control_free waits for: it calls control_thread_ends last.
@@ -112,13 +112,13 @@ int control_thread_start(struct control *control, void *(*start)(void *arg), voi
 void control_thread_ends(struct control *control);
 
 /* control_status.c: all there is to know of a device. Waits for it. */
-json_t *control_device_status(struct runner *runner);
+json_t *control_device_status(struct runtime *runtime);
 
 /*
  * control_figures.c: what was last seen of the devices, `only` one or (NULL) all, as an array.
  * Waits for none of them but a moment.
  */
-json_t *control_figures_tell(struct control *control, const struct runner *only);
+json_t *control_figures_tell(struct control *control, const struct runtime *only);
 /* Looks for the first time, when nobody has the devices yet. 0 or -ENOMEM. */
 int control_figures_new(struct control *control);
 void control_figures_free(struct control *control);

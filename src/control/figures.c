@@ -7,14 +7,14 @@
  * not seen in that moment is told with what was published last, and is said not to answer. As long
  * as it does not, nobody looks or waits again.
  *
- * The device's state is known without looking (runner_published_state).
+ * The device's state is known without looking (runtime_published_state).
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "control/control_internal.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 /* Long enough for a busy device, on a busy machine mostly; short for who waits for the answer. */
 #define MOMENT_MS 300
@@ -22,7 +22,7 @@
 /* Of one device; under control->lock. */
 struct control_figures {
 	struct control *control;
-	struct runner *runner;
+	struct runtime *runtime;
 	json_t *seen; /* never changed when it is here */
 	bool looking;
 	bool late; /* a look was not over in time */
@@ -31,7 +31,7 @@ struct control_figures {
 /* Publishes what is to be seen. Waits for the device. */
 static void look(struct control_figures *figures)
 {
-	json_t *seen = control_device_status(figures->runner), *before;
+	json_t *seen = control_device_status(figures->runtime), *before;
 
 	pthread_mutex_lock(&figures->control->lock);
 	before = figures->seen;
@@ -53,20 +53,20 @@ static void *look_alone(void *arg)
 	return NULL;
 }
 
-static bool is_wanted(const struct control_figures *figures, const struct runner *only)
+static bool is_wanted(const struct control_figures *figures, const struct runtime *only)
 {
-	return !only || only == figures->runner;
+	return !only || only == figures->runtime;
 }
 
 /*
  * Has every device looked at that nobody is looking at. Returns whether somebody was: what that one
  * publishes may be from before now.
  */
-static bool begin(struct control *control, const struct runner *only)
+static bool begin(struct control *control, const struct runtime *only)
 {
 	bool others = false;
 
-	for (unsigned i = 0; i < control->runner_count; i++) {
+	for (unsigned i = 0; i < control->runtime_count; i++) {
 		struct control_figures *figures = &control->figures[i];
 		bool mine;
 
@@ -87,9 +87,9 @@ static bool begin(struct control *control, const struct runner *only)
 }
 
 /* Whether somebody is being looked at of whom it is not known that it takes long. Locked. */
-static bool is_awaited(const struct control *control, const struct runner *only)
+static bool is_awaited(const struct control *control, const struct runtime *only)
 {
-	for (unsigned i = 0; i < control->runner_count; i++) {
+	for (unsigned i = 0; i < control->runtime_count; i++) {
 		const struct control_figures *figures = &control->figures[i];
 
 		if (is_wanted(figures, only) && figures->looking && !figures->late)
@@ -99,7 +99,7 @@ static bool is_awaited(const struct control *control, const struct runner *only)
 }
 
 /* Waits until then for who is being looked at. */
-static void await(struct control *control, const struct runner *only, const struct timespec *end)
+static void await(struct control *control, const struct runtime *only, const struct timespec *end)
 {
 	int r = 0;
 
@@ -116,14 +116,14 @@ static json_t *tell(struct control_figures *figures)
 
 	figures->late = figures->looking;
 	if (figures->looking)
-		json_object_set_new(
-			told, "state",
-			json_string(lifecycle_state_name(runner_published_state(figures->runner))));
+		json_object_set_new(told, "state",
+				    json_string(lifecycle_state_name(
+					    runtime_published_state(figures->runtime))));
 	json_object_set_new(told, "answers", json_boolean(!figures->looking));
 	return told;
 }
 
-json_t *control_figures_tell(struct control *control, const struct runner *only)
+json_t *control_figures_tell(struct control *control, const struct runtime *only)
 {
 	json_t *devices = json_array();
 	struct timespec end;
@@ -139,7 +139,7 @@ json_t *control_figures_tell(struct control *control, const struct runner *only)
 		await(control, only, &end);
 	}
 	pthread_mutex_lock(&control->lock);
-	for (unsigned i = 0; i < control->runner_count; i++)
+	for (unsigned i = 0; i < control->runtime_count; i++)
 		if (is_wanted(&control->figures[i], only))
 			json_array_append_new(devices, tell(&control->figures[i]));
 	pthread_mutex_unlock(&control->lock);
@@ -148,14 +148,14 @@ json_t *control_figures_tell(struct control *control, const struct runner *only)
 
 int control_figures_new(struct control *control)
 {
-	control->figures = calloc(control->runner_count + 1, sizeof(*control->figures));
+	control->figures = calloc(control->runtime_count + 1, sizeof(*control->figures));
 	if (!control->figures)
 		return -ENOMEM;
-	for (unsigned i = 0; i < control->runner_count; i++) {
+	for (unsigned i = 0; i < control->runtime_count; i++) {
 		struct control_figures *figures = &control->figures[i];
 
-		*figures =
-			(struct control_figures){.control = control, .runner = control->runners[i]};
+		*figures = (struct control_figures){.control = control,
+						    .runtime = control->runtimes[i]};
 		look(figures);
 		if (!figures->seen)
 			return -ENOMEM;
@@ -165,7 +165,7 @@ int control_figures_new(struct control *control)
 
 void control_figures_free(struct control *control)
 {
-	for (unsigned i = 0; control->figures && i < control->runner_count; i++)
+	for (unsigned i = 0; control->figures && i < control->runtime_count; i++)
 		json_decref(control->figures[i].seen);
 	free(control->figures);
 }

@@ -9,11 +9,11 @@
 
 #include "device/state.h"
 #include "control/control_internal.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "util/base64.h"
 
 /* Takes the state of a device. Returns its bytes (the caller frees), or NULL. */
-static uint8_t *save(struct runner *runner, size_t *size, struct fault *f)
+static uint8_t *save(struct runtime *runtime, size_t *size, struct fault *f)
 {
 	struct device_snapshot *snapshot = malloc(sizeof(*snapshot));
 	uint8_t *bytes = malloc(STATE_MAX_BYTES);
@@ -21,7 +21,7 @@ static uint8_t *save(struct runner *runner, size_t *size, struct fault *f)
 	int r = -ENOMEM;
 
 	if (snapshot && bytes) {
-		device = runner_lock(runner);
+		device = runtime_lock(runtime);
 		if (device_state(device) == STATE_SUSPENDED || device_is_restored(device))
 			r = device_save(device, snapshot, f);
 		else
@@ -30,7 +30,7 @@ static uint8_t *save(struct runner *runner, size_t *size, struct fault *f)
 				  "suspend %s' first)",
 				  device_name(device), lifecycle_state_name(device_state(device)),
 				  device_name(device));
-		runner_unlock(runner);
+		runtime_unlock(runtime);
 	} else {
 		fault(f, r, "out of memory");
 	}
@@ -44,15 +44,15 @@ static uint8_t *save(struct runner *runner, size_t *size, struct fault *f)
 	return bytes;
 }
 
-json_t *control_save(struct runner *runner, struct fault *f)
+json_t *control_save(struct runtime *runtime, struct fault *f)
 {
 	json_t *result = NULL;
 	size_t size = 0;
-	uint8_t *bytes = save(runner, &size, f);
+	uint8_t *bytes = save(runtime, &size, f);
 	char *text = bytes ? base64_encode(bytes, size) : NULL;
 
 	if (text)
-		result = json_pack("{s:s, s:I, s:s}", "name", device_name(runner_device(runner)),
+		result = json_pack("{s:s, s:I, s:s}", "name", device_name(runtime_device(runtime)),
 				   "bytes", (json_int_t)size, "state", text);
 	else if (bytes)
 		fault(f, -ENOMEM, "out of memory");
@@ -61,7 +61,7 @@ json_t *control_save(struct runner *runner, struct fault *f)
 	return result;
 }
 
-int control_restore(struct runner *runner, const char *text, struct fault *f)
+int control_restore(struct runtime *runtime, const char *text, struct fault *f)
 {
 	struct device_snapshot *snapshot = malloc(sizeof(*snapshot));
 	size_t size = 0;
@@ -73,8 +73,8 @@ int control_restore(struct runner *runner, const char *text, struct fault *f)
 	} else {
 		r = state_decode(bytes, size, snapshot, f);
 		if (r == 0) {
-			r = device_restore(runner_lock(runner), snapshot, f);
-			runner_unlock(runner);
+			r = device_restore(runtime_lock(runtime), snapshot, f);
+			runtime_unlock(runtime);
 		}
 	}
 	free(bytes);

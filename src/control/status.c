@@ -8,7 +8,7 @@
 #include "device/device.h"
 #include "device/state.h"
 #include "control/control_internal.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/blk.h"
 #include "model/model.h"
 #include "model/net.h"
@@ -168,15 +168,15 @@ static void add_card(struct device *device, json_t *status)
 	json_object_set_new(status, "card", card);
 }
 
-json_t *control_device_status(struct runner *runner)
+json_t *control_device_status(struct runtime *runtime)
 {
 	char client[128];
 	struct device *device;
 	const char *broken;
 	json_t *status;
 
-	runner_claimant(runner, client, sizeof(client));
-	device = runner_lock(runner);
+	runtime_claimant(runtime, client, sizeof(client));
+	device = runtime_lock(runtime);
 	broken = device_broken_reason(device);
 	status = json_pack("{s:s, s:s, s:i, s:s, s:o, s:s?, s:i, s:o, s:o, s:s?, s:b, s:s?, s:o}",
 			   "name", device_name(device), "type", device_model(device)->ops->name,
@@ -187,11 +187,11 @@ json_t *control_device_status(struct runner *runner)
 			   hex(device_get_device_features(device)), "driver_features",
 			   hex(device_get_driver_features(device)), "broken",
 			   broken[0] ? broken : NULL, "restored", device_is_restored(device),
-			   "worker", runner_worker(runner), "queues", queues_status(device));
+			   "worker", runtime_worker(runtime), "queues", queues_status(device));
 	add_disk(device, status);
 	add_card(device, status);
-	runner_unlock(runner);
-	if (runner_backend(runner))
-		json_object_set_new(status, "backend", json_string(runner_backend(runner)));
+	runtime_unlock(runtime);
+	if (runtime_backend(runtime))
+		json_object_set_new(status, "backend", json_string(runtime_backend(runtime)));
 	return status;
 }

@@ -5,7 +5,7 @@
 
 #include "device/device.h"
 #include "control/control_internal.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/model.h"
 
 static const char *party(uint64_t holder)
@@ -46,7 +46,7 @@ static void add_details(json_t *to, const struct trace_event *event)
 	}
 }
 
-static json_t *events_of(const struct runner_trace *trace)
+static json_t *events_of(const struct runtime_trace *trace)
 {
 	json_t *list = json_array();
 
@@ -63,7 +63,7 @@ static json_t *events_of(const struct runner_trace *trace)
 	return list;
 }
 
-static json_t *slots_of(const struct runner_trace *trace)
+static json_t *slots_of(const struct runtime_trace *trace)
 {
 	const json_int_t slot_ms = TRACE_SLOT_NS / 1000000;
 	json_t *list = json_array();
@@ -78,34 +78,34 @@ static json_t *slots_of(const struct runner_trace *trace)
 	return list;
 }
 
-json_t *control_trace(struct runner *runner, struct fault *f)
+json_t *control_trace(struct runtime *runtime, struct fault *f)
 {
-	struct device *device = runner_lock(runner);
+	struct device *device = runtime_lock(runtime);
 	const char *type = device_model(device)->ops->name;
 	bool packets = device_get_device_id(device) == VIRTIO_ID_NET;
-	struct runner_trace trace;
+	struct runtime_trace trace;
 	json_t *result;
 	int r;
 
-	runner_unlock(runner);
-	r = runner_get_trace(runner, &trace);
+	runtime_unlock(runtime);
+	r = runtime_get_trace(runtime, &trace);
 	if (r == -EOPNOTSUPP)
 		fault(f, r, "device '%s' keeps no trace: it is served with trace=off",
-		      device_name(runner_device(runner)));
+		      device_name(runtime_device(runtime)));
 	else if (r)
 		fault(f, r, "out of memory");
 	if (r)
 		return NULL;
 	result = json_pack(
 		"{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:I, s:I, s:o, s:o}", "format",
-		"uvdpa-trace", "version", 1, "name", device_name(runner_device(runner)), "type",
+		"uvdpa-trace", "version", 1, "name", device_name(runtime_device(runtime)), "type",
 		type, "unit", packets ? "packets" : "requests", "in", packets ? "received" : "read",
 		"out", packets ? "sent" : "written", "begun_ns", (json_int_t)trace.begun_ns,
 		"taken_ns", (json_int_t)trace.taken_ns, "slot_ms", (int)(TRACE_SLOT_NS / 1000000),
 		"events_lost", (json_int_t)trace.events_lost, "slots_lost",
 		(json_int_t)trace.slots_lost, "events", events_of(&trace), "slots",
 		slots_of(&trace));
-	runner_trace_free(&trace);
+	runtime_trace_free(&trace);
 	if (!result)
 		fault(f, -ENOMEM, "out of memory");
 	return result;

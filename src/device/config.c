@@ -117,7 +117,7 @@ static void changed(struct device *device)
 	}
 	device->generation++;
 	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		device->host->ops->notify_config(device->host);
+		device->runtime->ops->notify_config(device->runtime);
 }
 
 int device_resize(struct device *device, uint64_t bytes, struct fault *f)
@@ -173,7 +173,7 @@ int device_send_rarp(struct device *device, uint64_t mac)
 	if (device->model->ops->send_rarp)
 		sends = device->model->ops->send_rarp(device->model, mac, &queue);
 	if (sends)
-		device->host->ops->wake_queue(device->host, queue);
+		device->runtime->ops->wake_queue(device->runtime, queue);
 	exclude_end(device);
 	return sends ? 0 : -EOPNOTSUPP;
 }

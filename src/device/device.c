@@ -32,8 +32,8 @@ static int check_options(const struct device_options *o, const struct model *mod
 	return 0;
 }
 
-int device_new(const struct device_options *options, struct model *model, struct device_host *host,
-	       struct device **out, struct fault *f)
+int device_new(const struct device_options *options, struct model *model,
+	       struct device_runtime *runtime, struct device **out, struct fault *f)
 {
 	struct device *device = NULL;
 	int r = check_options(options, model, f);
@@ -52,7 +52,7 @@ int device_new(const struct device_options *options, struct model *model, struct
 	device->model = model;
 	device->port = (struct model_port){queue_enter, queue_leave};
 	model->port = &device->port;
-	device->host = host;
+	device->runtime = runtime;
 	device->config_size = model->ops->config_size;
 	device->group_count = options->groups ? options->groups : 1;
 	if (model->ops->group_count)

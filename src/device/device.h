@@ -4,11 +4,11 @@
  * spaces, and suspension.
  *
  * Nothing in here does I/O, reads a clock or starts a thread: events come in
- * (verbs, kicks, completions, the time), effects go out through device_host.
+ * (verbs, kicks, completions, the time), effects go out through device_runtime.
  *
  * Two contexts call in. *Control*: all functions except those marked [worker];
  * one at a time per device. *Worker*: functions marked [worker]; per queue one at
- * a time. Between the host's exclude_begin and exclude_end no worker of the device
+ * a time. Between the runtime's exclude_begin and exclude_end no worker of the device
  * is in a [worker] function; the device uses them whenever it touches what workers
  * use.
  *
@@ -35,42 +35,42 @@ struct model_failure;
 struct client_memory;
 
 /* What a device needs from whoever runs it. All but `note` and visits required. */
-struct device_host;
-struct device_host_ops {
+struct device_runtime;
+struct device_runtime_ops {
 	/*
 	 * Control: from the return of exclude_begin to exclude_end, no worker of this device is in
 	 * a [worker] function. Not nested. In between, the device calls none of these ops but
 	 * wake_queue, notify_queue, notify_config, set_deadline, queue_changed, forget and note.
 	 */
-	void (*exclude_begin)(struct device_host *host);
-	void (*exclude_end)(struct device_host *host);
+	void (*exclude_begin)(struct device_runtime *runtime);
+	void (*exclude_end)(struct device_runtime *runtime);
 	/* [worker] and control: tell the driver that a queue has used buffers. */
-	void (*notify_queue)(struct device_host *host, unsigned queue);
+	void (*notify_queue)(struct device_runtime *runtime, unsigned queue);
 	/* Tell the driver that config space (or NEEDS_RESET) changed. */
-	void (*notify_config)(struct device_host *host);
+	void (*notify_config)(struct device_runtime *runtime);
 	/* Call device_run_queue for this queue soon, on its worker. */
-	void (*wake_queue)(struct device_host *host, unsigned queue);
+	void (*wake_queue)(struct device_runtime *runtime, unsigned queue);
 	/* [worker]: call device_settle soon, on control. */
-	void (*settle)(struct device_host *host);
+	void (*settle)(struct device_runtime *runtime);
 	/* Call device_deadline at this time (milliseconds, monotonic); 0: no deadline. */
-	void (*set_deadline)(struct device_host *host, uint64_t at_ms);
+	void (*set_deadline)(struct device_runtime *runtime, uint64_t at_ms);
 	/* A queue was started (its model's poll_fd is now valid) or stopped. */
-	void (*queue_changed)(struct device_host *host, unsigned queue, bool started);
+	void (*queue_changed)(struct device_runtime *runtime, unsigned queue, bool started);
 	/* The driver's eventfds and the like are to be dropped: DRIVER_RESET drops the queue
 	 * calls only (kernel-contract 4.3), DRIVER_GONE everything. */
-	void (*forget)(struct device_host *host, bool everything);
+	void (*forget)(struct device_runtime *runtime, bool everything);
 	/* Control, and [worker] for MOMENT_FIRST_CHAIN. NULL: nobody keeps a trace. */
-	void (*note)(struct device_host *host, enum device_moment moment, unsigned queue,
+	void (*note)(struct device_runtime *runtime, enum device_moment moment, unsigned queue,
 		     uint64_t value);
 	/*
 	 * [worker of another queue or device]: as if on the worker of this queue until visit_end,
 	 * if that is possible without waiting. NULL: nobody visits.
 	 */
-	bool (*visit_begin)(struct device_host *host, unsigned queue);
-	void (*visit_end)(struct device_host *host, unsigned queue);
+	bool (*visit_begin)(struct device_runtime *runtime, unsigned queue);
+	void (*visit_end)(struct device_runtime *runtime, unsigned queue);
 };
-struct device_host {
-	const struct device_host_ops *ops;
+struct device_runtime {
+	const struct device_runtime_ops *ops;
 };
 
 struct device_options {
@@ -99,8 +99,8 @@ enum device_holder { HOLDER_DRIVER = 1, HOLDER_OPERATOR = 2, HOLDER_UPGRADE = 4 
 typedef void (*device_done)(void *arg, int result);
 
 /* Takes the model over, also on failure. Returns 0 or a negative errno with the fault filled. */
-int device_new(const struct device_options *options, struct model *model, struct device_host *host,
-	       struct device **device, struct fault *fault);
+int device_new(const struct device_options *options, struct model *model,
+	       struct device_runtime *runtime, struct device **device, struct fault *fault);
 /* The device is in state RESET, nothing in flight. */
 void device_free(struct device *device);
 

@@ -149,7 +149,7 @@ struct device {
 	struct device_options options;
 	char name[DEVICE_NAME_MAX + 1];
 	struct model *model;
-	struct device_host *host;
+	struct device_runtime *runtime;
 
 	enum device_state state;
 	uint8_t status;
@@ -216,19 +216,19 @@ static inline unsigned queue_in_flight(const struct queue *queue)
 
 static inline void exclude_begin(struct device *device)
 {
-	device->host->ops->exclude_begin(device->host);
+	device->runtime->ops->exclude_begin(device->runtime);
 }
 
 static inline void exclude_end(struct device *device)
 {
-	device->host->ops->exclude_end(device->host);
+	device->runtime->ops->exclude_end(device->runtime);
 }
 
 static inline void device_note(struct device *device, enum device_moment moment, unsigned queue,
 			       uint64_t value)
 {
-	if (device->host->ops->note)
-		device->host->ops->note(device->host, moment, queue, value);
+	if (device->runtime->ops->note)
+		device->runtime->ops->note(device->runtime, moment, queue, value);
 }
 
 /* life.c: takes an event with workers excluded. Returns 0 or the table's refusal. */

@@ -59,7 +59,7 @@ static void clear(struct device *device)
 		device->data_log = NULL;
 	}
 	device->generation++;
-	device->host->ops->forget(device->host, device->gone);
+	device->runtime->ops->forget(device->runtime, device->gone);
 	device->gone = false;
 }
 
@@ -69,7 +69,7 @@ static void needs_reset(struct device *device)
 		return;
 	device->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	if (device->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		device->host->ops->notify_config(device->host);
+		device->runtime->ops->notify_config(device->runtime);
 }
 
 static void cancel(struct device *device)
@@ -81,7 +81,7 @@ static void cancel(struct device *device)
 			continue;
 		if (device->model->ops->cancel)
 			device->model->ops->cancel(device->model, i);
-		device->host->ops->wake_queue(device->host, i);
+		device->runtime->ops->wake_queue(device->runtime, i);
 	}
 }
 
@@ -97,7 +97,7 @@ static void open_if_ready(struct queue *queue)
 	if (queue->ready && queue->device->state == STATE_RUNNING)
 		queue_open(queue);
 	else if (queue->parking) /* being stopped: what came back undone is taken again */
-		queue->device->host->ops->wake_queue(queue->device->host, queue->index);
+		queue->device->runtime->ops->wake_queue(queue->device->runtime, queue->index);
 }
 
 static void stop(struct device *device, enum device_state next)

@@ -1,6 +1,6 @@
 /*
- * Moments: what a device tells whoever keeps a trace of it (device_host_ops.note). They carry no
- * time; the host has it.
+ * Moments: what a device tells whoever keeps a trace of it (device_runtime_ops.note). They carry no
+ * time; the runtime has it.
  */
 #ifndef UVDPA_DEVICE_MOMENT_H
 #define UVDPA_DEVICE_MOMENT_H
@@ -16,7 +16,7 @@ enum device_moment {
 	MOMENT_QUEUE_OPEN,  /* chains may be taken from a queue */
 	MOMENT_FIRST_CHAIN, /* [worker] the first chain taken since the queue was opened */
 	/*
-	 * What no device says, but its host finds out by looking at device_get_vq_flow after
+	 * What no device says, but its runtime finds out by looking at device_get_vq_flow after
 	 * passes: the first and the last work of a time in which the device runs.
 	 */
 	MOMENT_FIRST_IN,

@@ -37,7 +37,7 @@ void queue_park(struct queue *queue)
 	queue->parking = true;
 	if (queue->in_flight)
 		ops->cancel(device->model, queue->index);
-	device->host->ops->wake_queue(device->host, queue->index);
+	device->runtime->ops->wake_queue(device->runtime, queue->index);
 }
 
 static int by_sequence(const void *a, const void *b)

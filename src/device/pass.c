@@ -186,7 +186,7 @@ static void publish(struct queue *queue)
 		return;
 	queue->call_due = false;
 	queue->stats.notifications++;
-	device->host->ops->notify_queue(device->host, queue->index);
+	device->runtime->ops->notify_queue(device->runtime, queue->index);
 }
 
 /*
@@ -409,7 +409,7 @@ static void ask_to_settle(struct queue *queue)
 	if (!needs_settling(queue) || queue->settling)
 		return;
 	queue->settling = true;
-	queue->device->host->ops->settle(queue->device->host);
+	queue->device->runtime->ops->settle(queue->device->runtime);
 }
 
 void device_kick_vq(struct device *device, unsigned index)
@@ -488,16 +488,16 @@ bool device_queue_is_owed(const struct device *device, unsigned index)
 int queue_enter(struct model_port *port, unsigned index, struct chain_source **source)
 {
 	struct device *device = (struct device *)(void *)port; /* its first member */
-	const struct device_host_ops *host = device->host->ops;
+	const struct device_runtime_ops *runtime = device->runtime->ops;
 	struct queue *queue = &device->queues[index];
 
 	assert(index < device->queue_count);
-	if (!host->visit_begin)
+	if (!runtime->visit_begin)
 		return -EOPNOTSUPP;
-	if (!host->visit_begin(device->host, index))
+	if (!runtime->visit_begin(device->runtime, index))
 		return -EAGAIN;
 	if (!queue->open || queue->parking) {
-		host->visit_end(device->host, index);
+		runtime->visit_end(device->runtime, index);
 		return -EOPNOTSUPP;
 	}
 	queue->visit = source_of(queue, true);
@@ -508,7 +508,7 @@ int queue_enter(struct model_port *port, unsigned index, struct chain_source **s
 void queue_leave(struct model_port *port, unsigned index, bool waiting)
 {
 	struct device *device = (struct device *)(void *)port;
-	const struct device_host_ops *host = device->host->ops;
+	const struct device_runtime_ops *runtime = device->runtime->ops;
 	struct queue *queue = &device->queues[index];
 
 	assert(!queue->visit.plain);
@@ -516,9 +516,9 @@ void queue_leave(struct model_port *port, unsigned index, bool waiting)
 		queue->unmapped = true;
 	publish(queue);
 	if (waiting && !queue->ring.armed)
-		host->wake_queue(device->host, index);
+		runtime->wake_queue(device->runtime, index);
 	ask_to_settle(queue);
-	host->visit_end(device->host, index);
+	runtime->visit_end(device->runtime, index);
 }
 
 int device_queue_poll_fd(struct device *device, unsigned index, bool *edge)

@@ -236,7 +236,7 @@ static int prepare(struct queue *queue, struct fault *f)
 	}
 	queue->slot_count = 0;
 	queue->free = NULL;
-	device->host->ops->queue_changed(device->host, queue->index, true);
+	device->runtime->ops->queue_changed(device->runtime, queue->index, true);
 	return 0;
 fail:
 	free_slots(queue);
@@ -308,7 +308,7 @@ void queue_open(struct queue *queue)
 	queue->again_count = 0; /* they are the ring's now */
 	device_note(device, MOMENT_QUEUE_OPEN, queue->index, 0);
 	/* Also a look at the ring without any kick (S8). */
-	device->host->ops->wake_queue(device->host, queue->index);
+	device->runtime->ops->wake_queue(device->runtime, queue->index);
 }
 
 /* Takes no more chains. Workers excluded. */
@@ -373,7 +373,7 @@ void queue_forget(struct queue *queue)
 	queue->again_count = 0;
 	if (!queue->slots)
 		return;
-	device->host->ops->queue_changed(device->host, queue->index, false);
+	device->runtime->ops->queue_changed(device->runtime, queue->index, false);
 	if (device->model->ops->queue_stop)
 		device->model->ops->queue_stop(device->model, queue->index);
 	free_slots(queue);

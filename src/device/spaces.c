@@ -36,7 +36,7 @@ static void stretch_gone(void *arg, uint64_t id)
 		return;
 	for (unsigned i = 0; i < device->queue_count; i++)
 		if (device->queues[i].slots)
-			device->host->ops->wake_queue(device->host, i);
+			device->runtime->ops->wake_queue(device->runtime, i);
 }
 
 struct space *spaces_get(struct device *device, unsigned asid)
@@ -64,7 +64,7 @@ static void look_again(struct device *device)
 {
 	for (unsigned i = 0; i < device->queue_count; i++)
 		if (device->queues[i].ring.started && device->queues[i].unmapped)
-			device->host->ops->wake_queue(device->host, i);
+			device->runtime->ops->wake_queue(device->runtime, i);
 }
 
 int device_dma_map(struct device *device, unsigned asid, uint64_t iova, uint64_t size,

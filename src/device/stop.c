@@ -53,7 +53,7 @@ static void run_on(struct queue *queue)
 	if (device->state == STATE_RUNNING)
 		queue_open(queue);
 	else
-		device->host->ops->wake_queue(device->host, queue->index);
+		device->runtime->ops->wake_queue(device->runtime, queue->index);
 }
 
 bool queue_park_if_due(struct queue *queue, uint64_t now_ms)
@@ -175,7 +175,7 @@ bool device_discard_vq(struct device *device, unsigned index, bool discard)
 	exclude_begin(device);
 	does = ops->queue_discard(device->model, index, discard);
 	if (does)
-		device->host->ops->wake_queue(device->host, index);
+		device->runtime->ops->wake_queue(device->runtime, index);
 	exclude_end(device);
 	return does;
 }

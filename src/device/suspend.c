@@ -73,7 +73,7 @@ static bool may_park(const struct device *device, const struct waiter *waiter)
 	       !driver_waits(device);
 }
 
-/* Tells the host the nearest deadline. */
+/* Tells the runtime the nearest deadline. */
 void deadline_update(struct device *device)
 {
 	uint64_t at = 0;
@@ -92,7 +92,7 @@ void deadline_update(struct device *device)
 		if (due && (!at || due < at))
 			at = due;
 	}
-	device->host->ops->set_deadline(device->host, at);
+	device->runtime->ops->set_deadline(device->runtime, at);
 }
 
 bool device_can_suspend(const struct device *device)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/runner_internal.h"
+#include "runtime/runtime_internal.h"
 
 /* --- The circle; [gate] ------------------------------------------------------------------------
  */

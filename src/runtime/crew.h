@@ -1,5 +1,5 @@
 /*
- * For files of host/ only. A crew: the lanes that share a worker thread. A lane (lane.c) is what
+ * For files of runtime/ only. A crew: the lanes that share a worker thread. A lane (lane.c) is what
  * one device has of a worker; most workers have one lane only.
  *
  * Theory of operation
@@ -20,20 +20,20 @@
  * from being there twice. It is cleared before the lane runs, so a caller who finds it set has told
  * what he wants (`wanted`, `settle_wanted`) before that run looks.
  *
- * Settling (lane_attend) takes a runner's lock, so it comes after the pass with the gate open, when
- * lanes may come and go. `attending` keeps who wants to leave from doing so under its hands:
+ * Settling (lane_attend) takes a runtime's lock, so it comes after the pass with the gate open,
+ * when lanes may come and go. `attending` keeps who wants to leave from doing so under its hands:
  *
- *     `attending`, then a runner's lock, then gates
+ *     `attending`, then a runtime's lock, then gates
  *
- * Nobody who has a runner's lock joins or leaves. A runner's lock may be taken by control for as
+ * Nobody who has a runtime's lock joins or leaves. A runtime's lock may be taken by control for as
  * long as a few system calls take, and the other lanes are not to wait for that: while there are
  * any that have something to do the lock is only tried, and the lane called again if it is not
  * free.
  *
  * Fields marked [gate] are used with the worker's gate, [thread] by the worker's thread only.
  */
-#ifndef UVDPA_HOST_CREW_H
-#define UVDPA_HOST_CREW_H
+#ifndef UVDPA_RUNTIME_CREW_H
+#define UVDPA_RUNTIME_CREW_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -73,7 +73,7 @@ int crew_new(const char *name, struct crew **crew, struct fault *fault);
 /* All lanes have left. */
 void crew_free(struct crew *crew);
 
-/* From then on the lane is run. 0 or -ENOMEM. Without a runner's lock, as crew_leave. */
+/* From then on the lane is run. 0 or -ENOMEM. Without a runtime's lock, as crew_leave. */
 int crew_join(struct crew *crew, struct lane *lane);
 /* From its return on it is not run, attended to or called, and no source of it is reported. */
 void crew_leave(struct lane *lane);

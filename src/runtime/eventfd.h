@@ -1,6 +1,6 @@
 /* Eventfds that somebody else shares with us: which one is it, and a signal that never blocks. */
-#ifndef UVDPA_HOST_EVENTFD_H
-#define UVDPA_HOST_EVENTFD_H
+#ifndef UVDPA_RUNTIME_EVENTFD_H
+#define UVDPA_RUNTIME_EVENTFD_H
 
 #include <stdbool.h>
 #include <stdint.h>

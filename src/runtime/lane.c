@@ -8,17 +8,17 @@
  * asked (lane_want). All four end as a bit in `active`, which only the worker's thread touches; it
  * stays set until device_turn_queue says that the queue is idle. One pass gives every active queue
  * a bounded share, so the gate is never held for long; where one needs a pass for itself
- * (TURN_FULL), those behind it have the next. A lane that polls (runtime/poller.h) keeps queues active
- * for a while that have nothing to do.
+ * (TURN_FULL), those behind it have the next. A lane that polls (runtime/poller.h) keeps queues
+ * active for a while that have nothing to do.
  *
  * What a pass finds out about the device as a whole (drained, broken) needs
- * control. Taking the runner's lock inside a pass could deadlock with a
+ * control. Taking the runtime's lock inside a pass could deadlock with a
  * controller that holds the lock and waits at our gate; so a flag is set, and
  * after the pass, with the gate open, the same thread takes the lock and
  * settles. The last completion of a suspension is thereby answered without a
  * change of thread.
  */
-#include "runtime/runner_internal.h"
+#include "runtime/runtime_internal.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -38,9 +38,9 @@ uint64_t lane_token_poll(unsigned queue)
 	return TOKEN_POLL_FIRST + queue;
 }
 
-struct lane *runner_lane(struct runner *runner, unsigned queue)
+struct lane *runtime_lane(struct runtime *runtime, unsigned queue)
 {
-	return &runner->lanes[queue % runner->lane_count];
+	return &runtime->lanes[queue % runtime->lane_count];
 }
 
 void lane_ready(struct lane *lane, uint64_t token)
@@ -49,9 +49,9 @@ void lane_ready(struct lane *lane, uint64_t token)
 
 	if (token == LANE_TOKEN_TIMER) {
 		/* EAGAIN: it was set anew meanwhile, and an early call does no harm */
-		if (read(lane->runner->timer, &expirations, sizeof(expirations)) < 0)
+		if (read(lane->runtime->timer, &expirations, sizeof(expirations)) < 0)
 			return;
-		atomic_store(&lane->runner->deadline_due, true);
+		atomic_store(&lane->runtime->deadline_due, true);
 	} else if (token == LANE_TOKEN_TICK) {
 		if (read(lane->tick, &expirations, sizeof(expirations)) < 0)
 			return; /* EAGAIN: it was stopped meanwhile */
@@ -65,7 +65,7 @@ void lane_ready(struct lane *lane, uint64_t token)
 
 enum worker_next lane_pass(struct lane *lane)
 {
-	struct device *device = lane->runner->device;
+	struct device *device = lane->runtime->device;
 	struct poller_pass pass = {0};
 	uint64_t todo, dry = 0, more = 0, rest = 0;
 	bool polling = poller_begin(&lane->poller);
@@ -87,8 +87,8 @@ enum worker_next lane_pass(struct lane *lane)
 		pass.done |= turn == TURN_DONE;
 		pass.owed |= device_queue_is_owed(device, queue);
 		if (lane->record)
-			recorder_look(lane->runner, lane->record, queue);
-		complaint_look(lane->runner, queue);
+			recorder_look(lane->runtime, lane->record, queue);
+		complaint_look(lane->runtime, queue);
 		if (turn == TURN_FULL)
 			break;
 	}
@@ -102,44 +102,44 @@ enum worker_next lane_pass(struct lane *lane)
 
 bool lane_wants_attention(const struct lane *lane)
 {
-	return atomic_load(&lane->runner->deadline_due) ||
-	       atomic_load(&lane->runner->settle_wanted);
+	return atomic_load(&lane->runtime->deadline_due) ||
+	       atomic_load(&lane->runtime->settle_wanted);
 }
 
 bool lane_attend(struct lane *lane, bool wait)
 {
-	struct runner *runner = lane->runner;
+	struct runtime *runtime = lane->runtime;
 
-	if (!wait && !runner_try_lock(runner))
+	if (!wait && !runtime_try_lock(runtime))
 		return false;
 	if (wait)
-		runner_lock(runner);
-	if (atomic_exchange(&runner->deadline_due, false))
-		device_deadline(runner->device, runner_now_ms());
-	while (atomic_exchange(&runner->settle_wanted, false))
-		device_settle(runner->device);
-	runner_unlock(runner);
+		runtime_lock(runtime);
+	if (atomic_exchange(&runtime->deadline_due, false))
+		device_deadline(runtime->device, runtime_now_ms());
+	while (atomic_exchange(&runtime->settle_wanted, false))
+		device_settle(runtime->device);
+	runtime_unlock(runtime);
 	return true;
 }
 
-void lane_want(struct runner *runner, unsigned queue)
+void lane_want(struct runtime *runtime, unsigned queue)
 {
-	struct lane *lane = runner_lane(runner, queue);
+	struct lane *lane = runtime_lane(runtime, queue);
 
 	atomic_fetch_or(&lane->wanted, UINT64_C(1) << queue);
 	crew_call(lane);
 }
 
-void lane_settle(struct runner *runner)
+void lane_settle(struct runtime *runtime)
 {
 	const struct lane *whose;
 
-	atomic_store(&runner->settle_wanted, true);
-	for (unsigned i = 0; i < runner->lane_count; i++)
-		if (crew_in_pass(&runner->lanes[i], &whose) && whose == &runner->lanes[i])
+	atomic_store(&runtime->settle_wanted, true);
+	for (unsigned i = 0; i < runtime->lane_count; i++)
+		if (crew_in_pass(&runtime->lanes[i], &whose) && whose == &runtime->lanes[i])
 			return; /* it looks at the flag after this pass */
-	if (runner->lane_count)
-		crew_call(&runner->lanes[0]);
+	if (runtime->lane_count)
+		crew_call(&runtime->lanes[0]);
 }
 
 /* From a pass of the same worker the gate is ours already: that pass is over another queue. */
@@ -156,23 +156,23 @@ void lane_visit_end(struct lane *lane, unsigned queue)
 	const struct lane *whose;
 
 	if (lane->record)
-		recorder_look(lane->runner, lane->record, queue);
+		recorder_look(lane->runtime, lane->record, queue);
 	if (!crew_in_pass(lane, &whose))
 		worker_leave(lane->worker);
 }
 
-void runner_exclude_begin(struct runner *runner)
+void runtime_exclude_begin(struct runtime *runtime)
 {
-	if (runner->excluded++)
+	if (runtime->excluded++)
 		return;
-	for (unsigned i = 0; i < runner->lane_count; i++)
-		worker_enter(runner->lanes[i].worker);
+	for (unsigned i = 0; i < runtime->lane_count; i++)
+		worker_enter(runtime->lanes[i].worker);
 }
 
-void runner_exclude_end(struct runner *runner)
+void runtime_exclude_end(struct runtime *runtime)
 {
-	if (--runner->excluded)
+	if (--runtime->excluded)
 		return;
-	for (unsigned i = 0; i < runner->lane_count; i++)
-		worker_leave(runner->lanes[i].worker);
+	for (unsigned i = 0; i < runtime->lane_count; i++)
+		worker_leave(runtime->lanes[i].worker);
 }

@@ -2,8 +2,8 @@
  * Signals one eventfd of a client again and again, as eventfd_signal() does, in one cheap system
  * call: what a queue's notifications (calls) go through.
  */
-#ifndef UVDPA_HOST_NOTIFIER_H
-#define UVDPA_HOST_NOTIFIER_H
+#ifndef UVDPA_RUNTIME_NOTIFIER_H
+#define UVDPA_RUNTIME_NOTIFIER_H
 
 #include <stdbool.h>
 

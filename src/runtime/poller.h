@@ -32,8 +32,8 @@
  *
  * One thread's. The clock is read when work runs out and comes, not while there is some.
  */
-#ifndef UVDPA_HOST_POLLER_H
-#define UVDPA_HOST_POLLER_H
+#ifndef UVDPA_RUNTIME_POLLER_H
+#define UVDPA_RUNTIME_POLLER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* Keeps the trace of a runner's device. See recorder.h. */
+/* Keeps the trace of a runtime's device. See recorder.h. */
 #include "runtime/recorder.h"
 
 #include <errno.h>
@@ -6,12 +6,12 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "runtime/runner_internal.h"
+#include "runtime/runtime_internal.h"
 
 #define AWAIT_IN  1u
 #define AWAIT_OUT 2u
 
-uint64_t runner_now_ns(void)
+uint64_t runtime_now_ns(void)
 {
 	struct timespec now;
 
@@ -45,7 +45,7 @@ struct recorder *recorder_new(void)
 	if (!recorder)
 		return NULL;
 	pthread_mutex_init(&recorder->lock, NULL);
-	recorder->begun_ns = runner_now_ns();
+	recorder->begun_ns = runtime_now_ns();
 	return recorder;
 }
 
@@ -75,32 +75,33 @@ static void put(struct recorder *recorder, enum device_moment moment, unsigned q
 }
 
 /* The device has ceased to run: when was its last work done? Gates closed. */
-static void put_last(struct runner *runner)
+static void put_last(struct runtime *runtime)
 {
 	uint64_t in = 0, out = 0;
 
-	for (unsigned i = 0; i < runner->lane_count; i++) {
-		struct lane_record *record = runner->lanes[i].record;
+	for (unsigned i = 0; i < runtime->lane_count; i++) {
+		struct lane_record *record = runtime->lanes[i].record;
 
 		in = record->last_in_ns > in ? record->last_in_ns : in;
 		out = record->last_out_ns > out ? record->last_out_ns : out;
 		record->last_in_ns = record->last_out_ns = 0;
 	}
 	if (in)
-		put(runner->recorder, MOMENT_LAST_IN, 0, 0, in);
+		put(runtime->recorder, MOMENT_LAST_IN, 0, 0, in);
 	if (out)
-		put(runner->recorder, MOMENT_LAST_OUT, 0, 0, out);
+		put(runtime->recorder, MOMENT_LAST_OUT, 0, 0, out);
 }
 
-void recorder_note(struct runner *runner, enum device_moment moment, unsigned queue, uint64_t value)
+void recorder_note(struct runtime *runtime, enum device_moment moment, unsigned queue,
+		   uint64_t value)
 {
-	uint64_t now = runner_now_ns();
+	uint64_t now = runtime_now_ns();
 
 	if (moment == MOMENT_STATE && value == STATE_RUNNING)
-		atomic_store(&runner->recorder->awaited, AWAIT_IN | AWAIT_OUT);
+		atomic_store(&runtime->recorder->awaited, AWAIT_IN | AWAIT_OUT);
 	else if (moment == MOMENT_STATE && value != STATE_SUSPENDING && value != STATE_RESETTING)
-		put_last(runner);
-	put(runner->recorder, moment, queue, value, now);
+		put_last(runtime);
+	put(runtime->recorder, moment, queue, value, now);
 }
 
 static void see(struct recorder *recorder, unsigned direction, enum device_moment moment,
@@ -112,40 +113,40 @@ static void see(struct recorder *recorder, unsigned direction, enum device_momen
 		put(recorder, moment, queue, 0, now);
 }
 
-void recorder_look(struct runner *runner, struct lane_record *record, unsigned queue)
+void recorder_look(struct runtime *runtime, struct lane_record *record, unsigned queue)
 {
-	struct device_flow flow = device_get_vq_flow(runner->device, queue);
+	struct device_flow flow = device_get_vq_flow(runtime->device, queue);
 	struct device_flow *seen = &record->seen[queue];
 	uint64_t now;
 
 	if (flow.in == seen->in && flow.out == seen->out)
 		return;
-	now = runner_now_ns();
+	now = runtime_now_ns();
 	if (flow.in != seen->in)
-		see(runner->recorder, AWAIT_IN, MOMENT_FIRST_IN, queue, &record->last_in_ns, now);
+		see(runtime->recorder, AWAIT_IN, MOMENT_FIRST_IN, queue, &record->last_in_ns, now);
 	if (flow.out != seen->out)
-		see(runner->recorder, AWAIT_OUT, MOMENT_FIRST_OUT, queue, &record->last_out_ns,
+		see(runtime->recorder, AWAIT_OUT, MOMENT_FIRST_OUT, queue, &record->last_out_ns,
 		    now);
 	trace_slot_add(&record->slots, now, flow.in - seen->in, flow.out - seen->out);
 	*seen = flow;
 }
 
-void runner_count_call(struct runner *runner, uint64_t begun_ns)
+void runtime_count_call(struct runtime *runtime, uint64_t begun_ns)
 {
-	struct recorder *recorder = runner->recorder;
+	struct recorder *recorder = runtime->recorder;
 
 	if (!recorder)
 		return;
 	atomic_fetch_add_explicit(&recorder->calls, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&recorder->call_ns, runner_now_ns() - begun_ns,
+	atomic_fetch_add_explicit(&recorder->call_ns, runtime_now_ns() - begun_ns,
 				  memory_order_relaxed);
 }
 
 /* What the lanes have counted, put together. Gates closed. */
-static void collect(struct runner *runner, struct runner_trace *trace)
+static void collect(struct runtime *runtime, struct runtime_trace *trace)
 {
-	for (unsigned i = 0; i < runner->lane_count; i++) {
-		const struct trace_slots *slots = &runner->lanes[i].record->slots;
+	for (unsigned i = 0; i < runtime->lane_count; i++) {
+		const struct trace_slots *slots = &runtime->lanes[i].record->slots;
 
 		trace->slot_count += trace_slots_copy(slots, trace->slots + trace->slot_count);
 		if (slots->count > TRACE_SLOTS)
@@ -153,24 +154,24 @@ static void collect(struct runner *runner, struct runner_trace *trace)
 	}
 }
 
-int runner_get_trace(struct runner *runner, struct runner_trace *trace)
+int runtime_get_trace(struct runtime *runtime, struct runtime_trace *trace)
 {
-	struct recorder *recorder = runner->recorder;
+	struct recorder *recorder = runtime->recorder;
 
-	*trace = (struct runner_trace){0};
+	*trace = (struct runtime_trace){0};
 	if (!recorder)
 		return -EOPNOTSUPP;
 	trace->events = malloc(TRACE_EVENTS * sizeof(*trace->events));
-	trace->slots = malloc((size_t)runner->lane_count * TRACE_SLOTS * sizeof(*trace->slots));
+	trace->slots = malloc((size_t)runtime->lane_count * TRACE_SLOTS * sizeof(*trace->slots));
 	if (!trace->events || !trace->slots) {
-		runner_trace_free(trace);
+		runtime_trace_free(trace);
 		return -ENOMEM;
 	}
-	pthread_mutex_lock(&runner->lock);
-	runner_exclude_begin(runner);
-	collect(runner, trace);
-	runner_exclude_end(runner);
-	pthread_mutex_unlock(&runner->lock);
+	pthread_mutex_lock(&runtime->lock);
+	runtime_exclude_begin(runtime);
+	collect(runtime, trace);
+	runtime_exclude_end(runtime);
+	pthread_mutex_unlock(&runtime->lock);
 	pthread_mutex_lock(&recorder->lock);
 	trace->event_count = trace_events_copy(&recorder->events, trace->events);
 	trace->events_lost = recorder->events.count - trace->event_count;
@@ -178,13 +179,13 @@ int runner_get_trace(struct runner *runner, struct runner_trace *trace)
 	trace->slot_count = trace_slots_merge(trace->slots, trace->slot_count);
 	trace_events_sort(trace->events, trace->event_count);
 	trace->begun_ns = recorder->begun_ns;
-	trace->taken_ns = runner_now_ns();
+	trace->taken_ns = runtime_now_ns();
 	return 0;
 }
 
-void runner_trace_free(struct runner_trace *trace)
+void runtime_trace_free(struct runtime_trace *trace)
 {
 	free(trace->events);
 	free(trace->slots);
-	*trace = (struct runner_trace){0};
+	*trace = (struct runtime_trace){0};
 }

@@ -1,5 +1,5 @@
 /*
- * For files of host/ only: keeps the trace of a runner's device.
+ * For files of runtime/ only: keeps the trace of a runtime's device.
  *
  * Theory of operation
  * -------------------
@@ -18,8 +18,8 @@
  * when it is seen. The last one before it ceased to is known only then: it is put
  * with the time that it had, and sorted into its place by the reader.
  */
-#ifndef UVDPA_HOST_RECORDER_H
-#define UVDPA_HOST_RECORDER_H
+#ifndef UVDPA_RUNTIME_RECORDER_H
+#define UVDPA_RUNTIME_RECORDER_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,7 +43,7 @@ struct lane_record {
 	struct trace_slots slots;
 };
 
-struct runner;
+struct runtime;
 
 /* NULL: no memory. */
 struct recorder *recorder_new(void);
@@ -52,9 +52,9 @@ struct lane_record *lane_record_new(void);
 void lane_record_free(struct lane_record *record);
 
 /* A moment of the device. Any thread; MOMENT_STATE only with all gates closed. */
-void recorder_note(struct runner *runner, enum device_moment moment, unsigned queue,
+void recorder_note(struct runtime *runtime, enum device_moment moment, unsigned queue,
 		   uint64_t value);
 /* In a pass, after the queue was run: counts what went through it. */
-void recorder_look(struct runner *runner, struct lane_record *record, unsigned queue);
+void recorder_look(struct runtime *runtime, struct lane_record *record, unsigned queue);
 
 #endif

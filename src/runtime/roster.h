@@ -1,9 +1,9 @@
 /*
- * For files of host/ only: crews that have a name, which devices share (runtime/crew.h). A name holds
- * in the whole process; its crew comes with the first lane and goes with the last one.
+ * For files of runtime/ only: crews that have a name, which devices share (runtime/crew.h). A name
+ * holds in the whole process; its crew comes with the first lane and goes with the last one.
  */
-#ifndef UVDPA_HOST_ROSTER_H
-#define UVDPA_HOST_ROSTER_H
+#ifndef UVDPA_RUNTIME_ROSTER_H
+#define UVDPA_RUNTIME_ROSTER_H
 
 #include "runtime/crew.h"
 #include "util/fault.h"

@@ -4,8 +4,8 @@
  * overwrites what is old, and how much that was is known. No clocks, locks or threads in here;
  * runtime/recorder.c has them.
  */
-#ifndef UVDPA_HOST_TRACE_H
-#define UVDPA_HOST_TRACE_H
+#ifndef UVDPA_RUNTIME_TRACE_H
+#define UVDPA_RUNTIME_TRACE_H
 
 #include <stdint.h>
 

@@ -7,11 +7,11 @@
 #include "serve/parts.h"
 #include "serve/spec.h"
 #include "export/inprocess/inprocess.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 struct embed {
 	struct device_spec spec;
-	struct runner *runner;
+	struct runtime *runtime;
 };
 
 static const struct uvdpa_transport transport = {
@@ -22,7 +22,7 @@ static int connect_driver(struct embed *embed, struct uvdpa_driver **drv, struct
 	const struct inprocess_options options = {0};
 	struct inprocess *export;
 	struct uvdpa_error error;
-	int r = inprocess_open(embed->runner, &options, &export, f);
+	int r = inprocess_open(embed->runtime, &options, &export, f);
 
 	if (r < 0)
 		return r;
@@ -40,7 +40,7 @@ static int open_alone(struct embed *embed, struct fault *f)
 	const struct spec_list list = {&embed->spec, 1};
 	struct packet *end = NULL;
 	struct server server = {
-		.specs = &embed->spec, .runners = &embed->runner, .ends = &end, .count = 1};
+		.specs = &embed->spec, .runtimes = &embed->runtime, .ends = &end, .count = 1};
 	int r = spec_list_check(&list, f);
 
 	return r ? r : parts_open(&server, 0, f);
@@ -73,8 +73,8 @@ void embed_free(struct embed *embed)
 {
 	if (!embed)
 		return;
-	if (embed->runner)
-		runner_free(embed->runner);
+	if (embed->runtime)
+		runtime_free(embed->runtime);
 	spec_free(&embed->spec);
 	free(embed);
 }

@@ -9,7 +9,7 @@
 #include "control/control.h"
 #include "export/fuse/fuse.h"
 #include "export/vhost_user/vhost_user.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/models.h"
 #include "util/log.h"
 #include "util/suggest.h"
@@ -290,7 +290,7 @@ static char *backend_of(const struct device_spec *spec)
 int parts_open(struct server *server, unsigned index, struct fault *f)
 {
 	const struct device_spec *spec = &server->specs[index];
-	struct runner_options options = {
+	struct runtime_options options = {
 		.device =
 			{
 				.name = spec->name,
@@ -325,7 +325,7 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 	if (ret)
 		return ret;
 	options.backend = backend = backend_of(spec);
-	ret = runner_new(&options, model, &server->runners[index], f);
+	ret = runtime_new(&options, model, &server->runtimes[index], f);
 	free(backend);
 	return ret;
 }
@@ -335,7 +335,7 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 
 static int open_control(const struct server *server, void **export, struct fault *f)
 {
-	return control_new(server->control, server->runners, server->count,
+	return control_new(server->control, server->runtimes, server->count,
 			   (struct control **)export, f);
 }
 
@@ -354,7 +354,7 @@ static int add_files(const struct server *server, struct fuse_export *export, st
 		const struct vdpa_options options = {.kernel_uapi = !strcmp(spec->uapi, "kernel"),
 						     .log = spec->log};
 
-		ret = fuse_export_add(export, spec->name, server->runners[i], &options, f);
+		ret = fuse_export_add(export, spec->name, server->runtimes[i], &options, f);
 	}
 	return ret;
 }
@@ -458,7 +458,7 @@ static int open_socket(const struct server *server, unsigned i, struct vhost_use
 			 server->control, spec->name);
 		options.path = path;
 	}
-	return vhost_user_open(&options, server->runners[i], export, f);
+	return vhost_user_open(&options, server->runtimes[i], export, f);
 }
 
 static int open_sockets(const struct server *server, void **export, struct fault *f)

@@ -12,7 +12,7 @@
 #include "util/fault.h"
 
 struct packet;
-struct runner;
+struct runtime;
 
 /* What a server serves, and below which directory. */
 struct server {
@@ -21,10 +21,10 @@ struct server {
 	mode_t mode;	     /* of device files */
 	gid_t group;	     /* their group; (gid_t)-1: ours */
 	const struct device_spec *specs;
-	struct runner **runners; /* one per spec */
-	struct packet **ends;	 /* of cables between cards: not taken yet, per spec */
+	struct runtime **runtimes; /* one per spec */
+	struct packet **ends;	   /* of cables between cards: not taken yet, per spec */
 	unsigned count;
-	bool in_use; /* an export could not be closed: runners stay */
+	bool in_use; /* an export could not be closed: runtimes stay */
 };
 
 /* 0, or -EINVAL with a fault that knows the types there are. `type` may be NULL. */
@@ -32,7 +32,7 @@ int parts_check_type(const char *type, struct fault *fault);
 /* Whether the keys of the fault backend make sense together. */
 int parts_check_faults(const struct device_spec *spec, struct fault *fault);
 
-/* Opens the backend of a server's device `index`, makes the model and a runner for them. */
+/* Opens the backend of a server's device `index`, makes the model and a runtime for them. */
 int parts_open(struct server *server, unsigned index, struct fault *fault);
 /* Closes what is left of cables whose other card could not be opened. */
 void parts_close_ends(struct server *server);

@@ -11,7 +11,7 @@
 
 #include "backend/backends.h"
 #include "export/inprocess/inprocess.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/models.h"
 
 #define DEPTH 16
@@ -27,24 +27,24 @@ static void must(int r, const char *text)
 	exit(1);
 }
 
-static struct runner *make_disk(const char *worker)
+static struct runtime *make_disk(const char *worker)
 {
-	const struct runner_options options = {.device = {.name = "neighbour",
-							  .queue_size = 64,
-							  .asids = 1,
-							  .suspend_timeout_ms = 10000},
-					       .poll_us = 64,
-					       .worker = worker};
+	const struct runtime_options options = {.device = {.name = "neighbour",
+							   .queue_size = 64,
+							   .asids = 1,
+							   .suspend_timeout_ms = 10000},
+						.poll_us = 64,
+						.worker = worker};
 	const struct blk_options blk = {.queues = 1};
-	struct runner *runner;
+	struct runtime *runtime;
 	struct block *block;
 	struct model *model;
 	struct fault f;
 
 	must(block_null_open(1 << 20, &block, &f), f.text);
 	must(blk_new(&blk, block, &model, &f), f.text);
-	must(runner_new(&options, model, &runner, &f), f.text);
-	return runner;
+	must(runtime_new(&options, model, &runtime, &f), f.text);
+	return runtime;
 }
 
 struct load {
@@ -53,7 +53,7 @@ struct load {
 	struct uvdpa_segment segments[DEPTH][3]; /* header, data, status */
 };
 
-static void connect_driver(struct load *load, struct runner *runner)
+static void connect_driver(struct load *load, struct runtime *runtime)
 {
 	const struct inprocess_options inprocess = {0};
 	const struct uvdpa_memory_options memory = {.size = 1 << 20};
@@ -63,7 +63,7 @@ static void connect_driver(struct load *load, struct runner *runner)
 	struct inprocess *export;
 	struct fault f;
 
-	must(inprocess_open(runner, &inprocess, &export, &f), f.text);
+	must(inprocess_open(runtime, &inprocess, &export, &f), f.text);
 	must(uvdpa_driver_open_transport(&transport, export, "neighbour", 0, &drv, &e), e.text);
 	must(uvdpa_driver_negotiate(drv, UINT64_MAX, &queue.features, &e), e.text);
 	must(uvdpa_memory_new(&memory, &load->memory, &e), e.text);

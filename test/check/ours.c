@@ -15,13 +15,13 @@
 #include "check/run.h"
 #include "export/devices.h"
 #include "export/inprocess/inprocess.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "neighbour.h"
 
 /* A device is made at the first open, in the process of the case: threads do not outlive a fork. */
 struct ours {
 	const struct test_device *device;
-	struct runner *runner;
+	struct runtime *runtime;
 };
 
 /* Both devices of a case have one, if they share their worker. */
@@ -38,11 +38,11 @@ static int ours_open(void *arg, unsigned flags, struct uvdpa_driver **drv,
 	struct fault f = {0};
 	int r;
 
-	if (!o->runner && o->device->worker && !neighbours++)
+	if (!o->runtime && o->device->worker && !neighbours++)
 		neighbour_start(o->device->worker);
-	if (!o->runner)
-		o->runner = test_device_run(o->device);
-	r = inprocess_open(o->runner, &options, &export, &f);
+	if (!o->runtime)
+		o->runtime = test_device_run(o->device);
+	r = inprocess_open(o->runtime, &options, &export, &f);
 	if (r < 0) {
 		if (error)
 			snprintf(error->text, sizeof(error->text), "%s", f.text);

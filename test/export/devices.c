@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backend/backends.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/models.h"
 
 const struct test_device test_devices[] = {
@@ -53,27 +53,27 @@ static struct block *make_block(const struct test_device *device)
 	return block;
 }
 
-struct runner *test_device_run(const struct test_device *device)
+struct runtime *test_device_run(const struct test_device *device)
 {
 	uint16_t queue_size = device->queue_size ? device->queue_size : 256;
-	struct runner_options options = {.device = {.name = device->name,
-						    .queue_size = queue_size,
-						    .asids = TEST_ASIDS,
-						    .groups = TEST_GROUPS,
-						    .packed = device->packed,
-						    .in_order = device->in_order,
-						    .no_suspend = device->no_suspend,
-						    .no_resume = device->no_resume,
-						    .suspend_timeout_ms = device->timeout_ms},
-					 .worker = device->worker};
+	struct runtime_options options = {.device = {.name = device->name,
+						     .queue_size = queue_size,
+						     .asids = TEST_ASIDS,
+						     .groups = TEST_GROUPS,
+						     .packed = device->packed,
+						     .in_order = device->in_order,
+						     .no_suspend = device->no_suspend,
+						     .no_resume = device->no_resume,
+						     .suspend_timeout_ms = device->timeout_ms},
+					  .worker = device->worker};
 	struct blk_options blk = {.queues = TEST_QUEUES, .write_cache = true};
 	struct model *model;
-	struct runner *runner;
+	struct runtime *runtime;
 	struct fault fault;
 
 	must(blk_new(&blk, make_block(device), &model, &fault), &fault);
-	must(runner_new(&options, model, &runner, &fault), &fault);
-	return runner;
+	must(runtime_new(&options, model, &runtime, &fault), &fault);
+	return runtime;
 }
 
 struct vdpa_options test_device_options(const struct test_device *device)

@@ -7,7 +7,7 @@
 
 #include "export/vdpa/vdpa.h"
 
-struct runner;
+struct runtime;
 
 #define TEST_QUEUES 2
 #define TEST_GROUPS 2
@@ -31,7 +31,7 @@ extern const unsigned test_device_count;
 
 const struct test_device *test_device_find(const char *name);
 /* Ends the test program if it cannot be made. */
-struct runner *test_device_run(const struct test_device *device);
+struct runtime *test_device_run(const struct test_device *device);
 struct vdpa_options test_device_options(const struct test_device *device);
 
 #endif

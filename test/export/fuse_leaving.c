@@ -19,12 +19,12 @@
 
 #include "export/devices.h"
 #include "export/fuse/fuse.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 struct bench {
 	char dir[40], file[60];
 	struct fuse_export *export;
-	struct runner *runner;
+	struct runtime *runtime;
 };
 
 /* As an export says whose client is gone, once it was asked. */
@@ -48,8 +48,8 @@ static void begin(struct bench *b)
 		printf("skipped: %s\n", f.text);
 		exit(77);
 	}
-	b->runner = test_device_run(device);
-	assert_int_equal(fuse_export_add(b->export, "disk", b->runner, &vdpa, &f), 0);
+	b->runtime = test_device_run(device);
+	assert_int_equal(fuse_export_add(b->export, "disk", b->runtime, &vdpa, &f), 0);
 	if (fuse_export_start(b->export, &f)) {
 		printf("skipped: %s\n", f.text);
 		exit(77);
@@ -59,7 +59,7 @@ static void begin(struct bench *b)
 static void end(struct bench *b)
 {
 	fuse_export_free(b->export);
-	runner_free(b->runner);
+	runtime_free(b->runtime);
 	rmdir(b->dir);
 }
 
@@ -72,7 +72,7 @@ static pid_t open_meanwhile(struct bench *b)
 	pid_t pid;
 
 	asked = false;
-	assert_int_equal(runner_claim(b->runner, &first, &f), 0);
+	assert_int_equal(runtime_claim(b->runtime, &first, &f), 0);
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -102,13 +102,13 @@ static void opens_when_the_first_has_left(void **state)
 	begin(&b);
 	for (unsigned i = 0; i < 20; i++) {
 		pid = open_meanwhile(&b);
-		runner_unclaim(b.runner);
+		runtime_unclaim(b.runtime);
 		assert_int_equal(opened(pid), 0);
-		while (runner_claim_look(b.runner, &(struct fault){0})) /* the child's end */
+		while (runtime_claim_look(b.runtime, &(struct fault){0})) /* the child's end */
 			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 	pid = open_meanwhile(&b);
-	runner_claim_kept(b.runner);
+	runtime_claim_kept(b.runtime);
 	assert_int_equal(opened(pid), EBUSY);
 	assert_int_equal(fuse_export_stop(b.export), 0);
 	end(&b);

@@ -15,13 +15,13 @@
 
 #include "export/devices.h"
 #include "export/fuse/fuse.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 /* The server process: ready is told 'r', or why not; stop says when. */
 static int serve(const char *mount, int ready, int stop)
 {
 	const struct fuse_export_options options = {0};
-	struct runner *runners[16];
+	struct runtime *runtimes[16];
 	struct fuse_export *export;
 	struct fault fault;
 	char byte;
@@ -30,8 +30,8 @@ static int serve(const char *mount, int ready, int stop)
 	for (unsigned i = 0; !r && i < test_device_count; i++) {
 		struct vdpa_options vdpa = test_device_options(&test_devices[i]);
 
-		runners[i] = test_device_run(&test_devices[i]);
-		r = fuse_export_add(export, test_devices[i].name, runners[i], &vdpa, &fault);
+		runtimes[i] = test_device_run(&test_devices[i]);
+		r = fuse_export_add(export, test_devices[i].name, runtimes[i], &vdpa, &fault);
 	}
 	if (!r)
 		r = fuse_export_start(export, &fault);
@@ -44,7 +44,7 @@ static int serve(const char *mount, int ready, int stop)
 		return 3;
 	fuse_export_free(export);
 	for (unsigned i = 0; i < test_device_count; i++)
-		runner_free(runners[i]);
+		runtime_free(runtimes[i]);
 	return 0;
 }
 

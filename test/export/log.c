@@ -25,7 +25,7 @@
 #include <uvdpa/driver.h>
 
 #include "backend/backends.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/models.h"
 #include "wire/net.h"
 
@@ -52,7 +52,7 @@ static const struct kinds {
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 struct world {
-	struct runner *runner;
+	struct runtime *runtime;
 	pid_t server;
 	char dir[64];
 	struct uvdpa_driver *drv;
@@ -67,7 +67,7 @@ static const struct uvdpa_transport transport = {
 
 static void open_here(struct world *w, bool log)
 {
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {.name = "n", .queue_size = 16, .asids = 2, .suspend_timeout_ms = 1000}};
 	const struct inprocess_options inprocess = {.vdpa.log = log};
 	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}};
@@ -79,8 +79,8 @@ static void open_here(struct world *w, bool log)
 
 	assert_int_equal(packet_loopback_open(1, &packet, &f), 0);
 	assert_int_equal(net_new(&net, packet, &model, &f), 0);
-	assert_int_equal(runner_new(&options, model, &w->runner, &f), 0);
-	assert_int_equal(inprocess_open(w->runner, &inprocess, &export, &f), 0);
+	assert_int_equal(runtime_new(&options, model, &w->runtime, &f), 0);
+	assert_int_equal(inprocess_open(w->runtime, &inprocess, &export, &f), 0);
 	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "n", 0, &w->drv, &e), 0);
 }
 
@@ -136,7 +136,7 @@ static void close_card(struct world *w)
 
 	uvdpa_driver_close(w->drv);
 	if (!uvdpa) {
-		runner_free(w->runner);
+		runtime_free(w->runtime);
 		return;
 	}
 	kill(w->server, SIGTERM);

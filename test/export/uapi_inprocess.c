@@ -7,19 +7,19 @@
 #include "export/devices.h"
 #include "export/inprocess/inprocess.h"
 #include "export/target.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
-static struct runner *runners[16];
+static struct runtime *runtimes[16];
 
 static int export_open(const char *name, void **handle)
 {
 	const struct test_device *device = test_device_find(name);
 	struct inprocess_options options = {.vdpa = test_device_options(device)};
-	struct runner **runner = &runners[device - test_devices];
+	struct runtime **runtime = &runtimes[device - test_devices];
 
-	if (!*runner)
-		*runner = test_device_run(device);
-	return inprocess_open(*runner, &options, (struct inprocess **)handle, NULL);
+	if (!*runtime)
+		*runtime = test_device_run(device);
+	return inprocess_open(*runtime, &options, (struct inprocess **)handle, NULL);
 }
 
 const struct target_export target_export = {
@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 		failed += missing_rows(argv[1]);
 
 	for (unsigned i = 0; i < test_device_count; i++)
-		if (runners[i])
-			runner_free(runners[i]);
+		if (runtimes[i])
+			runtime_free(runtimes[i]);
 	return failed ? 1 : 0;
 }

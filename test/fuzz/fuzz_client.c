@@ -27,7 +27,7 @@
 #include "export/inprocess/inprocess.h"
 #include "client/process.h"
 #include "export/vhost_user/memory.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "lib/tarpit.h"
 #include "memory/space.h"
 #include "model/models.h"
@@ -50,7 +50,7 @@ static uint8_t *area;	 /* the client's memory */
 static struct tarpit tarpit;
 /* Slots that messages have named; and of these, such as became the tarpit's afterwards. */
 static bool named[SLOTS], turned[SLOTS];
-static struct runner *runner[2]; /* of the client, and of the front end */
+static struct runtime *runtime[2]; /* of the client, and of the front end */
 static struct process *process;
 static struct client_memory *memory;
 static struct inprocess *export;
@@ -85,16 +85,16 @@ static void make_files(void)
 	assert(ftruncate(guarded, FILE_PAGES * PAGE) == 0);
 }
 
-static struct runner *make_disk(const char *name)
+static struct runtime *make_disk(const char *name)
 {
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {.name = name, .queue_size = 64, .asids = 1, .suspend_timeout_ms = 5000}};
 	const struct blk_options blk = {.queues = 1, .queue_size = 64};
-	struct runner *made;
+	struct runtime *made;
 	struct block *block;
 	struct model *model;
 	int error = block_memory_open(1 << 20, &block, NULL) ||
-		    blk_new(&blk, block, &model, NULL) || runner_new(&options, model, &made, NULL);
+		    blk_new(&blk, block, &model, NULL) || runtime_new(&options, model, &made, NULL);
 
 	assert(!error);
 	return error ? NULL : made;
@@ -109,8 +109,8 @@ static void make_world(void)
 	room = mmap(NULL, (SLOTS + 1) * SLOT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert(room != MAP_FAILED);
 	area = (uint8_t *)(((uintptr_t)room + SLOT - 1) & ~(uintptr_t)(SLOT - 1));
-	runner[0] = make_disk("client");
-	runner[1] = make_disk("front");
+	runtime[0] = make_disk("client");
+	runtime[1] = make_disk("front");
 }
 
 /* --- Steps ------------------------------------------------------------------------------------ */
@@ -223,14 +223,14 @@ static void access_memory(struct food *food)
 	unsigned which = eat_byte(food) % 2;
 	bool write = eat_byte(food) % 2;
 	uint64_t size, at = eat_part(food, &size);
-	struct space *space = spaces_get(runner_lock(runner[which]), 0);
+	struct space *space = spaces_get(runtime_lock(runtime[which]), 0);
 	int n = space ? space_translate(space, which ? at - (uintptr_t)area : at, size,
 					write ? SPACE_WRITE : SPACE_READ, segments, 32)
 		      : 0;
 
 	for (int i = 0; i < n; i++)
 		touch(space, &segments[i], write);
-	runner_unlock(runner[which]);
+	runtime_unlock(runtime[which]);
 }
 
 static void wipe(void)
@@ -253,10 +253,10 @@ static void region(struct food *food, bool gone)
 	if (files[which] < 0)
 		return;
 	if (gone)
-		vu_memory_set(regions, NULL, NULL, 0, runner_lock(runner[1]), &fault);
+		vu_memory_set(regions, NULL, NULL, 0, runtime_lock(runtime[1]), &fault);
 	else
-		vu_memory_add(regions, &at, files[which], runner_lock(runner[1]), &fault);
-	runner_unlock(runner[1]);
+		vu_memory_add(regions, &at, files[which], runtime_lock(runtime[1]), &fault);
+	runtime_unlock(runtime[1]);
 }
 
 static void step(struct food *food)
@@ -292,12 +292,12 @@ static void begin(void)
 	assert(r == 0);
 	memory = client_memory_new(process);
 	options.memory = memory;
-	if (r || inprocess_open(runner[0], &options, &export, NULL) ||
+	if (r || inprocess_open(runtime[0], &options, &export, NULL) ||
 	    inprocess_ioctl(export, VHOST_SET_OWNER, NULL))
 		abort();
 	regions = vu_memory_new();
-	r = device_set_client(runner_lock(runner[1]), vu_memory_client(regions));
-	runner_unlock(runner[1]);
+	r = device_set_client(runtime_lock(runtime[1]), vu_memory_client(regions));
+	runtime_unlock(runtime[1]);
 	assert(r == 0);
 	for (unsigned i = 0; i < 2; i++)
 		if (ftruncate(files[i], FILE_PAGES * PAGE))
@@ -314,8 +314,8 @@ static void end(void)
 	inprocess_close(export);
 	client_memory_free(memory);
 	process_unref(process);
-	device_set_client(runner_lock(runner[1]), NULL);
-	runner_unlock(runner[1]);
+	device_set_client(runtime_lock(runtime[1]), NULL);
+	runtime_unlock(runtime[1]);
 	vu_memory_free(regions);
 	assert(guard_windows() == 0 && client_maps_total() == 0);
 	for (unsigned i = 0; i < FILE_PAGES; i++)

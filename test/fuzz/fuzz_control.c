@@ -18,23 +18,23 @@
 
 #include "backend/backends.h"
 #include "control/control.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/models.h"
 #include "util/log.h"
 #include "util/unixname.h"
 
 static char path[64];
 
-static struct runner *make_runner(const char *name, struct model *model)
+static struct runtime *make_runtime(const char *name, struct model *model)
 {
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {.name = name, .queue_size = 16, .asids = 1, .suspend_timeout_ms = 1000}};
-	struct runner *runner;
-	int r = runner_new(&options, model, &runner, NULL);
+	struct runtime *runtime;
+	int r = runtime_new(&options, model, &runtime, NULL);
 
 	assert(!r);
 	(void)r;
-	return runner;
+	return runtime;
 }
 
 static struct model *make_disk(void)
@@ -68,15 +68,15 @@ static void forget_name(void)
 
 static void serve(void)
 {
-	static struct runner *runners[2];
+	static struct runtime *runtimes[2];
 	struct control *control;
 	int r;
 
 	log_set_level(LOG_LEVEL_ERROR);
 	snprintf(path, sizeof(path), "/tmp/uvdpa-fuzz-control-%d", (int)getpid());
-	runners[0] = make_runner("disk0", make_disk());
-	runners[1] = make_runner("net0", make_card());
-	r = control_new(path, runners, 2, &control, NULL);
+	runtimes[0] = make_runtime("disk0", make_disk());
+	runtimes[1] = make_runtime("net0", make_card());
+	r = control_new(path, runtimes, 2, &control, NULL);
 	assert(!r);
 	(void)r;
 	atexit(forget_name);

@@ -21,7 +21,7 @@
 
 #include "backend/backends.h"
 #include "export/inprocess/inprocess.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "memory/client.h"
 #include "model/models.h"
 #include "util/log.h"
@@ -36,7 +36,7 @@
 enum step { MESSAGE, RAW_MESSAGE, CALL, RAW_CALL, KICK, MEMORY, SET_UP, STEPS };
 
 static uint8_t arena[ARENA];
-static struct runner *runner;
+static struct runtime *runtime;
 static int eventfds[2];
 static struct inprocess *export;
 
@@ -83,12 +83,12 @@ static struct client_memory arena_memory = {.ops = &arena_ops};
 
 static void make_disk(void)
 {
-	struct runner_options options = {.device = {.name = "fuzzed",
-						    .queue_size = 64,
-						    .asids = ASIDS,
-						    .groups = 2,
-						    .packed = true,
-						    .suspend_timeout_ms = 5000}};
+	struct runtime_options options = {.device = {.name = "fuzzed",
+						     .queue_size = 64,
+						     .asids = ASIDS,
+						     .groups = 2,
+						     .packed = true,
+						     .suspend_timeout_ms = 5000}};
 	struct blk_options blk = {.queues = QUEUES, .queue_size = 64, .write_cache = true};
 	struct block *block;
 	struct model *model;
@@ -96,7 +96,7 @@ static void make_disk(void)
 
 	log_set_level(LOG_LEVEL_ERROR);
 	error = block_memory_open(1 << 20, &block, NULL) || blk_new(&blk, block, &model, NULL) ||
-		runner_new(&options, model, &runner, NULL);
+		runtime_new(&options, model, &runtime, NULL);
 	assert(!error);
 	for (int i = 0; i < 2; i++)
 		eventfds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -328,11 +328,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct food food = {data, size};
 	uint64_t count;
 
-	if (!runner)
+	if (!runtime)
 		make_disk();
 	memset(arena, 0, sizeof(arena));
 	memset(&record, 0, sizeof(record));
-	if (inprocess_open(runner, &options, &export, NULL))
+	if (inprocess_open(runtime, &options, &export, NULL))
 		abort();
 	for (unsigned i = 0; i < MAX_STEPS && food.left; i++)
 		step(&food);

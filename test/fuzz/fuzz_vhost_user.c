@@ -25,7 +25,7 @@
 #include "client/guard.h"
 #include "export/vhost_user/vhost_user.h"
 #include "export/vhost_user/memory.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/models.h"
 #include "util/bytes.h"
 #include "util/log.h"
@@ -81,13 +81,13 @@ static void forget_name(void)
 
 static void serve(void)
 {
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {
 			.name = "fuzz", .queue_size = 16, .asids = 1, .suspend_timeout_ms = 1000}};
 	const struct blk_options blk = {.queues = 2, .queue_size = 16};
 	struct vhost_user_options export = {.path = path};
 	struct vhost_user *opened;
-	struct runner *runner;
+	struct runtime *runtime;
 	struct model *model;
 	struct block *block;
 	int r;
@@ -98,9 +98,9 @@ static void serve(void)
 	assert(!r);
 	r = blk_new(&blk, block, &model, NULL);
 	assert(!r);
-	r = runner_new(&options, model, &runner, NULL);
+	r = runtime_new(&options, model, &runtime, NULL);
 	assert(!r);
-	r = vhost_user_open(&export, runner, &opened, NULL);
+	r = vhost_user_open(&export, runtime, &opened, NULL);
 	assert(!r);
 	(void)r;
 	atexit(forget_name);

@@ -44,52 +44,53 @@ __attribute__((format(printf, 2, 3))) static void line(struct stage *stage, cons
 		book_line(stage->book, "%s", text);
 }
 
-static struct stage *stage_of(struct device_host *host)
+static struct stage *stage_of(struct device_runtime *runtime)
 {
-	return (struct stage *)(void *)host; /* its first member */
+	return (struct stage *)(void *)runtime; /* its first member */
 }
 
-/* --- What the device asks of its host -------------------------------------------------------- */
+/* --- What the device asks of its runtime --------------------------------------------------------
+ */
 
-static void exclude_begin(struct device_host *host)
+static void exclude_begin(struct device_runtime *runtime)
 {
-	assert(!stage_of(host)->excluded);
-	stage_of(host)->excluded = 1;
+	assert(!stage_of(runtime)->excluded);
+	stage_of(runtime)->excluded = 1;
 }
 
-static void exclude_end(struct device_host *host)
+static void exclude_end(struct device_runtime *runtime)
 {
-	assert(stage_of(host)->excluded);
-	stage_of(host)->excluded = 0;
+	assert(stage_of(runtime)->excluded);
+	stage_of(runtime)->excluded = 0;
 }
 
-static void notify_queue(struct device_host *host, unsigned queue)
+static void notify_queue(struct device_runtime *runtime, unsigned queue)
 {
-	stage_of(host)->queue_calls++;
-	line(stage_of(host), "notify queue %u", queue);
+	stage_of(runtime)->queue_calls++;
+	line(stage_of(runtime), "notify queue %u", queue);
 }
 
-static void notify_config(struct device_host *host)
+static void notify_config(struct device_runtime *runtime)
 {
-	stage_of(host)->config_calls++;
-	line(stage_of(host), "notify config");
+	stage_of(runtime)->config_calls++;
+	line(stage_of(runtime), "notify config");
 }
 
-static void wake_queue(struct device_host *host, unsigned queue)
+static void wake_queue(struct device_runtime *runtime, unsigned queue)
 {
-	stage_of(host)->wake[queue] = true;
+	stage_of(runtime)->wake[queue] = true;
 }
 
-static void settle(struct device_host *host)
+static void settle(struct device_runtime *runtime)
 {
-	assert(!stage_of(host)->excluded);
-	stage_of(host)->settle = true;
-	line(stage_of(host), "settle");
+	assert(!stage_of(runtime)->excluded);
+	stage_of(runtime)->settle = true;
+	line(stage_of(runtime), "settle");
 }
 
-static void set_deadline(struct device_host *host, uint64_t at_ms)
+static void set_deadline(struct device_runtime *runtime, uint64_t at_ms)
 {
-	struct stage *stage = stage_of(host);
+	struct stage *stage = stage_of(runtime);
 
 	if (stage->deadline == at_ms)
 		return;
@@ -100,17 +101,17 @@ static void set_deadline(struct device_host *host, uint64_t at_ms)
 		line(stage, "no deadline");
 }
 
-static void queue_changed(struct device_host *host, unsigned queue, bool started)
+static void queue_changed(struct device_runtime *runtime, unsigned queue, bool started)
 {
-	line(stage_of(host), "queue %u %s", queue, started ? "started" : "stopped");
+	line(stage_of(runtime), "queue %u %s", queue, started ? "started" : "stopped");
 }
 
-static void forget(struct device_host *host, bool everything)
+static void forget(struct device_runtime *runtime, bool everything)
 {
-	line(stage_of(host), "forget %s", everything ? "everything" : "calls");
+	line(stage_of(runtime), "forget %s", everything ? "everything" : "calls");
 }
 
-static const struct device_host_ops stage_ops = {
+static const struct device_runtime_ops stage_ops = {
 	.exclude_begin = exclude_begin,
 	.exclude_end = exclude_end,
 	.notify_queue = notify_queue,

@@ -51,7 +51,7 @@ struct stage_asked {
 struct theatre;
 
 struct stage {
-	struct device_host host; /* the first member */
+	struct device_runtime host; /* the first member */
 	struct stage_options options;
 	struct book *book;
 	struct theatre *theatre;

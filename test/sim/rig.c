@@ -1,4 +1,4 @@
-/* A device and its host in the simulation, and what a suspended one must keep. See sim.h. */
+/* A device and its runtime in the simulation, and what a suspended one must keep. See sim.h. */
 #include "sim/sim.h"
 
 #include <assert.h>
@@ -8,9 +8,9 @@
 
 #include "model/models.h"
 
-static struct rig *rig_of(struct device_host *host)
+static struct rig *rig_of(struct device_runtime *runtime)
 {
-	return (struct rig *)(void *)host; /* its first member */
+	return (struct rig *)(void *)runtime; /* its first member */
 }
 
 static bool suspended(const struct rig *rig)
@@ -20,21 +20,21 @@ static bool suspended(const struct rig *rig)
 
 /* --- What the device asks for ----------------------------------------------------------------- */
 
-static void exclude_begin(struct device_host *host)
+static void exclude_begin(struct device_runtime *runtime)
 {
-	assert(!rig_of(host)->excluded);
-	rig_of(host)->excluded = true;
+	assert(!rig_of(runtime)->excluded);
+	rig_of(runtime)->excluded = true;
 }
 
-static void exclude_end(struct device_host *host)
+static void exclude_end(struct device_runtime *runtime)
 {
-	assert(rig_of(host)->excluded);
-	rig_of(host)->excluded = false;
+	assert(rig_of(runtime)->excluded);
+	rig_of(runtime)->excluded = false;
 }
 
-static void notify_queue(struct device_host *host, unsigned queue)
+static void notify_queue(struct device_runtime *runtime, unsigned queue)
 {
-	struct rig *rig = rig_of(host);
+	struct rig *rig = rig_of(runtime);
 	struct sim *sim = rig->sim;
 
 	sim_trace(sim, "device %u: call of queue %u", rig->index, queue);
@@ -49,9 +49,9 @@ static void notify_queue(struct device_host *host, unsigned queue)
 	rig->uncalled &= ~(1u << queue);
 }
 
-static void notify_config(struct device_host *host)
+static void notify_config(struct device_runtime *runtime)
 {
-	struct rig *rig = rig_of(host);
+	struct rig *rig = rig_of(runtime);
 
 	if (suspended(rig))
 		sim_fail(rig->sim, "device %u: a config interrupt while suspended", rig->index);
@@ -59,38 +59,38 @@ static void notify_config(struct device_host *host)
 		rig->config_calls++;
 }
 
-static void wake_queue(struct device_host *host, unsigned queue)
+static void wake_queue(struct device_runtime *runtime, unsigned queue)
 {
-	struct rig *rig = rig_of(host);
+	struct rig *rig = rig_of(runtime);
 
 	if (!(rig->resuming && sim_plant(rig->sim, PLANT_WAKE_LOST, 1)))
 		rig->wake[queue] = true;
 }
 
-static void settle(struct device_host *host)
+static void settle(struct device_runtime *runtime)
 {
-	assert(!rig_of(host)->excluded);
-	rig_of(host)->settle = true;
+	assert(!rig_of(runtime)->excluded);
+	rig_of(runtime)->settle = true;
 }
 
-static void set_deadline(struct device_host *host, uint64_t at_ms)
+static void set_deadline(struct device_runtime *runtime, uint64_t at_ms)
 {
-	rig_of(host)->deadline = at_ms;
+	rig_of(runtime)->deadline = at_ms;
 }
 
-static void queue_changed(struct device_host *host, unsigned queue, bool started)
+static void queue_changed(struct device_runtime *runtime, unsigned queue, bool started)
 {
-	struct rig *rig = rig_of(host);
+	struct rig *rig = rig_of(runtime);
 	bool edge;
 
 	rig->poll_fd[queue] = started ? device_queue_poll_fd(rig->device, queue, &edge) : -1;
 }
 
-static void forget(struct device_host *host, bool everything)
+static void forget(struct device_runtime *runtime, bool everything)
 {
 }
 
-static const struct device_host_ops rig_ops = {
+static const struct device_runtime_ops rig_ops = {
 	.exclude_begin = exclude_begin,
 	.exclude_end = exclude_end,
 	.notify_queue = notify_queue,
@@ -114,7 +114,7 @@ void rig_init(struct rig *rig, struct sim *sim, unsigned index)
 	int r;
 
 	memset(rig, 0, sizeof(*rig));
-	rig->host.ops = &rig_ops;
+	rig->runtime.ops = &rig_ops;
 	rig->sim = sim;
 	rig->index = index;
 	rig->poll_fd[0] = rig->poll_fd[1] = -1;
@@ -122,7 +122,7 @@ void rig_init(struct rig *rig, struct sim *sim, unsigned index)
 	rig->capacity = SECTORS;
 	r = blk_new(&blk, &rig->disk->block, &model, NULL);
 	assert(r == 0);
-	r = device_new(&options, model, &rig->host, &rig->device, NULL);
+	r = device_new(&options, model, &rig->runtime, &rig->device, NULL);
 	assert(r == 0);
 	r = device_set_client(rig->device, &sim->ram.memory);
 	assert(r == 0);
@@ -284,7 +284,8 @@ void rig_after(struct rig *rig)
 	check_holders(rig);
 }
 
-/* --- The host's work ----------------------------------------------------------------------------
+/* --- The runtime's work
+ * ----------------------------------------------------------------------------
  */
 
 static void plant_while_suspended(struct rig *rig)
@@ -294,7 +295,7 @@ static void plant_while_suspended(struct rig *rig)
 	if (!rig->frozen || rig->index != sim->active)
 		return;
 	if (sim_plant(sim, PLANT_CALL_SUSPENDED, 3))
-		notify_queue(&rig->host, 0);
+		notify_queue(&rig->runtime, 0);
 	if (sim_plant(sim, PLANT_WRITE_SUSPENDED, 3))
 		*(uint8_t *)ram_at(&sim->ram, sim->guest.queues[0].slot_iova, 1) ^= 1;
 }

@@ -116,7 +116,8 @@ void sector_fill(uint8_t *bytes, unsigned sector, uint64_t generation);
 /* Whose contents these are, or UINT64_MAX: nobody's. */
 uint64_t sector_generation(const uint8_t *bytes, unsigned sector);
 
-/* --- A device and its host (rig.c) -------------------------------------------------------------
+/* --- A device and its runtime (rig.c)
+ * -------------------------------------------------------------
  */
 
 enum ask_kind { ASK_SUSPEND, ASK_RESET, ASK_DISABLE, ASK_STOP, ASK_OTHER };
@@ -131,7 +132,7 @@ struct ask {
 };
 
 struct rig {
-	struct device_host host; /* the first member */
+	struct device_runtime runtime; /* the first member */
 	struct sim *sim;
 	unsigned index;
 	struct device *device;
@@ -158,7 +159,7 @@ void rig_destroy(struct rig *rig);
 /* Around everything that calls into the device. */
 void rig_before(struct rig *rig);
 void rig_after(struct rig *rig);
-/* One random thing of the host's that is due; false: nothing is. */
+/* One random thing of the runtime's that is due; false: nothing is. */
 bool rig_step(struct rig *rig);
 bool rig_is_due(const struct rig *rig);
 void rig_kick(struct rig *rig, unsigned queue);

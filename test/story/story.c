@@ -1,7 +1,7 @@
 /*
  * Plays a story: a file with a verb on the left and, behind a bar, what the log
  * has to say of it on the right, one line per entry, each with its time. The
- * log is the product's own life-cycle trace, what the device asks of its host,
+ * log is the product's own life-cycle trace, what the device asks of its runtime,
  * what the model sees and what the driver finds in its used ring.
  *
  *     device queues=1 timeout=100     # first: what is on the stage

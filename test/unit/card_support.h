@@ -1,5 +1,5 @@
 /*
- * Network cards for tests of host/: all real but the export, each with a driver that numbers its
+ * Network cards for tests of runtime/: all real but the export, each with a driver that numbers its
  * frames. Needs cmocka's headers before it.
  */
 #ifndef UVDPA_TEST_CARD_SUPPORT_H
@@ -10,7 +10,7 @@
 
 #include "backend/backends.h"
 #include "export/inprocess/inprocess.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/models.h"
 #include "model/net.h"
 #include "util/bytes.h"
@@ -24,7 +24,7 @@
 
 /* A card and its driver. */
 struct card {
-	struct runner *runner;
+	struct runtime *runtime;
 	struct uvdpa_driver *drv;
 	struct uvdpa_memory *memory;
 	struct uvdpa_queue *queues[2 * MOST_PAIRS + 1];
@@ -44,7 +44,7 @@ static const char *shared; /* the worker of all cards, of the tests from here on
 static inline void open_card(struct card *card, struct packet *packet, unsigned workers,
 			     bool packed)
 {
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {.name = "n",
 			   .queue_size = RING,
 			   .asids = 2,
@@ -60,7 +60,7 @@ static inline void open_card(struct card *card, struct packet *packet, unsigned 
 	memset(card, 0, sizeof(*card));
 	card->pairs = packet->pairs;
 	assert_int_equal(net_new(&net, packet, &model, &f), 0);
-	assert_int_equal(runner_new(&options, model, &card->runner, &f), 0);
+	assert_int_equal(runtime_new(&options, model, &card->runtime, &f), 0);
 }
 
 static inline void start_driver(struct card *card)
@@ -71,7 +71,7 @@ static inline void start_driver(struct card *card)
 	struct uvdpa_error e;
 	struct fault f;
 
-	assert_int_equal(inprocess_open(card->runner, &(struct inprocess_options){0}, &export, &f),
+	assert_int_equal(inprocess_open(card->runtime, &(struct inprocess_options){0}, &export, &f),
 			 0);
 	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "n", 0, &card->drv, &e),
 			 0);
@@ -189,8 +189,8 @@ static inline struct net_stats stats(struct card *card, unsigned queue)
 {
 	struct net_stats s;
 
-	assert_true(net_get_stats(device_model(runner_lock(card->runner)), queue, &s));
-	runner_unlock(card->runner);
+	assert_true(net_get_stats(device_model(runtime_lock(card->runtime)), queue, &s));
+	runtime_unlock(card->runtime);
 	return s;
 }
 

@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/model.h"
 
 static uint64_t no_features(struct model *model)
@@ -69,7 +69,7 @@ static const struct model_ops model_ops = {
 
 struct world {
 	char dir[32], path[48];
-	struct runner *runner;
+	struct runtime *runtime;
 	struct control *control;
 	int fd;
 };
@@ -87,7 +87,7 @@ static int connect_to(const char *path)
 static int setup(void **state)
 {
 	static struct world world;
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {.name = "disk0",
 			   .queue_size = 16,
 			   .asids = 1,
@@ -100,8 +100,8 @@ static int setup(void **state)
 	memcpy(world.dir, "/tmp/uvdpa-test-XXXXXX", 23);
 	assert_non_null(mkdtemp(world.dir));
 	snprintf(world.path, sizeof(world.path), "%s/control", world.dir);
-	assert_int_equal(runner_new(&options, model, &world.runner, &f), 0);
-	assert_int_equal(control_new(world.path, &world.runner, 1, &world.control, &f), 0);
+	assert_int_equal(runtime_new(&options, model, &world.runtime, &f), 0);
+	assert_int_equal(control_new(world.path, &world.runtime, 1, &world.control, &f), 0);
 	world.fd = connect_to(world.path);
 	*state = &world;
 	return 0;
@@ -113,7 +113,7 @@ static int teardown(void **state)
 
 	close(world->fd);
 	control_free(world->control);
-	runner_free(world->runner);
+	runtime_free(world->runtime);
 	return rmdir(world->dir); /* the socket is gone */
 }
 
@@ -255,9 +255,9 @@ static void suspension_outlives_its_connection(void **state)
 	expect(world->fd, "{\"command\":\"status\"}\n", "\"holders\":[\"operator\"]");
 	expect(world->fd, "{\"command\":\"resume\",\"arguments\":{\"name\":\"disk0\"}}\n",
 	       "return");
-	device = runner_lock(world->runner);
+	device = runtime_lock(world->runtime);
 	assert_int_equal(device_holders(device), 0);
-	runner_unlock(world->runner);
+	runtime_unlock(world->runtime);
 }
 
 /* Where all connections are taken, the one that has been silent for longest makes room. */
@@ -305,7 +305,7 @@ static void too_many_connections(void **state)
 	unsigned before = threads();
 	int fds[31], one_more;
 
-	runner_lock(world->runner);
+	runtime_lock(world->runtime);
 	for (unsigned i = 0; i < 31; i++) {
 		fds[i] = connect_to(world->path);
 		expect(fds[i], "{\"command\":\"version\"}\n", "return");
@@ -317,7 +317,7 @@ static void too_many_connections(void **state)
 	one_more = connect_to(world->path);
 	assert_non_null(strstr(hear(one_more), "too many connections"));
 	close(one_more);
-	runner_unlock(world->runner);
+	runtime_unlock(world->runtime);
 	assert_non_null(strstr(hear(world->fd), "return"));
 	for (unsigned i = 0; i < 31; i++)
 		close(fds[i]);
@@ -375,13 +375,13 @@ static void stuck_device(void **state)
 	struct world *world = *state;
 	int other = connect_to(world->path);
 
-	runner_lock(world->runner);
+	runtime_lock(world->runtime);
 	say(other, "{\"command\":\"suspend\",\"arguments\":{\"name\":\"disk0\"}}\n");
 	expect(world->fd, "{\"command\":\"version\"}\n", "return");
 	close(other);
 	other = connect_to(world->path);
 	expect(other, "{\"command\":\"version\"}\n", "return");
-	runner_unlock(world->runner);
+	runtime_unlock(world->runtime);
 	close(other);
 }
 
@@ -392,12 +392,12 @@ static void status_of_a_stuck_device(void **state)
 	struct world *world = *state;
 
 	expect(world->fd, request, "\"answers\":true");
-	runner_lock(world->runner);
+	runtime_lock(world->runtime);
 	for (unsigned i = 0; i < 100; i++)
 		expect(world->fd, request, "\"answers\":false");
 	expect(world->fd, request, "\"state\":\"RESET\"");
 	expect(world->fd, request, "\"capacity\":1024");
-	runner_unlock(world->runner);
+	runtime_unlock(world->runtime);
 	/* who looked in vain gets what it wanted in the end */
 	do
 		say(world->fd, request);
@@ -422,7 +422,7 @@ static void cannot_listen_twice(void **state)
 	struct control *other;
 	struct fault f;
 
-	assert_true(control_new(world->path, &world->runner, 1, &other, &f) < 0);
+	assert_true(control_new(world->path, &world->runtime, 1, &other, &f) < 0);
 	assert_non_null(strstr(f.text, world->path));
 	expect(world->fd, "{\"command\":\"version\"}\n", "return");
 }

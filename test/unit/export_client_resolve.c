@@ -20,7 +20,7 @@
 #include "client/memory.h"
 #include "export/inprocess/inprocess.h"
 #include "client/process.h"
-#include "runtime/runner_internal.h"
+#include "runtime/runtime_internal.h"
 #include "lib/page.h"
 #include "memory/client.h"
 #include "memory/space.h"
@@ -171,7 +171,7 @@ static void many_mappings_are_read_together(void **state)
 /* --- Through an export ---------------------------------------------------------------------------
  */
 
-static struct runner *runner;
+static struct runtime *runtime;
 static unsigned maps, maps_locked;
 static uint8_t ram[64 * 65536];
 
@@ -179,8 +179,8 @@ static int count_map(struct client_memory *m, uint64_t uaddr, uint64_t size, boo
 		     struct window *out)
 {
 	maps++;
-	if (runner_try_lock(runner))
-		runner_unlock(runner);
+	if (runtime_try_lock(runtime))
+		runtime_unlock(runtime);
 	else
 		maps_locked++;
 	*out = (struct window){.uaddr = uaddr, .size = size, .host = ram + uaddr};
@@ -209,7 +209,7 @@ static void found_out_without_the_lock(void **state)
 	static const struct client_memory_ops ops = {.map = count_map, .unmap = count_unmap};
 	struct client_memory counted = {.ops = &ops};
 	struct inprocess_options options = {.memory = &counted};
-	struct runner_options r = {
+	struct runtime_options r = {
 		.device = {.name = "d", .queue_size = 64, .asids = 1, .suspend_timeout_ms = 5000}};
 	struct blk_options blk = {.queues = 1, .queue_size = 64};
 	struct inprocess *export;
@@ -220,8 +220,8 @@ static void found_out_without_the_lock(void **state)
 
 	assert_int_equal(block_memory_open(1 << 20, &block, NULL), 0);
 	assert_int_equal(blk_new(&blk, block, &model, NULL), 0);
-	assert_int_equal(runner_new(&r, model, &runner, NULL), 0);
-	assert_int_equal(inprocess_open(runner, &options, &export, NULL), 0);
+	assert_int_equal(runtime_new(&r, model, &runtime, NULL), 0);
+	assert_int_equal(inprocess_open(runtime, &options, &export, NULL), 0);
 	assert_int_equal(inprocess_ioctl(export, VHOST_SET_OWNER, NULL), 0);
 	message(export, VHOST_IOTLB_UPDATE, 0, PAGE);
 	message(export, VHOST_IOTLB_BATCH_BEGIN, 0, 0);
@@ -238,14 +238,14 @@ static void found_out_without_the_lock(void **state)
 	message(export, VHOST_IOTLB_BATCH_END, 0, 0);
 	assert_true(maps >= 6);
 	maps = 0;
-	assert_int_equal(space_translate(spaces_get(runner_lock(runner), 0), PAGE, 8, SPACE_READ,
+	assert_int_equal(space_translate(spaces_get(runtime_lock(runtime), 0), PAGE, 8, SPACE_READ,
 					 &segment, 1),
 			 1);
-	runner_unlock(runner);
+	runtime_unlock(runtime);
 	assert_int_equal(maps, 0);
 	assert_int_equal(maps_locked, 0);
 	inprocess_close(export);
-	runner_free(runner);
+	runtime_free(runtime);
 }
 
 int main(void)

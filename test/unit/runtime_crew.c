@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "runtime/roster.h"
-#include "runtime/runner_internal.h"
+#include "runtime/runtime_internal.h"
 
 #define LANES 5
 

@@ -1,12 +1,12 @@
 /*
- * host/: disks under load. Everything is real (runner, workers, device, model, backend, and the
+ * runtime/: disks under load. Everything is real (runtime, workers, device, model, backend, and the
  * driver library with a workload that knows what it ought to see); only the export is in-process.
  *Run with the thread sanitizer, this is the test of who may touch what when.
  *
  *	host_disk file		on a file, with rings of the kernel's
  *	host_disk fixed		the same with the driver's memory registered
  */
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -41,7 +41,7 @@ struct lane {
 };
 
 struct world {
-	struct runner *runner;
+	struct runtime *runtime;
 	struct uvdpa_driver *drv;
 	struct uvdpa_memory *memory;
 	struct lane lanes[QUEUES];
@@ -75,9 +75,9 @@ static void open_home(struct block **block)
 		fail_msg("%s", f.text);
 }
 
-static struct runner *make_disk(const struct block_fault_options *trouble, uint32_t timeout_ms)
+static struct runtime *make_disk(const struct block_fault_options *trouble, uint32_t timeout_ms)
 {
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {.name = "d",
 			   .queue_size = 128,
 			   .asids = 1,
@@ -90,7 +90,7 @@ static struct runner *make_disk(const struct block_fault_options *trouble, uint3
 	const struct blk_options blk = {.queues = QUEUES, .queue_size = 128, .write_cache = true};
 	struct block *inner, *block;
 	struct model *model;
-	struct runner *runner;
+	struct runtime *runtime;
 	struct fault f;
 
 	open_home(&inner);
@@ -98,8 +98,8 @@ static struct runner *make_disk(const struct block_fault_options *trouble, uint3
 	if (trouble)
 		assert_int_equal(block_fault_open(trouble, inner, &block, &f), 0);
 	assert_int_equal(blk_new(&blk, block, &model, &f), 0);
-	assert_int_equal(runner_new(&options, model, &runner, &f), 0);
-	return runner;
+	assert_int_equal(runtime_new(&options, model, &runtime, &f), 0);
+	return runtime;
 }
 
 static struct workload *make_workload(struct world *w, unsigned queue)
@@ -129,7 +129,7 @@ static void connect_driver(struct world *w)
 	struct inprocess *export;
 	struct fault f;
 
-	assert_int_equal(inprocess_open(w->runner, &inprocess, &export, &f), 0);
+	assert_int_equal(inprocess_open(w->runtime, &inprocess, &export, &f), 0);
 	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "d", 0, &w->drv, &e), 0);
 	assert_int_equal(uvdpa_driver_negotiate(w->drv, UINT64_MAX, &queue.features, &e), 0);
 	assert_int_equal(queue.features >> 34 & 1, packed);
@@ -149,7 +149,7 @@ static struct world *setup(const struct block_fault_options *trouble, uint32_t t
 {
 	static struct world world;
 
-	world = (struct world){.runner = make_disk(trouble, timeout_ms)};
+	world = (struct world){.runtime = make_disk(trouble, timeout_ms)};
 	connect_driver(&world);
 	return &world;
 }
@@ -209,12 +209,12 @@ static void teardown(struct world *w)
 		uvdpa_queue_free(w->lanes[i].queue);
 	}
 	uvdpa_memory_free(w->memory);
-	runner_free(w->runner);
+	runtime_free(w->runtime);
 }
 
 static uint64_t requests(struct world *w)
 {
-	struct device *device = runner_lock(w->runner);
+	struct device *device = runtime_lock(w->runtime);
 	struct device_queue_stats stats;
 	uint64_t sum = 0;
 
@@ -222,30 +222,30 @@ static uint64_t requests(struct world *w)
 		device_get_vq_stats(device, i, &stats);
 		sum += stats.requests;
 	}
-	runner_unlock(w->runner);
+	runtime_unlock(w->runtime);
 	return sum;
 }
 
 /* The trace knows of as many, as long as it could keep all. */
 static void expect_traced(struct world *w, uint64_t count)
 {
-	struct runner_trace trace;
+	struct runtime_trace trace;
 	uint64_t sum = 0;
 
-	assert_int_equal(runner_get_trace(w->runner, &trace), 0);
+	assert_int_equal(runtime_get_trace(w->runtime, &trace), 0);
 	for (unsigned i = 0; i < trace.slot_count; i++)
 		sum += trace.slots[i].in + trace.slots[i].out;
 	if (!trace.slots_lost)
 		assert_int_equal(sum, count);
 	assert_true(sum <= count);
-	runner_trace_free(&trace);
+	runtime_trace_free(&trace);
 }
 
 static unsigned in_flight(struct world *w)
 {
-	unsigned count = device_in_flight(runner_lock(w->runner));
+	unsigned count = device_in_flight(runtime_lock(w->runtime));
 
-	runner_unlock(w->runner);
+	runtime_unlock(w->runtime);
 	return count;
 }
 
@@ -293,15 +293,15 @@ static void *operate(void *arg)
 
 	for (unsigned i = 0; i < 100; i++) {
 		atomic_store(&operator_answer, 1);
-		device_suspend(runner_lock(w->runner), HOLDER_OPERATOR, runner_now_ms(), 0,
+		device_suspend(runtime_lock(w->runtime), HOLDER_OPERATOR, runtime_now_ms(), 0,
 			       on_answer, NULL);
-		runner_unlock(w->runner);
+		runtime_unlock(w->runtime);
 		while (atomic_load(&operator_answer) == 1)
 			sched_yield();
 		if (atomic_load(&operator_answer))
 			return w;
-		device_resume(runner_lock(w->runner), HOLDER_OPERATOR);
-		runner_unlock(w->runner);
+		device_resume(runtime_lock(w->runtime), HOLDER_OPERATOR);
+		runtime_unlock(w->runtime);
 	}
 	return NULL;
 }
@@ -339,10 +339,10 @@ static void backend_that_keeps_a_request(void **state)
 	while (!in_flight(w) || requests(w) < 2000)
 		sched_yield();
 	assert_int_equal(uvdpa_driver_suspend(w->drv), -ETIMEDOUT);
-	device = runner_lock(w->runner);
+	device = runtime_lock(w->runtime);
 	assert_int_equal(device_state(device), STATE_RUNNING);
 	assert_int_equal(device_holders(device), 0);
-	runner_unlock(w->runner);
+	runtime_unlock(w->runtime);
 	stop_load(w);
 	/* leaving with requests in flight: the backend is asked to cancel, and does */
 	teardown(w);
@@ -433,7 +433,7 @@ static void two_disks_one_worker(void **state)
 
 	worker = "both";
 	for (home = 0; home < 2; home++) {
-		worlds[home] = (struct world){.runner = make_disk(&slow, 10000)};
+		worlds[home] = (struct world){.runtime = make_disk(&slow, 10000)};
 		connect_driver(&worlds[home]);
 		start_load(&worlds[home]);
 	}

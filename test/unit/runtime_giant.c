@@ -1,9 +1,9 @@
 /*
- * host/: a driver whose requests are as long as virtio allows. What it asks for takes long, and
+ * runtime/: a driver whose requests are as long as virtio allows. What it asks for takes long, and
  * still every pass is short: suspending its disk ends in time (S10), and the other disk on the same
  * worker goes on (S16). Judged by what comes before what, never by a clock.
  */
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -30,7 +30,7 @@
 #define REQUESTS 32  /* what one pass takes */
 
 struct disk {
-	struct runner *runner;
+	struct runtime *runtime;
 	struct uvdpa_driver *drv;
 	struct uvdpa_memory *memory;
 	struct uvdpa_queue *queue;
@@ -66,9 +66,9 @@ static int open_file(struct block **block, struct fault *f)
 	return ret;
 }
 
-static struct runner *make_runner(opener *open_block, bool packed)
+static struct runtime *make_runtime(opener *open_block, bool packed)
 {
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {.name = "d",
 			   .queue_size = 128,
 			   .asids = 1,
@@ -79,14 +79,14 @@ static struct runner *make_runner(opener *open_block, bool packed)
 	const struct blk_options blk = {.queues = 1, .queue_size = 128, .write_cache = true};
 	struct block *block;
 	struct model *model;
-	struct runner *runner;
+	struct runtime *runtime;
 	struct fault f;
 
 	if (open_block(&block, &f))
 		fail_msg("%s", f.text);
 	assert_int_equal(blk_new(&blk, block, &model, &f), 0);
-	assert_int_equal(runner_new(&options, model, &runner, &f), 0);
-	return runner;
+	assert_int_equal(runtime_new(&options, model, &runtime, &f), 0);
+	return runtime;
 }
 
 static void disk_open(struct disk *d, opener *open_block, bool packed, size_t data)
@@ -98,8 +98,8 @@ static void disk_open(struct disk *d, opener *open_block, bool packed, size_t da
 	struct inprocess *export;
 	struct fault f;
 
-	d->runner = make_runner(open_block, packed);
-	assert_int_equal(inprocess_open(d->runner, &inprocess, &export, &f), 0);
+	d->runtime = make_runtime(open_block, packed);
+	assert_int_equal(inprocess_open(d->runtime, &inprocess, &export, &f), 0);
 	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "d", 0, &d->drv, &e), 0);
 	assert_int_equal(uvdpa_driver_negotiate(d->drv, UINT64_MAX, &queue.features, &e), 0);
 	assert_int_equal(uvdpa_memory_new(&memory, &d->memory, &e), 0);
@@ -119,7 +119,7 @@ static void disk_close(struct disk *d)
 	uvdpa_driver_close(d->drv);
 	uvdpa_queue_free(d->queue);
 	uvdpa_memory_free(d->memory);
-	runner_free(d->runner);
+	runtime_free(d->runtime);
 }
 
 /* A read of `count` pieces of `size` bytes, all into the same memory. */
@@ -140,8 +140,8 @@ static uint64_t requests(struct disk *d)
 {
 	struct device_queue_stats stats;
 
-	device_get_vq_stats(runner_lock(d->runner), 0, &stats);
-	runner_unlock(d->runner);
+	device_get_vq_stats(runtime_lock(d->runtime), 0, &stats);
+	runtime_unlock(d->runtime);
 	return stats.requests;
 }
 
@@ -156,14 +156,14 @@ static void on_answer(void *arg, int result)
 static void suspend_and_resume(struct disk *d)
 {
 	atomic_store(&answer, 1);
-	device_suspend(runner_lock(d->runner), HOLDER_OPERATOR, runner_now_ms(), 1, on_answer,
+	device_suspend(runtime_lock(d->runtime), HOLDER_OPERATOR, runtime_now_ms(), 1, on_answer,
 		       NULL);
-	runner_unlock(d->runner);
+	runtime_unlock(d->runtime);
 	while (atomic_load(&answer) == 1)
 		sched_yield();
 	assert_true(atomic_load(&answer) == 0 || atomic_load(&answer) == -ETIMEDOUT);
-	device_resume(runner_lock(d->runner), HOLDER_OPERATOR);
-	runner_unlock(d->runner);
+	device_resume(runtime_lock(d->runtime), HOLDER_OPERATOR);
+	runtime_unlock(d->runtime);
 }
 
 /* One small read, which is waited for. */

@@ -1,9 +1,9 @@
 /*
- * host/: a network card with a loopback cable: frames go from its send ring straight to its receive
- * ring, copied once, in one visit per batch; through the cable only where there are no buffers or
- * somebody else has the receive queue. Nothing is lost, doubled or overtaken either way.
+ * runtime/: a network card with a loopback cable: frames go from its send ring straight to its
+ * receive ring, copied once, in one visit per batch; through the cable only where there are no
+ * buffers or somebody else has the receive queue. Nothing is lost, doubled or overtaken either way.
  */
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@ static void set_up(struct card *card, unsigned workers, bool packed)
 static void tear_down(struct card *card)
 {
 	stop_driver(card);
-	runner_free(card->runner);
+	runtime_free(card->runtime);
 }
 
 /* Frames with the numbers from `first` on, in one submission. */

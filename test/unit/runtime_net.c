@@ -1,9 +1,9 @@
 /*
- * host/: a network card with a loopback cable, all real: runner, workers, device, model, backend
- * and the driver library; only the export is in-process. Frames go round, through too few buffers,
- * and through suspensions.
+ * runtime/: a network card with a loopback cable, all real: runtime, workers, device, model,
+ * backend and the driver library; only the export is in-process. Frames go round, through too few
+ * buffers, and through suspensions.
  */
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@
 #define PATIENCE 20000 /* ms; only a hang takes so long */
 
 struct world {
-	struct runner *runner;
+	struct runtime *runtime;
 	struct uvdpa_driver *drv;
 	struct uvdpa_memory *memory;
 	struct uvdpa_queue *queues[3];
@@ -41,7 +41,7 @@ static const struct uvdpa_transport transport = {
 
 static void make_card(struct world *w, unsigned workers)
 {
-	const struct runner_options options = {
+	const struct runtime_options options = {
 		.device = {.name = "n", .queue_size = 64, .asids = 2, .suspend_timeout_ms = 1000},
 		.workers = workers,
 		.trace = true,
@@ -53,7 +53,7 @@ static void make_card(struct world *w, unsigned workers)
 
 	assert_int_equal(packet_loopback_open(1, &packet, &f), 0);
 	assert_int_equal(net_new(&net, packet, &model, &f), 0);
-	assert_int_equal(runner_new(&options, model, &w->runner, &f), 0);
+	assert_int_equal(runtime_new(&options, model, &w->runtime, &f), 0);
 }
 
 static void set_up(struct world *w, unsigned workers)
@@ -66,7 +66,8 @@ static void set_up(struct world *w, unsigned workers)
 
 	memset(w, 0, sizeof(*w));
 	make_card(w, workers);
-	assert_int_equal(inprocess_open(w->runner, &(struct inprocess_options){0}, &export, &f), 0);
+	assert_int_equal(inprocess_open(w->runtime, &(struct inprocess_options){0}, &export, &f),
+			 0);
 	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "n", 0, &w->drv, &e), 0);
 	assert_int_equal(uvdpa_driver_device_id(w->drv), 1);
 	assert_int_equal(uvdpa_driver_negotiate(w->drv, UINT64_MAX, &queue.features, &e), 0);
@@ -88,7 +89,7 @@ static void tear_down(struct world *w)
 	for (unsigned i = 0; i < 3; i++)
 		uvdpa_queue_free(w->queues[i]);
 	uvdpa_memory_free(w->memory);
-	runner_free(w->runner);
+	runtime_free(w->runtime);
 }
 
 static void post(struct world *w, unsigned queue, void *bytes, uint32_t size, bool writable,
@@ -145,9 +146,9 @@ static void expect_frame(struct world *w, unsigned first, uint8_t tag)
 
 static unsigned in_flight(struct world *w)
 {
-	unsigned count = device_in_flight(runner_lock(w->runner));
+	unsigned count = device_in_flight(runtime_lock(w->runtime));
 
-	runner_unlock(w->runner);
+	runtime_unlock(w->runtime);
 	return count;
 }
 
@@ -224,7 +225,7 @@ static void command(void **state)
 }
 
 /* How many events of a kind there are; *at: when the first was. */
-static unsigned count_events(const struct runner_trace *trace, enum device_moment moment,
+static unsigned count_events(const struct runtime_trace *trace, enum device_moment moment,
 			     uint64_t *at)
 {
 	unsigned count = 0;
@@ -244,7 +245,7 @@ static void traced(void **state)
 {
 	for (unsigned workers = 1; workers <= 2; workers++) {
 		uint64_t in = 0, out = 0, ok, first, last, asked, bases;
-		struct runner_trace trace;
+		struct runtime_trace trace;
 		uint32_t base[3];
 		struct world w;
 
@@ -257,7 +258,7 @@ static void traced(void **state)
 		send_frame(&w, 10); /* sent, and waits to be received */
 		assert_int_equal(uvdpa_driver_suspend(w.drv), 0);
 		assert_int_equal(uvdpa_driver_get_bases(w.drv, base, 3), 0);
-		assert_int_equal(runner_get_trace(w.runner, &trace), 0);
+		assert_int_equal(runtime_get_trace(w.runtime, &trace), 0);
 		for (unsigned i = 0; i < trace.slot_count; i++) {
 			in += trace.slots[i].in;
 			out += trace.slots[i].out;
@@ -275,7 +276,7 @@ static void traced(void **state)
 		assert_int_equal(count_events(&trace, MOMENT_FIRST_IN, &first), 1);
 		assert_int_equal(count_events(&trace, MOMENT_LAST_IN, &last), 1);
 		assert_int_equal(count_events(&trace, MOMENT_FIRST_CHAIN, &first), 2);
-		runner_trace_free(&trace);
+		runtime_trace_free(&trace);
 		tear_down(&w);
 	}
 }

@@ -1,9 +1,9 @@
 /*
- * host/: two network cards on one cable, all real but the export. Frames go from ring to ring,
+ * runtime/: two network cards on one cable, all real but the export. Frames go from ring to ring,
  * copied once, on the sender's thread; through the cable only where the receiver has no buffers or
  * stands still; whole and in order either way.
  */
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static void tear_down(struct card cards[2])
 {
 	for (unsigned i = 0; i < 2; i++) {
 		stop_driver(&cards[i]);
-		runner_free(cards[i].runner);
+		runtime_free(cards[i].runtime);
 	}
 }
 
@@ -258,8 +258,8 @@ static void saved_and_restored(void **state)
 	run_command(&cards[0], picky, sizeof(picky));
 	use_pairs(&cards[0], 2);
 	assert_int_equal(uvdpa_driver_suspend(cards[0].drv), 0);
-	assert_int_equal(device_save(runner_lock(cards[0].runner), &saved, &f), 0);
-	runner_unlock(cards[0].runner);
+	assert_int_equal(device_save(runtime_lock(cards[0].runtime), &saved, &f), 0);
+	runtime_unlock(cards[0].runtime);
 	size = state_encode(&saved, bytes);
 	assert_int_equal(state_decode(bytes, size, &decoded, &f), 0);
 	assert_true(net_view_state(decoded.model, decoded.model_size, &view));
@@ -270,8 +270,8 @@ static void saved_and_restored(void **state)
 
 	assert_int_equal(packet_loopback_open(2, &packet, NULL), 0);
 	open_card(&other, packet, 1, false);
-	assert_int_equal(device_restore(runner_lock(other.runner), &decoded, &f), 0);
-	runner_unlock(other.runner);
+	assert_int_equal(device_restore(runtime_lock(other.runtime), &decoded, &f), 0);
+	runtime_unlock(other.runtime);
 	start_driver(&other);
 	assert_int_equal(uvdpa_get_config(other.drv, 0, config, sizeof(config)), 0);
 	assert_memory_equal(config, mac + 2, 6);
@@ -285,7 +285,7 @@ static void saved_and_restored(void **state)
 	assert_int_equal(stats(&other, 2).filtered, 1);
 	assert_int_equal(stats(&other, 2).packets, 1);
 	stop_driver(&other);
-	runner_free(other.runner);
+	runtime_free(other.runtime);
 }
 
 /* What is sent is then delivered in the sender's pass, of the receiver's own worker. */

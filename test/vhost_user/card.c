@@ -15,7 +15,7 @@
 
 #include "backend/backends.h"
 #include "export/vhost_user/vhost_user.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "model/models.h"
 #include "uvdpa/driver.h"
 #include "vhost_user/disk.h"
@@ -27,18 +27,18 @@
 #define MTU    1500
 
 struct card {
-	struct runner *runner;
+	struct runtime *runtime;
 	struct vhost_user *export;
 	char dir[64], path[96];
 };
 
 static void card_open(struct card *card)
 {
-	const struct runner_options options = {.device = {.name = "card0",
-							  .queue_size = SESSION_RING,
-							  .asids = 1,
-							  .park = true,
-							  .suspend_timeout_ms = 60000}};
+	const struct runtime_options options = {.device = {.name = "card0",
+							   .queue_size = SESSION_RING,
+							   .asids = 1,
+							   .park = true,
+							   .suspend_timeout_ms = 60000}};
 	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}, .mtu = MTU};
 	struct vhost_user_options export = {0};
 	struct packet *packet;
@@ -51,14 +51,14 @@ static void card_open(struct card *card)
 	export.path = card->path;
 	assert_int_equal(packet_loopback_open(1, &packet, &f), 0);
 	assert_int_equal(net_new(&net, packet, &model, &f), 0);
-	assert_int_equal(runner_new(&options, model, &card->runner, &f), 0);
-	assert_int_equal(vhost_user_open(&export, card->runner, &card->export, &f), 0);
+	assert_int_equal(runtime_new(&options, model, &card->runtime, &f), 0);
+	assert_int_equal(vhost_user_open(&export, card->runtime, &card->export, &f), 0);
 }
 
 static void card_close(struct card *card)
 {
 	vhost_user_close(card->export);
-	runner_free(card->runner);
+	runtime_free(card->runtime);
 	rmdir(card->dir);
 }
 

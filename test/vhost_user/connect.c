@@ -165,12 +165,12 @@ static void attempts_have_a_distance(void **state)
 	struct disk_options o = options();
 	int listener = start_listening();
 	struct disk disk;
-	uint64_t began = runner_now_ms();
+	uint64_t began = runtime_now_ms();
 
 	disk_open(&disk, &o);
 	for (unsigned i = 0; i < 6; i++)
 		close(accept_server(listener));
-	assert_true(runner_now_ms() - began >= 5 * RECONNECT_MS);
+	assert_true(runtime_now_ms() - began >= 5 * RECONNECT_MS);
 	stop_listening(listener);
 	disk_close(&disk);
 }
@@ -188,7 +188,7 @@ static void not_while_it_is_taken(void **state)
 	disk_open(&disk, &o);
 	close(accept_server(look.fd));
 	/* the export lets go of the device when it has seen that */
-	while (runner_claim(disk.runner, &(struct claimant){.who = "another door"}, &f) < 0) {
+	while (runtime_claim(disk.runtime, &(struct claimant){.who = "another door"}, &f) < 0) {
 		if (poll(&look, 1, 0) > 0)
 			close(accept_server(look.fd));
 		usleep(1000);
@@ -197,7 +197,7 @@ static void not_while_it_is_taken(void **state)
 	for (; attempts < 2 && poll(&look, 1, 5 * RECONNECT_MS) > 0; attempts++)
 		close(accept_server(look.fd));
 	assert_true(attempts < 2);
-	runner_unclaim(disk.runner);
+	runtime_unclaim(disk.runtime);
 	user_start(&u, look.fd);
 	use(&u, 0, 1);
 	user_end(&u);
@@ -218,7 +218,7 @@ static void names(void **state)
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	o.path = name;
-	assert_int_equal(vhost_user_open(&o, disk.runner, &export, &f), -ENAMETOOLONG);
+	assert_int_equal(vhost_user_open(&o, disk.runtime, &export, &f), -ENAMETOOLONG);
 	assert_non_null(strstr(f.text, "107 bytes"));
 	disk_close(&disk);
 }

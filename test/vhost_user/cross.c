@@ -100,7 +100,7 @@ static int open_here(struct disk disks[2], struct ferry *ferry)
 
 	for (unsigned i = 0; i < 2; i++)
 		disk_open(&disks[i], &(struct disk_options){.file = image, .packed = packed});
-	if (inprocess_open(disks[0].runner, &options, &export, &f) < 0 ||
+	if (inprocess_open(disks[0].runtime, &options, &export, &f) < 0 ||
 	    uvdpa_driver_open_transport(&in_process, export, "in this process", 0,
 					&ferry->devices[0], &error) < 0)
 		return -1;

@@ -34,7 +34,7 @@ static struct block *open_block(const struct disk_options *o)
 void disk_open(struct disk *disk, const struct disk_options *o)
 {
 	static unsigned number;
-	struct runner_options options = {
+	struct runtime_options options = {
 		.device = {.name = "disk0",
 			   .queue_size = 256,
 			   .asids = 1,
@@ -64,12 +64,12 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 	}
 	r = blk_new(&blk, open_block(o), &model, &f);
 	if (r == 0)
-		r = runner_new(&options, model, &disk->runner, &f);
+		r = runtime_new(&options, model, &disk->runtime, &f);
 	export.path = disk->path;
 	export.client = o->reconnect_ms != 0;
 	export.reconnect_ms = o->reconnect_ms;
 	if (r == 0)
-		r = vhost_user_open(&export, disk->runner, &disk->export, &f);
+		r = vhost_user_open(&export, disk->runtime, &disk->export, &f);
 	if (r < 0)
 		fprintf(stderr, "%s\n", f.text);
 	assert(r == 0);
@@ -78,7 +78,7 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 void disk_close(struct disk *disk)
 {
 	vhost_user_close(disk->export);
-	runner_free(disk->runner);
+	runtime_free(disk->runtime);
 	if (disk->dir[0])
 		rmdir(disk->dir);
 }

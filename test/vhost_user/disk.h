@@ -7,7 +7,7 @@
 
 #include "backend/backends.h"
 #include "export/vhost_user/vhost_user.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 struct disk_options {
 	uint64_t size;				   /* bytes; 0: 16 MiB */
@@ -23,7 +23,7 @@ struct disk_options {
 };
 
 struct disk {
-	struct runner *runner;
+	struct runtime *runtime;
 	struct vhost_user *export;
 	char dir[64], path[96];
 };

@@ -196,8 +196,8 @@ static void config_changes(void **state)
 	wait_done(&u, 1);
 	expect(&u, VHOST_USER_BACKEND_VRING_CALL, sizeof(struct vhost_vring_state));
 	for (uint64_t size = 32; size <= 128; size *= 2) {
-		assert_int_equal(device_resize(runner_lock(disk.runner), size << 20, &f), 0);
-		runner_unlock(disk.runner);
+		assert_int_equal(device_resize(runtime_lock(disk.runtime), size << 20, &f), 0);
+		runtime_unlock(disk.runtime);
 		expect(&u, VHOST_USER_BACKEND_CONFIG_CHANGE, 0);
 		assert_int_equal(front_ask(u.s.fd, VHOST_USER_GET_CONFIG, &p,
 					   VHOST_USER_CONFIG_HEADER + 8, &answer),

@@ -47,7 +47,7 @@ static bool is_claimed(void)
 {
 	char who[128];
 
-	runner_claimant(disk.runner, who, sizeof(who));
+	runtime_claimant(disk.runtime, who, sizeof(who));
 	return who[0];
 }
 

@@ -299,9 +299,9 @@ static uint64_t offered(bool ring_reset)
 
 	disk_open(&disk, &(struct disk_options){.ring_reset = ring_reset});
 	/* other exports cannot */
-	assert_false(device_get_device_features(runner_lock(disk.runner)) &
+	assert_false(device_get_device_features(runtime_lock(disk.runtime)) &
 		     BIT(VIRTIO_F_RING_RESET));
-	runner_unlock(disk.runner);
+	runtime_unlock(disk.runtime);
 	fd = front_connect(disk.path);
 	assert_int_equal(front_ask(fd, VHOST_USER_GET_FEATURES, NULL, 0, &answer), 0);
 	close(fd);

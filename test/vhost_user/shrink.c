@@ -69,8 +69,8 @@ static int life(enum what what)
 		return 4;
 	uvdpa_queue_kick_always(s.queue);
 	for (unsigned i = 0; i < 6000 && !broken; i++) {
-		broken = device_state(runner_lock(disk.runner)) == STATE_BROKEN;
-		runner_unlock(disk.runner);
+		broken = device_state(runtime_lock(disk.runtime)) == STATE_BROKEN;
+		runtime_unlock(disk.runtime);
 		usleep(10000);
 	}
 	if (!broken)

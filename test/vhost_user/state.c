@@ -94,9 +94,9 @@ static int greet(const char *path)
 
 static bool is_restored(struct disk *disk)
 {
-	bool is = device_is_restored(runner_lock(disk->runner));
+	bool is = device_is_restored(runtime_lock(disk->runtime));
 
-	runner_unlock(disk->runner);
+	runtime_unlock(disk->runtime);
 	return is;
 }
 
@@ -106,7 +106,7 @@ static void wait_unclaimed(struct disk *disk)
 
 	do {
 		usleep(1000);
-		runner_claimant(disk->runner, who, sizeof(who));
+		runtime_claimant(disk->runtime, who, sizeof(who));
 	} while (who[0]);
 }
 

@@ -120,9 +120,9 @@ static unsigned recorded(const struct session *s)
 
 static enum device_state state_of(struct disk *disk)
 {
-	enum device_state state = device_state(runner_lock(disk->runner));
+	enum device_state state = device_state(runtime_lock(disk->runtime));
 
-	runner_unlock(disk->runner);
+	runtime_unlock(disk->runtime);
 	return state;
 }
 

@@ -35,5 +35,5 @@ void fence_reply(fuse_req_t req, void *arg, fuse_ino_t ino, off_t offset, struct
 	struct node *node = arg;
 
 	fuse_reply_none(req);
-	runner_claim_answered(node->runner, atomic_load(&node->state) != FILE_CLOSED);
+	runtime_claim_answered(node->runtime, atomic_load(&node->state) != FILE_CLOSED);
 }

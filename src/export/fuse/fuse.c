@@ -84,7 +84,7 @@ static bool good_name(const char *name)
 	       strcmp(name, "..") != 0;
 }
 
-int fuse_export_add(struct fuse_export *export, const char *name, struct runner *runner,
+int fuse_export_add(struct fuse_export *export, const char *name, struct runtime *runtime,
 		    const struct vdpa_options *options, struct fault *fault_out)
 {
 	const struct fuse_export_options *o = &export->options;
@@ -104,7 +104,7 @@ int fuse_export_add(struct fuse_export *export, const char *name, struct runner 
 	node->export = export;
 	snprintf(node->name, sizeof(node->name), "%s", name);
 	node->ino = FIRST_INO + export->node_count;
-	node->runner = runner;
+	node->runtime = runtime;
 	node->options = *options;
 	node->mode = o->mode ? o->mode : 0600;
 	node->uid = geteuid();

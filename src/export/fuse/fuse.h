@@ -13,7 +13,7 @@
 #include "util/fault.h"
 
 struct fuse_export;
-struct runner;
+struct runtime;
 
 struct fuse_export_options {
 	mode_t mode; /* of the device files, which belong to who runs this process; 0: 0600 */
@@ -31,8 +31,9 @@ int fuse_export_possible(struct fault *fault);
 int fuse_export_new(const char *mountpoint, const struct fuse_export_options *options,
 		    struct fuse_export **export, struct fault *fault);
 
-/* Before start. The runner outlives the export. -EEXIST, -EINVAL (no file could have that name). */
-int fuse_export_add(struct fuse_export *export, const char *name, struct runner *runner,
+/* Before start. The runtime outlives the export. -EEXIST, -EINVAL (no file could have that name).
+ */
+int fuse_export_add(struct fuse_export *export, const char *name, struct runtime *runtime,
 		    const struct vdpa_options *options, struct fault *fault);
 
 /* Mounts and serves, with threads of its own. */
@@ -40,7 +41,7 @@ int fuse_export_start(struct fuse_export *export, struct fault *fault);
 
 /*
  * Unmounts; clients that are still there are gone for their devices. Returns 0, or -EBUSY: a client
- * holds one of our threads in its own memory (userfaultfd): neither export nor runners may be
+ * holds one of our threads in its own memory (userfaultfd): neither export nor runtimes may be
  * freed.
  */
 int fuse_export_stop(struct fuse_export *export);

@@ -11,7 +11,7 @@
  * leaves it to whoever serves the one before. A request that is answered later
  * (a suspend that drains) keeps its lane and no thread; when its answer comes,
  * an executor goes on with the lane, since the answer comes from a worker with
- * the runner's lock held.
+ * the runtime's lock held.
  *
  * The order matters for close and open: the kernel sends RELEASE without
  * waiting, and a client that opens again at once must not find itself in the
@@ -46,7 +46,7 @@
 #include "client/caller.h"
 #include "export/fuse/fuse.h"
 #include "export/vdpa/vdpa.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 struct node;
 
@@ -101,7 +101,7 @@ struct node {
 	struct fuse_export *export;
 	char name[DEVICE_NAME_MAX + 1];
 	fuse_ino_t ino;
-	struct runner *runner;
+	struct runtime *runtime;
 	struct vdpa_options options;
 	mode_t mode;
 	uid_t uid;

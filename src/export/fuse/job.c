@@ -6,7 +6,7 @@
 
 #include "export/fuse/fuse_internal.h"
 #include "client/process.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "client/program.h"
 #include "util/log.h"
 
@@ -44,7 +44,7 @@ static void ioctl_reply(void *arg, int result, const void *out, size_t out_size)
 	size_t size = out_size < job->out_max ? out_size : job->out_max;
 	bool nobody = nobody_waits(job);
 
-	runner_count_call(job->node->runner, job->came_ns);
+	runtime_count_call(job->node->runtime, job->came_ns);
 	finish(job);
 	if (nobody)
 		return;
@@ -75,7 +75,7 @@ static void serve_write(struct job *job)
 	size_t size = job->size;
 	bool nobody = nobody_waits(job);
 
-	runner_count_call(job->node->runner, job->came_ns);
+	runtime_count_call(job->node->runtime, job->came_ns);
 	finish(job);
 	if (nobody)
 		return;
@@ -117,7 +117,7 @@ static struct opened *open_node(struct job *job, struct fault *fault_out)
 	}
 	program_of(job->tid, program);
 	snprintf(who, sizeof(who), "a vhost-vdpa file, thread %d%s", (int)job->tid, program);
-	if (vdpa_file_open(job->node->runner, &job->node->options, &claimant, &opened->file,
+	if (vdpa_file_open(job->node->runtime, &job->node->options, &claimant, &opened->file,
 			   fault_out)) {
 		free(opened);
 		return NULL;
@@ -145,16 +145,16 @@ static bool waits_for_leaving(struct job *job)
 	job->waited = true;
 	node->waiter = job;
 	node->wait.over = on_left;
-	if (runner_claim_settled(node->runner, &node->wait))
+	if (runtime_claim_settled(node->runtime, &node->wait))
 		return false;
 	/* Whoever stops the export may have looked for waiters just before. */
 	return !atomic_load(&node->export->stopping) ||
-	       !runner_claim_forget(node->runner, &node->wait);
+	       !runtime_claim_forget(node->runtime, &node->wait);
 }
 
 void job_stop_waiting(struct node *node)
 {
-	if (runner_claim_forget(node->runner, &node->wait))
+	if (runtime_claim_forget(node->runtime, &node->wait))
 		lane_again(node->waiter);
 }
 
@@ -197,7 +197,7 @@ bool job_refuse_open(struct job *job)
 	struct node *node = job->node;
 	struct fault fault;
 
-	if (atomic_load(&node->state) != FILE_OPEN || !runner_claim_look(node->runner, &fault))
+	if (atomic_load(&node->state) != FILE_OPEN || !runtime_claim_look(node->runtime, &fault))
 		return false;
 	refuse(node, job->req, &fault);
 	free(job);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "export/fuse/fuse_internal.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 
 /* How long the kernel may remember names and attributes, in seconds. */
 #define REMEMBER 1.0
@@ -165,7 +165,7 @@ static struct job *make_job(fuse_req_t req, fuse_ino_t ino, enum job_kind kind,
 	*job = (struct job){.kind = kind,
 			    .node = node,
 			    .req = req,
-			    .came_ns = runner_now_ns(),
+			    .came_ns = runtime_now_ns(),
 			    .tid = fuse_req_ctx(req)->pid,
 			    .uid = fuse_req_ctx(req)->uid,
 			    .opened = (struct opened *)(uintptr_t)info->fh};

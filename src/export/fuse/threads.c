@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #include "export/fuse/fuse_internal.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "util/log.h"
 #include "util/relax.h"
 
@@ -83,7 +83,7 @@ static bool receive(struct fuse_export *export)
 
 	if (atomic_load(&export->stopping) || fuse_session_exited(export->session))
 		return false;
-	while ((n = poll(fds, 2, 0)) == 0 && runner_now_ns() < atomic_load(&export->awake_until))
+	while ((n = poll(fds, 2, 0)) == 0 && runtime_now_ns() < atomic_load(&export->awake_until))
 		relax();
 	if (n == 0)
 		n = poll(fds, 2, -1);
@@ -118,7 +118,7 @@ static bool relieve(struct fuse_export *export)
 	since = atomic_load(&export->serving);
 	if (!since)
 		return false;
-	if (since == NOBODY_RECEIVES || runner_now_ns() - since >= RELIEF_NS)
+	if (since == NOBODY_RECEIVES || runtime_now_ns() - since >= RELIEF_NS)
 		return atomic_compare_exchange_strong(&export->serving, &since, 0);
 	watch(export);
 	return false;
@@ -153,18 +153,18 @@ static bool wait_for_turn(struct fuse_export *export)
  * of a device that is set up and does not run yet, or that was suspended in the midst of such
  * calls.
  */
-static bool more_to_come(struct runner *runner, bool awake)
+static bool more_to_come(struct runtime *runtime, bool awake)
 {
-	enum device_state state = device_state(runner_lock(runner));
+	enum device_state state = device_state(runtime_lock(runtime));
 
-	runner_unlock(runner);
+	runtime_unlock(runtime);
 	return state == STATE_READY || (state == STATE_SUSPENDED && awake);
 }
 
 /* Serves a request with another reader left. True: the caller is the receiver still. */
 static bool serve(struct fuse_export *export, struct job *job)
 {
-	struct runner *runner = job->node->runner;
+	struct runtime *runtime = job->node->runtime;
 	uint64_t since = job->came_ns;
 	bool awake = since < atomic_load(&export->awake_until);
 
@@ -174,8 +174,8 @@ static bool serve(struct fuse_export *export, struct job *job)
 		atomic_fetch_add(&export->free_readers, 1);
 	lane_serve(job);
 	atomic_fetch_add(&export->free_readers, 1);
-	if (more_to_come(runner, awake))
-		atomic_store(&export->awake_until, runner_now_ns() + AWAKE_NS);
+	if (more_to_come(runtime, awake))
+		atomic_store(&export->awake_until, runtime_now_ns() + AWAKE_NS);
 	return atomic_compare_exchange_strong(&export->serving, &since, 0);
 }
 
@@ -230,7 +230,7 @@ static void *executor(void *arg)
 	return NULL;
 }
 
-/* May be called with a runner's lock held: takes no time. */
+/* May be called with a runtime's lock held: takes no time. */
 void executor_submit(struct fuse_export *export, struct job *job)
 {
 	bool more;
@@ -302,10 +302,10 @@ static bool all_idle(struct fuse_export *export)
 bool threads_wait_idle(struct fuse_export *export, unsigned seconds)
 {
 	const struct timespec nap = {.tv_nsec = IDLE_NAP_NS};
-	uint64_t until = runner_now_ns() + seconds * UINT64_C(1000000000);
+	uint64_t until = runtime_now_ns() + seconds * UINT64_C(1000000000);
 	bool idle;
 
-	while (!(idle = all_idle(export)) && runner_now_ns() < until)
+	while (!(idle = all_idle(export)) && runtime_now_ns() < until)
 		nanosleep(&nap, NULL);
 	return idle;
 }

@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "memory/client.h"
 
 struct inprocess {
@@ -123,7 +123,7 @@ static int self_own(struct caller *caller, struct owner **out)
 	return 0;
 }
 
-int inprocess_open(struct runner *runner, const struct inprocess_options *options,
+int inprocess_open(struct runtime *runtime, const struct inprocess_options *options,
 		   struct inprocess **out, struct fault *fault_out)
 {
 	static const struct caller_ops caller_ops = {
@@ -136,7 +136,7 @@ int inprocess_open(struct runner *runner, const struct inprocess_options *option
 		return fault(fault_out, -ENOMEM, "no memory for an open device");
 	export->caller.ops = &caller_ops;
 	export->memory = options->memory;
-	r = vdpa_file_open(runner, &options->vdpa, &who, &export->file, fault_out);
+	r = vdpa_file_open(runtime, &options->vdpa, &who, &export->file, fault_out);
 	if (r) {
 		free(export);
 		return r;

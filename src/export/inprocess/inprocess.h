@@ -23,8 +23,8 @@ struct inprocess_options {
 	struct client_memory *memory;
 };
 
-/* Returns 0 or a negative errno with the fault filled. The runner outlives what was opened. */
-int inprocess_open(struct runner *runner, const struct inprocess_options *options,
+/* Returns 0 or a negative errno with the fault filled. The runtime outlives what was opened. */
+int inprocess_open(struct runtime *runtime, const struct inprocess_options *options,
 		   struct inprocess **export, struct fault *fault);
 
 /* `export` is what inprocess_open gave. Return a negative errno instead of setting errno. */

@@ -13,7 +13,7 @@
 
 static const struct device *facts(const struct vdpa_file *file)
 {
-	return runner_device(file->runner);
+	return runtime_device(file->runtime);
 }
 
 static int give_u32(struct call *call, uint32_t value)
@@ -28,9 +28,9 @@ int vdpa_get_device_id(struct vdpa_file *file, struct call *call)
 
 int vdpa_get_status(struct vdpa_file *file, struct call *call)
 {
-	uint8_t status = device_get_status(runner_lock(file->runner));
+	uint8_t status = device_get_status(runtime_lock(file->runtime));
 
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	return call_give(call, &status, sizeof(status));
 }
 
@@ -52,12 +52,12 @@ int vdpa_set_status(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	device = runner_lock(file->runner);
+	device = runtime_lock(file->runtime);
 	if (!status)
-		device_reset(device, EV_DRIVER_RESET, runner_now_ms(), on_reset, file);
+		device_reset(device, EV_DRIVER_RESET, runtime_now_ms(), on_reset, file);
 	else
-		r = device_set_status(device, status, runner_now_ms());
-	runner_unlock(file->runner);
+		r = device_set_status(device, status, runtime_now_ms());
+	runtime_unlock(file->runtime);
 	if (!status)
 		return CALL_LATER;
 	/* Whatever else the device did not like shows in GET_STATUS only (vdpa_config_ops is void).
@@ -90,8 +90,8 @@ int vdpa_get_config(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	r = device_get_config(runner_lock(file->runner), header.off, bytes, header.len);
-	runner_unlock(file->runner);
+	r = device_get_config(runtime_lock(file->runtime), header.off, bytes, header.len);
+	runtime_unlock(file->runtime);
 	if (r)
 		return r;
 	return call->caller->ops->write(call->caller, call->vdpa->arg + CONFIG_BYTES, bytes,
@@ -108,16 +108,16 @@ int vdpa_set_config(struct vdpa_file *file, struct call *call)
 		r = call_fetch(call, CONFIG_BYTES, bytes, header.len);
 	if (r)
 		return r;
-	r = device_set_config(runner_lock(file->runner), header.off, bytes, header.len);
-	runner_unlock(file->runner);
+	r = device_set_config(runtime_lock(file->runtime), header.off, bytes, header.len);
+	runtime_unlock(file->runtime);
 	return r;
 }
 
 int vdpa_get_features(struct vdpa_file *file, struct call *call)
 {
-	uint64_t features = device_get_device_features(runner_lock(file->runner));
+	uint64_t features = device_get_device_features(runtime_lock(file->runtime));
 
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	if (file->options.log)
 		features |= VDPA_LOG_ALL;
 	return call_give(call, &features, sizeof(features));
@@ -125,12 +125,12 @@ int vdpa_get_features(struct vdpa_file *file, struct call *call)
 
 int vdpa_set_features(struct vdpa_file *file, struct call *call)
 {
-	struct device *device = runner_lock(file->runner);
+	struct device *device = runtime_lock(file->runtime);
 	bool late = device_get_status(device) & VIRTIO_CONFIG_S_FEATURES_OK;
 	uint64_t features;
 	int r;
 
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	if (late && !file->options.log)
 		return -EBUSY; /* before the argument is looked at (vhost_vdpa_set_features) */
 	r = call_fetch(call, 0, &features, sizeof(features));
@@ -138,14 +138,14 @@ int vdpa_set_features(struct vdpa_file *file, struct call *call)
 		return r;
 	if (late && (features & ~VDPA_LOG_ALL) != file->features)
 		return -EBUSY;
-	device = runner_lock(file->runner);
+	device = runtime_lock(file->runtime);
 	if (!late)
 		r = device_set_driver_features(device, features);
 	if (!r)
 		file->features = device_get_driver_features(device);
 	if (!r)
 		vdpa_log_features(file, features);
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	return r ? -EINVAL : 0; /* any error of the device's is EINVAL there */
 }
 
@@ -203,9 +203,9 @@ int vdpa_set_config_call(struct vdpa_file *file, struct call *call)
 		r = call_eventfd(call, fd, &ours);
 	if (r)
 		return r;
-	runner_lock(file->runner);
-	runner_bind_config_call(file->runner, ours);
-	runner_unlock(file->runner);
+	runtime_lock(file->runtime);
+	runtime_bind_config_call(file->runtime, ours);
+	runtime_unlock(file->runtime);
 	return 0;
 }
 
@@ -238,17 +238,17 @@ int vdpa_get_as_num(struct vdpa_file *file, struct call *call)
 
 int vdpa_suspend(struct vdpa_file *file, struct call *call)
 {
-	device_suspend(runner_lock(file->runner), HOLDER_DRIVER, runner_now_ms(), 0, vdpa_answer,
+	device_suspend(runtime_lock(file->runtime), HOLDER_DRIVER, runtime_now_ms(), 0, vdpa_answer,
 		       file);
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	return CALL_LATER;
 }
 
 int vdpa_resume(struct vdpa_file *file, struct call *call)
 {
-	int r = device_resume(runner_lock(file->runner), HOLDER_DRIVER);
+	int r = device_resume(runtime_lock(file->runtime), HOLDER_DRIVER);
 
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	return r;
 }
 
@@ -272,8 +272,8 @@ int vdpa_set_owner(struct vdpa_file *file, struct call *call)
 	r = call->caller->ops->own(call->caller, &owner);
 	if (r)
 		return r;
-	r = device_set_client(runner_lock(file->runner), owner->memory);
-	runner_unlock(file->runner);
+	r = device_set_client(runtime_lock(file->runtime), owner->memory);
+	runtime_unlock(file->runtime);
 	if (r) {
 		owner->ops->free(owner);
 		return r;

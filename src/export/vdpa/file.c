@@ -8,23 +8,23 @@
 #include "export/vdpa/vdpa_internal.h"
 #include "util/log.h"
 
-int vdpa_file_open(struct runner *runner, const struct vdpa_options *options,
+int vdpa_file_open(struct runtime *runtime, const struct vdpa_options *options,
 		   const struct claimant *who, struct vdpa_file **out, struct fault *fault_out)
 {
 	struct vdpa_file *file;
-	int r = runner_claim(runner, who, fault_out);
+	int r = runtime_claim(runtime, who, fault_out);
 
 	if (r)
 		return r;
 	file = calloc(1, sizeof(*file));
 	if (!file) {
-		runner_unclaim(runner);
+		runtime_unclaim(runtime);
 		return fault(fault_out, -ENOMEM, "no memory for an open file");
 	}
-	file->runner = runner;
-	file->device = runner_lock(runner);
+	file->runtime = runtime;
+	file->device = runtime_lock(runtime);
 	device_forget_choices(file->device);
-	runner_unlock(runner);
+	runtime_unlock(runtime);
 	file->options = *options;
 	file->fork_from_owner = 1;
 	*out = file;
@@ -38,11 +38,11 @@ static void dispose(struct vdpa_file *file)
 	if (file->owner)
 		file->owner->ops->free(file->owner);
 	iotlb_free(file);
-	runner_unclaim(file->runner);
+	runtime_unclaim(file->runtime);
 	free(file);
 }
 
-/* Runner locked. */
+/* Runtime locked. */
 static void on_gone(void *arg, int result)
 {
 	struct vdpa_file *file = arg;
@@ -58,8 +58,8 @@ static void on_gone(void *arg, int result)
 	/* Requests still point into the client's memory, so that stays. Each try has its deadline.
 	 */
 	if (result) {
-		runner_claim_kept(file->runner);
-		device_reset(file->device, EV_DRIVER_GONE, runner_now_ms(), on_gone, file);
+		runtime_claim_kept(file->runtime);
+		device_reset(file->device, EV_DRIVER_GONE, runtime_now_ms(), on_gone, file);
 	} else {
 		dispose(file);
 	}
@@ -69,11 +69,11 @@ static void on_gone(void *arg, int result)
 
 void vdpa_file_release(struct vdpa_file *file, device_done done, void *arg)
 {
-	struct runner *runner = file->runner;
+	struct runtime *runtime = file->runtime;
 
 	file->released = done;
 	file->released_arg = arg;
-	runner_claim_leaves(runner);
-	device_reset(runner_lock(runner), EV_DRIVER_GONE, runner_now_ms(), on_gone, file);
-	runner_unlock(runner);
+	runtime_claim_leaves(runtime);
+	device_reset(runtime_lock(runtime), EV_DRIVER_GONE, runtime_now_ms(), on_gone, file);
+	runtime_unlock(runtime);
 }

@@ -19,8 +19,8 @@
  *
  * As in the kernel, which pins the pages then (vhost_vdpa_pa_map), how a mapping's memory is
  * reached is found out by the message that brings it. That takes as long as the client has
- * mappings, and waits for them to be readable: so it is done before the runner's lock is taken, and
- * no worker ever does it. Only the client's own calls change the tree, one at a time.
+ * mappings, and waits for them to be readable: so it is done before the runtime's lock is taken,
+ * and no worker ever does it. Only the client's own calls change the tree, one at a time.
  */
 #include <assert.h>
 #include <errno.h>
@@ -250,7 +250,7 @@ static void forget_resolved(struct vdpa_file *file, uint32_t asid)
 	}
 }
 
-/* Runner locked. Takes `resolved` over. Any error is EFAULT to the client. */
+/* Runtime locked. Takes `resolved` over. Any error is EFAULT to the client. */
 static int process(struct vdpa_file *file, struct device *device, uint32_t asid,
 		   const struct vhost_iotlb_msg *msg, struct pieces *resolved)
 {
@@ -299,8 +299,8 @@ ssize_t vdpa_file_write(struct vdpa_file *file, struct caller *caller, const voi
 	if (asid >= device_get_asid_count(file->device))
 		return -EFAULT;
 	resolved = resolve(file, asid, &m.iotlb);
-	r = process(file, runner_lock(file->runner), asid, &m.iotlb, resolved);
-	runner_unlock(file->runner);
+	r = process(file, runtime_lock(file->runtime), asid, &m.iotlb, resolved);
+	runtime_unlock(file->runtime);
 	forget_resolved(file, asid);
 	return r ? -EFAULT : (ssize_t)MESSAGE_SIZE;
 }

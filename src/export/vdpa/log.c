@@ -51,7 +51,7 @@ int vdpa_set_log_base(struct vdpa_file *file, struct call *call)
 		r = try_log(file->owner->memory, base);
 	if (r < 0)
 		return -EFAULT;
-	runner_lock(file->runner);
+	runtime_lock(file->runtime);
 	device_set_log(file->device, NULL); /* nobody is looking at the old one any more */
 	for (unsigned i = 0; i < device_get_vqs_count(file->device); i++)
 		device_set_vq_log(file->device, i, NULL, 0);
@@ -59,7 +59,7 @@ int vdpa_set_log_base(struct vdpa_file *file, struct call *call)
 	file->log.uaddr = base;
 	file->has_log = true;
 	apply(file);
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	return 0;
 }
 

@@ -148,7 +148,7 @@ int call_eventfd(struct call *call, int fd, int *ours)
 	return r;
 }
 
-static void reply_later(struct runner_after *after)
+static void reply_later(struct runtime_after *after)
 {
 	struct vdpa_file *file =
 		(struct vdpa_file *)(void *)((char *)after - offsetof(struct vdpa_file, answer));
@@ -163,7 +163,7 @@ void vdpa_answer(void *arg, int result)
 
 	file->answer_result = result;
 	file->answer.run = reply_later;
-	runner_after(file->runner, &file->answer);
+	runtime_after(file->runtime, &file->answer);
 }
 
 /* What is looked at before a vring's verb, in the kernel's order. */
@@ -174,7 +174,7 @@ static int check_vring(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	if (index >= device_get_vqs_count(runner_device(file->runner)))
+	if (index >= device_get_vqs_count(runtime_device(file->runtime)))
 		return -ENOBUFS;
 	call->index = index;
 	return 0;

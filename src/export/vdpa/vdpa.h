@@ -20,7 +20,7 @@
 #include "util/fault.h"
 
 struct claimant;
-struct runner;
+struct runtime;
 struct vdpa_file;
 
 struct vdpa_options {
@@ -30,9 +30,9 @@ struct vdpa_options {
 
 /*
  * What open(2) does. Returns 0, or a negative errno with the fault filled; -EBUSY: somebody else
- * has the device (runtime/runner.h: runner_claim). The runner outlives the file.
+ * has the device (runtime/runtime.h: runtime_claim). The runtime outlives the file.
  */
-int vdpa_file_open(struct runner *runner, const struct vdpa_options *options,
+int vdpa_file_open(struct runtime *runtime, const struct vdpa_options *options,
 		   const struct claimant *who, struct vdpa_file **file, struct fault *fault);
 
 /*
@@ -50,7 +50,7 @@ struct vdpa_call {
 
 /*
  * Called exactly once per ioctl, perhaps before vdpa_file_ioctl returns and perhaps with the
- * runner's lock held: it must not call the device. `out` is to be stored at arg.
+ * runtime's lock held: it must not call the device. `out` is to be stored at arg.
  */
 typedef void (*vdpa_reply)(void *arg, int result, const void *out, size_t out_size);
 

@@ -4,7 +4,7 @@
 
 #include "device/device.h"
 #include "export/vdpa/vdpa.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "memory/dirty.h"
 #include "wire/vhost.h"
 
@@ -22,8 +22,8 @@ struct iotlb {
 };
 
 struct vdpa_file {
-	struct runner *runner;
-	struct device *device; /* for callbacks, which come with the runner's lock held */
+	struct runtime *runtime;
+	struct device *device; /* for callbacks, which come with the runtime's lock held */
 	struct vdpa_options options;
 	struct owner *owner;	   /* NULL: none yet */
 	uint64_t features;	   /* acked; survives reset, decides how vring bases look */
@@ -44,7 +44,7 @@ struct vdpa_file {
 	/* Of the one call under way. */
 	vdpa_reply reply;
 	void *reply_arg;
-	struct runner_after answer; /* ... that comes later, with this result: see vdpa_answer */
+	struct runtime_after answer; /* ... that comes later, with this result: see vdpa_answer */
 	int answer_result;
 	device_done released;
 	void *released_arg;
@@ -69,7 +69,7 @@ int call_give(struct call *call, const void *out, size_t size);
 /* The eventfd that the caller named, as a descriptor of ours; -1 for none. -EBADF, -EINVAL. */
 int call_eventfd(struct call *call, int fd, int *ours);
 
-/* device_done for verbs that answer later; arg is the file. Runner locked, as for all of them. */
+/* device_done for verbs that answer later; arg is the file. Runtime locked, as for all of them. */
 void vdpa_answer(void *arg, int result);
 
 /* vdpa_device.c: ioctls of the device, and of the file's owner */
@@ -99,9 +99,9 @@ int vdpa_set_mem_table(struct vdpa_file *file, struct call *call);
 
 /* vdpa_log.c */
 int vdpa_set_log_base(struct vdpa_file *file, struct call *call);
-/* What SET_FEATURES says of VHOST_F_LOG_ALL. Runner locked. */
+/* What SET_FEATURES says of VHOST_F_LOG_ALL. Runtime locked. */
 void vdpa_log_features(struct vdpa_file *file, uint64_t features);
-/* What SET_VRING_ADDR says. Runner locked. */
+/* What SET_VRING_ADDR says. Runtime locked. */
 void vdpa_log_vring(struct vdpa_file *file, unsigned index, bool log, uint64_t at);
 #define VDPA_LOG_ALL (1ull << VHOST_F_LOG_ALL)
 
@@ -122,7 +122,7 @@ int vdpa_set_group_asid(struct vdpa_file *file, struct call *call);
 int vdpa_get_vring_size(struct vdpa_file *file, struct call *call);
 
 /* vdpa_iotlb.c */
-/* The device forgets all mappings, the file does not. Runner locked. */
+/* The device forgets all mappings, the file does not. Runtime locked. */
 void iotlb_wipe(struct vdpa_file *file);
 void iotlb_free(struct vdpa_file *file);
 

@@ -33,8 +33,8 @@ int vdpa_set_vring_num(struct vdpa_file *file, struct call *call)
 	/* the kernel wants a power of two of packed rings, too; the device judges by the layout */
 	if (!state.num || state.num > UINT16_MAX)
 		return -EINVAL;
-	r = device_set_vq_num(runner_lock(file->runner), call->index, (uint16_t)state.num);
-	runner_unlock(file->runner);
+	r = device_set_vq_num(runtime_lock(file->runtime), call->index, (uint16_t)state.num);
+	runtime_unlock(file->runtime);
 	return r;
 }
 
@@ -50,12 +50,12 @@ int vdpa_set_vring_addr(struct vdpa_file *file, struct call *call)
 	/* The log address counts although there is no log (vhost_vring_set_addr). */
 	if ((addr.avail_user_addr & 1) || (addr.used_user_addr & 3) || (addr.log_guest_addr & 3))
 		return -EINVAL;
-	r = device_set_vq_address(runner_lock(file->runner), call->index, addr.desc_user_addr,
+	r = device_set_vq_address(runtime_lock(file->runtime), call->index, addr.desc_user_addr,
 				  addr.avail_user_addr, addr.used_user_addr);
 	if (!r)
 		vdpa_log_vring(file, call->index, addr.flags & (1u << VHOST_VRING_F_LOG),
 			       addr.log_guest_addr);
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	return r;
 }
 
@@ -68,8 +68,8 @@ int vdpa_set_vring_base(struct vdpa_file *file, struct call *call)
 		return r;
 	if (!(file->features & PACKED) && state.num > UINT16_MAX)
 		return -EINVAL;
-	r = device_set_vq_state(runner_lock(file->runner), call->index, state.num);
-	runner_unlock(file->runner);
+	r = device_set_vq_state(runtime_lock(file->runtime), call->index, state.num);
+	runtime_unlock(file->runtime);
 	return r;
 }
 
@@ -82,12 +82,12 @@ int vdpa_get_vring_base(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	device = runner_lock(file->runner);
+	device = runtime_lock(file->runtime);
 	r = device_get_vq_state(device, call->index, &base);
 	/* What was acknowledged outlives a reset, the device's own features do not. */
 	if (!r && (file->features & PACKED) && !(device_get_driver_features(device) & PACKED))
 		base = PACKED_FIRST_BASE;
-	runner_unlock(file->runner);
+	runtime_unlock(file->runtime);
 	return r ? r : give_state(call, base);
 }
 
@@ -106,9 +106,9 @@ int vdpa_set_vring_kick(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	runner_lock(file->runner);
-	r = runner_bind_kick(file->runner, call->index, fd);
-	runner_unlock(file->runner);
+	runtime_lock(file->runtime);
+	r = runtime_bind_kick(file->runtime, call->index, fd);
+	runtime_unlock(file->runtime);
 	return r;
 }
 
@@ -118,9 +118,9 @@ int vdpa_set_vring_call(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	runner_lock(file->runner);
-	runner_bind_call(file->runner, call->index, fd);
-	runner_unlock(file->runner);
+	runtime_lock(file->runtime);
+	runtime_bind_call(file->runtime, call->index, fd);
+	runtime_unlock(file->runtime);
 	return 0;
 }
 
@@ -159,9 +159,9 @@ int vdpa_set_vring_enable(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	device_set_vq_ready(runner_lock(file->runner), call->index, state.num != 0, runner_now_ms(),
-			    vdpa_answer, file);
-	runner_unlock(file->runner);
+	device_set_vq_ready(runtime_lock(file->runtime), call->index, state.num != 0,
+			    runtime_now_ms(), vdpa_answer, file);
+	runtime_unlock(file->runtime);
 	return CALL_LATER;
 }
 
@@ -171,7 +171,8 @@ int vdpa_get_vring_group(struct vdpa_file *file, struct call *call)
 	int r = fetch_state(call, &state);
 
 	return r ? r
-		 : give_state(call, device_get_vq_group(runner_device(file->runner), call->index));
+		 : give_state(call,
+			      device_get_vq_group(runtime_device(file->runtime), call->index));
 }
 
 /* No descriptor groups, as everywhere but on mlx5. */
@@ -188,8 +189,8 @@ int vdpa_set_group_asid(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	r = device_set_group_asid(runner_lock(file->runner), state.index, state.num);
-	runner_unlock(file->runner);
+	r = device_set_group_asid(runtime_lock(file->runtime), state.index, state.num);
+	runtime_unlock(file->runtime);
 	return r;
 }
 
@@ -201,7 +202,7 @@ int vdpa_get_vring_size(struct vdpa_file *file, struct call *call)
 
 	if (r)
 		return r;
-	size = device_get_vq_size(runner_lock(file->runner), call->index);
-	runner_unlock(file->runner);
+	size = device_get_vq_size(runtime_lock(file->runtime), call->index);
+	runtime_unlock(file->runtime);
 	return give_state(call, size);
 }

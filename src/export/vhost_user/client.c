@@ -76,12 +76,12 @@ static int enter(struct vhost_user *export, struct vu_client *client, struct fau
 {
 	const struct claimant who = {.who = client->name, .look = look, .arg = client};
 	struct device *device;
-	int r = runner_claim(export->runner, &who, f), config;
+	int r = runtime_claim(export->runtime, &who, f), config;
 
 	if (r < 0)
 		return r;
 	config = dup(export->config_fd);
-	device = runner_lock(export->runner);
+	device = runtime_lock(export->runtime);
 	r = device_set_client(device, vu_memory_client(client->memory));
 	if (r == 0) {
 		/* A front end that connects again does not repeat what its guest set. */
@@ -89,13 +89,13 @@ static int enter(struct vhost_user *export, struct vu_client *client, struct fau
 			device_forget_choices(device);
 		export->last_pid = client->pid;
 		vu_set_export_rules(client);
-		runner_bind_config_call(export->runner, config);
+		runtime_bind_config_call(export->runtime, config);
 	}
-	runner_unlock(export->runner);
+	runtime_unlock(export->runtime);
 	if (r < 0) {
 		if (config >= 0)
 			close(config);
-		runner_unclaim(export->runner);
+		runtime_unclaim(export->runtime);
 		return fault(f, r, "device '%s' still has requests of its last driver",
 			     device_name(device));
 	}
@@ -125,9 +125,9 @@ static void ask_for_reset(struct vhost_user *export)
 {
 	atomic_store(&export->gone.answered, false);
 	export->gone.export = export;
-	device_reset(runner_lock(export->runner), EV_DRIVER_GONE, runner_now_ms(), vu_later_done,
+	device_reset(runtime_lock(export->runtime), EV_DRIVER_GONE, runtime_now_ms(), vu_later_done,
 		     &export->gone);
-	runner_unlock(export->runner);
+	runtime_unlock(export->runtime);
 }
 
 void vu_client_leave(struct vhost_user *export, const char *why)
@@ -140,7 +140,7 @@ void vu_client_leave(struct vhost_user *export, const char *why)
 	export->leaving = client;
 	vu_notify_close(client);
 	vu_state_forget(client);
-	runner_claim_leaves(export->runner); /* from here on nobody looks at it */
+	runtime_claim_leaves(export->runtime); /* from here on nobody looks at it */
 	close(client->fd);
 	client->fd = -1;
 	ask_for_reset(export);
@@ -153,16 +153,16 @@ void vu_client_left(struct vhost_user *export)
 
 	/* A verb of the client's that still waits is answered by the reset before it ends. */
 	if (r == 0) {
-		device_set_client(runner_lock(export->runner), NULL);
+		device_set_client(runtime_lock(export->runtime), NULL);
 		if (client->restored)
 			device_forget_restored(export->device); /* it was for this client */
-		runner_unlock(export->runner);
-		runner_unclaim(export->runner);
+		runtime_unlock(export->runtime);
+		runtime_unclaim(export->runtime);
 		export->leaving = NULL;
 		client_free(client);
 		return;
 	}
-	runner_claim_kept(export->runner);
+	runtime_claim_kept(export->runtime);
 	log_error(device_name(export->device),
 		  "%s left requests that the backend does not give back", client->name);
 	if (!atomic_load(&export->stopping)) {

@@ -56,8 +56,8 @@ static void forget_kicks(struct vu_client *client, unsigned index)
 
 	ring->inband_kick = ring->polled = false;
 	set_fd(&ring->kick, -1);
-	runner_bind_kick(client->export->runner, index, -1);
-	runner_poll_kicks(client->export->runner, index, false);
+	runtime_bind_kick(client->export->runtime, index, -1);
+	runtime_poll_kicks(client->export->runtime, index, false);
 }
 
 void vu_rings_reset(struct vu_client *client)
@@ -146,7 +146,7 @@ static int translate(struct vu_client *client, unsigned index, uint64_t guest[3]
 static int bind_events(struct vu_client *client, unsigned index)
 {
 	struct vu_ring *ring = &client->rings[index];
-	struct runner *runner = client->export->runner;
+	struct runtime *runtime = client->export->runtime;
 	int r;
 
 	/* Nobody gave a call descriptor, and in-band is agreed: calls become messages of ours. */
@@ -154,9 +154,9 @@ static int bind_events(struct vu_client *client, unsigned index)
 		ring->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		ring->inband_call = ring->call >= 0;
 	}
-	runner_bind_call(runner, index, ring->call >= 0 ? dup(ring->call) : -1);
-	runner_poll_kicks(runner, index, ring->polled);
-	r = runner_bind_kick(runner, index, ring->kick >= 0 ? dup(ring->kick) : -1);
+	runtime_bind_call(runtime, index, ring->call >= 0 ? dup(ring->call) : -1);
+	runtime_poll_kicks(runtime, index, ring->polled);
+	r = runtime_bind_kick(runtime, index, ring->kick >= 0 ? dup(ring->kick) : -1);
 	return r < 0 ? fault(&client->fault, r, "ring %u: its kick descriptor is no eventfd", index)
 		     : 0;
 }
@@ -187,7 +187,7 @@ static int make_ready(struct vu_client *client, unsigned index)
 		r = bind_events(client, index);
 	if (r < 0)
 		return r;
-	device_set_vq_ready(device, index, true, runner_now_ms(), ready_done, NULL);
+	device_set_vq_ready(device, index, true, runtime_now_ms(), ready_done, NULL);
 	if (device_holders(device) & HOLDER_DRIVER)
 		r = device_resume(device, HOLDER_DRIVER);
 	return r < 0 ? fault(&client->fault, r, "ring %u does not run, the device is suspended: %s",
@@ -297,7 +297,7 @@ static int ring_stopped(struct vu_client *client, int result)
 	if (vu_rings_any_started(client) || !device_can_resume(client->export->device))
 		return stopped(client, 0);
 	vu_later_begin(client, stopped);
-	device_suspend(client->export->device, HOLDER_DRIVER, runner_now_ms(), 0, vu_later_done,
+	device_suspend(client->export->device, HOLDER_DRIVER, runtime_now_ms(), 0, vu_later_done,
 		       &client->later);
 	return VU_LATER;
 }
@@ -308,7 +308,7 @@ static int make_unready(struct vu_client *client, unsigned index,
 	client->later_ring = index;
 	vu_later_begin(client, finish);
 	if (is_ready(client, index))
-		device_stop_vq(client->export->device, index, runner_now_ms(), vu_later_done,
+		device_stop_vq(client->export->device, index, runtime_now_ms(), vu_later_done,
 			       &client->later);
 	else
 		vu_later_done(&client->later, 0);
@@ -495,7 +495,7 @@ int vu_set_vring_call(struct vu_client *client, struct vu_message *message)
 	set_fd(&ring->call, fd);
 	ring->inband_call = false;
 	ring->call_set = true;
-	runner_bind_call(client->export->runner, index, fd >= 0 ? dup(fd) : -1);
+	runtime_bind_call(client->export->runtime, index, fd >= 0 ? dup(fd) : -1);
 	return 0;
 }
 

@@ -76,7 +76,7 @@ int vu_set_features(struct vu_client *client, struct vu_message *message)
 	if (vu_rings_any_started(client))
 		return fault(&client->fault, -EBUSY, "other features while rings are started");
 	vu_later_begin(client, features_after_reset);
-	device_reset(device, EV_DRIVER_RESET, runner_now_ms(), vu_later_done, &client->later);
+	device_reset(device, EV_DRIVER_RESET, runtime_now_ms(), vu_later_done, &client->later);
 	return VU_LATER;
 }
 
@@ -99,7 +99,7 @@ int vu_start_device(struct vu_client *client)
 	    device_get_status(device) & VIRTIO_CONFIG_S_DRIVER_OK)
 		return 0;
 	r = settle_features(client);
-	return r < 0 ? r : device_set_status(device, RUNNING_STATUS, runner_now_ms());
+	return r < 0 ? r : device_set_status(device, RUNNING_STATUS, runtime_now_ms());
 }
 
 int vu_get_status(struct vu_client *client, struct vu_message *message)
@@ -122,7 +122,7 @@ static int after_reset(struct vu_client *client, int result)
 static int reset(struct vu_client *client)
 {
 	vu_later_begin(client, after_reset);
-	device_reset(client->export->device, EV_DRIVER_RESET, runner_now_ms(), vu_later_done,
+	device_reset(client->export->device, EV_DRIVER_RESET, runtime_now_ms(), vu_later_done,
 		     &client->later);
 	return VU_LATER;
 }
@@ -142,7 +142,7 @@ int vu_set_status(struct vu_client *client, struct vu_message *message)
 	    settle_features(client) < 0)
 		status &= ~(uint64_t)VIRTIO_CONFIG_S_FEATURES_OK;
 	client->fault.text[0] = '\0';
-	return status ? device_set_status(device, (uint8_t)status, runner_now_ms()) : 0;
+	return status ? device_set_status(device, (uint8_t)status, runtime_now_ms()) : 0;
 }
 
 int vu_reset_device(struct vu_client *client, struct vu_message *message)

@@ -389,10 +389,10 @@ int vu_finish(struct vu_client *client)
 {
 	int r = VU_LATER;
 
-	runner_lock(client->export->runner);
+	runtime_lock(client->export->runtime);
 	while (r == VU_LATER && atomic_load(&client->later.answered))
 		r = client->later.finish(client, client->later.result);
-	runner_unlock(client->export->runner);
+	runtime_unlock(client->export->runtime);
 	return r == VU_LATER ? VU_LATER : conclude(client, r);
 }
 
@@ -404,9 +404,9 @@ int vu_handle(struct vu_client *client)
 
 	if (r == 0) {
 		log_trace(device_name(client->export->device), "vhost-user %s", verb->name);
-		runner_lock(client->export->runner);
+		runtime_lock(client->export->runtime);
 		r = verb->run(client, message);
-		runner_unlock(client->export->runner);
+		runtime_unlock(client->export->runtime);
 	}
 	return r == VU_LATER ? vu_finish(client) : conclude(client, r);
 }

@@ -38,7 +38,7 @@ static void say_not_accepted(struct vhost_user *export, int error)
 {
 	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
 		return;
-	export->accept_after_ms = runner_now_ms() + BREATHER_MS;
+	export->accept_after_ms = runtime_now_ms() + BREATHER_MS;
 	log_warning(device_name(export->device), "a vhost-user front end cannot be let in: %s",
 		    strerror(error));
 }
@@ -78,7 +78,7 @@ static void on_listen(struct vhost_user *export)
 {
 	atomic_store(&export->settled, false);
 	export->wait.over = on_settled;
-	export->expecting = !runner_claim_settled(export->runner, &export->wait);
+	export->expecting = !runtime_claim_settled(export->runtime, &export->wait);
 	if (!export->expecting)
 		accept_client(export);
 }
@@ -100,14 +100,14 @@ static void say_not_connected(struct vhost_user *export, int error)
  */
 static int try_connect(struct vhost_user *export)
 {
-	uint64_t now = runner_now_ms();
+	uint64_t now = runtime_now_ms();
 	char who[sizeof(export->current->name)];
 	int fd;
 
 	if (now < export->next_attempt_ms)
 		return (int)(export->next_attempt_ms - now);
 	export->next_attempt_ms = now + export->reconnect_ms;
-	runner_claimant(export->runner, who, sizeof(who));
+	runtime_claimant(export->runtime, who, sizeof(who));
 	if (who[0])
 		return (int)export->reconnect_ms;
 	fd = unixname_connect(export->path);
@@ -129,9 +129,9 @@ static void on_config(struct vhost_user *export)
 	drain(export->config_fd);
 	if (!client)
 		return;
-	runner_lock(export->runner);
+	runtime_lock(export->runtime);
 	broken = device_state(export->device) == STATE_BROKEN;
-	runner_unlock(export->runner);
+	runtime_unlock(export->runtime);
 	client->config_due = true;
 	if (broken && !client->told_broken)
 		vu_rings_signal_error(client);
@@ -221,7 +221,7 @@ static bool may_accept(const struct vhost_user *export, int *patience)
 		return false;
 	if (!export->accept_after_ms)
 		return true;
-	now = runner_now_ms();
+	now = runtime_now_ms();
 	if (now >= export->accept_after_ms)
 		return true;
 	*patience = (int)(export->accept_after_ms - now);
@@ -272,7 +272,7 @@ static void *export_main(void *arg)
 
 	while (!atomic_load(&export->stopping))
 		serve_once(export);
-	runner_claim_forget(export->runner, &export->wait);
+	runtime_claim_forget(export->runtime, &export->wait);
 	if (export->current)
 		vu_client_leave(export, "the server stops");
 	while (export->leaving) {
@@ -323,7 +323,7 @@ static void dispose(struct vhost_user *export)
 	free(export);
 }
 
-int vhost_user_open(const struct vhost_user_options *options, struct runner *runner,
+int vhost_user_open(const struct vhost_user_options *options, struct runtime *runtime,
 		    struct vhost_user **out, struct fault *f)
 {
 	struct vhost_user *export = calloc(1, sizeof(*export));
@@ -331,9 +331,9 @@ int vhost_user_open(const struct vhost_user_options *options, struct runner *run
 
 	if (!export)
 		return fault(f, -ENOMEM, "no memory for a vhost-user socket");
-	export->runner = runner;
-	export->device = runner_lock(runner);
-	runner_unlock(runner);
+	export->runtime = runtime;
+	export->device = runtime_lock(runtime);
+	runtime_unlock(runtime);
 	export->client_mode = options->client;
 	export->reconnect_ms = options->reconnect_ms ? options->reconnect_ms : RECONNECT_MS;
 	export->mode = options->mode;

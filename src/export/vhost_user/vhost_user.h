@@ -14,7 +14,7 @@
 
 #include "util/fault.h"
 
-struct runner;
+struct runtime;
 struct vhost_user;
 
 struct vhost_user_options {
@@ -27,10 +27,10 @@ struct vhost_user_options {
 
 /*
  * Listening: a socket of a dead process is replaced; one that somebody answers is -EADDRINUSE, with
- * the fault naming who. `runner` outlives the export. Returns 0 or a negative errno with the fault
+ * the fault naming who. `runtime` outlives the export. Returns 0 or a negative errno with the fault
  * filled.
  */
-int vhost_user_open(const struct vhost_user_options *options, struct runner *runner,
+int vhost_user_open(const struct vhost_user_options *options, struct runtime *runtime,
 		    struct vhost_user **export, struct fault *fault);
 /* Begins what vhost_user_close does, and returns: many can end at the same time. */
 void vhost_user_end(struct vhost_user *export);

@@ -33,7 +33,7 @@
 #include "export/vhost_user/vhost_user.h"
 #include "export/vhost_user/frame.h"
 #include "export/vhost_user/memory.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "memory/dirty.h"
 #include "util/unixname.h"
 
@@ -105,8 +105,8 @@ struct vu_client {
 };
 
 struct vhost_user {
-	struct runner *runner;
-	struct device *device; /* used under runner_lock */
+	struct runtime *runtime;
+	struct device *device; /* used under runtime_lock */
 	char *path;
 	bool client_mode;
 	uint32_t reconnect_ms;

@@ -1,6 +1,6 @@
-/* What runner.c, lane.c, crew.c, recorder.c, binding.c and claim.c share. */
-#ifndef UVDPA_HOST_RUNNER_INTERNAL_H
-#define UVDPA_HOST_RUNNER_INTERNAL_H
+/* What runtime.c, lane.c, crew.c, recorder.c, binding.c and claim.c share. */
+#ifndef UVDPA_RUNTIME_RUNNER_INTERNAL_H
+#define UVDPA_RUNTIME_RUNNER_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,12 +12,12 @@
 #include "runtime/notifier.h"
 #include "runtime/poller.h"
 #include "runtime/recorder.h"
-#include "runtime/runner.h"
+#include "runtime/runtime.h"
 #include "loop/worker.h"
 
 /* What a device has of a worker, and what its queues want. Bit q: queue q. */
 struct lane {
-	struct runner *runner;
+	struct runtime *runtime;
 	struct worker *worker;	    /* its crew's */
 	struct crew_place place;    /* the crew's */
 	_Atomic uint64_t wanted;    /* passes asked for by others; any thread */
@@ -40,18 +40,18 @@ struct complaint {
  * Fields marked [lock] are read and written with the lock held; those marked [lock+gate] are
  * written with both the lock and the queue's gate, and read with either.
  */
-struct runner {
-	struct device_host host;
+struct runtime {
+	struct device_runtime base;
 	pthread_mutex_t lock;
 	struct device *device;
 	struct lane *lanes;
 	unsigned lane_count;
 	char *worker_name; /* of its only lane's crew, which is on the roster; NULL: crews are ours
 			    */
-	struct recorder *recorder;  /* NULL: no trace is kept */
-	struct runner_after *after; /* to be called at unlock, in this order [lock] */
-	unsigned excluded;	    /* depth of exclude: all gates are ours [lock] */
-	_Atomic bool settle_wanted; /* device_settle is due */
+	struct recorder *recorder;   /* NULL: no trace is kept */
+	struct runtime_after *after; /* to be called at unlock, in this order [lock] */
+	unsigned excluded;	     /* depth of exclude: all gates are ours [lock] */
+	_Atomic bool settle_wanted;  /* device_settle is due */
 	_Atomic enum device_state published_state;
 	_Atomic bool deadline_due; /* device_deadline is due */
 	char *backend;		   /* NULL: unknown */
@@ -79,7 +79,7 @@ struct runner {
 };
 
 /* In a pass: tells the log, at times, of requests of a queue that failed. */
-void complaint_look(struct runner *runner, unsigned queue);
+void complaint_look(struct runtime *runtime, unsigned queue);
 
 /* lane.c: the passes. For its crew: */
 void lane_ready(struct lane *lane, uint64_t token);
@@ -92,28 +92,28 @@ bool lane_wants_attention(const struct lane *lane);
  */
 bool lane_attend(struct lane *lane, bool wait);
 /* For others: */
-struct lane *runner_lane(struct runner *runner, unsigned queue);
+struct lane *runtime_lane(struct runtime *runtime, unsigned queue);
 uint64_t lane_token_kick(unsigned queue);
 uint64_t lane_token_poll(unsigned queue);
 #define LANE_TOKEN_TIMER UINT64_C(1000)
 #define LANE_TOKEN_TICK	 UINT64_C(1001)
 /* There will be a pass over this queue. Any thread. */
-void lane_want(struct runner *runner, unsigned queue);
+void lane_want(struct runtime *runtime, unsigned queue);
 /* device_settle will be called after the pass in progress, or soon. Any thread. */
-void lane_settle(struct runner *runner);
+void lane_settle(struct runtime *runtime);
 /* As if in a pass of this lane until the end, if that is possible without waiting. */
 bool lane_visit_begin(struct lane *lane);
 void lane_visit_end(struct lane *lane, unsigned queue);
 /* Opens and closes the gates of all lanes; nests. Control only. */
-void runner_exclude_begin(struct runner *runner);
-void runner_exclude_end(struct runner *runner);
+void runtime_exclude_begin(struct runtime *runtime);
+void runtime_exclude_end(struct runtime *runtime);
 
-/* As runner_lock, if nobody has it. */
-bool runner_try_lock(struct runner *runner);
+/* As runtime_lock, if nobody has it. */
+bool runtime_try_lock(struct runtime *runtime);
 
 /* binding.c: eventfds. */
-void binding_init(struct runner *runner);
-void binding_forget(struct runner *runner, bool everything);
-void binding_watch_queue(struct runner *runner, unsigned queue, bool started);
+void binding_init(struct runtime *runtime);
+void binding_forget(struct runtime *runtime, bool everything);
+void binding_watch_queue(struct runtime *runtime, unsigned queue, bool started);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * host/: a runner over a device that only counts what it is asked. The device's functions are
+ * runtime/: a runtime over a device that only counts what it is asked. The device's functions are
  * defined here, so the linker leaves the real ones out.
  */
-#include "runtime/runner_internal.h"
+#include "runtime/runtime_internal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@
 #define QUEUES 3
 
 struct device {
-	struct device_host *host;
+	struct device_runtime *runtime;
 	_Atomic uint64_t kicks[QUEUES], passes[QUEUES], settles, deadlines;
 	_Atomic int work[QUEUES]; /* passes that queues still want */
 	bool full;		  /* queue 0 needs them for itself */
@@ -35,13 +35,13 @@ struct device {
 
 static struct device device;
 
-int device_new(const struct device_options *options, struct model *model, struct device_host *host,
-	       struct device **out, struct fault *f)
+int device_new(const struct device_options *options, struct model *model,
+	       struct device_runtime *runtime, struct device **out, struct fault *f)
 {
 	model->ops->destroy(model);
 	if (device.new_result)
 		return fault(f, device.new_result, "as the test wants");
-	device.host = host;
+	device.runtime = runtime;
 	*out = &device;
 	return 0;
 }
@@ -92,7 +92,7 @@ enum device_turn device_turn_queue(struct device *d, unsigned queue, unsigned bu
 	if (!queue && d->poll_fd >= 0 && read(d->poll_fd, &value, sizeof(value)) < 0)
 		d->broken += errno != EAGAIN;
 	if (atomic_exchange(&d->settle_next, false))
-		d->host->ops->settle(d->host);
+		d->runtime->ops->settle(d->runtime);
 	d->in_pass--;
 	d->passes[queue]++;
 	if (--d->work[queue] <= 0)
@@ -146,21 +146,21 @@ static struct model model = {.ops = &model_ops};
 
 static int setup(void **state)
 {
-	const struct runner_options options = {.workers = 2};
-	struct runner *runner;
+	const struct runtime_options options = {.workers = 2};
+	struct runtime *runtime;
 	struct fault f;
 
 	memset(&device, 0, sizeof(device));
 	device.poll_fd = -1;
-	if (runner_new(&options, &model, &runner, &f))
+	if (runtime_new(&options, &model, &runtime, &f))
 		return -1;
-	*state = runner;
+	*state = runtime;
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	runner_free(*state);
+	runtime_free(*state);
 	return device.broken || !device.freed;
 }
 
@@ -170,11 +170,11 @@ static void wait_for(_Atomic uint64_t *word, uint64_t value)
 		sched_yield();
 }
 
-static void lock_and_bind_kick(struct runner *runner, unsigned queue, int fd, int expected)
+static void lock_and_bind_kick(struct runtime *runtime, unsigned queue, int fd, int expected)
 {
-	runner_lock(runner);
-	assert_int_equal(runner_bind_kick(runner, queue, fd), expected);
-	runner_unlock(runner);
+	runtime_lock(runtime);
+	assert_int_equal(runtime_bind_kick(runtime, queue, fd), expected);
+	runtime_unlock(runtime);
 }
 
 /* Waits until all that was written before has been seen by queue 0's worker. */
@@ -182,7 +182,7 @@ static void sync_with(unsigned queue)
 {
 	uint64_t before = atomic_load(&device.passes[queue]);
 
-	device.host->ops->wake_queue(device.host, queue);
+	device.runtime->ops->wake_queue(device.runtime, queue);
 	wait_for(&device.passes[queue], before + 1);
 }
 
@@ -238,78 +238,78 @@ static void refuses_what_is_no_eventfd(void **state)
 
 static void calls_reach_their_eventfd(void **state)
 {
-	struct runner *runner = *state;
+	struct runtime *runtime = *state;
 	int call = eventfd(0, EFD_NONBLOCK), config = eventfd(0, EFD_NONBLOCK);
 	eventfd_t value;
 
-	runner_lock(runner);
-	runner_bind_call(runner, 1, dup(call));
-	runner_bind_config_call(runner, dup(config));
-	device.host->ops->notify_queue(device.host, 1);
-	device.host->ops->notify_queue(device.host, 0); /* unbound */
-	device.host->ops->notify_config(device.host);
+	runtime_lock(runtime);
+	runtime_bind_call(runtime, 1, dup(call));
+	runtime_bind_config_call(runtime, dup(config));
+	device.runtime->ops->notify_queue(device.runtime, 1);
+	device.runtime->ops->notify_queue(device.runtime, 0); /* unbound */
+	device.runtime->ops->notify_config(device.runtime);
 	assert_int_equal(eventfd_read(call, &value), 0);
 	assert_int_equal(value, 1);
 	assert_int_equal(eventfd_read(config, &value), 0);
 	/* a driver's reset drops the queue's, its departure both */
-	device.host->ops->forget(device.host, false);
-	device.host->ops->notify_queue(device.host, 1);
-	device.host->ops->notify_config(device.host);
+	device.runtime->ops->forget(device.runtime, false);
+	device.runtime->ops->notify_queue(device.runtime, 1);
+	device.runtime->ops->notify_config(device.runtime);
 	assert_int_equal(eventfd_read(call, &value), -1);
 	assert_int_equal(eventfd_read(config, &value), 0);
-	device.host->ops->exclude_begin(device.host);
-	device.host->ops->forget(device.host, true);
-	device.host->ops->exclude_end(device.host);
-	device.host->ops->notify_config(device.host);
+	device.runtime->ops->exclude_begin(device.runtime);
+	device.runtime->ops->forget(device.runtime, true);
+	device.runtime->ops->exclude_end(device.runtime);
+	device.runtime->ops->notify_config(device.runtime);
 	assert_int_equal(eventfd_read(config, &value), -1);
-	runner_unlock(runner);
+	runtime_unlock(runtime);
 	close(call);
 	close(config);
 }
 
 static void settles_after_the_pass(void **state)
 {
-	struct runner *runner = *state;
+	struct runtime *runtime = *state;
 
-	runner_lock(runner);
-	runner_unlock(runner);
-	assert_int_equal(runner_published_state(runner), STATE_RUNNING);
+	runtime_lock(runtime);
+	runtime_unlock(runtime);
+	assert_int_equal(runtime_published_state(runtime), STATE_RUNNING);
 	device.settle_next = true;
-	device.host->ops->wake_queue(device.host, 1);
+	device.runtime->ops->wake_queue(device.runtime, 1);
 	wait_for(&device.settles, 1);
 	/* whoever changes the state publishes it, be it a worker */
-	while (runner_published_state(runner) != STATE_SUSPENDED)
+	while (runtime_published_state(runtime) != STATE_SUSPENDED)
 		sched_yield();
-	device.host->ops->settle(device.host); /* from control, too */
+	device.runtime->ops->settle(device.runtime); /* from control, too */
 	wait_for(&device.settles, 2);
 }
 
 static void deadline_comes_once(void **state)
 {
-	struct runner *runner = *state;
+	struct runtime *runtime = *state;
 
-	runner_lock(runner);
-	device.deadline = runner_now_ms() + 5;
-	device.host->ops->set_deadline(device.host, device.deadline);
-	runner_unlock(runner);
+	runtime_lock(runtime);
+	device.deadline = runtime_now_ms() + 5;
+	device.runtime->ops->set_deadline(device.runtime, device.deadline);
+	runtime_unlock(runtime);
 	wait_for(&device.deadlines, 1);
 	sync_with(0);
 	assert_int_equal(device.deadlines, 1);
 	/* one that is over comes at once; a disarmed one does not come */
-	runner_lock(runner);
+	runtime_lock(runtime);
 	device.deadline = 1;
-	device.host->ops->set_deadline(device.host, device.deadline);
-	runner_unlock(runner);
+	device.runtime->ops->set_deadline(device.runtime, device.deadline);
+	runtime_unlock(runtime);
 	wait_for(&device.deadlines, 2);
-	device.host->ops->set_deadline(device.host, 0);
+	device.runtime->ops->set_deadline(device.runtime, 0);
 }
 
 static void runs_until_idle(void **state)
 {
 	device.work[0] = 100;
 	device.work[2] = 10;
-	device.host->ops->wake_queue(device.host, 0);
-	device.host->ops->wake_queue(device.host, 2);
+	device.runtime->ops->wake_queue(device.runtime, 0);
+	device.runtime->ops->wake_queue(device.runtime, 2);
 	wait_for(&device.passes[0], 100);
 	wait_for(&device.passes[2], 10);
 	sync_with(0);
@@ -319,11 +319,11 @@ static void runs_until_idle(void **state)
 /* A pass ends with the queue that filled it (S16); the others' turn comes all the same. */
 static void full_passes(void **state)
 {
-	struct runner *runner = *state;
-	struct lane *lane = &runner->lanes[0]; /* of queues 0 and 2 */
+	struct runtime *runtime = *state;
+	struct lane *lane = &runtime->lanes[0]; /* of queues 0 and 2 */
 
-	runner_lock(runner);
-	runner_exclude_begin(runner);
+	runtime_lock(runtime);
+	runtime_exclude_begin(runtime);
 	device.full = true;
 	device.work[0] = device.work[2] = 3;
 	lane->active = 1 << 0 | 1 << 2;
@@ -338,43 +338,43 @@ static void full_passes(void **state)
 	assert_int_equal(lane_pass(lane), WORKER_SLEEP); /* both had what they wanted */
 	assert_int_equal(device.passes[0], 3);
 	assert_int_equal(device.passes[2], 3);
-	runner_exclude_end(runner);
-	runner_unlock(runner);
+	runtime_exclude_end(runtime);
+	runtime_unlock(runtime);
 }
 
 static void model_fd_makes_passes(void **state)
 {
-	struct runner *runner = *state;
+	struct runtime *runtime = *state;
 
 	device.poll_fd = eventfd(0, EFD_NONBLOCK);
-	runner_lock(runner);
-	device.host->ops->queue_changed(device.host, 0, true);
-	device.host->ops->queue_changed(device.host, 1, true); /* has none */
-	runner_unlock(runner);
+	runtime_lock(runtime);
+	device.runtime->ops->queue_changed(device.runtime, 0, true);
+	device.runtime->ops->queue_changed(device.runtime, 1, true); /* has none */
+	runtime_unlock(runtime);
 	for (uint64_t i = 0; i < 20; i++) {
 		uint64_t before = atomic_load(&device.passes[0]);
 
 		eventfd_write(device.poll_fd, 1);
 		wait_for(&device.passes[0], before + 1);
 	}
-	runner_lock(runner);
-	device.host->ops->queue_changed(device.host, 0, false);
-	runner_unlock(runner);
+	runtime_lock(runtime);
+	device.runtime->ops->queue_changed(device.runtime, 0, false);
+	runtime_unlock(runtime);
 	close(device.poll_fd);
 }
 
 static void *control_loop(void *arg)
 {
 	for (unsigned i = 0; i < 1000; i++) {
-		runner_lock(arg);
-		device.host->ops->exclude_begin(device.host);
+		runtime_lock(arg);
+		device.runtime->ops->exclude_begin(device.runtime);
 		device.in_control++;
 		if (device.in_pass)
 			device.broken++;
 		sched_yield();
 		device.in_control--;
-		device.host->ops->exclude_end(device.host);
-		runner_unlock(arg);
+		device.runtime->ops->exclude_end(device.runtime);
+		runtime_unlock(arg);
 	}
 	return NULL;
 }
@@ -386,7 +386,7 @@ static void excludes_all_workers(void **state)
 
 	for (unsigned q = 0; q < QUEUES; q++) {
 		device.work[q] = 1 << 30;
-		device.host->ops->wake_queue(device.host, q);
+		device.runtime->ops->wake_queue(device.runtime, q);
 	}
 	for (unsigned i = 0; i < 2; i++)
 		pthread_create(&threads[i], NULL, control_loop, *state);
@@ -399,20 +399,21 @@ static void excludes_all_workers(void **state)
 
 static void one_client_at_a_time(void **state)
 {
-	struct runner *runner = *state;
+	struct runtime *runtime = *state;
 	struct fault f;
 	char who[64];
 
-	runner_claimant(runner, who, sizeof(who));
+	runtime_claimant(runtime, who, sizeof(who));
 	assert_string_equal(who, "");
-	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the first"}, &f), 0);
-	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the second"}, &f), -EBUSY);
+	assert_int_equal(runtime_claim(runtime, &(struct claimant){.who = "the first"}, &f), 0);
+	assert_int_equal(runtime_claim(runtime, &(struct claimant){.who = "the second"}, &f),
+			 -EBUSY);
 	assert_non_null(strstr(f.text, "the first"));
-	runner_claimant(runner, who, sizeof(who));
+	runtime_claimant(runtime, who, sizeof(who));
 	assert_string_equal(who, "the first");
-	runner_unclaim(runner);
-	assert_int_equal(runner_claim(runner, &(struct claimant){.who = "the second"}, &f), 0);
-	runner_unclaim(runner);
+	runtime_unclaim(runtime);
+	assert_int_equal(runtime_claim(runtime, &(struct claimant){.who = "the second"}, &f), 0);
+	runtime_unclaim(runtime);
 }
 
 /* Somebody who waits for a client to leave, and what its export says of it. */
@@ -433,43 +434,43 @@ static enum claim_news say(void *arg)
 	return *(enum claim_news *)arg;
 }
 
-static bool comes(struct runner *runner, struct comer *comer)
+static bool comes(struct runtime *runtime, struct comer *comer)
 {
 	*comer = (struct comer){.wait.over = on_over};
-	return runner_claim_settled(runner, &comer->wait);
+	return runtime_claim_settled(runtime, &comer->wait);
 }
 
 static void who_leaves_is_waited_for(void **state)
 {
 	enum claim_news news = CLAIM_STAYS;
 	const struct claimant first = {.who = "the first", .look = say, .arg = &news};
-	struct runner *runner = *state;
+	struct runtime *runtime = *state;
 	struct comer a, b;
 	struct fault f;
 
-	assert_true(comes(runner, &a)); /* nobody has it */
-	assert_int_equal(runner_claim_look(runner, &f), 0);
-	assert_int_equal(runner_claim(runner, &first, &f), 0);
-	assert_true(comes(runner, &a)); /* somebody has it, and stays */
+	assert_true(comes(runtime, &a)); /* nobody has it */
+	assert_int_equal(runtime_claim_look(runtime, &f), 0);
+	assert_int_equal(runtime_claim(runtime, &first, &f), 0);
+	assert_true(comes(runtime, &a)); /* somebody has it, and stays */
 	news = CLAIM_LEAVES;
-	assert_false(comes(runner, &a));
+	assert_false(comes(runtime, &a));
 	news = CLAIM_STAYS; /* is not asked again: leaving is for good */
-	assert_false(comes(runner, &b));
-	assert_true(runner_claim_forget(runner, &b.wait));
-	assert_false(runner_claim_forget(runner, &b.wait));
-	runner_unclaim(runner);
+	assert_false(comes(runtime, &b));
+	assert_true(runtime_claim_forget(runtime, &b.wait));
+	assert_false(runtime_claim_forget(runtime, &b.wait));
+	runtime_unclaim(runtime);
 	assert_int_equal(a.over, 1);
 	assert_int_equal(b.over, 0);
-	assert_false(runner_claim_forget(runner, &a.wait));
-	assert_int_equal(runner_claim(runner, &first, &f), 0);
-	runner_claim_leaves(runner);
-	assert_false(comes(runner, &a));
-	runner_claim_kept(runner);
+	assert_false(runtime_claim_forget(runtime, &a.wait));
+	assert_int_equal(runtime_claim(runtime, &first, &f), 0);
+	runtime_claim_leaves(runtime);
+	assert_false(comes(runtime, &a));
+	runtime_claim_kept(runtime);
 	assert_int_equal(a.over, 1);
-	assert_true(comes(runner, &b));
-	assert_int_equal(runner_claim_look(runner, &f), -EBUSY);
+	assert_true(comes(runtime, &b));
+	assert_int_equal(runtime_claim_look(runtime, &f), -EBUSY);
 	assert_non_null(strstr(f.text, "was left by the first"));
-	runner_unclaim(runner);
+	runtime_unclaim(runtime);
 }
 
 /* An answer is for who asked before it was made, and not for who came later. */
@@ -477,86 +478,86 @@ static void each_question_has_its_answer(void **state)
 {
 	enum claim_news news = CLAIM_ASKED;
 	const struct claimant first = {.who = "the first", .look = say, .arg = &news};
-	struct runner *runner = *state;
+	struct runtime *runtime = *state;
 	struct comer a, b, c;
 	struct fault f;
 
-	assert_int_equal(runner_claim(runner, &first, &f), 0);
-	assert_false(comes(runner, &a));
-	assert_false(comes(runner, &b));
-	runner_claim_answered(runner, true);
+	assert_int_equal(runtime_claim(runtime, &first, &f), 0);
+	assert_false(comes(runtime, &a));
+	assert_false(comes(runtime, &b));
+	runtime_claim_answered(runtime, true);
 	assert_int_equal(a.over, 1);
 	assert_int_equal(b.over, 0);
-	runner_claim_answered(runner, false); /* it left in between */
+	runtime_claim_answered(runtime, false); /* it left in between */
 	assert_int_equal(b.over, 0);
-	assert_false(comes(runner, &c));
-	runner_unclaim(runner);
+	assert_false(comes(runtime, &c));
+	runtime_unclaim(runtime);
 	assert_int_equal(b.over, 1);
 	assert_int_equal(c.over, 1);
-	assert_int_equal(runner_claim(runner, &first, &f), 0);
-	assert_false(comes(runner, &a));
-	runner_claim_answered(runner, true); /* c's, whom it does not concern any more */
+	assert_int_equal(runtime_claim(runtime, &first, &f), 0);
+	assert_false(comes(runtime, &a));
+	runtime_claim_answered(runtime, true); /* c's, whom it does not concern any more */
 	assert_int_equal(a.over, 0);
-	runner_claim_answered(runner, true);
+	runtime_claim_answered(runtime, true);
 	assert_int_equal(a.over, 1);
-	runner_unclaim(runner);
+	runtime_unclaim(runtime);
 }
 
 struct late_answer {
-	struct runner_after after; /* the first member */
-	struct runner *runner;
+	struct runtime_after after; /* the first member */
+	struct runtime *runtime;
 	unsigned at; /* the how-manieth it was; 0: not yet */
 	bool locked; /* somebody had the lock then */
 };
 
 static unsigned answers;
 
-static void answer_late(struct runner_after *after)
+static void answer_late(struct runtime_after *after)
 {
 	struct late_answer *answer = (struct late_answer *)after;
 
 	answer->at = ++answers;
-	answer->locked = !runner_try_lock(answer->runner);
+	answer->locked = !runtime_try_lock(answer->runtime);
 	if (!answer->locked)
-		runner_unlock(answer->runner);
+		runtime_unlock(answer->runtime);
 }
 
 /* What takes system calls is done without the lock, in order, once. */
 static void answers_come_after_the_lock(void **state)
 {
-	struct runner *runner = *state;
-	struct late_answer a[2] = {{{answer_late, NULL}, runner, 0, false},
-				   {{answer_late, NULL}, runner, 0, false}};
+	struct runtime *runtime = *state;
+	struct late_answer a[2] = {{{answer_late, NULL}, runtime, 0, false},
+				   {{answer_late, NULL}, runtime, 0, false}};
 
 	answers = 0;
-	runner_lock(runner);
-	runner_after(runner, &a[1].after);
-	runner_after(runner, &a[0].after);
+	runtime_lock(runtime);
+	runtime_after(runtime, &a[1].after);
+	runtime_after(runtime, &a[0].after);
 	assert_int_equal(answers, 0);
-	runner_unlock(runner);
+	runtime_unlock(runtime);
 	assert_int_equal(a[1].at, 1);
 	assert_int_equal(a[0].at, 2);
 	assert_false(a[0].locked || a[1].locked);
-	runner_lock(runner);
-	runner_unlock(runner);
+	runtime_lock(runtime);
+	runtime_unlock(runtime);
 	assert_int_equal(answers, 2);
 }
 
 static void failures_are_passed_up(void **state)
 {
-	const struct runner_options options = {.workers = 100};
-	struct runner *runner;
+	const struct runtime_options options = {.workers = 100};
+	struct runtime *runtime;
 	struct fault f;
 
 	memset(&device, 0, sizeof(device));
 	device.new_result = -EINVAL;
-	assert_int_equal(runner_new(&options, &model, &runner, &f), -EINVAL);
+	assert_int_equal(runtime_new(&options, &model, &runtime, &f), -EINVAL);
 	assert_string_equal(f.text, "as the test wants");
 	/* a backend that never gives back: freed in time, the device left alone */
 	device.new_result = 0;
 	device.reset_result = -ETIMEDOUT;
-	assert_int_equal(runner_new(&options, &model, &runner, &f), 0);
-	runner_free(runner);
+	assert_int_equal(runtime_new(&options, &model, &runtime, &f), 0);
+	runtime_free(runtime);
 	assert_false(device.freed);
 }
 
