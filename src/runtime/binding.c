@@ -24,7 +24,7 @@ static void unbind_kick(struct runtime *runtime, unsigned queue)
 	if (*kick < 0)
 		return;
 	/* the client has the file open, too: closing our descriptor would not end the watch */
-	crew_unwatch(runtime_lane(runtime, queue), *kick);
+	crew_unwatch(runtime_context(runtime, queue), *kick);
 	close(*kick);
 	*kick = -1;
 }
@@ -49,7 +49,8 @@ int runtime_bind_kick(struct runtime *runtime, unsigned queue, int fd)
 		close(fd); /* the same file again changes nothing (vhost_vring_ioctl: eventfp) */
 		return 0;
 	}
-	ret = crew_watch(runtime_lane(runtime, queue), fd, WORKER_EDGE, lane_token_kick(queue));
+	ret = crew_watch(runtime_context(runtime, queue), fd, WORKER_EDGE,
+			 context_token_kick(queue));
 	if (ret)
 		goto refuse;
 	unbind_kick(runtime, queue);
@@ -66,16 +67,16 @@ refuse:
 
 void runtime_poll_kicks(struct runtime *runtime, unsigned queue, bool on)
 {
-	struct lane *lane = runtime_lane(runtime, queue);
-	uint64_t bit = UINT64_C(1) << queue, before = atomic_load(&lane->polled);
+	struct worker_context *context = runtime_context(runtime, queue);
+	uint64_t bit = UINT64_C(1) << queue, before = atomic_load(&context->polled);
 	uint64_t after = on ? before | bit : before & ~bit;
 	const struct itimerspec when = {.it_interval.tv_nsec = after ? POLL_NS : 0,
 					.it_value.tv_nsec = after ? POLL_NS : 0};
 
 	/* only control writes it, so nothing is lost in between */
-	atomic_store(&lane->polled, after);
+	atomic_store(&context->polled, after);
 	if (!before != !after)
-		timerfd_settime(lane->tick, 0, &when, NULL);
+		timerfd_settime(context->tick, 0, &when, NULL);
 }
 
 void runtime_bind_call(struct runtime *runtime, unsigned queue, int fd)
@@ -111,17 +112,17 @@ void binding_forget(struct runtime *runtime, bool everything)
 
 void binding_watch_queue(struct runtime *runtime, unsigned queue, bool started)
 {
-	struct lane *lane = runtime_lane(runtime, queue);
+	struct worker_context *context = runtime_context(runtime, queue);
 	bool edge = false;
 	int fd = started ? device_queue_poll_fd(runtime->device, queue, &edge) : -1;
 	int ret;
 
 	if (runtime->poll_fd[queue] >= 0)
-		crew_unwatch(lane, runtime->poll_fd[queue]);
+		crew_unwatch(context, runtime->poll_fd[queue]);
 	runtime->poll_fd[queue] = -1;
 	if (fd < 0)
 		return;
-	ret = crew_watch(lane, fd, edge ? WORKER_EDGE : WORKER_LEVEL, lane_token_poll(queue));
+	ret = crew_watch(context, fd, edge ? WORKER_EDGE : WORKER_LEVEL, context_token_poll(queue));
 	if (ret)
 		log_error(device_name(runtime->device),
 			  "queue %u: completions cannot be watched (error %d)", queue, -ret);

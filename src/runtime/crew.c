@@ -1,4 +1,4 @@
-/* Lanes that share a worker thread: see crew.h. */
+/* Worker contexts that share a worker thread: see crew.h. */
 #include "runtime/crew.h"
 
 #include <assert.h>
@@ -11,58 +11,59 @@
 /* --- The circle; [gate] ------------------------------------------------------------------------
  */
 
-static void set_busy(struct crew *crew, struct lane *lane, bool busy)
+static void set_busy(struct crew *crew, struct worker_context *context, bool busy)
 {
-	if (lane->place.busy == busy)
+	if (context->place.busy == busy)
 		return;
-	lane->place.busy = busy;
+	context->place.busy = busy;
 	crew->busy += busy ? 1 : -1u;
 }
 
 /* It is run after all that are there, and is not to be waited for. */
-static void enter_circle(struct crew *crew, struct lane *lane)
+static void enter_circle(struct crew *crew, struct worker_context *context)
 {
-	struct lane *turn = crew->turn;
+	struct worker_context *turn = crew->turn;
 
-	set_busy(crew, lane, true);
-	if (lane->place.next)
+	set_busy(crew, context, true);
+	if (context->place.next)
 		return;
 	if (!turn) {
-		lane->place.next = lane->place.previous = crew->turn = lane;
+		context->place.next = context->place.previous = crew->turn = context;
 		return;
 	}
-	lane->place.next = turn;
-	lane->place.previous = turn->place.previous;
-	turn->place.previous->place.next = lane;
-	turn->place.previous = lane;
+	context->place.next = turn;
+	context->place.previous = turn->place.previous;
+	turn->place.previous->place.next = context;
+	turn->place.previous = context;
 }
 
-static void leave_circle(struct crew *crew, struct lane *lane)
+static void leave_circle(struct crew *crew, struct worker_context *context)
 {
-	struct lane *next = lane->place.next;
+	struct worker_context *next = context->place.next;
 
 	if (!next)
 		return;
-	set_busy(crew, lane, false);
-	lane->place.previous->place.next = next;
-	next->place.previous = lane->place.previous;
-	if (crew->turn == lane)
-		crew->turn = next == lane ? NULL : next;
-	lane->place.next = lane->place.previous = NULL;
+	set_busy(crew, context, false);
+	context->place.previous->place.next = next;
+	next->place.previous = context->place.previous;
+	if (crew->turn == context)
+		crew->turn = next == context ? NULL : next;
+	context->place.next = context->place.previous = NULL;
 }
 
 /* Everybody who was called enters the circle. */
 static void muster(struct crew *crew)
 {
-	struct lane *lane = atomic_exchange(&crew->called, NULL);
+	struct worker_context *context = atomic_exchange(&crew->called, NULL);
 
-	while (lane) {
-		struct lane *below = lane->place.below;
+	while (context) {
+		struct worker_context *below = context->place.below;
 
-		/* read-modify-write: what its last caller did before is seen by the lane's pass */
-		atomic_exchange(&lane->place.is_called, false);
-		enter_circle(crew, lane);
-		lane = below;
+		/* read-modify-write: what its last caller did before is seen by the worker
+		 * context's pass */
+		atomic_exchange(&context->place.is_called, false);
+		enter_circle(crew, context);
+		context = below;
 	}
 }
 
@@ -73,36 +74,36 @@ static void crew_ready(void *arg, uint64_t token)
 {
 	struct crew *crew = arg;
 	uint64_t number = token / CREW_TOKENS;
-	struct lane *lane = number < crew->places ? crew->lanes[number] : NULL;
+	struct worker_context *context = number < crew->places ? crew->contexts[number] : NULL;
 
-	if (!lane) /* it has left */
+	if (!context) /* it has left */
 		return;
-	lane_ready(lane, token % CREW_TOKENS);
-	enter_circle(crew, lane);
+	context_ready(context, token % CREW_TOKENS);
+	enter_circle(crew, context);
 }
 
 static enum worker_next crew_pass(void *arg)
 {
 	struct crew *crew = arg;
 	enum worker_next next;
-	struct lane *lane;
+	struct worker_context *context;
 
 	if (atomic_load_explicit(&crew->called, memory_order_relaxed))
 		muster(crew);
-	lane = crew->turn;
-	if (!lane)
+	context = crew->turn;
+	if (!context)
 		return WORKER_SLEEP;
-	crew->running = lane;
-	next = lane_pass(lane);
+	crew->running = context;
+	next = context_pass(context);
 	crew->running = NULL;
-	crew->turn = lane->place.next;
+	crew->turn = context->place.next;
 	if (next == WORKER_SLEEP)
-		leave_circle(crew, lane);
+		leave_circle(crew, context);
 	else
-		set_busy(crew, lane, next == WORKER_AGAIN);
-	crew->alone = !crew->turn || crew->turn == lane;
-	if (lane_wants_attention(lane))
-		atomic_store(&crew->to_attend, lane);
+		set_busy(crew, context, next == WORKER_AGAIN);
+	crew->alone = !crew->turn || crew->turn == context;
+	if (context_wants_attention(context))
+		atomic_store(&crew->to_attend, context);
 	if (!crew->turn)
 		return WORKER_SLEEP;
 	return crew->busy ? WORKER_AGAIN : WORKER_POLL;
@@ -111,15 +112,15 @@ static enum worker_next crew_pass(void *arg)
 static void crew_after(void *arg)
 {
 	struct crew *crew = arg;
-	struct lane *lane;
+	struct worker_context *context;
 
 	/* a load first: this is run after every pass */
 	if (!atomic_load_explicit(&crew->to_attend, memory_order_relaxed))
 		return;
 	pthread_mutex_lock(&crew->attending);
-	lane = atomic_exchange(&crew->to_attend, NULL);
-	if (lane && !lane_attend(lane, crew->alone))
-		crew_call(lane);
+	context = atomic_exchange(&crew->to_attend, NULL);
+	if (context && !context_attend(context, crew->alone))
+		crew_call(context);
 	pthread_mutex_unlock(&crew->attending);
 }
 
@@ -151,7 +152,7 @@ void crew_free(struct crew *crew)
 {
 	worker_free(crew->worker);
 	pthread_mutex_destroy(&crew->attending);
-	free(crew->lanes);
+	free(crew->contexts);
 	free(crew);
 }
 
@@ -162,25 +163,25 @@ void crew_free(struct crew *crew)
 static int find_place(struct crew *crew, unsigned *number)
 {
 	unsigned places = crew->places ? crew->places * 2 : 1;
-	struct lane **old = crew->lanes, **longer;
+	struct worker_context **old = crew->contexts, **longer;
 
 	for (*number = 0; *number < crew->places; ++*number)
-		if (!crew->lanes[*number])
+		if (!crew->contexts[*number])
 			return 0;
-	longer = calloc(places, sizeof(struct lane *));
+	longer = calloc(places, sizeof(struct worker_context *));
 	if (!longer)
 		return -ENOMEM;
 	if (old)
-		memcpy(longer, old, crew->places * sizeof(struct lane *));
+		memcpy(longer, old, crew->places * sizeof(struct worker_context *));
 	worker_enter(crew->worker);
-	crew->lanes = longer;
+	crew->contexts = longer;
 	crew->places = places;
 	worker_leave(crew->worker);
 	free(old);
 	return 0;
 }
 
-int crew_join(struct crew *crew, struct lane *lane)
+int crew_join(struct crew *crew, struct worker_context *context)
 {
 	unsigned number;
 	int ret;
@@ -188,49 +189,49 @@ int crew_join(struct crew *crew, struct lane *lane)
 	pthread_mutex_lock(&crew->attending);
 	ret = find_place(crew, &number);
 	if (!ret) {
-		lane->place = (struct crew_place){.crew = crew, .number = number};
+		context->place = (struct crew_place){.crew = crew, .number = number};
 		worker_enter(crew->worker);
-		crew->lanes[number] = lane;
+		crew->contexts[number] = context;
 		worker_leave(crew->worker);
 	}
 	pthread_mutex_unlock(&crew->attending);
 	return ret;
 }
 
-void crew_leave(struct lane *lane)
+void crew_leave(struct worker_context *context)
 {
-	struct crew *crew = lane->place.crew;
+	struct crew *crew = context->place.crew;
 
 	pthread_mutex_lock(&crew->attending);
 	worker_enter(crew->worker);
 	/* left set, so that who still calls it does nothing; somebody may be about to push it */
-	while (atomic_exchange(&lane->place.is_called, true))
+	while (atomic_exchange(&context->place.is_called, true))
 		muster(crew);
-	leave_circle(crew, lane);
-	crew->lanes[lane->place.number] = NULL;
-	if (atomic_load(&crew->to_attend) == lane)
+	leave_circle(crew, context);
+	crew->contexts[context->place.number] = NULL;
+	if (atomic_load(&crew->to_attend) == context)
 		atomic_store(&crew->to_attend, NULL);
 	worker_leave(crew->worker);
 	pthread_mutex_unlock(&crew->attending);
 }
 
-void crew_call(struct lane *lane)
+void crew_call(struct worker_context *context)
 {
-	struct crew *crew = lane->place.crew;
-	struct lane *top;
+	struct crew *crew = context->place.crew;
+	struct worker_context *top;
 
-	if (!atomic_exchange(&lane->place.is_called, true)) {
+	if (!atomic_exchange(&context->place.is_called, true)) {
 		top = atomic_load(&crew->called);
 		do
-			lane->place.below = top;
-		while (!atomic_compare_exchange_weak(&crew->called, &top, lane));
+			context->place.below = top;
+		while (!atomic_compare_exchange_weak(&crew->called, &top, context));
 	}
 	worker_wake(crew->worker);
 }
 
-bool crew_in_pass(const struct lane *lane, const struct lane **whose)
+bool crew_in_pass(const struct worker_context *context, const struct worker_context **whose)
 {
-	struct crew *crew = lane->place.crew;
+	struct crew *crew = context->place.crew;
 
 	if (!worker_in_pass(crew->worker))
 		return false;
@@ -238,14 +239,14 @@ bool crew_in_pass(const struct lane *lane, const struct lane **whose)
 	return true;
 }
 
-int crew_watch(struct lane *lane, int fd, enum worker_trigger trigger, uint64_t token)
+int crew_watch(struct worker_context *context, int fd, enum worker_trigger trigger, uint64_t token)
 {
 	assert(token < CREW_TOKENS);
-	return worker_watch(lane->place.crew->worker, fd, trigger,
-			    lane->place.number * CREW_TOKENS + token);
+	return worker_watch(context->place.crew->worker, fd, trigger,
+			    context->place.number * CREW_TOKENS + token);
 }
 
-void crew_unwatch(struct lane *lane, int fd)
+void crew_unwatch(struct worker_context *context, int fd)
 {
-	worker_unwatch(lane->place.crew->worker, fd);
+	worker_unwatch(context->place.crew->worker, fd);
 }

@@ -27,12 +27,12 @@ static void *make_untouched(size_t size)
 	return bytes == MAP_FAILED ? NULL : bytes;
 }
 
-struct lane_record *lane_record_new(void)
+struct context_record *context_record_new(void)
 {
-	return make_untouched(sizeof(struct lane_record));
+	return make_untouched(sizeof(struct context_record));
 }
 
-void lane_record_free(struct lane_record *record)
+void context_record_free(struct context_record *record)
 {
 	if (record)
 		munmap(record, sizeof(*record));
@@ -79,8 +79,8 @@ static void put_last(struct runtime *runtime)
 {
 	uint64_t in = 0, out = 0;
 
-	for (unsigned i = 0; i < runtime->lane_count; i++) {
-		struct lane_record *record = runtime->lanes[i].record;
+	for (unsigned i = 0; i < runtime->context_count; i++) {
+		struct context_record *record = runtime->contexts[i].record;
 
 		in = record->last_in_ns > in ? record->last_in_ns : in;
 		out = record->last_out_ns > out ? record->last_out_ns : out;
@@ -113,7 +113,7 @@ static void see(struct recorder *recorder, unsigned direction, enum device_momen
 		put(recorder, moment, queue, 0, now);
 }
 
-void recorder_look(struct runtime *runtime, struct lane_record *record, unsigned queue)
+void recorder_look(struct runtime *runtime, struct context_record *record, unsigned queue)
 {
 	struct device_flow flow = device_get_vq_flow(runtime->device, queue);
 	struct device_flow *seen = &record->seen[queue];
@@ -142,11 +142,11 @@ void runtime_count_call(struct runtime *runtime, uint64_t begun_ns)
 				  memory_order_relaxed);
 }
 
-/* What the lanes have counted, put together. Gates closed. */
+/* What the worker contexts have counted, put together. Gates closed. */
 static void collect(struct runtime *runtime, struct runtime_trace *trace)
 {
-	for (unsigned i = 0; i < runtime->lane_count; i++) {
-		const struct trace_slots *slots = &runtime->lanes[i].record->slots;
+	for (unsigned i = 0; i < runtime->context_count; i++) {
+		const struct trace_slots *slots = &runtime->contexts[i].record->slots;
 
 		trace->slot_count += trace_slots_copy(slots, trace->slots + trace->slot_count);
 		if (slots->count > TRACE_SLOTS)
@@ -162,7 +162,7 @@ int runtime_get_trace(struct runtime *runtime, struct runtime_trace *trace)
 	if (!recorder)
 		return -EOPNOTSUPP;
 	trace->events = malloc(TRACE_EVENTS * sizeof(*trace->events));
-	trace->slots = malloc((size_t)runtime->lane_count * TRACE_SLOTS * sizeof(*trace->slots));
+	trace->slots = malloc((size_t)runtime->context_count * TRACE_SLOTS * sizeof(*trace->slots));
 	if (!trace->events || !trace->slots) {
 		runtime_trace_free(trace);
 		return -ENOMEM;

@@ -7,7 +7,7 @@
  * everything and in which nothing is done but the copying.
  *
  * Work is counted by looking, after a worker's pass over a queue, at what went
- * through the queue since the pass before (device_get_vq_flow). What a lane sees
+ * through the queue since the pass before (device_get_vq_flow). What a worker context sees
  * it writes into its own slots, without a lock; a reader closes the gates first.
  * So a pass in which nothing moved costs a comparison, one in which something
  * did a look at the clock, however many packets it had, and a device without a
@@ -36,8 +36,8 @@ struct recorder {
 	struct trace_events events;	 /* [lock]; large, and at first not touched */
 };
 
-/* What a lane has seen. In passes the worker's, with its gate closed control's. */
-struct lane_record {
+/* What a worker context has seen. In passes the worker's, with its gate closed control's. */
+struct context_record {
 	struct device_flow seen[DEVICE_MAX_QUEUES];
 	uint64_t last_in_ns, last_out_ns; /* 0: nothing since the device runs */
 	struct trace_slots slots;
@@ -48,13 +48,13 @@ struct runtime;
 /* NULL: no memory. */
 struct recorder *recorder_new(void);
 void recorder_free(struct recorder *recorder);
-struct lane_record *lane_record_new(void);
-void lane_record_free(struct lane_record *record);
+struct context_record *context_record_new(void);
+void context_record_free(struct context_record *record);
 
 /* A moment of the device. Any thread; MOMENT_STATE only with all gates closed. */
 void recorder_note(struct runtime *runtime, enum device_moment moment, unsigned queue,
 		   uint64_t value);
 /* In a pass, after the queue was run: counts what went through it. */
-void recorder_look(struct runtime *runtime, struct lane_record *record, unsigned queue);
+void recorder_look(struct runtime *runtime, struct context_record *record, unsigned queue);
 
 #endif

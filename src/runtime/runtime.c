@@ -42,22 +42,22 @@ static void op_notify_config(struct device_runtime *self)
 
 static void op_wake_queue(struct device_runtime *self, unsigned queue)
 {
-	lane_want(runtime_of(self), queue);
+	context_want(runtime_of(self), queue);
 }
 
 static void op_settle(struct device_runtime *self)
 {
-	lane_settle(runtime_of(self));
+	context_settle(runtime_of(self));
 }
 
 static bool op_visit_begin(struct device_runtime *self, unsigned queue)
 {
-	return lane_visit_begin(runtime_lane(runtime_of(self), queue));
+	return context_visit_begin(runtime_context(runtime_of(self), queue));
 }
 
 static void op_visit_end(struct device_runtime *self, unsigned queue)
 {
-	lane_visit_end(runtime_lane(runtime_of(self), queue), queue);
+	context_visit_end(runtime_context(runtime_of(self), queue), queue);
 }
 
 static void op_set_deadline(struct device_runtime *self, uint64_t at_ms)
@@ -131,11 +131,11 @@ static void drop_crew(struct runtime *runtime, struct crew *crew)
 		crew_free(crew);
 }
 
-/* Gives the lane a worker. */
+/* Gives the worker context a worker. */
 static int hire(struct runtime *runtime, const struct runtime_options *options, unsigned i,
 		struct fault *fault_out)
 {
-	struct lane *lane = &runtime->lanes[i];
+	struct worker_context *context = &runtime->contexts[i];
 	struct crew *crew;
 	int ret;
 
@@ -146,40 +146,41 @@ static int hire(struct runtime *runtime, const struct runtime_options *options, 
 		ret = make_crew(runtime, options, i, &crew, fault_out);
 	if (ret)
 		return ret;
-	ret = crew_join(crew, lane);
+	ret = crew_join(crew, context);
 	if (ret) {
 		drop_crew(runtime, crew);
 		return fault(fault_out, ret, "no memory for a worker");
 	}
-	lane->worker = crew->worker;
+	context->worker = crew->worker;
 	return 0;
 }
 
-/* Makes what a lane needs and has it run. What was made is left to stop_lanes also on failure. */
-static int start_lane(struct runtime *runtime, const struct runtime_options *options, unsigned i,
-		      struct fault *fault_out)
+/* Makes what a worker context needs and has it run. What was made is left to stop_contexts also on
+ * failure. */
+static int start_context(struct runtime *runtime, const struct runtime_options *options, unsigned i,
+			 struct fault *fault_out)
 {
-	struct lane *lane = &runtime->lanes[i];
+	struct worker_context *context = &runtime->contexts[i];
 	int ret;
 
-	lane->runtime = runtime;
-	lane->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	runtime->lane_count++;
-	if (lane->tick < 0)
+	context->runtime = runtime;
+	context->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	runtime->context_count++;
+	if (context->tick < 0)
 		return fault(fault_out, -errno, "cannot make a timer: %s", strerror(errno));
-	if (runtime->recorder && !(lane->record = lane_record_new()))
+	if (runtime->recorder && !(context->record = context_record_new()))
 		return fault(fault_out, -ENOMEM, "no memory for a trace");
-	poller_init(&lane->poller, options->poll_us);
+	poller_init(&context->poller, options->poll_us);
 	ret = hire(runtime, options, i, fault_out);
 	if (ret)
 		return ret;
-	ret = crew_watch(lane, lane->tick, WORKER_LEVEL, LANE_TOKEN_TICK);
+	ret = crew_watch(context, context->tick, WORKER_LEVEL, CONTEXT_TOKEN_TICK);
 	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
 }
 
-/* Has the device run. On failure what runs is left to stop_lanes. */
-static int start_lanes(struct runtime *runtime, const struct runtime_options *options,
-		       struct fault *fault_out)
+/* Has the device run. On failure what runs is left to stop_contexts. */
+static int start_contexts(struct runtime *runtime, const struct runtime_options *options,
+			  struct fault *fault_out)
 {
 	unsigned queues = device_get_vqs_count(runtime->device);
 	unsigned count = options->workers ? options->workers : 1;
@@ -194,47 +195,47 @@ static int start_lanes(struct runtime *runtime, const struct runtime_options *op
 			return fault(fault_out, -ENOMEM, "no memory for worker '%s'",
 				     options->worker);
 	}
-	runtime->lanes = calloc(count, sizeof(*runtime->lanes));
-	if (!runtime->lanes)
+	runtime->contexts = calloc(count, sizeof(*runtime->contexts));
+	if (!runtime->contexts)
 		return fault(fault_out, -ENOMEM, "no memory for %u workers", count);
 	for (unsigned i = 0; !ret && i < count; i++)
-		ret = start_lane(runtime, options, i, fault_out);
+		ret = start_context(runtime, options, i, fault_out);
 	if (ret)
 		return ret;
-	ret = crew_watch(&runtime->lanes[0], runtime->timer, WORKER_LEVEL, LANE_TOKEN_TIMER);
+	ret = crew_watch(&runtime->contexts[0], runtime->timer, WORKER_LEVEL, CONTEXT_TOKEN_TIMER);
 	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
 }
 
 /* Kicks are unbound already. A device that was not reset in time still has its models' fds. */
 static void unwatch(struct runtime *runtime)
 {
-	for (unsigned i = 0; i < runtime->lane_count; i++)
-		if (runtime->lanes[i].worker)
-			crew_unwatch(&runtime->lanes[i], runtime->lanes[i].tick);
-	if (runtime->lane_count && runtime->lanes[0].worker)
-		crew_unwatch(&runtime->lanes[0], runtime->timer);
+	for (unsigned i = 0; i < runtime->context_count; i++)
+		if (runtime->contexts[i].worker)
+			crew_unwatch(&runtime->contexts[i], runtime->contexts[i].tick);
+	if (runtime->context_count && runtime->contexts[0].worker)
+		crew_unwatch(&runtime->contexts[0], runtime->timer);
 	for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++)
 		if (runtime->poll_fd[i] >= 0)
-			crew_unwatch(runtime_lane(runtime, i), runtime->poll_fd[i]);
+			crew_unwatch(runtime_context(runtime, i), runtime->poll_fd[i]);
 }
 
 /* From then on nothing of the device is run. */
-static void stop_lanes(struct runtime *runtime)
+static void stop_contexts(struct runtime *runtime)
 {
 	unwatch(runtime);
-	for (unsigned i = 0; i < runtime->lane_count; i++)
-		if (runtime->lanes[i].worker)
-			crew_leave(&runtime->lanes[i]);
-	for (unsigned i = 0; i < runtime->lane_count; i++) {
-		struct lane *lane = &runtime->lanes[i];
+	for (unsigned i = 0; i < runtime->context_count; i++)
+		if (runtime->contexts[i].worker)
+			crew_leave(&runtime->contexts[i]);
+	for (unsigned i = 0; i < runtime->context_count; i++) {
+		struct worker_context *context = &runtime->contexts[i];
 
-		if (lane->worker)
-			drop_crew(runtime, lane->place.crew);
-		lane_record_free(lane->record);
-		if (lane->tick >= 0)
-			close(lane->tick);
+		if (context->worker)
+			drop_crew(runtime, context->place.crew);
+		context_record_free(context->record);
+		if (context->tick >= 0)
+			close(context->tick);
 	}
-	runtime->lane_count = 0;
+	runtime->context_count = 0;
 }
 
 static void dispose(struct runtime *runtime)
@@ -247,7 +248,7 @@ static void dispose(struct runtime *runtime)
 	recorder_free(runtime->recorder);
 	free(runtime->worker_name);
 	free(runtime->backend);
-	free(runtime->lanes);
+	free(runtime->contexts);
 	free(runtime);
 }
 
@@ -292,9 +293,9 @@ int runtime_new(const struct runtime_options *options, struct model *model, stru
 		dispose(runtime);
 		return ret;
 	}
-	ret = start_lanes(runtime, options, fault_out);
+	ret = start_contexts(runtime, options, fault_out);
 	if (ret) {
-		stop_lanes(runtime);
+		stop_contexts(runtime);
 		device_free(runtime->device);
 		dispose(runtime);
 		return ret;
@@ -336,7 +337,7 @@ void runtime_free(struct runtime *runtime)
 	runtime_lock(runtime);
 	binding_forget(runtime, true);
 	runtime_unlock(runtime);
-	stop_lanes(runtime);
+	stop_contexts(runtime);
 	if (runtime->reset_result) {
 		/* what the backend still has points into the device: it stays until the process
 		 * ends */

@@ -1,4 +1,4 @@
-/* What runtime.c, lane.c, crew.c, recorder.c, binding.c and claim.c share. */
+/* What runtime.c, context.c, crew.c, recorder.c, binding.c and claim.c share. */
 #ifndef UVDPA_RUNTIME_RUNNER_INTERNAL_H
 #define UVDPA_RUNTIME_RUNNER_INTERNAL_H
 
@@ -16,18 +16,18 @@
 #include "loop/worker.h"
 
 /* What a device has of a worker, and what its queues want. Bit q: queue q. */
-struct lane {
+struct worker_context {
 	struct runtime *runtime;
-	struct worker *worker;	    /* its crew's */
-	struct crew_place place;    /* the crew's */
-	_Atomic uint64_t wanted;    /* passes asked for by others; any thread */
-	uint64_t kicked;	    /* kicks seen since the last pass; the worker's thread only */
-	uint64_t active;	    /* queues with work to do; likewise */
-	uint64_t rest;		    /* of these, who did not come in the last pass; likewise */
-	_Atomic uint64_t polled;    /* queues that nobody kicks: looked at whenever `tick` fires */
-	int tick;		    /* timerfd, which runs while there are any */
-	struct lane_record *record; /* what it has seen, for the trace; NULL: none is kept */
-	struct poller poller;	    /* likewise */
+	struct worker *worker;	 /* its crew's */
+	struct crew_place place; /* the crew's */
+	_Atomic uint64_t wanted; /* passes asked for by others; any thread */
+	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
+	uint64_t active;	 /* queues with work to do; likewise */
+	uint64_t rest;		 /* of these, who did not come in the last pass; likewise */
+	_Atomic uint64_t polled; /* queues that nobody kicks: looked at whenever `tick` fires */
+	int tick;		 /* timerfd, which runs while there are any */
+	struct context_record *record; /* what it has seen, for the trace; NULL: none is kept */
+	struct poller poller;	       /* likewise */
 };
 
 /* complaint.c: what the log has heard of a queue's failures; its worker's. */
@@ -44,9 +44,10 @@ struct runtime {
 	struct device_runtime base;
 	pthread_mutex_t lock;
 	struct device *device;
-	struct lane *lanes;
-	unsigned lane_count;
-	char *worker_name; /* of its only lane's crew, which is on the roster; NULL: crews are ours
+	struct worker_context *contexts;
+	unsigned context_count;
+	char *worker_name; /* of its only worker context's crew, which is on the roster; NULL: crews
+			    * are ours
 			    */
 	struct recorder *recorder;   /* NULL: no trace is kept */
 	struct runtime_after *after; /* to be called at unlock, in this order [lock] */
@@ -55,10 +56,10 @@ struct runtime {
 	_Atomic enum device_state published_state;
 	_Atomic bool deadline_due; /* device_deadline is due */
 	char *backend;		   /* NULL: unknown */
-	int timer;		   /* timerfd, watched by lane 0 */
+	int timer;		   /* timerfd, watched by worker context 0 */
 
 	int kick[DEVICE_MAX_QUEUES];	/* -1: none [lock] */
-	int poll_fd[DEVICE_MAX_QUEUES]; /* what lanes watch for models; -1: none [lock] */
+	int poll_fd[DEVICE_MAX_QUEUES]; /* what worker contexts watch for models; -1: none [lock] */
 	struct complaint complaints[DEVICE_MAX_QUEUES];
 	struct notifier call[DEVICE_MAX_QUEUES]; /* [lock+gate] */
 	int config_call;			 /* [lock] */
@@ -81,30 +82,30 @@ struct runtime {
 /* In a pass: tells the log, at times, of requests of a queue that failed. */
 void complaint_look(struct runtime *runtime, unsigned queue);
 
-/* lane.c: the passes. For its crew: */
-void lane_ready(struct lane *lane, uint64_t token);
-enum worker_next lane_pass(struct lane *lane);
-/* In a pass: whether there is something for lane_attend. */
-bool lane_wants_attention(const struct lane *lane);
+/* context.c: the passes. For its crew: */
+void context_ready(struct worker_context *context, uint64_t token);
+enum worker_next context_pass(struct worker_context *context);
+/* In a pass: whether there is something for context_attend. */
+bool context_wants_attention(const struct worker_context *context);
 /*
  * After a pass, with the gate open: does for the device what needs its lock. False: somebody has
  * it, and we are not to `wait`.
  */
-bool lane_attend(struct lane *lane, bool wait);
+bool context_attend(struct worker_context *context, bool wait);
 /* For others: */
-struct lane *runtime_lane(struct runtime *runtime, unsigned queue);
-uint64_t lane_token_kick(unsigned queue);
-uint64_t lane_token_poll(unsigned queue);
-#define LANE_TOKEN_TIMER UINT64_C(1000)
-#define LANE_TOKEN_TICK	 UINT64_C(1001)
+struct worker_context *runtime_context(struct runtime *runtime, unsigned queue);
+uint64_t context_token_kick(unsigned queue);
+uint64_t context_token_poll(unsigned queue);
+#define CONTEXT_TOKEN_TIMER UINT64_C(1000)
+#define CONTEXT_TOKEN_TICK  UINT64_C(1001)
 /* There will be a pass over this queue. Any thread. */
-void lane_want(struct runtime *runtime, unsigned queue);
+void context_want(struct runtime *runtime, unsigned queue);
 /* device_settle will be called after the pass in progress, or soon. Any thread. */
-void lane_settle(struct runtime *runtime);
-/* As if in a pass of this lane until the end, if that is possible without waiting. */
-bool lane_visit_begin(struct lane *lane);
-void lane_visit_end(struct lane *lane, unsigned queue);
-/* Opens and closes the gates of all lanes; nests. Control only. */
+void context_settle(struct runtime *runtime);
+/* As if in a pass of this worker context until the end, if that is possible without waiting. */
+bool context_visit_begin(struct worker_context *context);
+void context_visit_end(struct worker_context *context, unsigned queue);
+/* Opens and closes the gates of all worker contexts; nests. Control only. */
 void runtime_exclude_begin(struct runtime *runtime);
 void runtime_exclude_end(struct runtime *runtime);
 

@@ -1,6 +1,6 @@
 /*
- * runtime/crew.c and roster.c: lanes that share a worker. What a lane does is defined here, so the
- * linker leaves the real ones out.
+ * runtime/crew.c and roster.c: contexts that share a worker. What a context does is defined here,
+ * so the linker leaves the real ones out.
  */
 #include "runtime/crew.h"
 
@@ -21,9 +21,9 @@
 
 #define LANES 5
 
-/* A lane, and what the test wants of it and sees. */
+/* A context, and what the test wants of it and sees. */
 struct member {
-	struct lane lane; /* the first member */
+	struct worker_context context; /* the first member */
 	_Atomic uint64_t passes, ready, refused, attended;
 	_Atomic uint64_t token;
 	_Atomic int work; /* passes that it still wants */
@@ -38,16 +38,16 @@ static struct member members[LANES];
 static _Atomic unsigned broken;	 /* expectations that did not hold on the worker's thread */
 static unsigned inside;		 /* guarded by the gate */
 static struct member *last;	 /* that was run; likewise */
-static _Atomic unsigned repeats; /* passes of one lane in a row while another had work */
+static _Atomic unsigned repeats; /* passes of one context in a row while another had work */
 
-static struct member *member_of(const struct lane *lane)
+static struct member *member_of(const struct worker_context *context)
 {
-	return (struct member *)(uintptr_t)lane;
+	return (struct member *)(uintptr_t)context;
 }
 
-void lane_ready(struct lane *lane, uint64_t token)
+void context_ready(struct worker_context *context, uint64_t token)
 {
-	struct member *member = member_of(lane);
+	struct member *member = member_of(context);
 
 	broken += !worker_in_pass(crew->worker) || member->left;
 	atomic_store(&member->token, token);
@@ -62,13 +62,13 @@ static bool others_have_work(const struct member *member)
 	return false;
 }
 
-enum worker_next lane_pass(struct lane *lane)
+enum worker_next context_pass(struct worker_context *context)
 {
-	struct member *member = member_of(lane);
-	const struct lane *whose = NULL;
+	struct member *member = member_of(context);
+	const struct worker_context *whose = NULL;
 
 	broken += inside++ || member->left;
-	broken += !crew_in_pass(lane, &whose) || whose != lane;
+	broken += !crew_in_pass(context, &whose) || whose != context;
 	if (last == member && member->work > 0 && others_have_work(member))
 		repeats++;
 	last = member;
@@ -79,14 +79,14 @@ enum worker_next lane_pass(struct lane *lane)
 	return member->polls ? WORKER_POLL : WORKER_SLEEP;
 }
 
-bool lane_wants_attention(const struct lane *lane)
+bool context_wants_attention(const struct worker_context *context)
 {
-	return member_of(lane)->wants;
+	return member_of(context)->wants;
 }
 
-bool lane_attend(struct lane *lane, bool wait)
+bool context_attend(struct worker_context *context, bool wait)
 {
-	struct member *member = member_of(lane);
+	struct member *member = member_of(context);
 
 	broken += worker_in_pass(crew->worker) || member->left;
 	if (member->locked && !wait) {
@@ -116,7 +116,7 @@ static int setup(void **state)
 	if (crew_new("crew", &crew, &f))
 		return -1;
 	for (unsigned i = 0; i < LANES; i++)
-		if (crew_join(crew, &members[i].lane))
+		if (crew_join(crew, &members[i].context))
 			return -1;
 	return 0;
 }
@@ -125,21 +125,21 @@ static int teardown(void **state)
 {
 	for (unsigned i = 0; i < LANES; i++) {
 		if (!members[i].left)
-			crew_leave(&members[i].lane);
+			crew_leave(&members[i].context);
 		members[i].left = true;
 	}
 	crew_free(crew);
 	return broken ? -1 : 0;
 }
 
-/* A call makes a pass of that lane, however often it is repeated, and of no other. */
+/* A call makes a pass of that context, however often it is repeated, and of no other. */
 static void every_call_makes_a_pass(void **state)
 {
 	for (unsigned i = 0; i < 2000; i++) {
 		struct member *member = &members[i % LANES];
 		uint64_t before = member->passes;
 
-		crew_call(&member->lane);
+		crew_call(&member->context);
 		wait_for(&member->passes, before + 1);
 	}
 	for (unsigned i = 1; i < LANES; i++)
@@ -152,7 +152,7 @@ static void work_is_done_in_turn(void **state)
 	worker_enter(crew->worker);
 	for (unsigned i = 0; i < LANES; i++) {
 		members[i].work = 1000;
-		crew_call(&members[i].lane);
+		crew_call(&members[i].context);
 	}
 	worker_leave(crew->worker);
 	for (unsigned i = 0; i < LANES; i++)
@@ -160,28 +160,28 @@ static void work_is_done_in_turn(void **state)
 	assert_int_equal(repeats, 0);
 }
 
-/* A lane that looks for work does not keep others from it, nor them from being called. */
-static void polling_lanes_let_others_work(void **state)
+/* A context that looks for work does not keep others from it, nor them from being called. */
+static void polling_contexts_let_others_work(void **state)
 {
 	members[0].polls = members[1].polls = true;
-	crew_call(&members[0].lane);
-	crew_call(&members[1].lane);
+	crew_call(&members[0].context);
+	crew_call(&members[1].context);
 	wait_for(&members[0].passes, 100);
 	wait_for(&members[1].passes, 100);
 	members[2].work = 100;
-	crew_call(&members[2].lane);
+	crew_call(&members[2].context);
 	wait_for(&members[2].passes, 100);
 	members[0].polls = members[1].polls = false;
 }
 
-/* Each source is reported to its lane only, and not after the lane has left. */
-static void sources_have_their_lane(void **state)
+/* Each source is reported to its context only, and not after the context has left. */
+static void sources_have_their_context(void **state)
 {
 	int fds[LANES];
 
 	for (unsigned i = 0; i < LANES; i++) {
 		fds[i] = eventfd(0, 0);
-		assert_int_equal(crew_watch(&members[i].lane, fds[i], WORKER_EDGE, 100 + i), 0);
+		assert_int_equal(crew_watch(&members[i].context, fds[i], WORKER_EDGE, 100 + i), 0);
 	}
 	for (unsigned n = 1; n <= 100; n++)
 		for (unsigned i = 0; i < LANES; i++) {
@@ -190,27 +190,27 @@ static void sources_have_their_lane(void **state)
 			wait_for(&members[i].passes, n);
 			assert_int_equal(members[i].token, 100 + i);
 		}
-	crew_leave(&members[2].lane);
+	crew_leave(&members[2].context);
 	members[2].left = true;
 	eventfd_write(fds[2], 1); /* still watched: it is nobody's now */
 	eventfd_write(fds[3], 1);
 	wait_for(&members[3].ready, 101);
 	assert_int_equal(members[2].ready, 100);
 	for (unsigned i = 0; i < LANES; i++) {
-		crew_unwatch(&members[i].lane, fds[i]);
+		crew_unwatch(&members[i].context, fds[i]);
 		close(fds[i]);
 	}
 }
 
-/* Who cannot be attended to is so later, and does not hold up a lane that has work. */
+/* Who cannot be attended to is so later, and does not hold up a context that has work. */
 static void attention_does_not_hold_up_others(void **state)
 {
 	members[0].locked = true;
 	members[1].work = 1 << 30;
-	crew_call(&members[1].lane);
+	crew_call(&members[1].context);
 	wait_for(&members[1].passes, 1);
 	members[0].wants = true;
-	crew_call(&members[0].lane);
+	crew_call(&members[0].context);
 	wait_for(&members[0].refused, 3);
 	wait_for(&members[1].passes, members[1].passes + 100);
 	assert_int_equal(members[0].attended, 0);
@@ -219,7 +219,7 @@ static void attention_does_not_hold_up_others(void **state)
 	members[1].work = 0;
 	/* and, when it has nothing else to do, the worker waits for it */
 	members[0].locked = members[0].wants = true;
-	crew_call(&members[0].lane);
+	crew_call(&members[0].context);
 	for (unsigned i = 0; i < 100; i++)
 		sched_yield();
 	members[0].locked = false;
@@ -230,31 +230,32 @@ static void attention_does_not_hold_up_others(void **state)
 static struct member many[MANY];
 static _Atomic bool stop;
 
-/* Has lanes called, over and over, also those that leave. */
+/* Has contexts called, over and over, also those that leave. */
 static void *keep_calling(void *arg)
 {
 	for (unsigned i = 0; !stop; i++) {
 		many[i % MANY].wants = true;
-		crew_call(&many[i % MANY].lane);
+		crew_call(&many[i % MANY].context);
 	}
 	return NULL;
 }
 
-/* A lane that has left is left alone, whatever is going on; the worker goes on for the others. */
-static void lanes_come_and_go(void **state)
+/* A context that has left is left alone, whatever is going on; the worker goes on for the others.
+ */
+static void contexts_come_and_go(void **state)
 {
 	pthread_t thread;
 
 	memset(many, 0, sizeof(many));
 	stop = false;
 	for (unsigned i = 0; i < MANY; i++)
-		assert_int_equal(crew_join(crew, &many[i].lane), 0);
+		assert_int_equal(crew_join(crew, &many[i].context), 0);
 	pthread_create(&thread, NULL, keep_calling, NULL);
 	for (unsigned i = 0; i < MANY; i++) {
 		wait_for(&many[i].attended, 1);
-		crew_leave(&many[i].lane);
+		crew_leave(&many[i].context);
 		many[i].left = true;
-		crew_call(&members[0].lane);
+		crew_call(&members[0].context);
 		wait_for(&members[0].passes, i + 1);
 	}
 	stop = true;
@@ -309,10 +310,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(every_call_makes_a_pass),
 		CASE(work_is_done_in_turn),
-		CASE(polling_lanes_let_others_work),
-		CASE(sources_have_their_lane),
+		CASE(polling_contexts_let_others_work),
+		CASE(sources_have_their_context),
 		CASE(attention_does_not_hold_up_others),
-		CASE(lanes_come_and_go),
+		CASE(contexts_come_and_go),
 		cmocka_unit_test(names),
 		cmocka_unit_test(processors),
 	};

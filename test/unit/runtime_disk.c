@@ -32,7 +32,7 @@
 
 struct world;
 
-struct lane {
+struct worker_context {
 	struct world *world;
 	struct uvdpa_queue *queue;
 	struct workload *workload;
@@ -44,7 +44,7 @@ struct world {
 	struct runtime *runtime;
 	struct uvdpa_driver *drv;
 	struct uvdpa_memory *memory;
-	struct lane lanes[QUEUES];
+	struct worker_context contexts[QUEUES];
 	atomic_bool stop;
 };
 
@@ -115,7 +115,7 @@ static struct workload *make_workload(struct world *w, unsigned queue)
 	struct workload *workload;
 	struct fault f;
 
-	assert_int_equal(workload_new(&options, w->memory, w->lanes[queue].queue, &workload, &f),
+	assert_int_equal(workload_new(&options, w->memory, w->contexts[queue].queue, &workload, &f),
 			 0);
 	return workload;
 }
@@ -136,11 +136,12 @@ static void connect_driver(struct world *w)
 	assert_int_equal(uvdpa_memory_new(&memory, &w->memory, &e), 0);
 	assert_int_equal(uvdpa_driver_map(w->drv, w->memory, 0, &e), 0);
 	for (unsigned i = 0; i < QUEUES; i++) {
-		assert_int_equal(uvdpa_queue_new(w->memory, &queue, &w->lanes[i].queue, &e), 0);
-		assert_int_equal(uvdpa_driver_attach(w->drv, i, w->lanes[i].queue,
-						     uvdpa_queue_position(w->lanes[i].queue), &e),
+		assert_int_equal(uvdpa_queue_new(w->memory, &queue, &w->contexts[i].queue, &e), 0);
+		assert_int_equal(uvdpa_driver_attach(w->drv, i, w->contexts[i].queue,
+						     uvdpa_queue_position(w->contexts[i].queue),
+						     &e),
 				 0);
-		w->lanes[i].workload = make_workload(w, i);
+		w->contexts[i].workload = make_workload(w, i);
 	}
 	assert_int_equal(uvdpa_driver_driver_ok(w->drv, &e), 0);
 }
@@ -156,17 +157,17 @@ static struct world *setup(const struct block_fault_options *trouble, uint32_t t
 
 static void *run_load(void *arg)
 {
-	struct lane *lane = arg;
+	struct worker_context *context = arg;
 
-	lane->result = workload_run(lane->workload, &lane->world->stop, 0);
+	context->result = workload_run(context->workload, &context->world->stop, 0);
 	return NULL;
 }
 
 static void start_load(struct world *w)
 {
 	for (unsigned i = 0; i < QUEUES; i++) {
-		w->lanes[i].world = w;
-		pthread_create(&w->lanes[i].thread, NULL, run_load, &w->lanes[i]);
+		w->contexts[i].world = w;
+		pthread_create(&w->contexts[i].thread, NULL, run_load, &w->contexts[i]);
 	}
 }
 
@@ -174,16 +175,16 @@ static void stop_load(struct world *w)
 {
 	atomic_store(&w->stop, true);
 	for (unsigned i = 0; i < QUEUES; i++)
-		pthread_join(w->lanes[i].thread, NULL);
+		pthread_join(w->contexts[i].thread, NULL);
 }
 
 /* Waits until every queue has completed `count` more requests. */
 static void wait_for_progress(struct world *w, uint64_t count)
 {
 	for (unsigned i = 0; i < QUEUES; i++) {
-		uint64_t goal = workload_done(w->lanes[i].workload) + count;
+		uint64_t goal = workload_done(w->contexts[i].workload) + count;
 
-		while (workload_done(w->lanes[i].workload) < goal)
+		while (workload_done(w->contexts[i].workload) < goal)
 			sched_yield();
 	}
 }
@@ -192,9 +193,9 @@ static void wait_for_progress(struct world *w, uint64_t count)
 static void expect_clean(struct world *w)
 {
 	for (unsigned i = 0; i < QUEUES; i++) {
-		struct workload *workload = w->lanes[i].workload;
+		struct workload *workload = w->contexts[i].workload;
 
-		assert_int_equal(w->lanes[i].result, 0);
+		assert_int_equal(w->contexts[i].result, 0);
 		assert_int_equal(workload_verify(workload, 60000), 0);
 		if (!workload_is_clean(workload))
 			fail_msg("%s", workload_first_problem(workload));
@@ -205,8 +206,8 @@ static void teardown(struct world *w)
 {
 	uvdpa_driver_close(w->drv);
 	for (unsigned i = 0; i < QUEUES; i++) {
-		workload_free(w->lanes[i].workload);
-		uvdpa_queue_free(w->lanes[i].queue);
+		workload_free(w->contexts[i].workload);
+		uvdpa_queue_free(w->contexts[i].queue);
 	}
 	uvdpa_memory_free(w->memory);
 	runtime_free(w->runtime);
@@ -266,8 +267,8 @@ static void suspended_means_still(void **state)
 		before = requests(w);
 		assert_int_equal(uvdpa_driver_get_bases(w->drv, bases, QUEUES), 0);
 		for (unsigned q = 0; q < QUEUES; q++) {
-			uvdpa_queue_kick_always(w->lanes[q].queue);
-			assert_int_equal(uvdpa_queue_position(w->lanes[q].queue), bases[q]);
+			uvdpa_queue_kick_always(w->contexts[q].queue);
+			assert_int_equal(uvdpa_queue_position(w->contexts[q].queue), bases[q]);
 		}
 		sched_yield();
 		assert_true(requests(w) == before);
@@ -360,8 +361,8 @@ static void client_that_goes(void **state)
 		uvdpa_driver_close(w->drv);
 		assert_int_equal(in_flight(w), 0);
 		for (unsigned q = 0; q < QUEUES; q++) {
-			workload_free(w->lanes[q].workload);
-			uvdpa_queue_free(w->lanes[q].queue);
+			workload_free(w->contexts[q].workload);
+			uvdpa_queue_free(w->contexts[q].queue);
 		}
 		uvdpa_memory_free(w->memory);
 		atomic_store(&w->stop, false);
@@ -396,7 +397,7 @@ static void renew_data(struct world *w, struct uvdpa_memory **data)
 	struct uvdpa_error e;
 
 	for (unsigned i = 0; i < QUEUES; i++)
-		workload_free(w->lanes[i].workload);
+		workload_free(w->contexts[i].workload);
 	if (*data) {
 		assert_int_equal(uvdpa_driver_unmap(w->drv, *data, 0), 0);
 		uvdpa_memory_free(*data);
@@ -405,7 +406,7 @@ static void renew_data(struct world *w, struct uvdpa_memory **data)
 	assert_int_equal(uvdpa_driver_map(w->drv, *data, 0, &e), 0);
 	w->memory = *data;
 	for (unsigned i = 0; i < QUEUES; i++)
-		w->lanes[i].workload = make_workload(w, i);
+		w->contexts[i].workload = make_workload(w, i);
 	w->memory = rings;
 }
 

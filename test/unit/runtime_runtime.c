@@ -320,22 +320,22 @@ static void runs_until_idle(void **state)
 static void full_passes(void **state)
 {
 	struct runtime *runtime = *state;
-	struct lane *lane = &runtime->lanes[0]; /* of queues 0 and 2 */
+	struct worker_context *context = &runtime->contexts[0]; /* of queues 0 and 2 */
 
 	runtime_lock(runtime);
 	runtime_exclude_begin(runtime);
 	device.full = true;
 	device.work[0] = device.work[2] = 3;
-	lane->active = 1 << 0 | 1 << 2;
+	context->active = 1 << 0 | 1 << 2;
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(lane_pass(lane), WORKER_AGAIN);
+		assert_int_equal(context_pass(context), WORKER_AGAIN);
 		assert_int_equal(device.passes[0], i + 1);
 		assert_int_equal(device.passes[2], i);
-		assert_int_equal(lane_pass(lane), WORKER_AGAIN);
+		assert_int_equal(context_pass(context), WORKER_AGAIN);
 		assert_int_equal(device.passes[0], i + 1);
 		assert_int_equal(device.passes[2], i + 1);
 	}
-	assert_int_equal(lane_pass(lane), WORKER_SLEEP); /* both had what they wanted */
+	assert_int_equal(context_pass(context), WORKER_SLEEP); /* both had what they wanted */
 	assert_int_equal(device.passes[0], 3);
 	assert_int_equal(device.passes[2], 3);
 	runtime_exclude_end(runtime);
