@@ -109,7 +109,7 @@ int fuse_export_add(struct fuse_export *export, const char *name, struct runtime
 	node->mode = o->mode ? o->mode : 0600;
 	node->uid = geteuid();
 	node->gid = !o->gid || o->gid == (gid_t)-1 ? getegid() : o->gid;
-	lane_init(&node->lane);
+	fifo_init(&node->fifo);
 	export->nodes[export->node_count++] = node;
 	return 0;
 }
@@ -187,7 +187,7 @@ static void release_all(struct fuse_export *export)
 		struct job *job = fuse_release_job(export->nodes[i]);
 
 		job_stop_waiting(export->nodes[i]);
-		if (job && lane_put(job))
+		if (job && fifo_put(job))
 			executor_submit(export, job);
 	}
 }
@@ -224,7 +224,7 @@ void fuse_export_free(struct fuse_export *export)
 	if (!export)
 		return;
 	for (unsigned i = 0; i < export->node_count; i++) {
-		pthread_mutex_destroy(&export->nodes[i]->lane.lock);
+		pthread_mutex_destroy(&export->nodes[i]->fifo.lock);
 		free(export->nodes[i]);
 	}
 	if (export->stop_fd >= 0)

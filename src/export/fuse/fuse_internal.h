@@ -3,32 +3,32 @@
  *
  * Theory of operation
  * -------------------
- *    /dev/fuse -> reader -> lane of the device -> table (export/vdpa/vdpa.h) -> reply
+ *    /dev/fuse -> reader -> request queue of the device -> table (export/vdpa/vdpa.h) -> reply
  *
  * Requests of one device are served one after the other, in the order in which
- * the kernel sent them: its *lane* is a queue with at most one request at work.
- * A reader that finds the lane free serves the request itself at once; else it
+ * the kernel sent them: its *request queue* is a queue with at most one request at work.
+ * A reader that finds the request queue free serves the request itself at once; else it
  * leaves it to whoever serves the one before. A request that is answered later
- * (a suspend that drains) keeps its lane and no thread; when its answer comes,
- * an executor goes on with the lane, since the answer comes from a worker with
+ * (a suspend that drains) keeps its request queue and no thread; when its answer comes,
+ * an executor goes on with the request queue, since the answer comes from a worker with
  * the runtime's lock held.
  *
  * The order matters for close and open: the kernel sends RELEASE without
  * waiting, and a client that opens again at once must not find itself in the
- * way. So receiving a request and putting it in its lane is one step under the
- * `receiving` lock, and opening waits in the lane behind the release. The kernel
+ * way. So receiving a request and putting it in its request queue is one step under the
+ * `receiving` lock, and opening waits in the request queue behind the release. The kernel
  * has put RELEASE into our queue before the last close() returns and before
  * a killed client is reaped, and OPEN comes after it in the same queue. FLUSH
  * would not do instead: dup() and fork() share what it is sent for.
  *
  * So whoever opens a file that is open in the order of the queue meets a living
- * client, and is told at once, outside of the lane: that client may be in a
+ * client, and is told at once, outside of the request queue: that client may be in a
  * call that takes long. Who opens while somebody else's client leaves by another
- * export waits, with the lane parked, until it is known how that ends; and how
+ * export waits, with the request queue parked, until it is known how that ends; and how
  * another export finds out whether a file's client has left is in fuse_fence.c.
  *
  * A client can make its thread here wait for ever, with memory that it answers
- * for itself (userfaultfd). That costs its own device's lane: before a reader
+ * for itself (userfaultfd). That costs its own device's request queue: before a reader
  * serves a request it sees to it that another reader is left (fuse_threads.c).
  */
 #ifndef UVDPA_DOOR_FUSE_INTERNAL_H
@@ -57,12 +57,12 @@ struct opened {
 	bool told;
 };
 
-/* What the requests received so far make of a file; they may still be in its lane. */
+/* What the requests received so far make of a file; they may still be in its request queue. */
 enum file_state { FILE_CLOSED, FILE_OPENING, FILE_OPEN };
 
 enum job_kind { JOB_OPEN, JOB_IOCTL, JOB_WRITE, JOB_RELEASE };
 
-/* A request in a lane. */
+/* A request in a request queue. */
 struct job {
 	struct job *next;
 	enum job_kind kind;
@@ -73,7 +73,7 @@ struct job {
 	struct opened *opened;
 	struct fuse_file_info info; /* JOB_OPEN, as the next two */
 	bool waited;		    /* for who leaves; that is over */
-	_Atomic bool taken;	    /* somebody answers it: the lane, or its client was killed */
+	_Atomic bool taken; /* somebody answers it: the request queue, or its client was killed */
 	unsigned cmd;
 	uint64_t arg;
 	size_t out_max;
@@ -84,12 +84,12 @@ struct job {
 };
 
 /*
- * A lane's request at work: who comes second, its answer (or its going on) or the thread that
- * serves it?
+ * A request queue's request at work: who comes second, its answer (or its going on) or the thread
+ * that serves it?
  */
-enum lane_step { LANE_SERVING, LANE_PARKED, LANE_ANSWERED, LANE_AGAIN };
+enum fifo_step { FIFO_SERVING, FIFO_PARKED, FIFO_ANSWERED, FIFO_AGAIN };
 
-struct lane {
+struct fifo {
 	pthread_mutex_t lock;
 	bool busy; /* a request is at work */
 	struct job *first, **last;
@@ -106,11 +106,11 @@ struct node {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	struct lane lane;
-	struct opened *opened; /* who has it open: used in the lane only */
+	struct fifo fifo;
+	struct opened *opened; /* who has it open: used in the request queue only */
 	_Atomic int state;     /* enum file_state */
 	struct claim_wait wait;
-	struct job *waiter; /* the opening that `wait` is for: it is at work in the lane */
+	struct job *waiter; /* the opening that `wait` is for: it is at work in the request queue */
 };
 
 struct fuse_export {
@@ -125,7 +125,7 @@ struct fuse_export {
 	_Atomic bool stopping;
 	_Atomic bool gone; /* unmounted: nobody is left to answer */
 
-	pthread_mutex_t receiving; /* around taking a request and putting it in its lane */
+	pthread_mutex_t receiving; /* around taking a request and putting it in its request queue */
 	struct fuse_buf buffer;
 	_Atomic unsigned free_readers; /* the receiver while it receives, and the reserves */
 	_Atomic uint64_t serving;      /* ns: how long the receiver has been at a request */
@@ -139,29 +139,32 @@ struct fuse_export {
 
 	pthread_mutex_t ready_lock;
 	pthread_cond_t ready_changed;
-	struct job *ready, **ready_last; /* for executors: the next of a lane each */
+	struct job *ready, **ready_last; /* for executors: the next of a request queue each */
 	unsigned ready_count, executors, idle_executors;
 	bool executors_stop;
 };
 
 #define FIRST_INO 2
 
-/* fuse_lane.c */
-void lane_init(struct lane *lane);
-/* Puts a request at the end of its lane. True: the lane was free, the caller runs lane_serve. */
-bool lane_put(struct job *job);
-/* Serves `job` and what comes after it in its lane, until the lane is empty or parked. */
-void lane_serve(struct job *job);
-bool lane_idle(struct lane *lane);
+/* fuse_fifo.c */
+void fifo_init(struct fifo *fifo);
+/* Puts a request at the end of its request queue. True: the request queue was free, the caller runs
+ * fifo_serve. */
+bool fifo_put(struct job *job);
+/* Serves `job` and what comes after it in its request queue, until the request queue is empty or
+ * parked. */
+void fifo_serve(struct job *job);
+bool fifo_idle(struct fifo *fifo);
 /* Serves the request at work once more: what it waited for is over. Any thread, takes no time. */
-void lane_again(struct job *job);
+void fifo_again(struct job *job);
 
-/* fuse_job.c: serves one request; calls lane_answered exactly once, now or later. */
+/* fuse_job.c: serves one request; calls fifo_answered exactly once, now or later. */
 void job_serve(struct job *job);
-void lane_answered(struct node *node);
+void fifo_answered(struct node *node);
 /* An opening that has to wait may be interrupted from now on. In the receiver, as what follows. */
 void job_open_begin(struct job *job);
-/* Answers an opening if the file is open, in the order of requests. False: it has to get in lane.
+/* Answers an opening if the file is open, in the order of requests. False: it has to get in request
+ * queue.
  */
 bool job_refuse_open(struct job *job);
 /* The openings that wait for others to leave wait no longer: the export stops. */
@@ -182,7 +185,7 @@ struct job *fuse_release_job(struct node *node);
 
 /* fuse_threads.c */
 int threads_start(struct fuse_export *export, struct fault *fault);
-/* Waits until no lane has a request at work. False: one still has. */
+/* Waits until no request queue has a request at work. False: one still has. */
 bool threads_wait_idle(struct fuse_export *export, unsigned seconds);
 /* Ends all threads. Returns how many would not come back. */
 unsigned threads_stop(struct fuse_export *export);

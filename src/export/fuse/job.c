@@ -19,13 +19,13 @@ static struct process_caller caller_of(struct job *job)
 	return caller;
 }
 
-/* Frees the lane before the answer goes out: the client may come back at once. */
+/* Frees the request queue before the answer goes out: the client may come back at once. */
 static void finish(struct job *job)
 {
 	struct node *node = job->node;
 
 	free(job);
-	lane_answered(node);
+	fifo_answered(node);
 }
 
 /* Once unmounted, a late answer has nowhere to go: the session's descriptor may be another's. */
@@ -129,12 +129,13 @@ static void on_left(struct claim_wait *wait)
 {
 	struct node *node = (struct node *)((char *)wait - offsetof(struct node, wait));
 
-	lane_again(node->waiter);
+	fifo_again(node->waiter);
 }
 
 /*
  * True: the client of another export may be leaving, and the job is served again when that is over.
- * Our own clients leave in the lane: one that has the file open now was there when the job came.
+ * Our own clients leave in the request queue: one that has the file open now was there when the job
+ * came.
  */
 static bool waits_for_leaving(struct job *job)
 {
@@ -155,7 +156,7 @@ static bool waits_for_leaving(struct job *job)
 void job_stop_waiting(struct node *node)
 {
 	if (runtime_claim_forget(node->runtime, &node->wait))
-		lane_again(node->waiter);
+		fifo_again(node->waiter);
 }
 
 /* The answer is ours to give. False: the client was killed meanwhile, and has been let go. */
@@ -233,7 +234,8 @@ static void serve_open(struct job *job)
 	job->info.fh = (uintptr_t)job->opened;
 	job->info.direct_io = 1;
 	job->info.nonseekable = 1;
-	/* Before the lane goes on: if nobody waits for the answer any more, it is closed again. */
+	/* Before the request queue goes on: if nobody waits for the answer any more, it is closed
+	 * again. */
 	if (fuse_reply_open(req, &job->info)) {
 		atomic_store(&node->state, FILE_CLOSED);
 		serve_release(job);

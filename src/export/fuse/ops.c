@@ -174,7 +174,7 @@ static struct job *make_job(fuse_req_t req, fuse_ino_t ino, enum job_kind kind,
 
 static void put(struct job *job)
 {
-	if (lane_put(job))
+	if (fifo_put(job))
 		mine = job;
 }
 

@@ -1,5 +1,6 @@
 /*
- * The threads of the FUSE export: readers take requests, executors go on with parked lanes.
+ * The threads of the FUSE export: readers take requests, executors go on with parked request
+ * queues.
  *
  * One reader at a time is the receiver; the others are reserves and sleep. A receiver that has got
  * a request stays the receiver while it serves it: to wake another reader for each would be a
@@ -172,7 +173,7 @@ static bool serve(struct fuse_export *export, struct job *job)
 	watch(export);
 	if (atomic_fetch_sub(&export->free_readers, 1) == 1 && !spawn(export, reader))
 		atomic_fetch_add(&export->free_readers, 1);
-	lane_serve(job);
+	fifo_serve(job);
 	atomic_fetch_add(&export->free_readers, 1);
 	if (more_to_come(runtime, awake))
 		atomic_store(&export->awake_until, runtime_now_ns() + AWAKE_NS);
@@ -226,7 +227,7 @@ static void *executor(void *arg)
 	struct job *job;
 
 	while ((job = next_ready(export)))
-		lane_serve(job);
+		fifo_serve(job);
 	return NULL;
 }
 
@@ -293,12 +294,13 @@ unsigned threads_stop(struct fuse_export *export)
 static bool all_idle(struct fuse_export *export)
 {
 	for (unsigned i = 0; i < export->node_count; i++)
-		if (!lane_idle(&export->nodes[i]->lane))
+		if (!fifo_idle(&export->nodes[i]->fifo))
 			return false;
 	return true;
 }
 
-/* Looks again and again: who frees a lane may not touch the export any more to tell of it. */
+/* Looks again and again: who frees a request queue may not touch the export any more to tell of it.
+ */
 bool threads_wait_idle(struct fuse_export *export, unsigned seconds)
 {
 	const struct timespec nap = {.tv_nsec = IDLE_NAP_NS};
