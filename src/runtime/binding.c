@@ -24,7 +24,7 @@ static void unbind_kick(struct runtime *runtime, unsigned queue)
 	if (*kick < 0)
 		return;
 	/* the client has the file open, too: closing our descriptor would not end the watch */
-	crew_unwatch(runtime_context(runtime, queue), *kick);
+	group_unwatch(runtime_context(runtime, queue), *kick);
 	close(*kick);
 	*kick = -1;
 }
@@ -49,8 +49,8 @@ int runtime_bind_kick(struct runtime *runtime, unsigned queue, int fd)
 		close(fd); /* the same file again changes nothing (vhost_vring_ioctl: eventfp) */
 		return 0;
 	}
-	ret = crew_watch(runtime_context(runtime, queue), fd, WORKER_EDGE,
-			 context_token_kick(queue));
+	ret = group_watch(runtime_context(runtime, queue), fd, WORKER_EDGE,
+			  context_token_kick(queue));
 	if (ret)
 		goto refuse;
 	unbind_kick(runtime, queue);
@@ -118,11 +118,12 @@ void binding_watch_queue(struct runtime *runtime, unsigned queue, bool started)
 	int ret;
 
 	if (runtime->poll_fd[queue] >= 0)
-		crew_unwatch(context, runtime->poll_fd[queue]);
+		group_unwatch(context, runtime->poll_fd[queue]);
 	runtime->poll_fd[queue] = -1;
 	if (fd < 0)
 		return;
-	ret = crew_watch(context, fd, edge ? WORKER_EDGE : WORKER_LEVEL, context_token_poll(queue));
+	ret = group_watch(context, fd, edge ? WORKER_EDGE : WORKER_LEVEL,
+			  context_token_poll(queue));
 	if (ret)
 		log_error(device_name(runtime->device),
 			  "queue %u: completions cannot be watched (error %d)", queue, -ret);

@@ -1,6 +1,6 @@
 /*
  * Worker contexts: the passes of a device's workers. Which worker context of a worker is run when:
- * runtime/crew.h.
+ * runtime/group.h.
  *
  * Theory of operation
  * -------------------
@@ -128,7 +128,7 @@ void context_want(struct runtime *runtime, unsigned queue)
 	struct worker_context *context = runtime_context(runtime, queue);
 
 	atomic_fetch_or(&context->wanted, UINT64_C(1) << queue);
-	crew_call(context);
+	group_call(context);
 }
 
 void context_settle(struct runtime *runtime)
@@ -137,10 +137,10 @@ void context_settle(struct runtime *runtime)
 
 	atomic_store(&runtime->settle_wanted, true);
 	for (unsigned i = 0; i < runtime->context_count; i++)
-		if (crew_in_pass(&runtime->contexts[i], &whose) && whose == &runtime->contexts[i])
+		if (group_in_pass(&runtime->contexts[i], &whose) && whose == &runtime->contexts[i])
 			return; /* it looks at the flag after this pass */
 	if (runtime->context_count)
-		crew_call(&runtime->contexts[0]);
+		group_call(&runtime->contexts[0]);
 }
 
 /* From a pass of the same worker the gate is ours already: that pass is over another queue. */
@@ -148,7 +148,7 @@ bool context_visit_begin(struct worker_context *context)
 {
 	const struct worker_context *whose;
 
-	return crew_in_pass(context, &whose) || worker_try_enter(context->worker);
+	return group_in_pass(context, &whose) || worker_try_enter(context->worker);
 }
 
 /* What was done there goes into the trace now: there may be no pass for long. */
@@ -158,7 +158,7 @@ void context_visit_end(struct worker_context *context, unsigned queue)
 
 	if (context->record)
 		recorder_look(context->runtime, context->record, queue);
-	if (!crew_in_pass(context, &whose))
+	if (!group_in_pass(context, &whose))
 		worker_leave(context->worker);
 }
 

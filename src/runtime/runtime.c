@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/eventfd.h"
-#include "runtime/roster.h"
+#include "runtime/registry.h"
 #include "model/model.h"
 #include "util/log.h"
 
@@ -103,55 +103,55 @@ static const struct device_runtime_ops runtime_ops = {
 	.note = op_note,
 };
 
-/* A crew of our own, on its processor if the operator wants that. */
-static int make_crew(struct runtime *runtime, const struct runtime_options *options, unsigned i,
-		     struct crew **crew, struct fault *fault_out)
+/* A worker group of our own, on its processor if the operator wants that. */
+static int make_group(struct runtime *runtime, const struct runtime_options *options, unsigned i,
+		      struct worker_group **group, struct fault *fault_out)
 {
 	char name[32];
 	int ret;
 
 	snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runtime->device));
-	ret = crew_new(name, crew, fault_out);
+	ret = group_new(name, group, fault_out);
 	if (ret || !options->pinned)
 		return ret;
-	ret = worker_pin((*crew)->worker, options->cpu + i);
+	ret = worker_pin((*group)->worker, options->cpu + i);
 	if (ret) {
-		crew_free(*crew);
+		group_free(*group);
 		return fault(fault_out, ret, "worker %u cannot run on processor %u: %s", i,
 			     options->cpu + i, strerror(-ret));
 	}
 	return 0;
 }
 
-static void drop_crew(struct runtime *runtime, struct crew *crew)
+static void drop_group(struct runtime *runtime, struct worker_group *group)
 {
 	if (runtime->worker_name)
-		roster_give_back(crew);
+		registry_give_back(group);
 	else
-		crew_free(crew);
+		group_free(group);
 }
 
 /* Gives the worker context a worker. */
-static int hire(struct runtime *runtime, const struct runtime_options *options, unsigned i,
-		struct fault *fault_out)
+static int attach(struct runtime *runtime, const struct runtime_options *options, unsigned i,
+		  struct fault *fault_out)
 {
 	struct worker_context *context = &runtime->contexts[i];
-	struct crew *crew;
+	struct worker_group *group;
 	int ret;
 
 	if (runtime->worker_name)
-		ret = roster_take(runtime->worker_name, options->pinned ? &options->cpu : NULL,
-				  &crew, fault_out);
+		ret = registry_take(runtime->worker_name, options->pinned ? &options->cpu : NULL,
+				    &group, fault_out);
 	else
-		ret = make_crew(runtime, options, i, &crew, fault_out);
+		ret = make_group(runtime, options, i, &group, fault_out);
 	if (ret)
 		return ret;
-	ret = crew_join(crew, context);
+	ret = group_join(group, context);
 	if (ret) {
-		drop_crew(runtime, crew);
+		drop_group(runtime, group);
 		return fault(fault_out, ret, "no memory for a worker");
 	}
-	context->worker = crew->worker;
+	context->worker = group->worker;
 	return 0;
 }
 
@@ -171,10 +171,10 @@ static int start_context(struct runtime *runtime, const struct runtime_options *
 	if (runtime->recorder && !(context->record = context_record_new()))
 		return fault(fault_out, -ENOMEM, "no memory for a trace");
 	poller_init(&context->poller, options->poll_us);
-	ret = hire(runtime, options, i, fault_out);
+	ret = attach(runtime, options, i, fault_out);
 	if (ret)
 		return ret;
-	ret = crew_watch(context, context->tick, WORKER_LEVEL, CONTEXT_TOKEN_TICK);
+	ret = group_watch(context, context->tick, WORKER_LEVEL, CONTEXT_TOKEN_TICK);
 	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
 }
 
@@ -202,7 +202,7 @@ static int start_contexts(struct runtime *runtime, const struct runtime_options 
 		ret = start_context(runtime, options, i, fault_out);
 	if (ret)
 		return ret;
-	ret = crew_watch(&runtime->contexts[0], runtime->timer, WORKER_LEVEL, CONTEXT_TOKEN_TIMER);
+	ret = group_watch(&runtime->contexts[0], runtime->timer, WORKER_LEVEL, CONTEXT_TOKEN_TIMER);
 	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
 }
 
@@ -211,12 +211,12 @@ static void unwatch(struct runtime *runtime)
 {
 	for (unsigned i = 0; i < runtime->context_count; i++)
 		if (runtime->contexts[i].worker)
-			crew_unwatch(&runtime->contexts[i], runtime->contexts[i].tick);
+			group_unwatch(&runtime->contexts[i], runtime->contexts[i].tick);
 	if (runtime->context_count && runtime->contexts[0].worker)
-		crew_unwatch(&runtime->contexts[0], runtime->timer);
+		group_unwatch(&runtime->contexts[0], runtime->timer);
 	for (unsigned i = 0; i < DEVICE_MAX_QUEUES; i++)
 		if (runtime->poll_fd[i] >= 0)
-			crew_unwatch(runtime_context(runtime, i), runtime->poll_fd[i]);
+			group_unwatch(runtime_context(runtime, i), runtime->poll_fd[i]);
 }
 
 /* From then on nothing of the device is run. */
@@ -225,12 +225,12 @@ static void stop_contexts(struct runtime *runtime)
 	unwatch(runtime);
 	for (unsigned i = 0; i < runtime->context_count; i++)
 		if (runtime->contexts[i].worker)
-			crew_leave(&runtime->contexts[i]);
+			group_leave(&runtime->contexts[i]);
 	for (unsigned i = 0; i < runtime->context_count; i++) {
 		struct worker_context *context = &runtime->contexts[i];
 
 		if (context->worker)
-			drop_crew(runtime, context->place.crew);
+			drop_group(runtime, context->member.group);
 		context_record_free(context->record);
 		if (context->tick >= 0)
 			close(context->tick);

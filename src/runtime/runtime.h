@@ -2,7 +2,7 @@
  * A runtime runs one device: its worker threads, eventfds, deadline timer and
  * the lock that makes "control" (device/device.h) one caller at a time. Exports
  * and the control socket reach the device only through it. Devices can share a
- * worker (runtime/crew.h); to their callers that makes no difference.
+ * worker (runtime/group.h); to their callers that makes no difference.
  *
  * Lock order: the runtime's lock, then a worker's gate. Workers never take the
  * runtime's lock inside a pass; what they found is settled after it.

@@ -1,4 +1,4 @@
-/* What runtime.c, context.c, crew.c, recorder.c, binding.c and claim.c share. */
+/* What runtime.c, context.c, group.c, recorder.c, binding.c and claim.c share. */
 #ifndef UVDPA_RUNTIME_RUNNER_INTERNAL_H
 #define UVDPA_RUNTIME_RUNNER_INTERNAL_H
 
@@ -8,7 +8,7 @@
 
 #include "device/device.h"
 #include "device/limits.h"
-#include "runtime/crew.h"
+#include "runtime/group.h"
 #include "runtime/notifier.h"
 #include "runtime/poller.h"
 #include "runtime/recorder.h"
@@ -18,14 +18,14 @@
 /* What a device has of a worker, and what its queues want. Bit q: queue q. */
 struct worker_context {
 	struct runtime *runtime;
-	struct worker *worker;	 /* its crew's */
-	struct crew_place place; /* the crew's */
-	_Atomic uint64_t wanted; /* passes asked for by others; any thread */
-	uint64_t kicked;	 /* kicks seen since the last pass; the worker's thread only */
-	uint64_t active;	 /* queues with work to do; likewise */
-	uint64_t rest;		 /* of these, who did not come in the last pass; likewise */
-	_Atomic uint64_t polled; /* queues that nobody kicks: looked at whenever `tick` fires */
-	int tick;		 /* timerfd, which runs while there are any */
+	struct worker *worker;	    /* its worker group's */
+	struct group_member member; /* the worker group's */
+	_Atomic uint64_t wanted;    /* passes asked for by others; any thread */
+	uint64_t kicked;	    /* kicks seen since the last pass; the worker's thread only */
+	uint64_t active;	    /* queues with work to do; likewise */
+	uint64_t rest;		    /* of these, who did not come in the last pass; likewise */
+	_Atomic uint64_t polled;    /* queues that nobody kicks: looked at whenever `tick` fires */
+	int tick;		    /* timerfd, which runs while there are any */
 	struct context_record *record; /* what it has seen, for the trace; NULL: none is kept */
 	struct poller poller;	       /* likewise */
 };
@@ -46,8 +46,8 @@ struct runtime {
 	struct device *device;
 	struct worker_context *contexts;
 	unsigned context_count;
-	char *worker_name; /* of its only worker context's crew, which is on the roster; NULL: crews
-			    * are ours
+	char *worker_name; /* of its only worker context's worker group, which is on the worker
+			    * registry; NULL: worker groups are ours
 			    */
 	struct recorder *recorder;   /* NULL: no trace is kept */
 	struct runtime_after *after; /* to be called at unlock, in this order [lock] */
@@ -82,7 +82,7 @@ struct runtime {
 /* In a pass: tells the log, at times, of requests of a queue that failed. */
 void complaint_look(struct runtime *runtime, unsigned queue);
 
-/* context.c: the passes. For its crew: */
+/* context.c: the passes. For its worker group: */
 void context_ready(struct worker_context *context, uint64_t token);
 enum worker_next context_pass(struct worker_context *context);
 /* In a pass: whether there is something for context_attend. */

@@ -1,8 +1,8 @@
 /*
- * runtime/crew.c and roster.c: contexts that share a worker. What a context does is defined here,
- * so the linker leaves the real ones out.
+ * runtime/group.c and registry.c: contexts that share a worker. What a context does is defined
+ * here, so the linker leaves the real ones out.
  */
-#include "runtime/crew.h"
+#include "runtime/group.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "runtime/roster.h"
+#include "runtime/registry.h"
 #include "runtime/runtime_internal.h"
 
 #define LANES 5
@@ -33,7 +33,7 @@ struct member {
 	_Atomic bool left;   /* it may not be run */
 };
 
-static struct crew *crew;
+static struct worker_group *group;
 static struct member members[LANES];
 static _Atomic unsigned broken;	 /* expectations that did not hold on the worker's thread */
 static unsigned inside;		 /* guarded by the gate */
@@ -49,7 +49,7 @@ void context_ready(struct worker_context *context, uint64_t token)
 {
 	struct member *member = member_of(context);
 
-	broken += !worker_in_pass(crew->worker) || member->left;
+	broken += !worker_in_pass(group->worker) || member->left;
 	atomic_store(&member->token, token);
 	atomic_fetch_add(&member->ready, 1);
 }
@@ -68,7 +68,7 @@ enum worker_next context_pass(struct worker_context *context)
 	const struct worker_context *whose = NULL;
 
 	broken += inside++ || member->left;
-	broken += !crew_in_pass(context, &whose) || whose != context;
+	broken += !group_in_pass(context, &whose) || whose != context;
 	if (last == member && member->work > 0 && others_have_work(member))
 		repeats++;
 	last = member;
@@ -88,7 +88,7 @@ bool context_attend(struct worker_context *context, bool wait)
 {
 	struct member *member = member_of(context);
 
-	broken += worker_in_pass(crew->worker) || member->left;
+	broken += worker_in_pass(group->worker) || member->left;
 	if (member->locked && !wait) {
 		member->refused++;
 		return false;
@@ -113,10 +113,10 @@ static int setup(void **state)
 	memset(members, 0, sizeof(members));
 	last = NULL;
 	broken = repeats = 0;
-	if (crew_new("crew", &crew, &f))
+	if (group_new("crew", &group, &f))
 		return -1;
 	for (unsigned i = 0; i < LANES; i++)
-		if (crew_join(crew, &members[i].context))
+		if (group_join(group, &members[i].context))
 			return -1;
 	return 0;
 }
@@ -125,10 +125,10 @@ static int teardown(void **state)
 {
 	for (unsigned i = 0; i < LANES; i++) {
 		if (!members[i].left)
-			crew_leave(&members[i].context);
+			group_leave(&members[i].context);
 		members[i].left = true;
 	}
-	crew_free(crew);
+	group_free(group);
 	return broken ? -1 : 0;
 }
 
@@ -139,7 +139,7 @@ static void every_call_makes_a_pass(void **state)
 		struct member *member = &members[i % LANES];
 		uint64_t before = member->passes;
 
-		crew_call(&member->context);
+		group_call(&member->context);
 		wait_for(&member->passes, before + 1);
 	}
 	for (unsigned i = 1; i < LANES; i++)
@@ -149,12 +149,12 @@ static void every_call_makes_a_pass(void **state)
 /* Who has much to do has it done between the passes of the others, one each. */
 static void work_is_done_in_turn(void **state)
 {
-	worker_enter(crew->worker);
+	worker_enter(group->worker);
 	for (unsigned i = 0; i < LANES; i++) {
 		members[i].work = 1000;
-		crew_call(&members[i].context);
+		group_call(&members[i].context);
 	}
-	worker_leave(crew->worker);
+	worker_leave(group->worker);
 	for (unsigned i = 0; i < LANES; i++)
 		wait_for(&members[i].passes, 1000);
 	assert_int_equal(repeats, 0);
@@ -164,12 +164,12 @@ static void work_is_done_in_turn(void **state)
 static void polling_contexts_let_others_work(void **state)
 {
 	members[0].polls = members[1].polls = true;
-	crew_call(&members[0].context);
-	crew_call(&members[1].context);
+	group_call(&members[0].context);
+	group_call(&members[1].context);
 	wait_for(&members[0].passes, 100);
 	wait_for(&members[1].passes, 100);
 	members[2].work = 100;
-	crew_call(&members[2].context);
+	group_call(&members[2].context);
 	wait_for(&members[2].passes, 100);
 	members[0].polls = members[1].polls = false;
 }
@@ -181,7 +181,7 @@ static void sources_have_their_context(void **state)
 
 	for (unsigned i = 0; i < LANES; i++) {
 		fds[i] = eventfd(0, 0);
-		assert_int_equal(crew_watch(&members[i].context, fds[i], WORKER_EDGE, 100 + i), 0);
+		assert_int_equal(group_watch(&members[i].context, fds[i], WORKER_EDGE, 100 + i), 0);
 	}
 	for (unsigned n = 1; n <= 100; n++)
 		for (unsigned i = 0; i < LANES; i++) {
@@ -190,14 +190,14 @@ static void sources_have_their_context(void **state)
 			wait_for(&members[i].passes, n);
 			assert_int_equal(members[i].token, 100 + i);
 		}
-	crew_leave(&members[2].context);
+	group_leave(&members[2].context);
 	members[2].left = true;
 	eventfd_write(fds[2], 1); /* still watched: it is nobody's now */
 	eventfd_write(fds[3], 1);
 	wait_for(&members[3].ready, 101);
 	assert_int_equal(members[2].ready, 100);
 	for (unsigned i = 0; i < LANES; i++) {
-		crew_unwatch(&members[i].context, fds[i]);
+		group_unwatch(&members[i].context, fds[i]);
 		close(fds[i]);
 	}
 }
@@ -207,10 +207,10 @@ static void attention_does_not_hold_up_others(void **state)
 {
 	members[0].locked = true;
 	members[1].work = 1 << 30;
-	crew_call(&members[1].context);
+	group_call(&members[1].context);
 	wait_for(&members[1].passes, 1);
 	members[0].wants = true;
-	crew_call(&members[0].context);
+	group_call(&members[0].context);
 	wait_for(&members[0].refused, 3);
 	wait_for(&members[1].passes, members[1].passes + 100);
 	assert_int_equal(members[0].attended, 0);
@@ -219,7 +219,7 @@ static void attention_does_not_hold_up_others(void **state)
 	members[1].work = 0;
 	/* and, when it has nothing else to do, the worker waits for it */
 	members[0].locked = members[0].wants = true;
-	crew_call(&members[0].context);
+	group_call(&members[0].context);
 	for (unsigned i = 0; i < 100; i++)
 		sched_yield();
 	members[0].locked = false;
@@ -235,7 +235,7 @@ static void *keep_calling(void *arg)
 {
 	for (unsigned i = 0; !stop; i++) {
 		many[i % MANY].wants = true;
-		crew_call(&many[i % MANY].context);
+		group_call(&many[i % MANY].context);
 	}
 	return NULL;
 }
@@ -249,13 +249,13 @@ static void contexts_come_and_go(void **state)
 	memset(many, 0, sizeof(many));
 	stop = false;
 	for (unsigned i = 0; i < MANY; i++)
-		assert_int_equal(crew_join(crew, &many[i].context), 0);
+		assert_int_equal(group_join(group, &many[i].context), 0);
 	pthread_create(&thread, NULL, keep_calling, NULL);
 	for (unsigned i = 0; i < MANY; i++) {
 		wait_for(&many[i].attended, 1);
-		crew_leave(&many[i].context);
+		group_leave(&many[i].context);
 		many[i].left = true;
-		crew_call(&members[0].context);
+		group_call(&members[0].context);
 		wait_for(&members[0].passes, i + 1);
 	}
 	stop = true;
@@ -265,26 +265,26 @@ static void contexts_come_and_go(void **state)
 /* A name is one worker, until the last of its users has gone. */
 static void names(void **state)
 {
-	struct crew *one, *two, *other;
+	struct worker_group *one, *two, *other;
 	struct fault f;
 
-	assert_int_equal(roster_take("w", NULL, &one, &f), 0);
-	assert_int_equal(roster_take("w", NULL, &two, &f), 0);
-	assert_int_equal(roster_take("v", NULL, &other, &f), 0);
+	assert_int_equal(registry_take("w", NULL, &one, &f), 0);
+	assert_int_equal(registry_take("w", NULL, &two, &f), 0);
+	assert_int_equal(registry_take("v", NULL, &other, &f), 0);
 	assert_ptr_equal(one, two);
 	assert_ptr_not_equal(one, other);
-	roster_give_back(other);
-	roster_give_back(one);
-	assert_int_equal(roster_take("w", NULL, &one, &f), 0);
+	registry_give_back(other);
+	registry_give_back(one);
+	assert_int_equal(registry_take("w", NULL, &one, &f), 0);
 	assert_ptr_equal(one, two);
-	roster_give_back(one);
-	roster_give_back(two);
+	registry_give_back(one);
+	registry_give_back(two);
 }
 
 /* One says which processor it is, or all say the same. */
 static void processors(void **state)
 {
-	struct crew *one, *two;
+	struct worker_group *one, *two;
 	cpu_set_t allowed;
 	struct fault f;
 	unsigned cpu = 0, none = CPU_SETSIZE - 1;
@@ -292,16 +292,16 @@ static void processors(void **state)
 	assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
 	while (!CPU_ISSET(cpu, &allowed))
 		cpu++;
-	assert_int_equal(roster_take("w", &none, &one, &f), -EINVAL);
+	assert_int_equal(registry_take("w", &none, &one, &f), -EINVAL);
 	assert_non_null(strstr(f.text, "worker 'w'"));
-	assert_int_equal(roster_take("w", NULL, &one, &f), 0);
-	assert_int_equal(roster_take("w", &cpu, &two, &f), 0);
-	roster_give_back(two);
-	assert_int_equal(roster_take("w", &cpu, &two, &f), 0);
-	roster_give_back(two);
-	assert_int_equal(roster_take("w", &none, &two, &f), -EINVAL);
+	assert_int_equal(registry_take("w", NULL, &one, &f), 0);
+	assert_int_equal(registry_take("w", &cpu, &two, &f), 0);
+	registry_give_back(two);
+	assert_int_equal(registry_take("w", &cpu, &two, &f), 0);
+	registry_give_back(two);
+	assert_int_equal(registry_take("w", &none, &two, &f), -EINVAL);
 	assert_non_null(strstr(f.text, "another device"));
-	roster_give_back(one);
+	registry_give_back(one);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Crews by name: see roster.h. */
-#include "runtime/roster.h"
+/* Worker groups by name: see registry.h. */
+#include "runtime/registry.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 
 struct entry {
 	struct entry *next;
-	struct crew *crew;
+	struct worker_group *group;
 	unsigned users;
 	bool pinned;
 	unsigned cpu;
@@ -27,7 +27,7 @@ static int add(const char *name, struct entry **out, struct fault *fault_out)
 	if (!entry)
 		return fault(fault_out, -ENOMEM, "no memory for worker '%s'", name);
 	memcpy(entry->name, name, strlen(name) + 1);
-	ret = crew_new(name, &entry->crew, fault_out);
+	ret = group_new(name, &entry->group, fault_out);
 	if (ret) {
 		free(entry);
 		return ret;
@@ -47,7 +47,7 @@ static int pin(struct entry *entry, unsigned cpu, struct fault *fault_out)
 			     "worker '%s' runs on processor %u, as another device wants it, and "
 			     "cannot run on %u",
 			     entry->name, entry->cpu, cpu);
-	ret = worker_pin(entry->crew->worker, cpu);
+	ret = worker_pin(entry->group->worker, cpu);
 	if (ret)
 		return fault(fault_out, ret, "worker '%s' cannot run on processor %u: %s",
 			     entry->name, cpu, strerror(-ret));
@@ -73,11 +73,12 @@ static void dispose(struct entry *entry)
 {
 	if (!entry)
 		return;
-	crew_free(entry->crew);
+	group_free(entry->group);
 	free(entry);
 }
 
-int roster_take(const char *name, const unsigned *cpu, struct crew **crew, struct fault *fault_out)
+int registry_take(const char *name, const unsigned *cpu, struct worker_group **group,
+		  struct fault *fault_out)
 {
 	struct entry *entry, *unused = NULL;
 	int ret = 0;
@@ -91,7 +92,7 @@ int roster_take(const char *name, const unsigned *cpu, struct crew **crew, struc
 		ret = pin(entry, *cpu, fault_out);
 	if (!ret) {
 		entry->users++;
-		*crew = entry->crew;
+		*group = entry->group;
 	} else if (entry) {
 		unused = drop(entry);
 	}
@@ -100,12 +101,12 @@ int roster_take(const char *name, const unsigned *cpu, struct crew **crew, struc
 	return ret;
 }
 
-void roster_give_back(struct crew *crew)
+void registry_give_back(struct worker_group *group)
 {
 	struct entry *entry, *unused;
 
 	pthread_mutex_lock(&lock);
-	for (entry = entries; entry->crew != crew;)
+	for (entry = entries; entry->group != group;)
 		entry = entry->next;
 	entry->users--;
 	unused = drop(entry);

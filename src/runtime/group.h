@@ -1,7 +1,7 @@
 /*
- * For files of runtime/ only. A crew: the worker contexts that share a worker thread. A worker
- * context (context.c) is what one device has of a worker; most workers have one worker context
- * only.
+ * For files of runtime/ only. A worker group: the worker contexts that share a worker thread. A
+ * worker context (context.c) is what one device has of a worker; most workers have one worker
+ * context only.
  *
  * Theory of operation
  * -------------------
@@ -17,7 +17,7 @@
  * of that is its own poller's affair (runtime/poller.h).
  *
  * From other threads, and from a pass of another worker context, a worker context is put into the
- * circle by crew_call: it goes onto a stack (`called`), of which the next pass takes everything.
+ * circle by group_call: it goes onto a stack (`called`), of which the next pass takes everything.
  * `is_called` keeps it from being there twice. It is cleared before the worker context runs, so a
  * caller who finds it set has told what he wants (`wanted`, `settle_wanted`) before that run looks.
  *
@@ -34,8 +34,8 @@
  *
  * Fields marked [gate] are used with the worker's gate, [thread] by the worker's thread only.
  */
-#ifndef UVDPA_RUNTIME_CREW_H
-#define UVDPA_RUNTIME_CREW_H
+#ifndef UVDPA_RUNTIME_GROUP_H
+#define UVDPA_RUNTIME_GROUP_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -47,11 +47,11 @@
 
 struct worker_context;
 
-struct crew {
+struct worker_group {
 	struct worker *worker;
 	struct worker_context *
 		*contexts; /* by number; NULL: free. Changed with `attending`, too [gate] */
-	unsigned places;
+	unsigned room;
 	struct worker_context *turn;	/* the next one to run; NULL: nobody wants to [gate] */
 	unsigned busy;			/* of those in the circle [gate] */
 	struct worker_context *running; /* whose pass is under way [thread] */
@@ -61,10 +61,10 @@ struct crew {
 	pthread_mutex_t attending;
 };
 
-/* What a worker context's crew knows of it. */
-struct crew_place {
-	struct crew *crew;			/* NULL: it is in none */
-	unsigned number;			/* among the crew's worker contexts */
+/* What a worker context's worker group knows of it. */
+struct group_member {
+	struct worker_group *group;		/* NULL: it is in none */
+	unsigned number;			/* among the worker group's worker contexts */
 	struct worker_context *next, *previous; /* in the circle; NULL: it is not there [gate] */
 	bool busy;				/* counted as such [gate] */
 	_Atomic bool is_called;
@@ -72,23 +72,25 @@ struct crew_place {
 };
 
 /* Starts a worker of this name. 0 or a negative errno. */
-int crew_new(const char *name, struct crew **crew, struct fault *fault);
+int group_new(const char *name, struct worker_group **group, struct fault *fault);
 /* All worker contexts have left. */
-void crew_free(struct crew *crew);
+void group_free(struct worker_group *group);
 
-/* From then on the worker context is run. 0 or -ENOMEM. Without a runtime's lock, as crew_leave. */
-int crew_join(struct crew *crew, struct worker_context *context);
+/* From then on the worker context is run. 0 or -ENOMEM. Without a runtime's lock, as group_leave.
+ */
+int group_join(struct worker_group *group, struct worker_context *context);
 /* From its return on it is not run, attended to or called, and no source of it is reported. */
-void crew_leave(struct worker_context *context);
+void group_leave(struct worker_context *context);
 
 /* There will be a pass of this worker context that begins after this call. Any thread. */
-void crew_call(struct worker_context *context);
+void group_call(struct worker_context *context);
 /* Whether the calling thread is in a pass of this worker context's worker, and if so, in whose. */
-bool crew_in_pass(const struct worker_context *context, const struct worker_context **whose);
+bool group_in_pass(const struct worker_context *context, const struct worker_context **whose);
 
-/* As worker_watch and worker_unwatch. Tokens are below CREW_TOKENS. */
-#define CREW_TOKENS UINT64_C(1024)
-int crew_watch(struct worker_context *context, int fd, enum worker_trigger trigger, uint64_t token);
-void crew_unwatch(struct worker_context *context, int fd);
+/* As worker_watch and worker_unwatch. Tokens are below GROUP_TOKENS. */
+#define GROUP_TOKENS UINT64_C(1024)
+int group_watch(struct worker_context *context, int fd, enum worker_trigger trigger,
+		uint64_t token);
+void group_unwatch(struct worker_context *context, int fd);
 
 #endif
