@@ -50,7 +50,7 @@ int device_new(const struct device_options *options, struct model *model,
 	snprintf(device->name, sizeof(device->name), "%s", options->name);
 	device->options.name = device->name;
 	device->model = model;
-	device->port = (struct model_port){queue_enter, queue_leave};
+	device->port = (struct model_port){queue_borrow, queue_give_back};
 	model->port = &device->port;
 	device->runtime = runtime;
 	device->config_size = model->ops->config_size;

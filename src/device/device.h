@@ -34,7 +34,7 @@ struct model;
 struct model_failure;
 struct client_memory;
 
-/* What a device needs from whoever runs it. All but `note` and visits required. */
+/* What a device needs from whoever runs it. All but `note` and borrowings required. */
 struct device_runtime;
 struct device_runtime_ops {
 	/*
@@ -63,11 +63,11 @@ struct device_runtime_ops {
 	void (*note)(struct device_runtime *runtime, enum device_moment moment, unsigned queue,
 		     uint64_t value);
 	/*
-	 * [worker of another queue or device]: as if on the worker of this queue until visit_end,
-	 * if that is possible without waiting. NULL: nobody visits.
+	 * [worker of another queue or device]: as if on the worker of this queue until borrow_end,
+	 * if that is possible without waiting. NULL: nobody borrows.
 	 */
-	bool (*visit_begin)(struct device_runtime *runtime, unsigned queue);
-	void (*visit_end)(struct device_runtime *runtime, unsigned queue);
+	bool (*borrow_begin)(struct device_runtime *runtime, unsigned queue);
+	void (*borrow_end)(struct device_runtime *runtime, unsigned queue);
 };
 struct device_runtime {
 	const struct device_runtime_ops *ops;

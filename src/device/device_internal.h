@@ -96,14 +96,14 @@ struct queue {
 	bool fresh;	/* ... and none has been, since */
 	bool discard;	/* chains that come back are not shown to the driver any more */
 	bool kicked;
-	bool was_dry;		  /* the last look at the ring found nothing */
-	bool call_due;		  /* the driver wants to hear of what this pass has shown */
-	bool unmapped;		  /* the ring's memory was not there when last looked at */
-	bool unmapped_told;	  /* ... and the log says so */
-	bool reapable;		  /* removed windows may have lost their last user */
-	bool settling;		  /* control was asked to look; not again until it did */
-	struct pump_source visit; /* from queue_enter to queue_leave */
-	char refusal[120];	  /* why the model refused a chain; "": it did not */
+	bool was_dry;		   /* the last look at the ring found nothing */
+	bool call_due;		   /* the driver wants to hear of what this pass has shown */
+	bool unmapped;		   /* the ring's memory was not there when last looked at */
+	bool unmapped_told;	   /* ... and the log says so */
+	bool reapable;		   /* removed windows may have lost their last user */
+	bool settling;		   /* control was asked to look; not again until it did */
+	struct pump_source borrow; /* from queue_borrow to queue_give_back */
+	char refusal[120];	   /* why the model refused a chain; "": it did not */
 
 	/*
 	 * Made when the queue first starts, kept until the driver is gone. A slot is touched when
@@ -296,8 +296,8 @@ void queue_retake(struct queue *queue);
 unsigned device_count_in_flight(const struct device *device);
 
 /* pass.c */
-int queue_enter(struct model_port *port, unsigned queue, struct chain_source **source);
-void queue_leave(struct model_port *port, unsigned queue, bool waiting);
+int queue_borrow(struct model_port *port, unsigned queue, struct chain_source **source);
+void queue_give_back(struct model_port *port, unsigned queue, bool waiting);
 extern const struct request_sink queue_sink;
 
 /* state.c: what was restored is used: the driver is up, a queue starts. Workers excluded. */

@@ -478,47 +478,47 @@ bool device_queue_is_owed(const struct device *device, unsigned index)
 }
 
 /*
- * A visit: whoever passes over another queue has something for this one. It is between two passes
- * of this one's worker, by which nothing is lost: what it takes it also completes, and kicks are
- * still the worker's to see. But a visit that takes chains withdraws the wish for kicks, and the
- * driver may have seen that before it kicked for them. So whoever leaves work behind has the worker
- * look, which arms the ring if that is what is lacking. (A ring that is armed nobody has taken
- * from.)
+ * A borrowing: whoever passes over another queue has something for this one. It is between two
+ * passes of this one's worker, by which nothing is lost: what it takes it also completes, and kicks
+ * are still the worker's to see. But a borrowing that takes chains withdraws the wish for kicks,
+ * and the driver may have seen that before it kicked for them. So whoever leaves work behind has
+ * the worker look, which arms the ring if that is what is lacking. (A ring that is armed nobody has
+ * taken from.)
  */
-int queue_enter(struct model_port *port, unsigned index, struct chain_source **source)
+int queue_borrow(struct model_port *port, unsigned index, struct chain_source **source)
 {
 	struct device *device = (struct device *)(void *)port; /* its first member */
 	const struct device_runtime_ops *runtime = device->runtime->ops;
 	struct queue *queue = &device->queues[index];
 
 	assert(index < device->queue_count);
-	if (!runtime->visit_begin)
+	if (!runtime->borrow_begin)
 		return -EOPNOTSUPP;
-	if (!runtime->visit_begin(device->runtime, index))
+	if (!runtime->borrow_begin(device->runtime, index))
 		return -EAGAIN;
 	if (!queue->open || queue->parking) {
-		runtime->visit_end(device->runtime, index);
+		runtime->borrow_end(device->runtime, index);
 		return -EOPNOTSUPP;
 	}
-	queue->visit = source_of(queue, true);
-	*source = &queue->visit.source;
+	queue->borrow = source_of(queue, true);
+	*source = &queue->borrow.source;
 	return 0;
 }
 
-void queue_leave(struct model_port *port, unsigned index, bool waiting)
+void queue_give_back(struct model_port *port, unsigned index, bool waiting)
 {
 	struct device *device = (struct device *)(void *)port;
 	const struct device_runtime_ops *runtime = device->runtime->ops;
 	struct queue *queue = &device->queues[index];
 
-	assert(!queue->visit.plain);
-	if (queue->visit.result == RING_UNMAPPED)
+	assert(!queue->borrow.plain);
+	if (queue->borrow.result == RING_UNMAPPED)
 		queue->unmapped = true;
 	publish(queue);
 	if (waiting && !queue->ring.armed)
 		runtime->wake_queue(device->runtime, index);
 	ask_to_settle(queue);
-	runtime->visit_end(device->runtime, index);
+	runtime->borrow_end(device->runtime, index);
 }
 
 int device_queue_poll_fd(struct device *device, unsigned index, bool *edge)

@@ -1,8 +1,8 @@
 /*
  * virtio-net: frames straight out of the sender's memory into our driver's buffers (packet_sink):
  * from the other card of a cable, or from this one's own send queue. The sender's worker runs this,
- * as a visit to our receive queue (model_port): meanwhile no pass of ours is under way, and all
- * that a pass may touch is ours. One visit is for a batch of frames, which are shown together.
+ * as a borrowing to our receive queue (model_port): meanwhile no pass of ours is under way, and all
+ * that a pass may touch is ours. One borrowing is for a batch of frames, which are shown together.
  *
  * What waits in the cable goes first. Only the plain case is done here: for too few buffers, or a
  * checksum to be finished, the rest of the batch goes by the cable and net_data.c.
@@ -14,7 +14,7 @@
 
 #include "util/bytes.h"
 
-#define BACKLOG	  64		  /* frames of the cable, per visit */
+#define BACKLOG	  64		  /* frames of the cable, per borrowing */
 #define ADDRESSES (ETH_HLEN + 4u) /* what a filter looks at */
 
 static struct net_queue *queue_of(struct packet_sink *sink)
@@ -114,7 +114,7 @@ static bool take(struct packet_sink *sink, const struct iovec *iov, unsigned cou
 	}
 	if (!packet_header_ok(iov[0].iov_base, size - NET_HDR_SIZE, offloads))
 		return false;
-	buffers = net_take_buffers(queue, queue->visited, (unsigned)size, &dry);
+	buffers = net_take_buffers(queue, queue->borrowed, (unsigned)size, &dry);
 	if (buffers)
 		deliver(queue, buffers, offloads, iov, count, size);
 	return buffers;
@@ -144,7 +144,7 @@ static unsigned take_frames(struct packet_sink *sink, const struct packet_frame 
 			    unsigned count)
 {
 	struct net_queue *queue = queue_of(sink);
-	struct chain_source *source = queue->visited;
+	struct chain_source *source = queue->borrowed;
 	unsigned offloads =
 		atomic_load_explicit(&queue->net->receive_offloads, memory_order_relaxed);
 	struct chain_plain plain[NET_BATCH];
@@ -179,7 +179,7 @@ static void leave(struct net_queue *queue, bool waiting)
 {
 	struct model_port *port = queue->net->model.port;
 
-	net_give_back(queue, queue->visited);
+	net_give_back(queue, queue->borrowed);
 	port->leave(port, index_of(queue), waiting);
 }
 
@@ -199,10 +199,10 @@ static int begin(struct packet_sink *sink)
 
 	if (!port)
 		return 0;
-	error = port->enter(port, index, &queue->visited);
+	error = port->enter(port, index, &queue->borrowed);
 	if (error)
 		return error == -EAGAIN ? error : 0;
-	waiting = net_pump_receive(queue, net->pair[index / 2].channel, queue->visited, BACKLOG);
+	waiting = net_pump_receive(queue, net->pair[index / 2].channel, queue->borrowed, BACKLOG);
 	waiting = waiting || queue->staged;
 	if (!waiting && !net->link_down)
 		return 1;

@@ -76,7 +76,7 @@ struct net_queue {
 	struct request **taken; /* `depth` of them; within a pass: */
 	unsigned first, have;	/* those from first to have are taken, and have no frame yet */
 	unsigned depth;
-	struct chain_source *visited; /* from packet_sink.begin to its end */
+	struct chain_source *borrowed; /* from packet_sink.begin to its end */
 	bool discards; /* frames that are sent go nowhere, as if the cable were out */
 	bool tell;     /* the network is to hear where the card is, and was not told yet: */
 	uint64_t told; /* its address; 0: as it is by then */
@@ -206,7 +206,7 @@ unsigned net_take_buffers(struct net_queue *queue, struct chain_source *source, 
  * publish.
  */
 void net_finish(struct net_queue *queue, unsigned count, unsigned size, bool gone);
-/* Chains that were taken and are not needed: before a pass or a visit ends. */
+/* Chains that were taken and are not needed: before a pass or a borrowing ends. */
 void net_give_back(struct net_queue *queue, struct chain_source *source);
 bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
 		      struct chain_source *source, unsigned budget);

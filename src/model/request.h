@@ -51,9 +51,9 @@ struct chain_source {
 	/*
 	 * All three or none. The same for chains of one mapped buffer, the first so many that wait:
 	 * none does not say that there are none of any kind. Others that were taken and may still
-	 * be given back are given back before. Within the pump (or the visit) in which they were
-	 * taken, and before anything else is, all are completed, in order, or, from the last on,
-	 * given back.
+	 * be given back are given back before. Within the pump (or the borrowing) in which they
+	 * were taken, and before anything else is, all are completed, in order, or, from the last
+	 * on, given back.
 	 */
 	unsigned (*take_plain)(struct chain_source *source, enum space_access access,
 			       struct chain_plain *plain, unsigned max);

@@ -144,7 +144,7 @@ void context_settle(struct runtime *runtime)
 }
 
 /* From a pass of the same worker the gate is ours already: that pass is over another queue. */
-bool context_visit_begin(struct worker_context *context)
+bool context_borrow_begin(struct worker_context *context)
 {
 	const struct worker_context *whose;
 
@@ -152,7 +152,7 @@ bool context_visit_begin(struct worker_context *context)
 }
 
 /* What was done there goes into the trace now: there may be no pass for long. */
-void context_visit_end(struct worker_context *context, unsigned queue)
+void context_borrow_end(struct worker_context *context, unsigned queue)
 {
 	const struct worker_context *whose;
 

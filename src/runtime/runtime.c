@@ -50,14 +50,14 @@ static void op_settle(struct device_runtime *self)
 	context_settle(runtime_of(self));
 }
 
-static bool op_visit_begin(struct device_runtime *self, unsigned queue)
+static bool op_borrow_begin(struct device_runtime *self, unsigned queue)
 {
-	return context_visit_begin(runtime_context(runtime_of(self), queue));
+	return context_borrow_begin(runtime_context(runtime_of(self), queue));
 }
 
-static void op_visit_end(struct device_runtime *self, unsigned queue)
+static void op_borrow_end(struct device_runtime *self, unsigned queue)
 {
-	context_visit_end(runtime_context(runtime_of(self), queue), queue);
+	context_borrow_end(runtime_context(runtime_of(self), queue), queue);
 }
 
 static void op_set_deadline(struct device_runtime *self, uint64_t at_ms)
@@ -97,8 +97,8 @@ static const struct device_runtime_ops runtime_ops = {
 	.settle = op_settle,
 	.set_deadline = op_set_deadline,
 	.queue_changed = op_queue_changed,
-	.visit_begin = op_visit_begin,
-	.visit_end = op_visit_end,
+	.borrow_begin = op_borrow_begin,
+	.borrow_end = op_borrow_end,
 	.forget = op_forget,
 	.note = op_note,
 };

@@ -103,8 +103,8 @@ void context_want(struct runtime *runtime, unsigned queue);
 /* device_settle will be called after the pass in progress, or soon. Any thread. */
 void context_settle(struct runtime *runtime);
 /* As if in a pass of this worker context until the end, if that is possible without waiting. */
-bool context_visit_begin(struct worker_context *context);
-void context_visit_end(struct worker_context *context, unsigned queue);
+bool context_borrow_begin(struct worker_context *context);
+void context_borrow_end(struct worker_context *context, unsigned queue);
 /* Opens and closes the gates of all worker contexts; nests. Control only. */
 void runtime_exclude_begin(struct runtime *runtime);
 void runtime_exclude_end(struct runtime *runtime);

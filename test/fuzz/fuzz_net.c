@@ -93,20 +93,20 @@ static void source_complete_plain(struct chain_source *source, const struct chai
 	}
 }
 
-static bool visited;
+static bool borrowed;
 
 static int enter(struct model_port *port, unsigned queue, struct chain_source **source)
 {
-	assert(queue == 0 && !visited);
-	visited = true;
+	assert(queue == 0 && !borrowed);
+	borrowed = true;
 	*source = &stocks[0].source;
 	return 0;
 }
 
 static void leave(struct model_port *port, unsigned queue, bool waiting)
 {
-	assert(queue == 0 && visited);
-	visited = false;
+	assert(queue == 0 && borrowed);
+	borrowed = false;
 }
 
 static struct model_port port = {enter, leave};
