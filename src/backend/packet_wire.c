@@ -25,13 +25,13 @@
  * receiver's, copied once, on the sender's thread, and lie in the line only while the receiver has
  * no buffers or stands still. Nothing overtakes: what is in the line goes first, and once a frame
  * of a batch went into the line, so do all after it. From the first frame of a batch to its flush
- * the sender is in the sink, or in the line. Locks: the sender holds its own card's gate, then
- * `sink_lock`, and inside the sink the receiver's gate (which may be the same one), for which
- * nobody waits; nor does a sender wait for `sink_lock`, which another one may have. Who changes
- * the sink holds all gates of the receiver's card, so that nobody is in the sink, and waits for
- * `sink_lock` no longer than it takes to find that out. A receiver that is busy for too many tries
- * in a row gets a batch by the line, so that two cards that send to each other do not wait for each
- * other for ever.
+ * the sender is in the sink, or in the line. Locks: the sender holds its own card's ticket lock,
+ * then `sink_lock`, and inside the sink the receiver's ticket lock (which may be the same one), for
+ * which nobody waits; nor does a sender wait for `sink_lock`, which another one may have. Who
+ * changes the sink holds all ticket locks of the receiver's card, so that nobody is in the sink,
+ * and waits for `sink_lock` no longer than it takes to find that out. A receiver that is busy for
+ * too many tries in a row gets a batch by the line, so that two cards that send to each other do
+ * not wait for each other for ever.
  *
  * The two ends of a pair live as long as either does: the last one closed frees the cable. Frames
  * go into the line even while nobody listens, as into a tap's queue; opening a channel empties it.

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "loop/gate.h"
+#include "loop/ticket_lock.h"
 #include "util/relax.h"
 
 #define EVENTS	   32
@@ -28,7 +28,7 @@
 #define GLANCES 64
 
 struct worker {
-	struct gate gate;
+	struct ticket_lock tlock;
 	const struct worker_ops *ops;
 	void *arg;
 	int epoll;
@@ -56,19 +56,19 @@ static int collect(struct worker *worker, bool busy, struct epoll_event events[E
 	return count;
 }
 
-/* One turn inside the gate. */
+/* One turn inside the ticket lock. */
 static enum worker_next pass(struct worker *worker, const struct epoll_event *events, int count)
 {
 	enum worker_next next;
 
-	gate_enter(&worker->gate);
+	ticket_lock(&worker->tlock);
 	worker->in_pass = true;
 	for (int i = 0; i < count; i++)
 		if (events[i].data.u64 != TOKEN_WAKE)
 			worker->ops->ready(worker->arg, events[i].data.u64);
 	next = worker->ops->pass(worker->arg);
 	worker->in_pass = false;
-	gate_leave(&worker->gate);
+	ticket_unlock(&worker->tlock);
 	return next;
 }
 
@@ -110,7 +110,7 @@ static void install_handler(void)
 		sigaction(SIGURG, &action, NULL);
 }
 
-static void nudge(void *arg)
+static void interrupt(void *arg)
 {
 	struct worker *worker = arg;
 
@@ -189,7 +189,7 @@ static void join(struct worker *worker)
 	struct timespec until;
 
 	do {
-		nudge(worker);
+		interrupt(worker);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_sec++;
 	} while (pthread_timedjoin_np(worker->thread, NULL, &until) == ETIMEDOUT);
@@ -243,17 +243,17 @@ void worker_wake(struct worker *worker)
 void worker_enter(struct worker *worker)
 {
 	assert(!worker_in_pass(worker));
-	gate_enter_nudging(&worker->gate, nudge, worker);
+	ticket_lock_interrupting(&worker->tlock, interrupt, worker);
 }
 
 bool worker_try_enter(struct worker *worker)
 {
-	return gate_try_enter(&worker->gate);
+	return ticket_trylock(&worker->tlock);
 }
 
 void worker_leave(struct worker *worker)
 {
-	gate_leave(&worker->gate);
+	ticket_unlock(&worker->tlock);
 }
 
 void worker_call(struct worker *worker, void (*fn)(void *), void *arg)

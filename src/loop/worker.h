@@ -3,17 +3,17 @@
  *
  * Theory of operation
  * -------------------
- *      +--> collect: epoll_wait                        gate open
+ *      +--> collect: epoll_wait                        ticket lock open
  *      |      |        sleeps here, and only here
  *      |      v
- *      |    ready() for each fd, pass()                gate held
+ *      |    ready() for each fd, pass()                ticket lock held
  *      |      |
  *      |      v
- *      +--- after()                                    gate open
+ *      +--- after()                                    ticket lock open
  *
  * All that a pass touches may be touched by other threads through
  * worker_enter/worker_leave (or worker_call): they run between two passes, in
- * the order they came (loop/gate.h). While the worker sleeps the gate is open,
+ * the order they came (loop/tlock.h). While the worker sleeps the ticket lock is open,
  * so they run at once, on their own thread, without waking anybody.
  *
  * While pass() finds work the worker does not sleep but still collects every
@@ -29,7 +29,7 @@
  *
  * A pass should never block. Where it might all the same (a write to an eventfd
  * that a client fills up at the wrong moment), it does not for ever: who waits
- * for the gate for a second sends the worker a signal, SIGURG, whose handler does
+ * for the ticket lock for a second sends the worker a signal, SIGURG, whose handler does
  * nothing, so that the system call ends with EINTR.
  */
 #ifndef UVDPA_LOOP_WORKER_H
@@ -51,11 +51,11 @@ enum worker_next {
 
 /* All called on the worker's thread. */
 struct worker_ops {
-	/* The source of this token has something. Gate held; a pass follows. */
+	/* The source of this token has something. Ticket lock held; a pass follows. */
 	void (*ready)(void *arg, uint64_t token);
-	/* One bounded piece of work. Gate held. */
+	/* One bounded piece of work. Ticket lock held. */
 	enum worker_next (*pass)(void *arg);
-	/* After each pass, gate open: may take locks, and enter gates. */
+	/* After each pass, ticket lock open: may take locks, and enter ticket locks. */
 	void (*after)(void *arg);
 };
 
@@ -91,7 +91,7 @@ void worker_call(struct worker *worker, void (*fn)(void *arg), void *arg);
 
 /* Whether the calling thread is this worker's. */
 bool worker_is_current(const struct worker *worker);
-/* Whether it is, and in ready() or pass(): inside its gate. */
+/* Whether it is, and in ready() or pass(): inside its ticket lock. */
 bool worker_in_pass(const struct worker *worker);
 
 #endif

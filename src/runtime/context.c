@@ -8,14 +8,14 @@
  * is readable, because it is polled and the clock ticks, or because somebody
  * asked (context_want). All four end as a bit in `active`, which only the worker's thread touches;
  * it stays set until device_turn_queue says that the queue is idle. One pass gives every active
- * queue a bounded share, so the gate is never held for long; where one needs a pass for itself
- * (TURN_FULL), those behind it have the next. A worker context that polls (runtime/poller.h) keeps
- * queues active for a while that have nothing to do.
+ * queue a bounded share, so the ticket lock is never held for long; where one needs a pass for
+ * itself (TURN_FULL), those behind it have the next. A worker context that polls (runtime/poller.h)
+ * keeps queues active for a while that have nothing to do.
  *
  * What a pass finds out about the device as a whole (drained, broken) needs
  * control. Taking the runtime's lock inside a pass could deadlock with a
- * controller that holds the lock and waits at our gate; so a flag is set, and
- * after the pass, with the gate open, the same thread takes the lock and
+ * controller that holds the lock and waits at our ticket lock; so a flag is set, and
+ * after the pass, with the ticket lock open, the same thread takes the lock and
  * settles. The last completion of a suspension is thereby answered without a
  * change of thread.
  */
@@ -143,7 +143,8 @@ void context_settle(struct runtime *runtime)
 		group_call(&runtime->contexts[0]);
 }
 
-/* From a pass of the same worker the gate is ours already: that pass is over another queue. */
+/* From a pass of the same worker the ticket lock is ours already: that pass is over another queue.
+ */
 bool context_borrow_begin(struct worker_context *context)
 {
 	const struct worker_context *whose;

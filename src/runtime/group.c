@@ -8,7 +8,8 @@
 
 #include "runtime/runtime_internal.h"
 
-/* --- The circle; [gate] ------------------------------------------------------------------------
+/* --- The circle; [ticket lock]
+ * ------------------------------------------------------------------------
  */
 
 static void set_busy(struct worker_group *group, struct worker_context *context, bool busy)

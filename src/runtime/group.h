@@ -5,9 +5,9 @@
  *
  * Theory of operation
  * -------------------
- * Each pass of the worker is the pass of one worker context: so whoever waits at the gate, for
- * whichever device, waits for no more than he would if the device had the worker for itself. Worker
- * contexts that have something to do, or look for it, stand in a circle and are run in turn:
+ * Each pass of the worker is the pass of one worker context: so whoever waits at the ticket lock,
+ * for whichever device, waits for no more than he would if the device had the worker for itself.
+ * Worker contexts that have something to do, or look for it, stand in a circle and are run in turn:
  *
  *     ready(), calls -->  `turn` -> context -> context -> ... -.    one that has run and wants to
  *                           ^____________________________|      sleep leaves the circle
@@ -21,18 +21,19 @@
  * `is_called` keeps it from being there twice. It is cleared before the worker context runs, so a
  * caller who finds it set has told what he wants (`wanted`, `settle_wanted`) before that run looks.
  *
- * Settling (context_attend) takes a runtime's lock, so it comes after the pass with the gate open,
- * when worker contexts may come and go. `attending` keeps who wants to leave from doing so under
- * its hands:
+ * Settling (context_attend) takes a runtime's lock, so it comes after the pass with the ticket lock
+ * open, when worker contexts may come and go. `attending` keeps who wants to leave from doing so
+ * under its hands:
  *
- *     `attending`, then a runtime's lock, then gates
+ *     `attending`, then a runtime's lock, then ticket locks
  *
  * Nobody who has a runtime's lock joins or leaves. A runtime's lock may be taken by control for as
  * long as a few system calls take, and the other worker contexts are not to wait for that: while
  * there are any that have something to do the lock is only tried, and the worker context called
  * again if it is not free.
  *
- * Fields marked [gate] are used with the worker's gate, [thread] by the worker's thread only.
+ * Fields marked [ticket lock] are used with the worker's ticket lock, [thread] by the worker's
+ * thread only.
  */
 #ifndef UVDPA_RUNTIME_GROUP_H
 #define UVDPA_RUNTIME_GROUP_H
@@ -50,12 +51,12 @@ struct worker_context;
 struct worker_group {
 	struct worker *worker;
 	struct worker_context *
-		*contexts; /* by number; NULL: free. Changed with `attending`, too [gate] */
+		*contexts; /* by number; NULL: free. Changed with `attending`, too [ticket lock] */
 	unsigned room;
-	struct worker_context *turn;	/* the next one to run; NULL: nobody wants to [gate] */
-	unsigned busy;			/* of those in the circle [gate] */
-	struct worker_context *running; /* whose pass is under way [thread] */
-	bool alone;			/* it was the only one in the circle [thread] */
+	struct worker_context *turn; /* the next one to run; NULL: nobody wants to [ticket lock] */
+	unsigned busy;		     /* of those in the circle [ticket lock] */
+	struct worker_context *running;		    /* whose pass is under way [thread] */
+	bool alone;				    /* it was the only one in the circle [thread] */
 	_Atomic(struct worker_context *) called;    /* the top of the stack */
 	_Atomic(struct worker_context *) to_attend; /* set in passes; taken with `attending` */
 	pthread_mutex_t attending;
@@ -63,10 +64,11 @@ struct worker_group {
 
 /* What a worker context's worker group knows of it. */
 struct group_member {
-	struct worker_group *group;		/* NULL: it is in none */
-	unsigned number;			/* among the worker group's worker contexts */
-	struct worker_context *next, *previous; /* in the circle; NULL: it is not there [gate] */
-	bool busy;				/* counted as such [gate] */
+	struct worker_group *group; /* NULL: it is in none */
+	unsigned number;	    /* among the worker group's worker contexts */
+	struct worker_context *next,
+		*previous; /* in the circle; NULL: it is not there [ticket lock] */
+	bool busy;	   /* counted as such [ticket lock] */
 	_Atomic bool is_called;
 	struct worker_context *below; /* in the stack */
 };

@@ -74,7 +74,7 @@ static void put(struct recorder *recorder, enum device_moment moment, unsigned q
 	pthread_mutex_unlock(&recorder->lock);
 }
 
-/* The device has ceased to run: when was its last work done? Gates closed. */
+/* The device has ceased to run: when was its last work done? Ticket locks closed. */
 static void put_last(struct runtime *runtime)
 {
 	uint64_t in = 0, out = 0;
@@ -142,7 +142,7 @@ void runtime_count_call(struct runtime *runtime, uint64_t begun_ns)
 				  memory_order_relaxed);
 }
 
-/* What the worker contexts have counted, put together. Gates closed. */
+/* What the worker contexts have counted, put together. Ticket locks closed. */
 static void collect(struct runtime *runtime, struct runtime_trace *trace)
 {
 	for (unsigned i = 0; i < runtime->context_count; i++) {

@@ -8,7 +8,7 @@
  *
  * Work is counted by looking, after a worker's pass over a queue, at what went
  * through the queue since the pass before (device_get_vq_flow). What a worker context sees
- * it writes into its own slots, without a lock; a reader closes the gates first.
+ * it writes into its own slots, without a lock; a reader closes the ticket locks first.
  * So a pass in which nothing moved costs a comparison, one in which something
  * did a look at the clock, however many packets it had, and a device without a
  * trace one comparison with NULL. The time of a packet is thereby that of the
@@ -36,7 +36,7 @@ struct recorder {
 	struct trace_events events;	 /* [lock]; large, and at first not touched */
 };
 
-/* What a worker context has seen. In passes the worker's, with its gate closed control's. */
+/* What a worker context has seen. In passes the worker's, with its ticket lock closed control's. */
 struct context_record {
 	struct device_flow seen[DEVICE_MAX_QUEUES];
 	uint64_t last_in_ns, last_out_ns; /* 0: nothing since the device runs */
@@ -51,7 +51,7 @@ void recorder_free(struct recorder *recorder);
 struct context_record *context_record_new(void);
 void context_record_free(struct context_record *record);
 
-/* A moment of the device. Any thread; MOMENT_STATE only with all gates closed. */
+/* A moment of the device. Any thread; MOMENT_STATE only with all ticket locks closed. */
 void recorder_note(struct runtime *runtime, enum device_moment moment, unsigned queue,
 		   uint64_t value);
 /* In a pass, after the queue was run: counts what went through it. */

@@ -4,7 +4,7 @@
  * and the control socket reach the device only through it. Devices can share a
  * worker (runtime/group.h); to their callers that makes no difference.
  *
- * Lock order: the runtime's lock, then a worker's gate. Workers never take the
+ * Lock order: the runtime's lock, then a worker's ticket lock. Workers never take the
  * runtime's lock inside a pass; what they found is settled after it.
  */
 #ifndef UVDPA_RUNTIME_RUNNER_H

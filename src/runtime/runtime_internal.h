@@ -37,8 +37,8 @@ struct complaint {
 };
 
 /*
- * Fields marked [lock] are read and written with the lock held; those marked [lock+gate] are
- * written with both the lock and the queue's gate, and read with either.
+ * Fields marked [lock] are read and written with the lock held; those marked [lock+ticket lock] are
+ * written with both the lock and the queue's ticket lock, and read with either.
  */
 struct runtime {
 	struct device_runtime base;
@@ -51,7 +51,7 @@ struct runtime {
 			    */
 	struct recorder *recorder;   /* NULL: no trace is kept */
 	struct runtime_after *after; /* to be called at unlock, in this order [lock] */
-	unsigned excluded;	     /* depth of exclude: all gates are ours [lock] */
+	unsigned excluded;	     /* depth of exclude: all ticket locks are ours [lock] */
 	_Atomic bool settle_wanted;  /* device_settle is due */
 	_Atomic enum device_state published_state;
 	_Atomic bool deadline_due; /* device_deadline is due */
@@ -61,7 +61,7 @@ struct runtime {
 	int kick[DEVICE_MAX_QUEUES];	/* -1: none [lock] */
 	int poll_fd[DEVICE_MAX_QUEUES]; /* what worker contexts watch for models; -1: none [lock] */
 	struct complaint complaints[DEVICE_MAX_QUEUES];
-	struct notifier call[DEVICE_MAX_QUEUES]; /* [lock+gate] */
+	struct notifier call[DEVICE_MAX_QUEUES]; /* [lock+ticket lock] */
 	int config_call;			 /* [lock] */
 
 	pthread_cond_t reset_over;
@@ -88,8 +88,8 @@ enum worker_next context_pass(struct worker_context *context);
 /* In a pass: whether there is something for context_attend. */
 bool context_wants_attention(const struct worker_context *context);
 /*
- * After a pass, with the gate open: does for the device what needs its lock. False: somebody has
- * it, and we are not to `wait`.
+ * After a pass, with the ticket lock open: does for the device what needs its lock. False: somebody
+ * has it, and we are not to `wait`.
  */
 bool context_attend(struct worker_context *context, bool wait);
 /* For others: */
@@ -105,7 +105,7 @@ void context_settle(struct runtime *runtime);
 /* As if in a pass of this worker context until the end, if that is possible without waiting. */
 bool context_borrow_begin(struct worker_context *context);
 void context_borrow_end(struct worker_context *context, unsigned queue);
-/* Opens and closes the gates of all worker contexts; nests. Control only. */
+/* Opens and closes the ticket locks of all worker contexts; nests. Control only. */
 void runtime_exclude_begin(struct runtime *runtime);
 void runtime_exclude_end(struct runtime *runtime);
 

@@ -19,7 +19,7 @@ struct bench {
 	_Atomic uint64_t ready[4];  /* by token */
 	_Atomic bool busy, polling; /* what pass returns */
 	_Atomic unsigned broken;    /* expectations that did not hold on another thread */
-	unsigned inside;	    /* guarded by the worker's gate */
+	unsigned inside;	    /* guarded by the worker's ticket lock */
 	unsigned long calls;	    /* likewise */
 	int full;		    /* an eventfd that takes no more */
 };

@@ -36,7 +36,7 @@ struct member {
 static struct worker_group *group;
 static struct member members[LANES];
 static _Atomic unsigned broken;	 /* expectations that did not hold on the worker's thread */
-static unsigned inside;		 /* guarded by the gate */
+static unsigned inside;		 /* guarded by the ticket lock */
 static struct member *last;	 /* that was run; likewise */
 static _Atomic unsigned repeats; /* passes of one context in a row while another had work */
 

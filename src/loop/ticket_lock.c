@@ -1,5 +1,5 @@
-/* Mutual exclusion in the order of arrival: see gate.h. */
-#include "loop/gate.h"
+/* Mutual exclusion in the order of arrival: see lock.h. */
+#include "loop/ticket_lock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,9 +39,9 @@ static uint64_t now_ns(void)
 }
 
 /* Looks whether it is a ticket's turn, for a while. Returns whose turn it is. */
-static uint32_t spin(struct gate *gate, uint32_t ticket)
+static uint32_t spin(struct ticket_lock *lock, uint32_t ticket)
 {
-	uint32_t serving = atomic_load(&gate->serving);
+	uint32_t serving = atomic_load(&lock->serving);
 	uint64_t begin;
 
 	if (serving == ticket)
@@ -50,44 +50,44 @@ static uint32_t spin(struct gate *gate, uint32_t ticket)
 	do {
 		for (unsigned i = 0; serving != ticket && i < LOOKS; i++) {
 			relax();
-			serving = atomic_load(&gate->serving);
+			serving = atomic_load(&lock->serving);
 		}
 	} while (serving != ticket && now_ns() - begin < SPIN_NS);
 	return serving;
 }
 
-void gate_enter_nudging(struct gate *gate, void (*nudge)(void *), void *arg)
+void ticket_lock_interrupting(struct ticket_lock *lock, void (*interrupt)(void *), void *arg)
 {
-	uint32_t ticket = atomic_fetch_add(&gate->next, 1);
-	uint32_t serving = spin(gate, ticket);
+	uint32_t ticket = atomic_fetch_add(&lock->next, 1);
+	uint32_t serving = spin(lock, ticket);
 
 	while (serving != ticket) {
-		if (!sleep_while(&gate->serving, serving) && nudge)
-			nudge(arg);
-		serving = atomic_load(&gate->serving);
+		if (!sleep_while(&lock->serving, serving) && interrupt)
+			interrupt(arg);
+		serving = atomic_load(&lock->serving);
 	}
 }
 
-void gate_enter(struct gate *gate)
+void ticket_lock(struct ticket_lock *lock)
 {
-	gate_enter_nudging(gate, NULL, NULL);
+	ticket_lock_interrupting(lock, NULL, NULL);
 }
 
-bool gate_try_enter(struct gate *gate)
+bool ticket_trylock(struct ticket_lock *lock)
 {
-	uint32_t ticket = atomic_load(&gate->serving);
+	uint32_t ticket = atomic_load(&lock->serving);
 
 	/* who draws the ticket that is being served is in */
-	return atomic_compare_exchange_strong(&gate->next, &ticket, ticket + 1);
+	return atomic_compare_exchange_strong(&lock->next, &ticket, ticket + 1);
 }
 
-void gate_leave(struct gate *gate)
+void ticket_unlock(struct ticket_lock *lock)
 {
-	uint32_t turn = atomic_load(&gate->serving) + 1;
+	uint32_t turn = atomic_load(&lock->serving) + 1;
 
-	assert(atomic_load(&gate->next) != turn - 1); /* somebody is inside: us */
-	atomic_store(&gate->serving, turn);
+	assert(atomic_load(&lock->next) != turn - 1); /* somebody is inside: us */
+	atomic_store(&lock->serving, turn);
 	/* all, because only the owner of this turn's ticket knows that it is meant */
-	if (atomic_load(&gate->next) != turn)
-		syscall(SYS_futex, &gate->serving, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	if (atomic_load(&lock->next) != turn)
+		syscall(SYS_futex, &lock->serving, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }

@@ -1,5 +1,5 @@
-/* loop/gate.c: exclusion, and the order of arrival. */
-#include "loop/gate.h"
+/* loop/tlock.c: exclusion, and the order of arrival. */
+#include "loop/ticket_lock.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -11,23 +11,23 @@
 #define THREADS 4
 #define ROUNDS	20000
 
-static struct gate gate = GATE_INIT;
-static unsigned long shared_count; /* not atomic: the gate guards it */
+static struct ticket_lock tlock = GATE_INIT;
+static unsigned long shared_count; /* not atomic: the ticket lock guards it */
 static unsigned inside, broken;
 
 /* `arg`: enters by trying. */
 static void *count_up(void *arg)
 {
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		while (arg && !gate_try_enter(&gate))
+		while (arg && !ticket_trylock(&tlock))
 			sched_yield();
 		if (!arg)
-			gate_enter(&gate);
+			ticket_lock(&tlock);
 		if (inside++)
 			broken++;
 		shared_count++;
 		inside--;
-		gate_leave(&gate);
+		ticket_unlock(&tlock);
 	}
 	return NULL;
 }
@@ -38,7 +38,7 @@ static void excludes(void **state)
 
 	shared_count = 0;
 	for (unsigned i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, count_up, i ? NULL : &gate);
+		pthread_create(&threads[i], NULL, count_up, i ? NULL : &tlock);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(broken, 0);
@@ -49,16 +49,16 @@ static unsigned order[3], arrived;
 
 static void *arrive(void *arg)
 {
-	gate_enter(&gate);
+	ticket_lock(&tlock);
 	order[arrived++] = (unsigned)(uintptr_t)arg;
-	gate_leave(&gate);
+	ticket_unlock(&tlock);
 	return NULL;
 }
 
 /* Waits until `count` tickets beyond the one inside are drawn. */
 static void wait_for_queue(unsigned count)
 {
-	while (atomic_load(&gate.next) - atomic_load(&gate.serving) != count + 1)
+	while (atomic_load(&tlock.next) - atomic_load(&tlock.serving) != count + 1)
 		sched_yield();
 }
 
@@ -68,12 +68,12 @@ static void first_come_first_served(void **state)
 	pthread_t threads[2];
 
 	arrived = 0;
-	gate_enter(&gate);
+	ticket_lock(&tlock);
 	for (unsigned i = 0; i < 2; i++) {
 		pthread_create(&threads[i], NULL, arrive, (void *)(uintptr_t)(i + 1));
 		wait_for_queue(i + 1);
 	}
-	gate_leave(&gate);
+	ticket_unlock(&tlock);
 	arrive((void *)(uintptr_t)3);
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
@@ -86,28 +86,28 @@ static void tries(void **state)
 {
 	pthread_t thread;
 
-	assert_true(gate_try_enter(&gate));
-	assert_false(gate_try_enter(&gate));
+	assert_true(ticket_trylock(&tlock));
+	assert_false(ticket_trylock(&tlock));
 	pthread_create(&thread, NULL, arrive, NULL);
 	wait_for_queue(1);
-	assert_false(gate_try_enter(&gate));
+	assert_false(ticket_trylock(&tlock));
 	arrived = 0;
-	gate_leave(&gate);
+	ticket_unlock(&tlock);
 	pthread_join(thread, NULL);
-	assert_true(gate_try_enter(&gate));
-	gate_leave(&gate);
+	assert_true(ticket_trylock(&tlock));
+	ticket_unlock(&tlock);
 }
 
 /* Tickets are 32 bits wide and wrap. */
 static void wraps(void **state)
 {
-	atomic_store(&gate.next, UINT32_MAX);
-	atomic_store(&gate.serving, UINT32_MAX);
+	atomic_store(&tlock.next, UINT32_MAX);
+	atomic_store(&tlock.serving, UINT32_MAX);
 	for (unsigned i = 0; i < 3; i++) {
-		gate_enter(&gate);
-		gate_leave(&gate);
+		ticket_lock(&tlock);
+		ticket_unlock(&tlock);
 	}
-	assert_int_equal(atomic_load(&gate.serving), 2);
+	assert_int_equal(atomic_load(&tlock.serving), 2);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /*
- * A gate: mutual exclusion in the order of arrival.
+ * A ticket lock: mutual exclusion in the order of arrival.
  *
  * Theory of operation
  * -------------------
@@ -20,14 +20,14 @@
  *
  * Not recursive.
  */
-#ifndef UVDPA_LOOP_GATE_H
-#define UVDPA_LOOP_GATE_H
+#ifndef UVDPA_LOOP_TICKET_LOCK_H
+#define UVDPA_LOOP_TICKET_LOCK_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct gate {
+struct ticket_lock {
 	_Atomic uint32_t next;
 	_Atomic uint32_t serving;
 };
@@ -37,11 +37,11 @@ struct gate {
 		0, 0 \
 	}
 
-void gate_enter(struct gate *gate);
+void ticket_lock(struct ticket_lock *lock);
 /* Enters if nobody is inside or waits. */
-bool gate_try_enter(struct gate *gate);
-/* The same; calls nudge(arg) after every second of waiting: whoever is inside may be stuck. */
-void gate_enter_nudging(struct gate *gate, void (*nudge)(void *arg), void *arg);
-void gate_leave(struct gate *gate);
+bool ticket_trylock(struct ticket_lock *lock);
+/* The same; calls interrupt(arg) after every second of waiting: whoever is inside may be stuck. */
+void ticket_lock_interrupting(struct ticket_lock *lock, void (*interrupt)(void *arg), void *arg);
+void ticket_unlock(struct ticket_lock *lock);
 
 #endif
