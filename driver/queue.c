@@ -125,7 +125,7 @@ int uvdpa_queue_new(struct uvdpa_memory *memory, const struct uvdpa_queue_option
 	q->event_idx = has(options->features, VIRTIO_RING_F_EVENT_IDX);
 	q->in_order = has(options->features, VIRTIO_F_IN_ORDER);
 	q->calls = true;
-	drv_window_init(&q->window, poll_ns(options));
+	drv_poll_window_init(&q->window, poll_ns(options));
 	r = allocate(q, error);
 	if (r == 0)
 		r = place(q, error);
@@ -335,7 +335,7 @@ static int look_first(struct uvdpa_queue *q, uint64_t begin, uint64_t end)
 		q->ring->arm(q, false);
 	pending = look_a_while(q, begin, time);
 	if (pending > 0)
-		drv_window_hit(&q->window);
+		drv_poll_window_hit(&q->window);
 	return pending;
 }
 
@@ -382,9 +382,9 @@ static int look_and_sleep(struct uvdpa_queue *q, int timeout)
 		return r;
 	r = sleep_for_work(q, end);
 	if (r > 0)
-		drv_window_miss(&q->window, now_ns() - begin);
+		drv_poll_window_miss(&q->window, now_ns() - begin);
 	else if (r == 0)
-		drv_window_gave_up(&q->window, now_ns() - begin);
+		drv_poll_window_gave_up(&q->window, now_ns() - begin);
 	return r;
 }
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "driver/ring.h"
-#include "driver/window.h"
+#include "driver/poll_window.h"
 #include "uvdpa/driver.h"
 #include "wire/vhost.h"
 
@@ -81,7 +81,7 @@ struct uvdpa_queue {
 	uint32_t unasked;      /* descriptors published since a kick was last considered */
 	uint32_t version;      /* odd while completions are being collected */
 
-	struct drv_window window; /* of uvdpa_queue_wait() */
+	struct drv_poll_window window; /* of uvdpa_queue_wait() */
 
 	int kick_fd;
 	int call_fd;

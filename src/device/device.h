@@ -285,11 +285,11 @@ unsigned device_in_flight(struct device *device);
 /* [worker] The driver kicked this queue. Follow with device_run_queue. */
 void device_kick_vq(struct device *device, unsigned queue);
 enum device_turn {
-	TURN_IDLE, /* armed for kicks, or not to be run: nothing to do until somebody says so */
-	TURN_DONE, /* the same, but something was done first */
-	TURN_MORE, /* there is, or may be, more to do: again at once */
-	TURN_FULL, /* the same, and this pass has been as long as passes should be */
-	TURN_DRY,  /* only with `polling`: there was nothing to do, and no kick will tell */
+	TURN_IDLE,  /* armed for kicks, or not to be run: nothing to do until somebody says so */
+	TURN_DONE,  /* the same, but something was done first */
+	TURN_MORE,  /* there is, or may be, more to do: again at once */
+	TURN_FULL,  /* the same, and this pass has been as long as passes should be */
+	TURN_EMPTY, /* only with `polling`: there was nothing to do, and no kick will tell */
 };
 /*
  * [worker] One pass: delivers completions, takes up to `budget` chains, publishes. With `polling`
@@ -299,7 +299,7 @@ enum device_turn {
 enum device_turn device_turn_queue(struct device *device, unsigned queue, unsigned budget,
 				   bool polling);
 /* [worker] Whether its backend has requests of it: completions will come without a kick. */
-bool device_queue_is_owed(const struct device *device, unsigned queue);
+bool device_queue_is_inflight(const struct device *device, unsigned queue);
 /* [worker] The same without polling: whether it should be called again at once. */
 static inline bool device_run_queue(struct device *device, unsigned queue, unsigned budget)
 {

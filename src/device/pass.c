@@ -366,7 +366,7 @@ static enum device_turn pump(struct queue *queue, unsigned budget, bool polling)
 		return TURN_IDLE;
 	if (pump.again || (more && pump.result == RING_CHAIN))
 		return TURN_MORE;
-	return polling && pump.result == RING_EMPTY ? TURN_DRY : TURN_IDLE;
+	return polling && pump.result == RING_EMPTY ? TURN_EMPTY : TURN_IDLE;
 }
 
 /*
@@ -386,7 +386,7 @@ static enum device_turn take_turn(struct queue *queue, unsigned budget, bool pol
 	if (!may_take(queue) || (r != RING_CHAIN && r != RING_EMPTY))
 		return TURN_IDLE;
 	if (r == RING_EMPTY && polling)
-		return TURN_DRY;
+		return TURN_EMPTY;
 	return r == RING_CHAIN || ring_arm(&queue->ring) ? TURN_MORE : TURN_IDLE;
 }
 
@@ -432,7 +432,7 @@ static enum device_turn after_work(enum device_turn turn, bool worked)
 {
 	if (!worked)
 		return turn;
-	return turn == TURN_DRY ? TURN_MORE : TURN_DONE;
+	return turn == TURN_EMPTY ? TURN_MORE : TURN_DONE;
 }
 
 enum device_turn device_turn_queue(struct device *device, unsigned index, unsigned budget,
@@ -461,9 +461,9 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 	else if (may_take(queue))
 		turn = pump(queue, budget, polling);
 	publish(queue);
-	if (turn == TURN_DRY || turn == TURN_IDLE)
+	if (turn == TURN_EMPTY || turn == TURN_IDLE)
 		turn = after_work(turn, before != queue->next_sequence + queue->stats.requests);
-	if (must_look(queue) || (look && turn == TURN_DRY))
+	if (must_look(queue) || (look && turn == TURN_EMPTY))
 		turn = TURN_MORE;
 	if ((turn == TURN_MORE || queue->in_flight) && is_sated(queue))
 		turn = TURN_FULL;
@@ -471,7 +471,7 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 	return turn;
 }
 
-bool device_queue_is_owed(const struct device *device, unsigned index)
+bool device_queue_is_inflight(const struct device *device, unsigned index)
 {
 	assert(index < device->queue_count);
 	return device->queues[index].in_flight > 0;

@@ -68,7 +68,7 @@ enum worker_next context_pass(struct worker_context *context)
 {
 	struct device *device = context->runtime->device;
 	struct poller_pass pass = {0};
-	uint64_t todo, dry = 0, more = 0, rest = 0;
+	uint64_t todo, empty = 0, more = 0, rest = 0;
 	bool polling = poller_begin(&context->poller);
 
 	for (todo = context->kicked; todo; todo &= todo - 1)
@@ -84,9 +84,9 @@ enum worker_next context_pass(struct worker_context *context)
 		enum device_turn turn = device_turn_queue(device, queue, BUDGET, polling);
 
 		more |= (uint64_t)(turn == TURN_MORE || turn == TURN_FULL) << queue;
-		dry |= (uint64_t)(turn == TURN_DRY) << queue;
+		empty |= (uint64_t)(turn == TURN_EMPTY) << queue;
 		pass.done |= turn == TURN_DONE;
-		pass.owed |= device_queue_is_owed(device, queue);
+		pass.inflight |= device_queue_is_inflight(device, queue);
 		if (context->record)
 			recorder_look(context->runtime, context->record, queue);
 		complaint_look(context->runtime, queue);
@@ -95,9 +95,9 @@ enum worker_next context_pass(struct worker_context *context)
 	}
 	context->rest = todo & (todo - 1); /* of 0 it is 0, too */
 	more |= rest | context->rest;
-	context->active = more | dry;
+	context->active = more | empty;
 	pass.more = more;
-	pass.dry = dry;
+	pass.empty = empty;
 	return poller_end(&context->poller, pass);
 }
 

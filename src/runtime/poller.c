@@ -3,9 +3,9 @@
 
 #include <time.h>
 
-#define PATIENCE 4
-#define FAR	 8
-#define ANSWER	 3 /* times as long as for a request */
+#define MISSES_MAX 4
+#define FAR	   8
+#define ANSWER	   3 /* times as long as for a request */
 
 static uint64_t now_ns(void)
 {
@@ -26,14 +26,14 @@ void poller_init(struct poller *poller, unsigned max_us)
 
 static struct poller_window *window_of(struct poller *poller)
 {
-	return poller->owed ? &poller->answer : &poller->request;
+	return poller->inflight ? &poller->answer : &poller->request;
 }
 
 bool poller_begin(const struct poller *poller)
 {
-	if (!poller->dry) /* which of them it will be is not known yet */
+	if (!poller->empty) /* which of them it will be is not known yet */
 		return poller->request.length || poller->answer.length;
-	return !poller->over && (poller->owed ? poller->answer : poller->request).length;
+	return !poller->over && (poller->inflight ? poller->answer : poller->request).length;
 }
 
 /* There is work again, after `gap`, which was slept through at its end: see the theory. */
@@ -42,11 +42,11 @@ static void adapt(struct poller_window *window, uint64_t gap)
 	uint64_t reach = window->length ? window->max : 2 * window->max;
 
 	if (gap > reach) {
-		if (gap > FAR * window->max || ++window->vain >= PATIENCE)
-			window->length = window->vain = 0;
+		if (gap > FAR * window->max || ++window->misses >= MISSES_MAX)
+			window->length = window->misses = 0;
 		return;
 	}
-	window->vain = 0;
+	window->misses = 0;
 	if (!window->length)
 		window->length = window->max / 8;
 	else if (window->length < gap)
@@ -57,10 +57,10 @@ static void adapt(struct poller_window *window, uint64_t gap)
 static void work_came(struct poller *poller)
 {
 	if (poller->asleep)
-		adapt(window_of(poller), poller->now() - poller->dry);
-	else if (poller->dry)
-		window_of(poller)->vain = 0; /* it helped */
-	poller->dry = 0;
+		adapt(window_of(poller), poller->now() - poller->empty);
+	else if (poller->empty)
+		window_of(poller)->misses = 0; /* it helped */
+	poller->empty = 0;
 	poller->over = poller->asleep = false;
 }
 
@@ -72,12 +72,12 @@ enum worker_next poller_end(struct poller *poller, struct poller_pass pass)
 		work_came(poller);
 	if (pass.more)
 		return WORKER_AGAIN;
-	if (!poller->dry) {
-		poller->dry = poller->now();
-		poller->owed = pass.owed;
+	if (!poller->empty) {
+		poller->empty = poller->now();
+		poller->inflight = pass.inflight;
 	}
-	if (pass.dry) {
-		poller->over = poller->now() - poller->dry >= window_of(poller)->length;
+	if (pass.empty) {
+		poller->over = poller->now() - poller->empty >= window_of(poller)->length;
 		return poller->over ? WORKER_AGAIN : WORKER_POLL;
 	}
 	poller->over = false;

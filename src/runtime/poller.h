@@ -43,14 +43,14 @@
 struct poller_window {
 	uint64_t max;	 /* ns; 0: never poll */
 	uint64_t length; /* ns; at most max */
-	unsigned vain;	 /* gaps beyond the maximum, one after the other */
+	unsigned misses; /* gaps beyond the maximum, one after the other */
 };
 
 struct poller {
 	struct poller_window request; /* for what drivers have */
 	struct poller_window answer;  /* for what backends owe, or drivers have */
-	uint64_t dry;		      /* ns: when work ran out; 0: there is some, or never was */
-	bool owed;		      /* something was, then: the answer's window is the one */
+	uint64_t empty;		      /* ns: when work ran out; 0: there is some, or never was */
+	bool inflight;		      /* something was, then: the answer's window is the one */
 	bool over; /* the window has passed: the next pass is the last before sleep */
 	bool asleep;
 	uint64_t (*now)(void); /* ns, never 0 */
@@ -58,10 +58,10 @@ struct poller {
 
 /* What a pass found. Whether there was some queue that ... */
 struct poller_pass {
-	bool done; /* had work and is idle now */
-	bool more; /* has work */
-	bool dry;  /* had none but is unarmed */
-	bool owed; /* has requests with its backend */
+	bool done;     /* had work and is idle now */
+	bool more;     /* has work */
+	bool empty;    /* had none but is unarmed */
+	bool inflight; /* has requests with its backend */
 };
 
 /* How long to look for requests, at most. */

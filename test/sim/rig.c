@@ -311,7 +311,7 @@ static void run_queue(struct rig *rig, unsigned queue)
 	switch (device_turn_queue(rig->device, queue, (unsigned)budget, budget == 8)) {
 	case TURN_MORE:
 	case TURN_FULL:
-	case TURN_DRY:
+	case TURN_EMPTY:
 		rig->wake[queue] = true;
 		break;
 	default:

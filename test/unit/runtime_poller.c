@@ -18,11 +18,11 @@ static uint64_t read_clock(void)
 	return clock_ns;
 }
 
-static bool owed; /* by the backend, when there is next nothing to do */
+static bool inflight; /* by the backend, when there is next nothing to do */
 
-static enum worker_next end(struct poller *poller, bool done, bool more, bool dry)
+static enum worker_next end(struct poller *poller, bool done, bool more, bool empty)
 {
-	return poller_end(poller, (struct poller_pass){done, more, dry, owed});
+	return poller_end(poller, (struct poller_pass){done, more, empty, inflight});
 }
 
 static void start(struct poller *poller, unsigned max_us)
@@ -31,12 +31,12 @@ static void start(struct poller *poller, unsigned max_us)
 	poller->now = read_clock;
 	clock_ns = 1000000;
 	clock_reads = 0;
-	owed = false;
+	inflight = false;
 }
 
 static struct poller_window *window(struct poller *poller)
 {
-	return owed ? &poller->answer : &poller->request;
+	return inflight ? &poller->answer : &poller->request;
 }
 
 /* One request at a time comes to a worker that sleeps, `gap` after the one before. */
@@ -184,7 +184,7 @@ static void answers_have_their_own_window(void **state)
 	struct poller poller;
 
 	start(&poller, 32);
-	owed = true;
+	inflight = true;
 	open_window(&poller);
 	assert_int_equal(poller.answer.length, 96 * US);
 	assert_int_equal(poller.request.length, 0);
@@ -193,7 +193,7 @@ static void answers_have_their_own_window(void **state)
 		assert_int_equal(poller.answer.length, 96 * US);
 	}
 	/* what the driver does between an answer and its next request is another matter */
-	owed = false;
+	inflight = false;
 	for (unsigned i = 0; i < 100; i++)
 		kick_after(&poller, 100 * US); /* the first was still owed */
 	assert_int_equal(poller.answer.length, 96 * US);
@@ -209,14 +209,14 @@ static void slow_disks_are_slept_for(void **state)
 	start(&poller, 32);
 	open_window(&poller);
 	for (unsigned i = 0; i < 100; i++) {
-		owed = true; /* from this request on */
+		inflight = true; /* from this request on */
 		kick_after(&poller, 10 * US);
 		assert_int_equal(poller.request.length, 32 * US);
-		owed = false;
+		inflight = false;
 		kick_after(&poller, 2000 * US);
 		assert_int_equal(poller.answer.length, 0);
 	}
-	owed = true;
+	inflight = true;
 	assert_int_equal(end(&poller, true, true, false), WORKER_AGAIN);
 	reads = clock_reads;
 	assert_true(poller_begin(&poller)); /* it might be the driver who is waited for */

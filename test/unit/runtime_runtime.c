@@ -77,7 +77,7 @@ void device_kick_vq(struct device *d, unsigned queue)
 	d->kicks[queue]++;
 }
 
-bool device_queue_is_owed(const struct device *d, unsigned queue)
+bool device_queue_is_inflight(const struct device *d, unsigned queue)
 {
 	return false;
 }

@@ -37,21 +37,21 @@
 
 #include <stdint.h>
 
-struct drv_window {
+struct drv_poll_window {
 	uint64_t max;	       /* 0: never look */
 	uint64_t length;       /* at most max; 0: closed */
 	uint64_t hits, misses; /* since it opened: looks that helped, and that did not */
 	unsigned vain;	       /* gaps beyond the maximum, one after the other */
-	unsigned shy;	       /* short gaps that it takes to open, at least 1 */
+	unsigned backoff;      /* short gaps that it takes to open, at least 1 */
 	unsigned near;	       /* of these, seen since it closed */
 };
 
-void drv_window_init(struct drv_window *window, uint64_t max);
+void drv_poll_window_init(struct drv_poll_window *window, uint64_t max);
 /* A completion came while it was looked for. */
-void drv_window_hit(struct drv_window *window);
+void drv_poll_window_hit(struct drv_poll_window *window);
 /* A completion was slept for: `gap` after there had been none. */
-void drv_window_miss(struct drv_window *window, uint64_t gap);
+void drv_poll_window_miss(struct drv_poll_window *window, uint64_t gap);
 /* None came for so long, and nobody waits for it any more. */
-void drv_window_gave_up(struct drv_window *window, uint64_t gap);
+void drv_poll_window_gave_up(struct drv_poll_window *window, uint64_t gap);
 
 #endif
