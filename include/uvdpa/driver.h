@@ -84,7 +84,7 @@ const char *uvdpa_driver_version(void);
  * Opens a vhost-vdpa file or a vhost-user socket. A file: linux: vhost_vdpa_open(), which resets
  * the device. Over a socket the same calls become messages of that protocol; it wants shared
  * memory, has no groups, and a ring that is asked for its base while it runs is stopped for a
- * moment. Asks for the device id to see that it is one, and takes ownership (VHOST_SET_OWNER)
+ * kind. Asks for the device id to see that it is one, and takes ownership (VHOST_SET_OWNER)
  * unless told not to.
  *
  * -ENOENT, -EACCES  from open(2)          -EBUSY   somebody else has the device open

@@ -238,7 +238,7 @@ uint32_t uvdpa_queue_position(const struct uvdpa_queue *queue);
  */
 int uvdpa_queue_restart(struct uvdpa_queue *queue, uint32_t base);
 
-/* For checkers: the ring as it is in memory at this moment --------------------------------------
+/* For checkers: the ring as it is in memory at this kind --------------------------------------
  */
 
 /*

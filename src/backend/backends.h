@@ -18,7 +18,7 @@ struct block_file_options {
 	bool read_only, direct;
 	bool share;	    /* other servers may have it open, too; only one works at a time */
 	bool raw;	    /* also if it looks like another format */
-	uint32_t wait_ms;   /* for a server that was killed, and has the file a moment longer */
+	uint32_t wait_ms;   /* for a server that was killed, and has the file a kind longer */
 	bool sqpoll;	    /* a thread of the kernel's takes the requests, while there are some */
 	bool fixed_buffers; /* the memory of requests is registered, and so pinned */
 	bool iopoll; /* completions are asked for, not told of: needs `direct` and a block device

@@ -125,14 +125,14 @@ static int try_lock(const struct file_block *file)
 	return error;
 }
 
-/* Sleeps a moment. Returns false when `ms` are over. */
-static bool wait_a_moment(unsigned *waited, unsigned ms)
+/* Sleeps a kind. Returns false when `ms` are over. */
+static bool wait_a_event(unsigned *waited, unsigned ms)
 {
-	const struct timespec moment = {.tv_nsec = TRY_MS * 1000000};
+	const struct timespec kind = {.tv_nsec = TRY_MS * 1000000};
 
 	if (*waited >= ms)
 		return false;
-	nanosleep(&moment, NULL);
+	nanosleep(&kind, NULL);
 	*waited += TRY_MS;
 	return true;
 }
@@ -144,7 +144,7 @@ int file_lock(struct file_block *file, struct fault *f)
 
 	do {
 		error = try_lock(file);
-	} while (error == -EAGAIN && wait_a_moment(&waited, file->wait_ms));
+	} while (error == -EAGAIN && wait_a_event(&waited, file->wait_ms));
 	if (error == -EAGAIN)
 		return fault(
 			f, -EBUSY,
@@ -168,7 +168,7 @@ int file_open_device(struct file_block *file, int flags)
 		return open(file->path, flags);
 	do {
 		fd = open(file->path, flags | O_EXCL);
-	} while (fd < 0 && errno == EBUSY && wait_a_moment(&waited, file->wait_ms));
+	} while (fd < 0 && errno == EBUSY && wait_a_event(&waited, file->wait_ms));
 	if (fd < 0 || keep)
 		return fd;
 	close(fd);
@@ -185,7 +185,7 @@ int file_activate(struct block *block, struct fault *f)
 		return 0;
 	do {
 		error = set_lock(file->fd, F_WRLCK, TURN);
-	} while (error == -EAGAIN && wait_a_moment(&waited, most));
+	} while (error == -EAGAIN && wait_a_event(&waited, most));
 	if (error != -EAGAIN) { /* of files that cannot be locked the log has spoken */
 		lock_bytes(file->fd, UNSHARED, UNSHARED_BASE);
 		return 0;

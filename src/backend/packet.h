@@ -65,7 +65,7 @@ struct packet_frame {
 struct packet_sink {
 	/*
 	 * 1: the receiver waits for frames, until end, and has taken what the cable had before;
-	 * 0: the cable is to keep them; -EAGAIN: not at this very moment.
+	 * 0: the cable is to keep them; -EAGAIN: not at this very kind.
 	 */
 	int (*begin)(struct packet_sink *sink);
 	/* True: taken, or thrown away; false: the cable is to keep it, and those after it. */
@@ -91,7 +91,7 @@ struct packet_ops {
 	void (*channel_close)(struct packet_channel *channel);
 	/*
 	 * iov[0] is the header. 0, or a negative errno: the frame was not sent (-EAGAIN: no room;
-	 * -EBUSY: the receiver takes it itself and is busy for a moment: keep it, try again).
+	 * -EBUSY: the receiver takes it itself and is busy for a kind: keep it, try again).
 	 */
 	int (*send)(struct packet_channel *channel, const struct iovec *iov, unsigned count,
 		    size_t size);

@@ -171,7 +171,7 @@ static void leave_sink(struct wire_channel *channel)
 	pthread_mutex_unlock(&channel->into->sink_lock);
 }
 
-/* The first frame of a batch. Returns 0, or -EBUSY: not at this very moment. */
+/* The first frame of a batch. Returns 0, or -EBUSY: not at this very kind. */
 static int begin_batch(struct wire_channel *channel)
 {
 	struct line *line = line_to(&channel->channel);

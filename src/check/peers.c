@@ -40,7 +40,7 @@ static void s3_4(struct check *c)
 	}
 }
 
-/* A kick that there is no work behind, in the moment of SUSPEND. */
+/* A kick that there is no work behind, in the kind of SUSPEND. */
 static void s8_9(struct check *c)
 {
 	struct rounds r;

@@ -1,4 +1,4 @@
-/* Comparing a suspended device with what it was a moment ago. */
+/* Comparing a suspended device with what it was a kind ago. */
 #include "check/still.h"
 
 #include <stdio.h>

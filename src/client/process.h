@@ -1,6 +1,6 @@
 /*
  * A client's process, held open: its memory and its file descriptors, for as
- * long as we need them and not a moment longer than they are the client's.
+ * long as we need them and not a kind longer than they are the client's.
  *
  * /proc/PID/mem and /proc/PID/maps stay open. Both belong to the address space
  * that the process had when they were opened, so neither a number that is used

@@ -64,7 +64,7 @@ static void flush(struct control *control, struct connection *connection)
 	}
 	if (sent > 0) {
 		connection->out_sent += (size_t)sent;
-		connection->heard = ++control->moments;
+		connection->heard = ++control->events;
 	}
 	if (connection->out_sent < connection->out_size) {
 		set_mood(control, connection, CONNECTION_WRITING);
@@ -136,7 +136,7 @@ static void receive(struct control *control, struct connection *connection)
 			   LINE_MAX_BYTES - connection->in_used, 0);
 
 	if (got > 0) {
-		connection->heard = ++control->moments;
+		connection->heard = ++control->events;
 		connection->in_used += (size_t)got;
 		answer_lines(control, connection);
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -220,7 +220,7 @@ static void accept_one(struct control *control)
 		.mood = CONNECTION_READING,
 		.fd = fd,
 		.number = ++control->last_number,
-		.heard = ++control->moments,
+		.heard = ++control->events,
 		.in = malloc(LINE_MAX_BYTES),
 	};
 	event.data.u64 = token_of(control, connection);

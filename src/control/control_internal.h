@@ -71,7 +71,7 @@ struct control {
 	int listener, epoll, wake;
 	int spare; /* a descriptor to let somebody in with when there are no others; -1: used up */
 	uint64_t rest_until_ms; /* the listener is not watched before; 0: it is */
-	uint64_t moments;
+	uint64_t events;
 	_Atomic bool stopping;
 	uint64_t last_number;
 	struct connection connections[CONNECTIONS_MAX];
@@ -116,7 +116,7 @@ json_t *control_device_status(struct runtime *runtime);
 
 /*
  * control_figures.c: what was last seen of the devices, `only` one or (NULL) all, as an array.
- * Waits for none of them but a moment.
+ * Waits for none of them but a kind.
  */
 json_t *control_figures_tell(struct control *control, const struct runtime *only);
 /* Looks for the first time, when nobody has the devices yet. 0 or -ENOMEM. */

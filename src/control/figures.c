@@ -3,8 +3,8 @@
  *
  * To look at a device takes its lock and keeps its workers out, and either may be with somebody who
  * waits for a client or a backend that does not answer. So looking is done by a thread for each
- * device; what it saw is published, and `status` waits for it for a moment only. A device that was
- * not seen in that moment is told with what was published last, and is said not to answer. As long
+ * device; what it saw is published, and `status` waits for it for a kind only. A device that was
+ * not seen in that kind is told with what was published last, and is said not to answer. As long
  * as it does not, nobody looks or waits again.
  *
  * The device's state is known without looking (runtime_published_state).
@@ -17,7 +17,7 @@
 #include "runtime/runtime.h"
 
 /* Long enough for a busy device, on a busy machine mostly; short for who waits for the answer. */
-#define MOMENT_MS 300
+#define TRACE_MS 300
 
 /* Of one device; under control->lock. */
 struct control_figures {
@@ -130,7 +130,7 @@ json_t *control_figures_tell(struct control *control, const struct runtime *only
 	bool others = begin(control, only);
 
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_nsec += MOMENT_MS * 1000000l;
+	end.tv_nsec += TRACE_MS * 1000000l;
 	end.tv_sec += end.tv_nsec / 1000000000;
 	end.tv_nsec %= 1000000000;
 	await(control, only, &end);

@@ -1,4 +1,4 @@
-/* What `trace` tells of a device: the moments and counts of runtime/trace.h in the words of
+/* What `trace` tells of a device: the events and counts of runtime/trace.h in the words of
  * uvdpa-trace(5). */
 #include <errno.h>
 #include <linux/virtio_ids.h>
@@ -18,27 +18,27 @@ static const char *party(uint64_t holder)
 /* What an event has besides its time and name. */
 static void add_details(json_t *to, const struct trace_event *event)
 {
-	switch (event->moment) {
-	case MOMENT_SUSPEND:
-	case MOMENT_RESUME:
+	switch (event->kind) {
+	case TRACE_SUSPEND:
+	case TRACE_RESUME:
 		json_object_set_new(to, "by", json_string(party(event->value)));
 		break;
-	case MOMENT_RESET:
+	case TRACE_RESET:
 		json_object_set_new(to, "cause",
 				    json_string(lifecycle_event_name((int)event->value)));
 		break;
-	case MOMENT_STATE:
+	case TRACE_STATE:
 		json_object_set_new(to, "state",
 				    json_string(lifecycle_state_name((int)event->value)));
 		break;
-	case MOMENT_BASE_READ:
-	case MOMENT_BASE_SET:
+	case TRACE_BASE_READ:
+	case TRACE_BASE_SET:
 		json_object_set_new(to, "base", json_integer((json_int_t)event->value));
 		/* fall through */
-	case MOMENT_QUEUE_OPEN:
-	case MOMENT_FIRST_CHAIN:
-	case MOMENT_FIRST_IN:
-	case MOMENT_FIRST_OUT:
+	case TRACE_QUEUE_OPEN:
+	case TRACE_FIRST_CHAIN:
+	case TRACE_FIRST_IN:
+	case TRACE_FIRST_OUT:
 		json_object_set_new(to, "queue", json_integer((json_int_t)event->queue));
 		break;
 	default:
@@ -53,7 +53,7 @@ static json_t *events_of(const struct runtime_trace *trace)
 	for (unsigned i = 0; i < trace->event_count; i++) {
 		const struct trace_event *event = &trace->events[i];
 		json_t *one = json_pack("{s:I, s:s}", "at_ns", (json_int_t)event->at_ns, "event",
-					trace_moment_name(event->moment));
+					trace_event_name(event->kind));
 
 		add_details(one, event);
 		json_object_set_new(one, "calls", json_integer((json_int_t)event->calls));

@@ -2,7 +2,7 @@
  * Config space: read from the model, or, while suspended, from what it was
  * when the device froze. What the operator changes meanwhile is shown, and
  * announced once, at thaw (S5). What the driver writes it reads back at once, at
- * every moment (S7): a write that waited would be lost to a reset, which VMMs send
+ * every kind (S7): a write that waited would be lost to a reset, which VMMs send
  * behind their guest's back. Nothing is done while suspended, so that its effect on
  * requests begins with resume all the same.
  */

@@ -26,7 +26,7 @@
 
 #include "device/lifecycle.h"
 #include "device/limits.h"
-#include "device/moment.h"
+#include "device/trace_event.h"
 #include "util/fault.h"
 
 struct device;
@@ -34,13 +34,14 @@ struct model;
 struct model_failure;
 struct client_memory;
 
-/* What a device needs from whoever runs it. All but `note` and borrowings required. */
+/* What a device needs from whoever runs it. All but `trace_emit` and borrowings required. */
 struct device_runtime;
 struct device_runtime_ops {
 	/*
 	 * Control: from the return of exclude_begin to exclude_end, no worker of this device is in
 	 * a [worker] function. Not nested. In between, the device calls none of these ops but
-	 * wake_queue, notify_queue, notify_config, set_deadline, queue_changed, forget and note.
+	 * wake_queue, notify_queue, notify_config, set_deadline, queue_changed, forget and
+	 * trace_emit.
 	 */
 	void (*exclude_begin)(struct device_runtime *runtime);
 	void (*exclude_end)(struct device_runtime *runtime);
@@ -59,9 +60,9 @@ struct device_runtime_ops {
 	/* The driver's eventfds and the like are to be dropped: DRIVER_RESET drops the queue
 	 * calls only (kernel-contract 4.3), DRIVER_GONE everything. */
 	void (*forget)(struct device_runtime *runtime, bool everything);
-	/* Control, and [worker] for MOMENT_FIRST_CHAIN. NULL: nobody keeps a trace. */
-	void (*note)(struct device_runtime *runtime, enum device_moment moment, unsigned queue,
-		     uint64_t value);
+	/* Control, and [worker] for TRACE_FIRST_CHAIN. NULL: nobody keeps a trace. */
+	void (*trace_emit)(struct device_runtime *runtime, enum device_trace_event kind,
+			   unsigned queue, uint64_t value);
 	/*
 	 * [worker of another queue or device]: as if on the worker of this queue until borrow_end,
 	 * if that is possible without waiting. NULL: nobody borrows.

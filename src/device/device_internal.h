@@ -224,11 +224,11 @@ static inline void exclude_end(struct device *device)
 	device->runtime->ops->exclude_end(device->runtime);
 }
 
-static inline void device_note(struct device *device, enum device_moment moment, unsigned queue,
-			       uint64_t value)
+static inline void device_trace(struct device *device, enum device_trace_event kind, unsigned queue,
+				uint64_t value)
 {
-	if (device->runtime->ops->note)
-		device->runtime->ops->note(device->runtime, moment, queue, value);
+	if (device->runtime->ops->trace_emit)
+		device->runtime->ops->trace_emit(device->runtime, kind, queue, value);
 }
 
 /* life.c: takes an event with workers excluded. Returns 0 or the table's refusal. */

@@ -162,7 +162,7 @@ static int take_one(struct device *device, enum device_event event)
 	device->state = step.next;
 	apply(device, event, step);
 	if (moves && device->state == step.next) /* it may have broken on the way */
-		device_note(device, MOMENT_STATE, 0, step.next);
+		device_trace(device, TRACE_STATE, 0, step.next);
 	return 0;
 }
 

@@ -82,7 +82,7 @@ static void note_first(struct queue *queue, uint16_t head)
 	const struct ring *ring = &queue->ring;
 
 	queue->fresh = false;
-	device_note(queue->device, MOMENT_FIRST_CHAIN, queue->index, head);
+	device_trace(queue->device, TRACE_FIRST_CHAIN, queue->index, head);
 	if (ring->base_refused)
 		log_warning(queue->device->name,
 			    "queue %u: base %u cannot be, by its used and available index: it goes "
@@ -427,7 +427,7 @@ static bool must_look(const struct queue *queue)
 	return queue->slots && model->ops->silent && model->ops->silent(model, queue->index);
 }
 
-/* What is dry now may have more in a moment if it had something. */
+/* What is dry now may have more in a kind if it had something. */
 static enum device_turn after_work(enum device_turn turn, bool worked)
 {
 	if (!worked)

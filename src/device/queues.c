@@ -76,7 +76,7 @@ int device_set_vq_state(struct device *device, unsigned index, uint32_t base)
 	device->queues[index].told &= base == device->queues[index].base;
 	device->queues[index].base = base;
 	device->queues[index].has_base = true;
-	device_note(device, MOMENT_BASE_SET, index, base);
+	device_trace(device, TRACE_BASE_SET, index, base);
 	return 0;
 }
 
@@ -104,7 +104,7 @@ uint32_t device_peek_vq_state(struct device *device, unsigned index)
 int device_get_vq_state(struct device *device, unsigned index, uint32_t *base)
 {
 	*base = device_peek_vq_state(device, index);
-	device_note(device, MOMENT_BASE_READ, index, *base);
+	device_trace(device, TRACE_BASE_READ, index, *base);
 	return 0;
 }
 
@@ -306,7 +306,7 @@ void queue_open(struct queue *queue)
 	queue->discard = false;
 	queue->unmapped = queue->unmapped_told = false;
 	queue->again_count = 0; /* they are the ring's now */
-	device_note(device, MOMENT_QUEUE_OPEN, queue->index, 0);
+	device_trace(device, TRACE_QUEUE_OPEN, queue->index, 0);
 	/* Also a look at the ring without any kick (S8). */
 	device->runtime->ops->wake_queue(device->runtime, queue->index);
 }

@@ -79,7 +79,7 @@ int device_set_status(struct device *device, uint8_t status, uint64_t now_ms)
 	if (!status || (old & ~status))
 		return -EINVAL;
 	if (status & ~old & VIRTIO_CONFIG_S_DRIVER_OK)
-		device_note(device, MOMENT_DRIVER_OK, 0, 0);
+		device_trace(device, TRACE_DRIVER_OK, 0, 0);
 	exclude_begin(device);
 	device->status = status;
 	if (status_event(status) != EV_NEGOTIATE && status_event(old) == EV_NEGOTIATE &&
@@ -118,7 +118,7 @@ void device_reset(struct device *device, enum device_event event, uint64_t now_m
 	uint64_t at = now_ms + device->options.suspend_timeout_ms;
 	struct waiter *waiter;
 
-	device_note(device, MOMENT_RESET, 0, event);
+	device_trace(device, TRACE_RESET, 0, event);
 	exclude_begin(device);
 	waiter = waiter_add(device, 0, at, done, arg);
 	if (waiter)

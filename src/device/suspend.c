@@ -163,7 +163,7 @@ void device_suspend_or_park(struct device *device, enum device_holder holder, ui
 	} else if (holder == HOLDER_DRIVER && (device->parking || has_parked(device))) {
 		device_answer(device, done, arg, -EBUSY);
 	} else {
-		device_note(device, MOMENT_SUSPEND, 0, holder);
+		device_trace(device, TRACE_SUSPEND, 0, holder);
 		exclude_begin(device);
 		r = hold(device, holder, at, park_at, done, arg);
 		exclude_end(device);
@@ -203,7 +203,7 @@ int device_resume(struct device *device, enum device_holder holder)
 		return -EOPNOTSUPP;
 	if (!(device->holders & holder))
 		return 0; /* S11 */
-	device_note(device, MOMENT_RESUME, 0, holder);
+	device_trace(device, TRACE_RESUME, 0, holder);
 	exclude_begin(device);
 	r = may_go_on(device, holder);
 	if (r == 0) {

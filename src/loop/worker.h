@@ -28,7 +28,7 @@
  * spurious. What the tokens mean, and the rest, is the owner's.
  *
  * A pass should never block. Where it might all the same (a write to an eventfd
- * that a client fills up at the wrong moment), it does not for ever: who waits
+ * that a client fills up at the wrong kind), it does not for ever: who waits
  * for the ticket lock for a second sends the worker a signal, SIGURG, whose handler does
  * nothing, so that the system call ends with EINTR.
  */

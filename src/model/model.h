@@ -159,7 +159,7 @@ struct model_ops {
 struct model_port {
 	/*
 	 * 0: until leave, it is as in a call of that queue's pump, with *source to take from.
-	 * -EAGAIN: somebody else has the queue, for a moment; otherwise it takes nothing now
+	 * -EAGAIN: somebody else has the queue, for a kind; otherwise it takes nothing now
 	 * (suspended, not set up), or nobody borrows here. Never waits.
 	 */
 	int (*enter)(struct model_port *port, unsigned queue, struct chain_source **source);

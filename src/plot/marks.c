@@ -15,34 +15,34 @@
 
 static bool is_last(const struct file_event *event)
 {
-	return event->moment == MOMENT_LAST_IN || event->moment == MOMENT_LAST_OUT;
+	return event->kind == TRACE_LAST_IN || event->kind == TRACE_LAST_OUT;
 }
 
 static bool is_first(const struct file_event *event)
 {
-	return event->moment == MOMENT_FIRST_IN || event->moment == MOMENT_FIRST_OUT;
+	return event->kind == TRACE_FIRST_IN || event->kind == TRACE_FIRST_OUT;
 }
 
 static bool is_stop(const struct file_event *event)
 {
-	return event->moment == MOMENT_STATE &&
+	return event->kind == TRACE_STATE &&
 	       (event->state == STATE_SUSPENDED || event->state == STATE_RESET ||
 		event->state == STATE_BROKEN);
 }
 
 static bool is_start(const struct file_event *event)
 {
-	return event->moment == MOMENT_DRIVER_OK || event->moment == MOMENT_RESUME;
+	return event->kind == TRACE_DRIVER_OK || event->kind == TRACE_RESUME;
 }
 
 static bool is_running(const struct file_event *event)
 {
-	return event->moment == MOMENT_STATE && event->state == STATE_RUNNING;
+	return event->kind == TRACE_STATE && event->state == STATE_RUNNING;
 }
 
 static bool is_suspend(const struct file_event *event)
 {
-	return event->moment == MOMENT_SUSPEND;
+	return event->kind == TRACE_SUSPEND;
 }
 
 /* The latest such event up to a time; NULL: none. */
@@ -226,7 +226,7 @@ static void show_move(struct plot *plot)
 /* Steps on the way that say nothing by themselves. */
 static bool is_dull(const struct file_event *event)
 {
-	return event->moment == MOMENT_STATE &&
+	return event->kind == TRACE_STATE &&
 	       (event->state == STATE_NEGOTIATING || event->state == STATE_READY ||
 		event->state == STATE_SUSPENDING || event->state == STATE_RESETTING);
 }
@@ -234,9 +234,9 @@ static bool is_dull(const struct file_event *event)
 /* One mark stands for all queues. */
 static bool joins(const struct plot_mark *mark, const struct file_event *event)
 {
-	return mark->moment == event->moment &&
-	       (mark->moment == MOMENT_BASE_READ || mark->moment == MOMENT_BASE_SET ||
-		mark->moment == MOMENT_QUEUE_OPEN || mark->moment == MOMENT_FIRST_CHAIN);
+	return mark->kind == event->kind &&
+	       (mark->kind == TRACE_BASE_READ || mark->kind == TRACE_BASE_SET ||
+		mark->kind == TRACE_QUEUE_OPEN || mark->kind == TRACE_FIRST_CHAIN);
 }
 
 static void add_mark(struct plot_panel *panel, const struct file_event *event)
@@ -252,7 +252,7 @@ static void add_mark(struct plot_panel *panel, const struct file_event *event)
 		return;
 	panel->marks[panel->mark_count++] = (struct plot_mark){
 		.at_ns = event->at_ns,
-		.moment = event->moment,
+		.kind = event->kind,
 		.state = event->state,
 		.gone = event->gone,
 		.count = 1,
@@ -340,18 +340,18 @@ void plot_spread(struct plot_mark *marks, unsigned count, double distance, doubl
 static void describe_queues(const struct plot *plot, const struct plot_mark *mark, char *text,
 			    size_t size)
 {
-	static const char *const words[MOMENT_COUNT] = {
-		[MOMENT_BASE_READ] = "vring base read",
-		[MOMENT_BASE_SET] = "vring base set",
-		[MOMENT_QUEUE_OPEN] = "queue open",
-		[MOMENT_FIRST_CHAIN] = "first descriptor",
+	static const char *const words[TRACE_COUNT] = {
+		[TRACE_BASE_READ] = "vring base read",
+		[TRACE_BASE_SET] = "vring base set",
+		[TRACE_QUEUE_OPEN] = "queue open",
+		[TRACE_FIRST_CHAIN] = "first descriptor",
 	};
 	double until = ((double)mark->until_ns - (double)plot->move.zero_ns) / 1e6;
 
 	if (mark->count == 1)
-		snprintf(text, size, "%s", words[mark->moment]);
+		snprintf(text, size, "%s", words[mark->kind]);
 	else
-		snprintf(text, size, "%s (%u queues, last %+.3f)", words[mark->moment], mark->count,
+		snprintf(text, size, "%s (%u queues, last %+.3f)", words[mark->kind], mark->count,
 			 until);
 }
 
@@ -359,8 +359,8 @@ static void describe_queues(const struct plot *plot, const struct plot_mark *mar
 static void describe_work(const struct plot_mark *mark, const struct trace_file *trace, char *text,
 			  size_t size)
 {
-	bool in = mark->moment == MOMENT_FIRST_IN || mark->moment == MOMENT_LAST_IN;
-	bool first = mark->moment == MOMENT_FIRST_IN || mark->moment == MOMENT_FIRST_OUT;
+	bool in = mark->kind == TRACE_FIRST_IN || mark->kind == TRACE_LAST_IN;
+	bool first = mark->kind == TRACE_FIRST_IN || mark->kind == TRACE_FIRST_OUT;
 	int unit = (int)strlen(trace->unit);
 
 	if (unit && trace->unit[unit - 1] == 's')
@@ -386,26 +386,26 @@ static const char *describe_state(enum device_state state)
 void plot_describe(const struct plot *plot, const struct plot_panel *panel,
 		   const struct plot_mark *mark, char *text, size_t size)
 {
-	switch (mark->moment) {
-	case MOMENT_SUSPEND:
+	switch (mark->kind) {
+	case TRACE_SUSPEND:
 		snprintf(text, size, "suspension asked for");
 		break;
-	case MOMENT_RESUME:
+	case TRACE_RESUME:
 		snprintf(text, size, "resume asked for");
 		break;
-	case MOMENT_RESET:
+	case TRACE_RESET:
 		snprintf(text, size, "%s", mark->gone ? "driver leaves" : "reset asked for");
 		break;
-	case MOMENT_DRIVER_OK:
+	case TRACE_DRIVER_OK:
 		snprintf(text, size, "DRIVER_OK");
 		break;
-	case MOMENT_STATE:
+	case TRACE_STATE:
 		snprintf(text, size, "%s", describe_state(mark->state));
 		break;
-	case MOMENT_FIRST_IN:
-	case MOMENT_FIRST_OUT:
-	case MOMENT_LAST_IN:
-	case MOMENT_LAST_OUT:
+	case TRACE_FIRST_IN:
+	case TRACE_FIRST_OUT:
+	case TRACE_LAST_IN:
+	case TRACE_LAST_OUT:
 		describe_work(mark, panel->trace, text, size);
 		break;
 	default:

@@ -29,7 +29,7 @@ struct plot_move {
 
 struct plot_mark {
 	uint64_t at_ns;
-	enum device_moment moment;
+	enum device_trace_event kind;
 	enum device_state state;
 	bool gone;
 	unsigned count;	   /* of such events, from this one on */

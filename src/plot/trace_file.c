@@ -50,12 +50,12 @@ static bool find_state(const char *name, enum device_state *state)
 	return false;
 }
 
-static bool find_moment(const char *name, enum device_moment *moment)
+static bool find_event(const char *name, enum device_trace_event *kind)
 {
-	for (int i = 0; i < MOMENT_COUNT; i++) {
-		if (strcmp(name, trace_moment_name((enum device_moment)i)) != 0)
+	for (int i = 0; i < TRACE_COUNT; i++) {
+		if (strcmp(name, trace_event_name((enum device_trace_event)i)) != 0)
 			continue;
-		*moment = (enum device_moment)i;
+		*kind = (enum device_trace_event)i;
 		return true;
 	}
 	return false;
@@ -79,14 +79,14 @@ static int read_event(const json_t *item, struct file_event *event, struct fault
 	if (!get_number(json_object_get(item, "calls"), TIME_MAX_NS, &event->calls) ||
 	    !get_number(json_object_get(item, "call_ns"), TIME_MAX_NS, &event->call_ns))
 		event->calls = event->call_ns = 0;
-	if (!find_moment(word, &event->moment))
+	if (!find_event(word, &event->kind))
 		return 0;
-	if (event->moment == MOMENT_RESET) {
+	if (event->kind == TRACE_RESET) {
 		const char *cause = json_string_value(json_object_get(item, "cause"));
 
 		event->gone = cause && !strcmp(cause, lifecycle_event_name(EV_DRIVER_GONE));
 	}
-	if (event->moment != MOMENT_STATE)
+	if (event->kind != TRACE_STATE)
 		return 1;
 	if (!find_state(json_string_value(json_object_get(item, "state")), &event->state))
 		return fault(f, -EINVAL, "\"state\" is none");

@@ -11,9 +11,9 @@
 
 struct file_event {
 	uint64_t at_ns;
-	enum device_moment moment;
-	enum device_state state; /* MOMENT_STATE */
-	bool gone;		 /* MOMENT_RESET: because the driver left */
+	enum device_trace_event kind;
+	enum device_state state; /* TRACE_STATE */
+	bool gone;		 /* TRACE_RESET: because the driver left */
 	unsigned queue;
 	uint64_t calls, call_ns;
 };

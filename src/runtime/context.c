@@ -88,7 +88,7 @@ enum worker_next context_pass(struct worker_context *context)
 		pass.done |= turn == TURN_DONE;
 		pass.inflight |= device_queue_is_inflight(device, queue);
 		if (context->record)
-			recorder_look(context->runtime, context->record, queue);
+			tracer_look(context->runtime, context->record, queue);
 		complaint_look(context->runtime, queue);
 		if (turn == TURN_FULL)
 			break;
@@ -158,7 +158,7 @@ void context_borrow_end(struct worker_context *context, unsigned queue)
 	const struct worker_context *whose;
 
 	if (context->record)
-		recorder_look(context->runtime, context->record, queue);
+		tracer_look(context->runtime, context->record, queue);
 	if (!group_in_pass(context, &whose))
 		worker_leave(context->worker);
 }

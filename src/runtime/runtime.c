@@ -81,11 +81,11 @@ static void op_forget(struct device_runtime *self, bool everything)
 	binding_forget(runtime_of(self), everything);
 }
 
-static void op_note(struct device_runtime *self, enum device_moment moment, unsigned queue,
-		    uint64_t value)
+static void op_trace_emit(struct device_runtime *self, enum device_trace_event kind, unsigned queue,
+			  uint64_t value)
 {
-	if (runtime_of(self)->recorder)
-		recorder_note(runtime_of(self), moment, queue, value);
+	if (runtime_of(self)->tracer)
+		tracer_emit(runtime_of(self), kind, queue, value);
 }
 
 static const struct device_runtime_ops runtime_ops = {
@@ -100,7 +100,7 @@ static const struct device_runtime_ops runtime_ops = {
 	.borrow_begin = op_borrow_begin,
 	.borrow_end = op_borrow_end,
 	.forget = op_forget,
-	.note = op_note,
+	.trace_emit = op_trace_emit,
 };
 
 /* A worker group of our own, on its processor if the operator wants that. */
@@ -168,7 +168,7 @@ static int start_context(struct runtime *runtime, const struct runtime_options *
 	runtime->context_count++;
 	if (context->tick < 0)
 		return fault(fault_out, -errno, "cannot make a timer: %s", strerror(errno));
-	if (runtime->recorder && !(context->record = context_record_new()))
+	if (runtime->tracer && !(context->record = context_record_new()))
 		return fault(fault_out, -ENOMEM, "no memory for a trace");
 	poller_init(&context->poller, options->poll_us);
 	ret = attach(runtime, options, i, fault_out);
@@ -245,7 +245,7 @@ static void dispose(struct runtime *runtime)
 	pthread_mutex_destroy(&runtime->lock);
 	pthread_mutex_destroy(&runtime->claim_lock);
 	pthread_cond_destroy(&runtime->reset_over);
-	recorder_free(runtime->recorder);
+	tracer_free(runtime->tracer);
 	free(runtime->worker_name);
 	free(runtime->backend);
 	free(runtime->contexts);
@@ -256,7 +256,7 @@ static struct runtime *allocate(const struct runtime_options *options)
 {
 	struct runtime *runtime = calloc(1, sizeof(*runtime));
 
-	if (runtime && options->trace && !(runtime->recorder = recorder_new())) {
+	if (runtime && options->trace && !(runtime->tracer = tracer_new())) {
 		free(runtime);
 		return NULL;
 	}

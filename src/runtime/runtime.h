@@ -80,7 +80,7 @@ uint64_t runtime_now_ns(void);
  * One client at a time, over all exports.
  *
  * A client that closes its device, or is killed, is gone for everybody whom it tells so. Its export
- * hears of it a moment later, and then the device has to be reset, which takes what its backend
+ * hears of it a kind later, and then the device has to be reset, which takes what its backend
  * takes. Who comes in that time is not second: it waits, as it would for Linux's close(). So
  * exports tell what they know of their clients, and ask before they claim.
  */

@@ -1,4 +1,4 @@
-/* What runtime.c, context.c, group.c, recorder.c, binding.c and claim.c share. */
+/* What runtime.c, context.c, group.c, tracer.c, binding.c and claim.c share. */
 #ifndef UVDPA_RUNTIME_RUNNER_INTERNAL_H
 #define UVDPA_RUNTIME_RUNNER_INTERNAL_H
 
@@ -11,7 +11,7 @@
 #include "runtime/group.h"
 #include "runtime/notifier.h"
 #include "runtime/poller.h"
-#include "runtime/recorder.h"
+#include "runtime/tracer.h"
 #include "runtime/runtime.h"
 #include "loop/worker.h"
 
@@ -46,10 +46,10 @@ struct runtime {
 	struct device *device;
 	struct worker_context *contexts;
 	unsigned context_count;
-	char *worker_name; /* of its only worker context's worker group, which is on the worker
-			    * registry; NULL: worker groups are ours
-			    */
-	struct recorder *recorder;   /* NULL: no trace is kept */
+	char *worker_name;     /* of its only worker context's worker group, which is on the worker
+				* registry; NULL: worker groups are ours
+				*/
+	struct tracer *tracer; /* NULL: no trace is kept */
 	struct runtime_after *after; /* to be called at unlock, in this order [lock] */
 	unsigned excluded;	     /* depth of exclude: all ticket locks are ours [lock] */
 	_Atomic bool settle_wanted;  /* device_settle is due */

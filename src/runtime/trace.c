@@ -1,4 +1,4 @@
-/* Rings of moments and of counts per slot of time. See trace.h. */
+/* Rings of events and of counts per slot of time. See trace.h. */
 #include "runtime/trace.h"
 
 #include <assert.h>
@@ -86,18 +86,18 @@ void trace_events_sort(struct trace_event *events, unsigned count)
 	}
 }
 
-const char *trace_moment_name(enum device_moment moment)
+const char *trace_event_name(enum device_trace_event kind)
 {
 	static const char *const names[] = {
-		[MOMENT_SUSPEND] = "suspend",	    [MOMENT_RESUME] = "resume",
-		[MOMENT_RESET] = "reset",	    [MOMENT_DRIVER_OK] = "driver_ok",
-		[MOMENT_STATE] = "state",	    [MOMENT_BASE_READ] = "base_read",
-		[MOMENT_BASE_SET] = "base_set",	    [MOMENT_FIRST_CHAIN] = "first_chain",
-		[MOMENT_QUEUE_OPEN] = "queue_open", [MOMENT_FIRST_IN] = "first_in",
-		[MOMENT_FIRST_OUT] = "first_out",   [MOMENT_LAST_IN] = "last_in",
-		[MOMENT_LAST_OUT] = "last_out",
+		[TRACE_SUSPEND] = "suspend",	   [TRACE_RESUME] = "resume",
+		[TRACE_RESET] = "reset",	   [TRACE_DRIVER_OK] = "driver_ok",
+		[TRACE_STATE] = "state",	   [TRACE_BASE_READ] = "base_read",
+		[TRACE_BASE_SET] = "base_set",	   [TRACE_FIRST_CHAIN] = "first_chain",
+		[TRACE_QUEUE_OPEN] = "queue_open", [TRACE_FIRST_IN] = "first_in",
+		[TRACE_FIRST_OUT] = "first_out",   [TRACE_LAST_IN] = "last_in",
+		[TRACE_LAST_OUT] = "last_out",
 	};
-	static_assert(sizeof(names) / sizeof(names[0]) == MOMENT_COUNT, "every moment has a name");
+	static_assert(sizeof(names) / sizeof(names[0]) == TRACE_COUNT, "every moment has a name");
 
-	return names[moment];
+	return names[kind];
 }

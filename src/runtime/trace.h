@@ -1,15 +1,15 @@
 /*
- * The memory of a trace: the last moments of a device (device/moment.h), and how much work was done
+ * The memory of a trace: the last events of a device (device/kind.h), and how much work was done
  * in each of the last slots of time in which any was. Two rings of fixed size: what is new
  * overwrites what is old, and how much that was is known. No clocks, locks or threads in here;
- * runtime/recorder.c has them.
+ * runtime/tracer.c has them.
  */
 #ifndef UVDPA_RUNTIME_TRACE_H
 #define UVDPA_RUNTIME_TRACE_H
 
 #include <stdint.h>
 
-#include "device/moment.h"
+#include "device/trace_event.h"
 
 #define TRACE_EVENTS  1024u	/* a life-cycle step; some fifty per migration */
 #define TRACE_SLOTS   4096u	/* that were not empty: 41 s of work without a pause */
@@ -18,7 +18,7 @@
 struct trace_event {
 	uint64_t at_ns, value;
 	uint64_t calls, call_ns; /* of the client, answered so far, and the time spent on them */
-	enum device_moment moment;
+	enum device_trace_event kind;
 	unsigned queue;
 };
 
@@ -52,6 +52,6 @@ unsigned trace_slots_merge(struct trace_slot *slots, unsigned count);
 void trace_events_sort(struct trace_event *events, unsigned count);
 
 /* "suspend", "first_in", ...: words of the trace's format. */
-const char *trace_moment_name(enum device_moment moment);
+const char *trace_event_name(enum device_trace_event kind);
 
 #endif

@@ -156,7 +156,7 @@ static void spoil(struct sham *s)
 
 /*
  * SHAM_SECOND_HURRIES is a fault only with somebody else about. With the work lock held nothing in
- * flight finishes: a second caller, who comes within a moment, returns before it does.
+ * flight finishes: a second caller, who comes within a kind, returns before it does.
  */
 static void wait_for_second(struct sham *s)
 {

@@ -4,7 +4,7 @@
  * finds a back end that cannot log.
  *
  * Here LOG_ALL is offered to every front end, taken at any time, together with the other features
- * or later, and marks from the moment that there is a log, in every migration of a chain of them.
+ * or later, and marks from the kind that there is a log, in every migration of a chain of them.
  */
 #include <linux/virtio_blk.h>
 #include <stdio.h>

@@ -167,7 +167,7 @@ static long read_pinned(void)
 	return kb;
 }
 
-/* In KiB. Rings that were closed before take a moment to let go. */
+/* In KiB. Rings that were closed before take a kind to let go. */
 static void expect_pinned(long expected)
 {
 	for (unsigned i = 0; read_pinned() != expected && i < 10000; i++)

@@ -535,7 +535,7 @@ static void full(void **state)
 	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, 512 << 10), 0);
 	close_disk();
 	assert_int_equal(unlink(image), 0);
-	/* nothing holds the file any more; but for the kernel's thread, which takes a moment to end
+	/* nothing holds the file any more; but for the kernel's thread, which takes a kind to end
 	 */
 	for (unsigned i = 0; (busy = umount(path)) && sqpoll && i < 10000; i++)
 		usleep(1000);

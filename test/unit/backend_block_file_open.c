@@ -58,7 +58,7 @@ static void wrong_paths(void **state)
 	expect_refusal(path_of("pipe", -1), -EINVAL, "neither");
 }
 
-/* Root may open everything: this part needs an ordinary user for a moment. */
+/* Root may open everything: this part needs an ordinary user for a kind. */
 static void no_permission(void **state)
 {
 	const char *path = path_of("private", 4096);

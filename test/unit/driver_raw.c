@@ -44,17 +44,17 @@ static ssize_t record_write(void *ctx, const void *buf, size_t len)
 	return write_answer;
 }
 
-static const struct uvdpa_transport recorder = {record_ioctl, record_write, NULL};
+static const struct uvdpa_transport tracer = {record_ioctl, record_write, NULL};
 static struct uvdpa_driver *drv;
 
-static int open_recorder(void **state)
+static int open_tracer(void **state)
 {
 	answer = 0;
 	memset(reply, 0, sizeof(reply));
-	return uvdpa_driver_open_transport(&recorder, NULL, "recorder", 0, &drv, NULL);
+	return uvdpa_driver_open_transport(&tracer, NULL, "recorder", 0, &drv, NULL);
 }
 
-static int close_recorder(void **state)
+static int close_tracer(void **state)
 {
 	uvdpa_driver_close(drv);
 	return 0;
@@ -252,7 +252,7 @@ static void messages(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, open_recorder, close_recorder)
+#define T(f) cmocka_unit_test_setup_teardown(f, open_tracer, close_tracer)
 	const struct CMUnitTest tests[] = {
 		T(values_given), T(values_got),	       T(queue_calls), T(ring_addresses),
 		T(config_space), T(answers_come_back), T(messages),

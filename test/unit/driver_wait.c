@@ -35,7 +35,7 @@ struct rig {
 	pthread_t device;
 	unsigned todo;	      /* chains, for the device */
 	bool when_looked_for; /* the first when calls are wanted, the others when they are not */
-	bool in_vain;	      /* there was no such moment */
+	bool in_vain;	      /* there was no such kind */
 };
 
 static void set_up(struct rig *rig, uint64_t features, uint32_t poll_us)

@@ -1,7 +1,7 @@
 /*
  * How a client's memory is found out: by the message that brings it and not by a worker, without
  * the device's lock, in as many steps as the client has mappings, and with the client's rights at
- * that moment. (Linked with openat and lseek wrapped.)
+ * that kind. (Linked with openat and lseek wrapped.)
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -57,7 +57,7 @@ static void a_good_one(void **state)
 	assert_string_equal(t.name, "net0");
 	assert_string_equal(t.boot, "b");
 	assert_int_equal(t.event_count, 3);
-	assert_int_equal(t.events[0].moment, MOMENT_SUSPEND);
+	assert_int_equal(t.events[0].kind, TRACE_SUSPEND);
 	assert_int_equal(t.events[1].state, STATE_SUSPENDED);
 	assert_int_equal(t.events[1].calls, 3);
 	assert_true(t.events[2].gone);
@@ -121,30 +121,30 @@ static void nonsense(void **state)
 	}
 }
 
-static struct file_event at(uint64_t ms, enum device_moment moment)
+static struct file_event at(uint64_t ms, enum device_trace_event kind)
 {
-	return (struct file_event){.at_ns = ms * MS, .moment = moment};
+	return (struct file_event){.at_ns = ms * MS, .kind = kind};
 }
 
 static struct file_event reached(uint64_t ms, enum device_state state)
 {
-	return (struct file_event){.at_ns = ms * MS, .moment = MOMENT_STATE, .state = state};
+	return (struct file_event){.at_ns = ms * MS, .kind = TRACE_STATE, .state = state};
 }
 
 /* A device that runs from 100 to 1000 ms, and one that goes on at 1500. */
 static void a_move(struct trace_file traces[2], struct file_event events[16])
 {
 	struct file_event source[] = {
-		reached(100, STATE_RUNNING), at(110, MOMENT_FIRST_OUT),
-		at(980, MOMENT_LAST_IN),     at(990, MOMENT_LAST_OUT),
-		at(1000, MOMENT_SUSPEND),    reached(1001, STATE_SUSPENDED),
-		at(1002, MOMENT_BASE_READ),  at(1003, MOMENT_BASE_READ),
+		reached(100, STATE_RUNNING), at(110, TRACE_FIRST_OUT),
+		at(980, TRACE_LAST_IN),	     at(990, TRACE_LAST_OUT),
+		at(1000, TRACE_SUSPEND),     reached(1001, STATE_SUSPENDED),
+		at(1002, TRACE_BASE_READ),   at(1003, TRACE_BASE_READ),
 	};
 	struct file_event target[] = {
-		at(1450, MOMENT_BASE_SET),    at(1451, MOMENT_BASE_SET),
-		at(1455, MOMENT_DRIVER_OK),   reached(1457, STATE_RUNNING),
-		at(1460, MOMENT_FIRST_CHAIN), at(1500, MOMENT_FIRST_OUT),
-		at(1510, MOMENT_FIRST_IN),
+		at(1450, TRACE_BASE_SET),    at(1451, TRACE_BASE_SET),
+		at(1455, TRACE_DRIVER_OK),   reached(1457, STATE_RUNNING),
+		at(1460, TRACE_FIRST_CHAIN), at(1500, TRACE_FIRST_OUT),
+		at(1510, TRACE_FIRST_IN),
 	};
 
 	source[4].calls = 10;
@@ -196,9 +196,9 @@ static void finds_the_move(void **state)
 static void finds_a_standstill(void **state)
 {
 	struct file_event events[] = {
-		reached(1, STATE_RUNNING),   at(2, MOMENT_FIRST_IN),	    at(500, MOMENT_LAST_IN),
-		at(501, MOMENT_SUSPEND),     reached(502, STATE_SUSPENDED), at(600, MOMENT_RESUME),
-		reached(601, STATE_RUNNING), at(603, MOMENT_FIRST_IN),
+		reached(1, STATE_RUNNING),   at(2, TRACE_FIRST_IN),	    at(500, TRACE_LAST_IN),
+		at(501, TRACE_SUSPEND),	     reached(502, STATE_SUSPENDED), at(600, TRACE_RESUME),
+		reached(601, STATE_RUNNING), at(603, TRACE_FIRST_IN),
 	};
 	struct trace_file trace = {.slot_ms = 10, .events = events, .event_count = 8};
 	struct plot plot;
@@ -214,10 +214,10 @@ static void finds_a_standstill(void **state)
 static void finds_an_open_standstill(void **state)
 {
 	struct file_event events[] = {
-		reached(1, STATE_RUNNING),   at(2, MOMENT_FIRST_IN),	    at(500, MOMENT_LAST_IN),
-		at(501, MOMENT_SUSPEND),     reached(502, STATE_SUSPENDED), at(600, MOMENT_RESUME),
-		reached(601, STATE_RUNNING), at(603, MOMENT_FIRST_IN),	    at(700, MOMENT_LAST_IN),
-		at(710, MOMENT_SUSPEND),     reached(711, STATE_SUSPENDED),
+		reached(1, STATE_RUNNING),   at(2, TRACE_FIRST_IN),	    at(500, TRACE_LAST_IN),
+		at(501, TRACE_SUSPEND),	     reached(502, STATE_SUSPENDED), at(600, TRACE_RESUME),
+		reached(601, STATE_RUNNING), at(603, TRACE_FIRST_IN),	    at(700, TRACE_LAST_IN),
+		at(710, TRACE_SUSPEND),	     reached(711, STATE_SUSPENDED),
 	};
 	struct trace_file trace = {.slot_ms = 10, .taken_ns = 9000 * MS, .events = events};
 	char *text = NULL;

@@ -225,14 +225,14 @@ static void command(void **state)
 }
 
 /* How many events of a kind there are; *at: when the first was. */
-static unsigned count_events(const struct runtime_trace *trace, enum device_moment moment,
+static unsigned count_events(const struct runtime_trace *trace, enum device_trace_event kind,
 			     uint64_t *at)
 {
 	unsigned count = 0;
 
 	for (unsigned i = trace->event_count; i-- > 0;) {
 		assert_true(!i || trace->events[i - 1].at_ns <= trace->events[i].at_ns);
-		if (trace->events[i].moment != moment)
+		if (trace->events[i].kind != kind)
 			continue;
 		*at = trace->events[i].at_ns;
 		count++;
@@ -266,16 +266,16 @@ static void traced(void **state)
 		assert_int_equal(in, 10);
 		assert_int_equal(out, 11);
 		assert_int_equal(trace.events_lost + trace.slots_lost, 0);
-		assert_int_equal(count_events(&trace, MOMENT_DRIVER_OK, &ok), 1);
-		assert_int_equal(count_events(&trace, MOMENT_FIRST_OUT, &first), 1);
-		assert_int_equal(count_events(&trace, MOMENT_LAST_OUT, &last), 1);
-		assert_int_equal(count_events(&trace, MOMENT_SUSPEND, &asked), 1);
-		assert_int_equal(count_events(&trace, MOMENT_BASE_READ, &bases), 3);
+		assert_int_equal(count_events(&trace, TRACE_DRIVER_OK, &ok), 1);
+		assert_int_equal(count_events(&trace, TRACE_FIRST_OUT, &first), 1);
+		assert_int_equal(count_events(&trace, TRACE_LAST_OUT, &last), 1);
+		assert_int_equal(count_events(&trace, TRACE_SUSPEND, &asked), 1);
+		assert_int_equal(count_events(&trace, TRACE_BASE_READ, &bases), 3);
 		assert_true(trace.begun_ns <= ok && ok <= first && first <= last);
 		assert_true(last <= bases && asked <= bases && bases <= trace.taken_ns);
-		assert_int_equal(count_events(&trace, MOMENT_FIRST_IN, &first), 1);
-		assert_int_equal(count_events(&trace, MOMENT_LAST_IN, &last), 1);
-		assert_int_equal(count_events(&trace, MOMENT_FIRST_CHAIN, &first), 2);
+		assert_int_equal(count_events(&trace, TRACE_FIRST_IN, &first), 1);
+		assert_int_equal(count_events(&trace, TRACE_LAST_IN, &last), 1);
+		assert_int_equal(count_events(&trace, TRACE_FIRST_CHAIN, &first), 2);
 		runtime_trace_free(&trace);
 		tear_down(&w);
 	}

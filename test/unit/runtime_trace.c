@@ -1,4 +1,4 @@
-/* runtime/trace.c: what is kept of many moments and counts, in which order, and how much is lost. */
+/* runtime/trace.c: what is kept of many events and counts, in which order, and how much is lost. */
 #include "runtime/trace.h"
 
 #include <setjmp.h>
@@ -139,13 +139,13 @@ static void events_are_sorted(void **state)
 		assert_int_equal(list[i].queue, order[i]);
 }
 
-static void every_moment_has_a_name(void **state)
+static void every_event_has_a_name(void **state)
 {
-	for (int i = 0; i < MOMENT_COUNT; i++) {
-		assert_non_null(trace_moment_name((enum device_moment)i));
+	for (int i = 0; i < TRACE_COUNT; i++) {
+		assert_non_null(trace_event_name((enum device_trace_event)i));
 		for (int j = 0; j < i; j++)
-			assert_string_not_equal(trace_moment_name((enum device_moment)i),
-						trace_moment_name((enum device_moment)j));
+			assert_string_not_equal(trace_event_name((enum device_trace_event)i),
+						trace_event_name((enum device_trace_event)j));
 	}
 }
 
@@ -158,7 +158,7 @@ int main(void)
 		cmocka_unit_test_setup(a_count_does_not_wrap, clean),
 		cmocka_unit_test(workers_slots_are_merged),
 		cmocka_unit_test(events_are_sorted),
-		cmocka_unit_test(every_moment_has_a_name),
+		cmocka_unit_test(every_event_has_a_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /*
- * Names of unix sockets: who may connect from the first moment on, what is in the way, and what
+ * Names of unix sockets: who may connect from the first kind on, what is in the way, and what
  * others put in a new socket's place while it is made (bind() is wrapped, so that "while" is always
- * the worst moment).
+ * the worst kind).
  */
 #include <errno.h>
 #include <fcntl.h>

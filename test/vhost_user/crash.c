@@ -1,5 +1,5 @@
 /*
- * kill -9: a server is killed at any moment under load, started again, and the front end connects
+ * kill -9: a server is killed at any kind under load, started again, and the front end connects
  * again. Everything that was not acknowledged is done again, nothing acknowledged is lost.
  *
  *	crash [ROUNDS [without-record | packed]]		60 rounds otherwise

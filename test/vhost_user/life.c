@@ -242,7 +242,7 @@ static void test_socket_names(void **state)
 	disk_close(&disk);
 }
 
-/* A client that goes at any moment leaves nothing behind. */
+/* A client that goes at any kind leaves nothing behind. */
 static void test_nothing_left(void **state)
 {
 	struct holdings before;

@@ -1,6 +1,6 @@
 /*
  * `writeback` of a disk over vhost-user (virtio 1.3, 5.2.5): what a guest sets counts at every
- * moment or is refused, and outlives what front ends do behind its back. QEMU passes a guest's
+ * kind or is refused, and outlives what front ends do behind its back. QEMU passes a guest's
  * write on at once, SET_FEATURES only with DRIVER_OK; it stops a guest with SET_STATUS 0, and
  * repeats nothing.
  */

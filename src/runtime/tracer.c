@@ -1,5 +1,5 @@
-/* Keeps the trace of a runtime's device. See recorder.h. */
-#include "runtime/recorder.h"
+/* Keeps the trace of a runtime's device. See tracer.h. */
+#include "runtime/tracer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,40 +38,40 @@ void context_record_free(struct context_record *record)
 		munmap(record, sizeof(*record));
 }
 
-struct recorder *recorder_new(void)
+struct tracer *tracer_new(void)
 {
-	struct recorder *recorder = make_untouched(sizeof(*recorder));
+	struct tracer *tracer = make_untouched(sizeof(*tracer));
 
-	if (!recorder)
+	if (!tracer)
 		return NULL;
-	pthread_mutex_init(&recorder->lock, NULL);
-	recorder->begun_ns = runtime_now_ns();
-	return recorder;
+	pthread_mutex_init(&tracer->lock, NULL);
+	tracer->begun_ns = runtime_now_ns();
+	return tracer;
 }
 
-void recorder_free(struct recorder *recorder)
+void tracer_free(struct tracer *tracer)
 {
-	if (!recorder)
+	if (!tracer)
 		return;
-	pthread_mutex_destroy(&recorder->lock);
-	munmap(recorder, sizeof(*recorder));
+	pthread_mutex_destroy(&tracer->lock);
+	munmap(tracer, sizeof(*tracer));
 }
 
-static void put(struct recorder *recorder, enum device_moment moment, unsigned queue,
-		uint64_t value, uint64_t at_ns)
+static void put(struct tracer *tracer, enum device_trace_event kind, unsigned queue, uint64_t value,
+		uint64_t at_ns)
 {
 	const struct trace_event event = {
 		.at_ns = at_ns,
 		.value = value,
-		.calls = atomic_load_explicit(&recorder->calls, memory_order_relaxed),
-		.call_ns = atomic_load_explicit(&recorder->call_ns, memory_order_relaxed),
-		.moment = moment,
+		.calls = atomic_load_explicit(&tracer->calls, memory_order_relaxed),
+		.call_ns = atomic_load_explicit(&tracer->call_ns, memory_order_relaxed),
+		.kind = kind,
 		.queue = queue,
 	};
 
-	pthread_mutex_lock(&recorder->lock);
-	trace_event_put(&recorder->events, &event);
-	pthread_mutex_unlock(&recorder->lock);
+	pthread_mutex_lock(&tracer->lock);
+	trace_event_put(&tracer->events, &event);
+	pthread_mutex_unlock(&tracer->lock);
 }
 
 /* The device has ceased to run: when was its last work done? Ticket locks closed. */
@@ -87,33 +87,33 @@ static void put_last(struct runtime *runtime)
 		record->last_in_ns = record->last_out_ns = 0;
 	}
 	if (in)
-		put(runtime->recorder, MOMENT_LAST_IN, 0, 0, in);
+		put(runtime->tracer, TRACE_LAST_IN, 0, 0, in);
 	if (out)
-		put(runtime->recorder, MOMENT_LAST_OUT, 0, 0, out);
+		put(runtime->tracer, TRACE_LAST_OUT, 0, 0, out);
 }
 
-void recorder_note(struct runtime *runtime, enum device_moment moment, unsigned queue,
-		   uint64_t value)
+void tracer_emit(struct runtime *runtime, enum device_trace_event kind, unsigned queue,
+		 uint64_t value)
 {
 	uint64_t now = runtime_now_ns();
 
-	if (moment == MOMENT_STATE && value == STATE_RUNNING)
-		atomic_store(&runtime->recorder->awaited, AWAIT_IN | AWAIT_OUT);
-	else if (moment == MOMENT_STATE && value != STATE_SUSPENDING && value != STATE_RESETTING)
+	if (kind == TRACE_STATE && value == STATE_RUNNING)
+		atomic_store(&runtime->tracer->awaited, AWAIT_IN | AWAIT_OUT);
+	else if (kind == TRACE_STATE && value != STATE_SUSPENDING && value != STATE_RESETTING)
 		put_last(runtime);
-	put(runtime->recorder, moment, queue, value, now);
+	put(runtime->tracer, kind, queue, value, now);
 }
 
-static void see(struct recorder *recorder, unsigned direction, enum device_moment moment,
+static void see(struct tracer *tracer, unsigned direction, enum device_trace_event kind,
 		unsigned queue, uint64_t *last_ns, uint64_t now)
 {
 	*last_ns = now;
-	if (atomic_load_explicit(&recorder->awaited, memory_order_relaxed) & direction &&
-	    atomic_fetch_and(&recorder->awaited, ~direction) & direction)
-		put(recorder, moment, queue, 0, now);
+	if (atomic_load_explicit(&tracer->awaited, memory_order_relaxed) & direction &&
+	    atomic_fetch_and(&tracer->awaited, ~direction) & direction)
+		put(tracer, kind, queue, 0, now);
 }
 
-void recorder_look(struct runtime *runtime, struct context_record *record, unsigned queue)
+void tracer_look(struct runtime *runtime, struct context_record *record, unsigned queue)
 {
 	struct device_flow flow = device_get_vq_flow(runtime->device, queue);
 	struct device_flow *seen = &record->seen[queue];
@@ -123,22 +123,21 @@ void recorder_look(struct runtime *runtime, struct context_record *record, unsig
 		return;
 	now = runtime_now_ns();
 	if (flow.in != seen->in)
-		see(runtime->recorder, AWAIT_IN, MOMENT_FIRST_IN, queue, &record->last_in_ns, now);
+		see(runtime->tracer, AWAIT_IN, TRACE_FIRST_IN, queue, &record->last_in_ns, now);
 	if (flow.out != seen->out)
-		see(runtime->recorder, AWAIT_OUT, MOMENT_FIRST_OUT, queue, &record->last_out_ns,
-		    now);
+		see(runtime->tracer, AWAIT_OUT, TRACE_FIRST_OUT, queue, &record->last_out_ns, now);
 	trace_slot_add(&record->slots, now, flow.in - seen->in, flow.out - seen->out);
 	*seen = flow;
 }
 
 void runtime_count_call(struct runtime *runtime, uint64_t begun_ns)
 {
-	struct recorder *recorder = runtime->recorder;
+	struct tracer *tracer = runtime->tracer;
 
-	if (!recorder)
+	if (!tracer)
 		return;
-	atomic_fetch_add_explicit(&recorder->calls, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&recorder->call_ns, runtime_now_ns() - begun_ns,
+	atomic_fetch_add_explicit(&tracer->calls, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&tracer->call_ns, runtime_now_ns() - begun_ns,
 				  memory_order_relaxed);
 }
 
@@ -156,10 +155,10 @@ static void collect(struct runtime *runtime, struct runtime_trace *trace)
 
 int runtime_get_trace(struct runtime *runtime, struct runtime_trace *trace)
 {
-	struct recorder *recorder = runtime->recorder;
+	struct tracer *tracer = runtime->tracer;
 
 	*trace = (struct runtime_trace){0};
-	if (!recorder)
+	if (!tracer)
 		return -EOPNOTSUPP;
 	trace->events = malloc(TRACE_EVENTS * sizeof(*trace->events));
 	trace->slots = malloc((size_t)runtime->context_count * TRACE_SLOTS * sizeof(*trace->slots));
@@ -172,13 +171,13 @@ int runtime_get_trace(struct runtime *runtime, struct runtime_trace *trace)
 	collect(runtime, trace);
 	runtime_exclude_end(runtime);
 	pthread_mutex_unlock(&runtime->lock);
-	pthread_mutex_lock(&recorder->lock);
-	trace->event_count = trace_events_copy(&recorder->events, trace->events);
-	trace->events_lost = recorder->events.count - trace->event_count;
-	pthread_mutex_unlock(&recorder->lock);
+	pthread_mutex_lock(&tracer->lock);
+	trace->event_count = trace_events_copy(&tracer->events, trace->events);
+	trace->events_lost = tracer->events.count - trace->event_count;
+	pthread_mutex_unlock(&tracer->lock);
 	trace->slot_count = trace_slots_merge(trace->slots, trace->slot_count);
 	trace_events_sort(trace->events, trace->event_count);
-	trace->begun_ns = recorder->begun_ns;
+	trace->begun_ns = tracer->begun_ns;
 	trace->taken_ns = runtime_now_ns();
 	return 0;
 }

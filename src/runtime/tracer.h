@@ -3,7 +3,7 @@
  *
  * Theory of operation
  * -------------------
- * Moments are rare: they are put under a lock of their own, which nests in
+ * Trace events are rare: they are put under a lock of their own, which nests in
  * everything and in which nothing is done but the copying.
  *
  * Work is counted by looking, after a worker's pass over a queue, at what went
@@ -14,12 +14,12 @@
  * trace one comparison with NULL. The time of a packet is thereby that of the
  * end of its pass (some ten microseconds).
  *
- * The first packet in each direction after the device began to run is a moment,
+ * The first packet in each direction after the device began to run is a trace event,
  * when it is seen. The last one before it ceased to is known only then: it is put
  * with the time that it had, and sorted into its place by the reader.
  */
-#ifndef UVDPA_RUNTIME_RECORDER_H
-#define UVDPA_RUNTIME_RECORDER_H
+#ifndef UVDPA_RUNTIME_TRACER_H
+#define UVDPA_RUNTIME_TRACER_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,7 +28,7 @@
 #include "device/limits.h"
 #include "runtime/trace.h"
 
-struct recorder {
+struct tracer {
 	uint64_t begun_ns;
 	pthread_mutex_t lock;
 	_Atomic unsigned awaited; /* bit 0: no packet in yet since it runs; bit 1: none out */
@@ -46,15 +46,15 @@ struct context_record {
 struct runtime;
 
 /* NULL: no memory. */
-struct recorder *recorder_new(void);
-void recorder_free(struct recorder *recorder);
+struct tracer *tracer_new(void);
+void tracer_free(struct tracer *tracer);
 struct context_record *context_record_new(void);
 void context_record_free(struct context_record *record);
 
-/* A moment of the device. Any thread; MOMENT_STATE only with all ticket locks closed. */
-void recorder_note(struct runtime *runtime, enum device_moment moment, unsigned queue,
-		   uint64_t value);
+/* A trace event of the device. Any thread; TRACE_STATE only with all ticket locks closed. */
+void tracer_emit(struct runtime *runtime, enum device_trace_event kind, unsigned queue,
+		 uint64_t value);
 /* In a pass, after the queue was run: counts what went through it. */
-void recorder_look(struct runtime *runtime, struct context_record *record, unsigned queue);
+void tracer_look(struct runtime *runtime, struct context_record *record, unsigned queue);
 
 #endif
