@@ -180,7 +180,7 @@ static void say_who_suffers(const struct server *server)
 	char who[96];
 
 	for (unsigned i = 0; i < server->count; i++) {
-		runtime_claimant(server->runtimes[i], who, sizeof(who));
+		runtime_owner(server->runtimes[i], who, sizeof(who));
 		if (who[0])
 			log_warning(server->specs[i].name, "%s has it, and loses it now", who);
 	}

@@ -175,7 +175,7 @@ json_t *control_device_status(struct runtime *runtime)
 	const char *broken;
 	json_t *status;
 
-	runtime_claimant(runtime, client, sizeof(client));
+	runtime_owner(runtime, client, sizeof(client));
 	device = runtime_lock(runtime);
 	broken = device_broken_reason(device);
 	status = json_pack("{s:s, s:s, s:i, s:s, s:o, s:s?, s:i, s:o, s:o, s:s?, s:b, s:s?, s:o}",

@@ -243,7 +243,7 @@ static void dispose(struct runtime *runtime)
 	if (runtime->timer >= 0)
 		close(runtime->timer);
 	pthread_mutex_destroy(&runtime->lock);
-	pthread_mutex_destroy(&runtime->claim_lock);
+	pthread_mutex_destroy(&runtime->owner_lock);
 	pthread_cond_destroy(&runtime->reset_over);
 	tracer_free(runtime->tracer);
 	free(runtime->worker_name);
@@ -265,7 +265,7 @@ static struct runtime *allocate(const struct runtime_options *options)
 	eventfd_prepare();
 	runtime->base.ops = &runtime_ops;
 	pthread_mutex_init(&runtime->lock, NULL);
-	pthread_mutex_init(&runtime->claim_lock, NULL);
+	pthread_mutex_init(&runtime->owner_lock, NULL);
 	pthread_cond_init(&runtime->reset_over, NULL);
 	binding_init(runtime);
 	/* without memory for it, it is unknown */

@@ -82,55 +82,55 @@ uint64_t runtime_now_ns(void);
  * A client that closes its device, or is killed, is gone for everybody whom it tells so. Its export
  * hears of it a kind later, and then the device has to be reset, which takes what its backend
  * takes. Who comes in that time is not second: it waits, as it would for Linux's close(). So
- * exports tell what they know of their clients, and ask before they claim.
+ * exports tell what they know of their clients, and ask before they owner.
  */
-enum claim_news {
-	CLAIM_STAYS,
-	CLAIM_ASKED,  /* the export has to find out: runtime_claim_answered follows */
-	CLAIM_LEAVES, /* the client is gone, and the device will be free */
-	CLAIM_KEPT,   /* the client is gone, and the backend keeps its requests: who knows */
+enum owner_state {
+	OWNER_ALIVE,
+	OWNER_ASKED,   /* the export has to find out: runtime_owner_answered follows */
+	OWNER_CLOSING, /* the client is gone, and the device will be free */
+	OWNER_STUCK,   /* the client is gone, and the backend keeps its requests: who knows */
 };
 
-struct claimant {
+struct device_owner {
 	const char *who; /* "vhost-vdpa file, pid 123": told to whom comes second; copied */
 	/*
 	 * Somebody else wants the device. Is the client there still? One that left before this call
 	 * must not be missed, be it that the export has not heard of it. Takes no time, calls
-	 * nothing of the runtime's. NULL: it stays until runtime_claim_leaves.
+	 * nothing of the runtime's. NULL: it stays until runtime_owner_closing.
 	 */
-	enum claim_news (*look)(void *arg);
+	enum owner_state (*look)(void *arg);
 	void *arg;
 };
 
 /* Who waits for it to be known whether the client leaves. Zeroed at first. */
-struct claim_wait {
+struct owner_wait {
 	/* Called once, by any thread, perhaps with the runtime's lock held: it must not call the
 	 * runtime. */
-	void (*over)(struct claim_wait *wait);
-	struct claim_wait *next; /* these three are the runtime's */
+	void (*over)(struct owner_wait *wait);
+	struct owner_wait *next; /* these three are the runtime's */
 	uint64_t number;
 	bool waits;
 };
 
 /* Returns 0, or -EBUSY with the fault naming the holder. */
-int runtime_claim(struct runtime *runtime, const struct claimant *claimant, struct fault *fault);
-/* What runtime_claim would answer, without claiming. */
-int runtime_claim_look(struct runtime *runtime, struct fault *fault);
+int runtime_acquire(struct runtime *runtime, const struct device_owner *owner, struct fault *fault);
+/* What runtime_acquire would answer, without claiming. */
+int runtime_owner_check(struct runtime *runtime, struct fault *fault);
 /*
- * Before a client's claim: true if it may hear what runtime_claim answers now. Else somebody is
- * leaving, or may be, and `over` says when to claim.
+ * Before a client's owner: true if it may hear what runtime_acquire answers now. Else somebody is
+ * leaving, or may be, and `over` says when to owner.
  */
-bool runtime_claim_settled(struct runtime *runtime, struct claim_wait *wait);
+bool runtime_owner_settled(struct runtime *runtime, struct owner_wait *wait);
 /* It waits no longer. False: it did not wait; `over` was called or will have been at once. */
-bool runtime_claim_forget(struct runtime *runtime, struct claim_wait *wait);
-/* The oldest CLAIM_ASKED is answered: the client stays, or it is known by now to leave. */
-void runtime_claim_answered(struct runtime *runtime, bool stays);
-/* Of the client that has it: see enum claim_news. */
-void runtime_claim_leaves(struct runtime *runtime);
-void runtime_claim_kept(struct runtime *runtime);
-void runtime_unclaim(struct runtime *runtime);
+bool runtime_owner_wait_cancel(struct runtime *runtime, struct owner_wait *wait);
+/* The oldest OWNER_ASKED is answered: the client stays, or it is known by now to leave. */
+void runtime_owner_answered(struct runtime *runtime, bool stays);
+/* Of the client that has it: see enum owner_state. */
+void runtime_owner_closing(struct runtime *runtime);
+void runtime_owner_stuck(struct runtime *runtime);
+void runtime_release(struct runtime *runtime);
 /* Who has it, copied; "" if nobody. */
-void runtime_claimant(struct runtime *runtime, char *buffer, size_t size);
+void runtime_owner(struct runtime *runtime, char *buffer, size_t size);
 
 /*
  * Eventfds; call with the lock held. The runtime takes the fd over (-1 unbinds). Kicks are edges:

@@ -1,4 +1,4 @@
-/* What runtime.c, context.c, group.c, tracer.c, binding.c and claim.c share. */
+/* What runtime.c, context.c, group.c, tracer.c, binding.c and owner.c share. */
 #ifndef UVDPA_RUNTIME_RUNNER_INTERNAL_H
 #define UVDPA_RUNTIME_RUNNER_INTERNAL_H
 
@@ -69,14 +69,14 @@ struct runtime {
 	bool reset_done; /* [lock] */
 	int reset_result;
 
-	pthread_mutex_t claim_lock; /* around the rest, see claim.c */
-	char claimant[96];	    /* "": nobody */
-	enum claim_news claim_news; /* of the claimant; never CLAIM_ASKED */
-	enum claim_news (*claim_look)(void *arg);
-	void *claim_arg;
-	struct claim_wait *claim_waits;
-	uint64_t claim_asked,
-		claim_heard; /* questions that exports put to themselves, and answers */
+	pthread_mutex_t owner_lock;   /* around the rest, see owner.c */
+	char owner[96];		      /* "": nobody */
+	enum owner_state owner_state; /* of the owner; never OWNER_ASKED */
+	enum owner_state (*owner_look)(void *arg);
+	void *owner_arg;
+	struct owner_wait *owner_waits;
+	uint64_t owner_asked,
+		owner_heard; /* questions that exports put to themselves, and answers */
 };
 
 /* In a pass: tells the log, at times, of requests of a queue that failed. */

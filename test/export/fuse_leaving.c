@@ -28,10 +28,10 @@ struct bench {
 };
 
 /* As an export says whose client is gone, once it was asked. */
-static enum claim_news leaves(void *asked)
+static enum owner_state leaves(void *asked)
 {
 	*(_Atomic bool *)asked = true;
-	return CLAIM_LEAVES;
+	return OWNER_CLOSING;
 }
 
 static void begin(struct bench *b)
@@ -67,12 +67,12 @@ static void end(struct bench *b)
 static pid_t open_meanwhile(struct bench *b)
 {
 	static _Atomic bool asked;
-	const struct claimant first = {.who = "the first", .look = leaves, .arg = &asked};
+	const struct device_owner first = {.who = "the first", .look = leaves, .arg = &asked};
 	struct fault f;
 	pid_t pid;
 
 	asked = false;
-	assert_int_equal(runtime_claim(b->runtime, &first, &f), 0);
+	assert_int_equal(runtime_acquire(b->runtime, &first, &f), 0);
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -102,13 +102,13 @@ static void opens_when_the_first_has_left(void **state)
 	begin(&b);
 	for (unsigned i = 0; i < 20; i++) {
 		pid = open_meanwhile(&b);
-		runtime_unclaim(b.runtime);
+		runtime_release(b.runtime);
 		assert_int_equal(opened(pid), 0);
-		while (runtime_claim_look(b.runtime, &(struct fault){0})) /* the child's end */
+		while (runtime_owner_check(b.runtime, &(struct fault){0})) /* the child's end */
 			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 	pid = open_meanwhile(&b);
-	runtime_claim_kept(b.runtime);
+	runtime_owner_stuck(b.runtime);
 	assert_int_equal(opened(pid), EBUSY);
 	assert_int_equal(fuse_export_stop(b.export), 0);
 	end(&b);

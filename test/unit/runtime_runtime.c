@@ -403,104 +403,106 @@ static void one_client_at_a_time(void **state)
 	struct fault f;
 	char who[64];
 
-	runtime_claimant(runtime, who, sizeof(who));
+	runtime_owner(runtime, who, sizeof(who));
 	assert_string_equal(who, "");
-	assert_int_equal(runtime_claim(runtime, &(struct claimant){.who = "the first"}, &f), 0);
-	assert_int_equal(runtime_claim(runtime, &(struct claimant){.who = "the second"}, &f),
+	assert_int_equal(runtime_acquire(runtime, &(struct device_owner){.who = "the first"}, &f),
+			 0);
+	assert_int_equal(runtime_acquire(runtime, &(struct device_owner){.who = "the second"}, &f),
 			 -EBUSY);
 	assert_non_null(strstr(f.text, "the first"));
-	runtime_claimant(runtime, who, sizeof(who));
+	runtime_owner(runtime, who, sizeof(who));
 	assert_string_equal(who, "the first");
-	runtime_unclaim(runtime);
-	assert_int_equal(runtime_claim(runtime, &(struct claimant){.who = "the second"}, &f), 0);
-	runtime_unclaim(runtime);
+	runtime_release(runtime);
+	assert_int_equal(runtime_acquire(runtime, &(struct device_owner){.who = "the second"}, &f),
+			 0);
+	runtime_release(runtime);
 }
 
 /* Somebody who waits for a client to leave, and what its export says of it. */
 struct comer {
-	struct claim_wait wait;
+	struct owner_wait wait;
 	unsigned over;
 };
 
-static void on_over(struct claim_wait *wait)
+static void on_over(struct owner_wait *wait)
 {
 	struct comer *comer = (struct comer *)wait;
 
 	comer->over++;
 }
 
-static enum claim_news say(void *arg)
+static enum owner_state say(void *arg)
 {
-	return *(enum claim_news *)arg;
+	return *(enum owner_state *)arg;
 }
 
 static bool comes(struct runtime *runtime, struct comer *comer)
 {
 	*comer = (struct comer){.wait.over = on_over};
-	return runtime_claim_settled(runtime, &comer->wait);
+	return runtime_owner_settled(runtime, &comer->wait);
 }
 
 static void who_leaves_is_waited_for(void **state)
 {
-	enum claim_news news = CLAIM_STAYS;
-	const struct claimant first = {.who = "the first", .look = say, .arg = &news};
+	enum owner_state news = OWNER_ALIVE;
+	const struct device_owner first = {.who = "the first", .look = say, .arg = &news};
 	struct runtime *runtime = *state;
 	struct comer a, b;
 	struct fault f;
 
 	assert_true(comes(runtime, &a)); /* nobody has it */
-	assert_int_equal(runtime_claim_look(runtime, &f), 0);
-	assert_int_equal(runtime_claim(runtime, &first, &f), 0);
+	assert_int_equal(runtime_owner_check(runtime, &f), 0);
+	assert_int_equal(runtime_acquire(runtime, &first, &f), 0);
 	assert_true(comes(runtime, &a)); /* somebody has it, and stays */
-	news = CLAIM_LEAVES;
+	news = OWNER_CLOSING;
 	assert_false(comes(runtime, &a));
-	news = CLAIM_STAYS; /* is not asked again: leaving is for good */
+	news = OWNER_ALIVE; /* is not asked again: leaving is for good */
 	assert_false(comes(runtime, &b));
-	assert_true(runtime_claim_forget(runtime, &b.wait));
-	assert_false(runtime_claim_forget(runtime, &b.wait));
-	runtime_unclaim(runtime);
+	assert_true(runtime_owner_wait_cancel(runtime, &b.wait));
+	assert_false(runtime_owner_wait_cancel(runtime, &b.wait));
+	runtime_release(runtime);
 	assert_int_equal(a.over, 1);
 	assert_int_equal(b.over, 0);
-	assert_false(runtime_claim_forget(runtime, &a.wait));
-	assert_int_equal(runtime_claim(runtime, &first, &f), 0);
-	runtime_claim_leaves(runtime);
+	assert_false(runtime_owner_wait_cancel(runtime, &a.wait));
+	assert_int_equal(runtime_acquire(runtime, &first, &f), 0);
+	runtime_owner_closing(runtime);
 	assert_false(comes(runtime, &a));
-	runtime_claim_kept(runtime);
+	runtime_owner_stuck(runtime);
 	assert_int_equal(a.over, 1);
 	assert_true(comes(runtime, &b));
-	assert_int_equal(runtime_claim_look(runtime, &f), -EBUSY);
+	assert_int_equal(runtime_owner_check(runtime, &f), -EBUSY);
 	assert_non_null(strstr(f.text, "was left by the first"));
-	runtime_unclaim(runtime);
+	runtime_release(runtime);
 }
 
 /* An answer is for who asked before it was made, and not for who came later. */
 static void each_question_has_its_answer(void **state)
 {
-	enum claim_news news = CLAIM_ASKED;
-	const struct claimant first = {.who = "the first", .look = say, .arg = &news};
+	enum owner_state news = OWNER_ASKED;
+	const struct device_owner first = {.who = "the first", .look = say, .arg = &news};
 	struct runtime *runtime = *state;
 	struct comer a, b, c;
 	struct fault f;
 
-	assert_int_equal(runtime_claim(runtime, &first, &f), 0);
+	assert_int_equal(runtime_acquire(runtime, &first, &f), 0);
 	assert_false(comes(runtime, &a));
 	assert_false(comes(runtime, &b));
-	runtime_claim_answered(runtime, true);
+	runtime_owner_answered(runtime, true);
 	assert_int_equal(a.over, 1);
 	assert_int_equal(b.over, 0);
-	runtime_claim_answered(runtime, false); /* it left in between */
+	runtime_owner_answered(runtime, false); /* it left in between */
 	assert_int_equal(b.over, 0);
 	assert_false(comes(runtime, &c));
-	runtime_unclaim(runtime);
+	runtime_release(runtime);
 	assert_int_equal(b.over, 1);
 	assert_int_equal(c.over, 1);
-	assert_int_equal(runtime_claim(runtime, &first, &f), 0);
+	assert_int_equal(runtime_acquire(runtime, &first, &f), 0);
 	assert_false(comes(runtime, &a));
-	runtime_claim_answered(runtime, true); /* c's, whom it does not concern any more */
+	runtime_owner_answered(runtime, true); /* c's, whom it does not concern any more */
 	assert_int_equal(a.over, 0);
-	runtime_claim_answered(runtime, true);
+	runtime_owner_answered(runtime, true);
 	assert_int_equal(a.over, 1);
-	runtime_unclaim(runtime);
+	runtime_release(runtime);
 }
 
 struct late_answer {

@@ -188,7 +188,8 @@ static void not_while_it_is_taken(void **state)
 	disk_open(&disk, &o);
 	close(accept_server(look.fd));
 	/* the export lets go of the device when it has seen that */
-	while (runtime_claim(disk.runtime, &(struct claimant){.who = "another door"}, &f) < 0) {
+	while (runtime_acquire(disk.runtime, &(struct device_owner){.who = "another door"}, &f) <
+	       0) {
 		if (poll(&look, 1, 0) > 0)
 			close(accept_server(look.fd));
 		usleep(1000);
@@ -197,7 +198,7 @@ static void not_while_it_is_taken(void **state)
 	for (; attempts < 2 && poll(&look, 1, 5 * RECONNECT_MS) > 0; attempts++)
 		close(accept_server(look.fd));
 	assert_true(attempts < 2);
-	runtime_unclaim(disk.runtime);
+	runtime_release(disk.runtime);
 	user_start(&u, look.fd);
 	use(&u, 0, 1);
 	user_end(&u);

@@ -47,7 +47,7 @@ static bool is_claimed(void)
 {
 	char who[128];
 
-	runtime_claimant(disk.runtime, who, sizeof(who));
+	runtime_owner(disk.runtime, who, sizeof(who));
 	return who[0];
 }
 

@@ -106,7 +106,7 @@ static void wait_unclaimed(struct disk *disk)
 
 	do {
 		usleep(1000);
-		runtime_claimant(disk->runtime, who, sizeof(who));
+		runtime_owner(disk->runtime, who, sizeof(who));
 	} while (who[0]);
 }
 

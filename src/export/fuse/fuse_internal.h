@@ -25,7 +25,7 @@
  * client, and is told at once, outside of the request queue: that client may be in a
  * call that takes long. Who opens while somebody else's client leaves by another
  * export waits, with the request queue parked, until it is known how that ends; and how
- * another export finds out whether a file's client has left is in fuse_fence.c.
+ * another export finds out whether a file's client has left is in fuse_barrier.c.
  *
  * A client can make its thread here wait for ever, with memory that it answers
  * for itself (userfaultfd). That costs its own device's request queue: before a reader
@@ -109,7 +109,7 @@ struct node {
 	struct fifo fifo;
 	struct opened *opened; /* who has it open: used in the request queue only */
 	_Atomic int state;     /* enum file_state */
-	struct claim_wait wait;
+	struct owner_wait wait;
 	struct job *waiter; /* the opening that `wait` is for: it is at work in the request queue */
 };
 
@@ -170,11 +170,11 @@ bool job_refuse_open(struct job *job);
 /* The openings that wait for others to leave wait no longer: the export stops. */
 void job_stop_waiting(struct node *node);
 
-/* fuse_fence.c: whether the file's client is there still. For struct claimant. */
-enum claim_news fence_look(void *node);
-/* The operation that brings a fence's answer. */
-void fence_reply(fuse_req_t req, void *node, fuse_ino_t ino, off_t offset,
-		 struct fuse_bufvec *data);
+/* fuse_barrier.c: whether the file's client is there still. For struct owner. */
+enum owner_state barrier_look(void *node);
+/* The operation that brings a barrier's answer. */
+void barrier_reply(fuse_req_t req, void *node, fuse_ino_t ino, off_t offset,
+		   struct fuse_bufvec *data);
 
 /* fuse_ops.c: the operations of the file system. */
 extern const struct fuse_lowlevel_ops fuse_export_ops;

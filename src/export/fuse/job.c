@@ -109,7 +109,7 @@ static struct opened *open_node(struct job *job, struct fault *fault_out)
 {
 	struct opened *opened = calloc(1, sizeof(*opened));
 	char who[64], program[PROGRAM_TEXT];
-	const struct claimant claimant = {.who = who, .look = fence_look, .arg = job->node};
+	const struct device_owner holder = {.who = who, .look = barrier_look, .arg = job->node};
 
 	if (!opened) {
 		fault(fault_out, -ENOMEM, "no memory");
@@ -117,7 +117,7 @@ static struct opened *open_node(struct job *job, struct fault *fault_out)
 	}
 	program_of(job->tid, program);
 	snprintf(who, sizeof(who), "a vhost-vdpa file, thread %d%s", (int)job->tid, program);
-	if (vdpa_file_open(job->node->runtime, &job->node->options, &claimant, &opened->file,
+	if (vdpa_file_open(job->node->runtime, &job->node->options, &holder, &opened->file,
 			   fault_out)) {
 		free(opened);
 		return NULL;
@@ -125,7 +125,7 @@ static struct opened *open_node(struct job *job, struct fault *fault_out)
 	return opened;
 }
 
-static void on_left(struct claim_wait *wait)
+static void on_left(struct owner_wait *wait)
 {
 	struct node *node = (struct node *)((char *)wait - offsetof(struct node, wait));
 
@@ -146,16 +146,16 @@ static bool waits_for_leaving(struct job *job)
 	job->waited = true;
 	node->waiter = job;
 	node->wait.over = on_left;
-	if (runtime_claim_settled(node->runtime, &node->wait))
+	if (runtime_owner_settled(node->runtime, &node->wait))
 		return false;
 	/* Whoever stops the export may have looked for waiters just before. */
 	return !atomic_load(&node->export->stopping) ||
-	       !runtime_claim_forget(node->runtime, &node->wait);
+	       !runtime_owner_wait_cancel(node->runtime, &node->wait);
 }
 
 void job_stop_waiting(struct node *node)
 {
-	if (runtime_claim_forget(node->runtime, &node->wait))
+	if (runtime_owner_wait_cancel(node->runtime, &node->wait))
 		fifo_again(node->waiter);
 }
 
@@ -198,7 +198,7 @@ bool job_refuse_open(struct job *job)
 	struct node *node = job->node;
 	struct fault fault;
 
-	if (atomic_load(&node->state) != FILE_OPEN || !runtime_claim_look(node->runtime, &fault))
+	if (atomic_load(&node->state) != FILE_OPEN || !runtime_owner_check(node->runtime, &fault))
 		return false;
 	refuse(node, job->req, &fault);
 	free(job);

@@ -257,5 +257,5 @@ const struct fuse_lowlevel_ops fuse_export_ops = {
 	.ioctl = op_ioctl,
 	.write = op_write,
 	.read = op_read,
-	.retrieve_reply = fence_reply,
+	.retrieve_reply = barrier_reply,
 };

@@ -128,7 +128,7 @@ int inprocess_open(struct runtime *runtime, const struct inprocess_options *opti
 {
 	static const struct caller_ops caller_ops = {
 		.read = self_read, .write = self_write, .get_fd = self_get_fd, .own = self_own};
-	const struct claimant who = {.who = "this process"};
+	const struct device_owner who = {.who = "this process"};
 	struct inprocess *export = calloc(1, sizeof(*export));
 	int r;
 

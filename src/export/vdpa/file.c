@@ -9,16 +9,16 @@
 #include "util/log.h"
 
 int vdpa_file_open(struct runtime *runtime, const struct vdpa_options *options,
-		   const struct claimant *who, struct vdpa_file **out, struct fault *fault_out)
+		   const struct device_owner *who, struct vdpa_file **out, struct fault *fault_out)
 {
 	struct vdpa_file *file;
-	int r = runtime_claim(runtime, who, fault_out);
+	int r = runtime_acquire(runtime, who, fault_out);
 
 	if (r)
 		return r;
 	file = calloc(1, sizeof(*file));
 	if (!file) {
-		runtime_unclaim(runtime);
+		runtime_release(runtime);
 		return fault(fault_out, -ENOMEM, "no memory for an open file");
 	}
 	file->runtime = runtime;
@@ -38,7 +38,7 @@ static void dispose(struct vdpa_file *file)
 	if (file->owner)
 		file->owner->ops->free(file->owner);
 	iotlb_free(file);
-	runtime_unclaim(file->runtime);
+	runtime_release(file->runtime);
 	free(file);
 }
 
@@ -58,7 +58,7 @@ static void on_gone(void *arg, int result)
 	/* Requests still point into the client's memory, so that stays. Each try has its deadline.
 	 */
 	if (result) {
-		runtime_claim_kept(file->runtime);
+		runtime_owner_stuck(file->runtime);
 		device_reset(file->device, EV_DRIVER_GONE, runtime_now_ms(), on_gone, file);
 	} else {
 		dispose(file);
@@ -73,7 +73,7 @@ void vdpa_file_release(struct vdpa_file *file, device_done done, void *arg)
 
 	file->released = done;
 	file->released_arg = arg;
-	runtime_claim_leaves(runtime);
+	runtime_owner_closing(runtime);
 	device_reset(runtime_lock(runtime), EV_DRIVER_GONE, runtime_now_ms(), on_gone, file);
 	runtime_unlock(runtime);
 }

@@ -19,7 +19,7 @@
 #include "client/caller.h"
 #include "util/fault.h"
 
-struct claimant;
+struct device_owner;
 struct runtime;
 struct vdpa_file;
 
@@ -30,10 +30,10 @@ struct vdpa_options {
 
 /*
  * What open(2) does. Returns 0, or a negative errno with the fault filled; -EBUSY: somebody else
- * has the device (runtime/runtime.h: runtime_claim). The runtime outlives the file.
+ * has the device (runtime/runtime.h: runtime_acquire). The runtime outlives the file.
  */
 int vdpa_file_open(struct runtime *runtime, const struct vdpa_options *options,
-		   const struct claimant *who, struct vdpa_file **file, struct fault *fault);
+		   const struct device_owner *who, struct vdpa_file **file, struct fault *fault);
 
 /*
  * What close(2) does; the file is gone for the caller. done is called once, with 0 or -ETIMEDOUT:

@@ -63,20 +63,20 @@ static struct vu_client *allocate(struct vhost_user *export, int fd)
 
 /* A socket knows at once when its other end is closed; what was sent before is read all the same.
  */
-static enum claim_news look(void *arg)
+static enum owner_state look(void *arg)
 {
 	struct vu_client *client = arg;
 	struct pollfd end = {.fd = client->fd};
 
-	return poll(&end, 1, 0) > 0 ? CLAIM_LEAVES : CLAIM_STAYS;
+	return poll(&end, 1, 0) > 0 ? OWNER_CLOSING : OWNER_ALIVE;
 }
 
 /* Makes the device this client's. */
 static int enter(struct vhost_user *export, struct vu_client *client, struct fault *f)
 {
-	const struct claimant who = {.who = client->name, .look = look, .arg = client};
+	const struct device_owner who = {.who = client->name, .look = look, .arg = client};
 	struct device *device;
-	int r = runtime_claim(export->runtime, &who, f), config;
+	int r = runtime_acquire(export->runtime, &who, f), config;
 
 	if (r < 0)
 		return r;
@@ -95,7 +95,7 @@ static int enter(struct vhost_user *export, struct vu_client *client, struct fau
 	if (r < 0) {
 		if (config >= 0)
 			close(config);
-		runtime_unclaim(export->runtime);
+		runtime_release(export->runtime);
 		return fault(f, r, "device '%s' still has requests of its last driver",
 			     device_name(device));
 	}
@@ -140,7 +140,7 @@ void vu_client_leave(struct vhost_user *export, const char *why)
 	export->leaving = client;
 	vu_notify_close(client);
 	vu_state_forget(client);
-	runtime_claim_leaves(export->runtime); /* from here on nobody looks at it */
+	runtime_owner_closing(export->runtime); /* from here on nobody looks at it */
 	close(client->fd);
 	client->fd = -1;
 	ask_for_reset(export);
@@ -157,12 +157,12 @@ void vu_client_left(struct vhost_user *export)
 		if (client->restored)
 			device_forget_restored(export->device); /* it was for this client */
 		runtime_unlock(export->runtime);
-		runtime_unclaim(export->runtime);
+		runtime_release(export->runtime);
 		export->leaving = NULL;
 		client_free(client);
 		return;
 	}
-	runtime_claim_kept(export->runtime);
+	runtime_owner_stuck(export->runtime);
 	log_error(device_name(export->device),
 		  "%s left requests that the backend does not give back", client->name);
 	if (!atomic_load(&export->stopping)) {

@@ -62,7 +62,7 @@ static void accept_client(struct vhost_user *export)
 }
 
 /* Any thread. */
-static void on_settled(struct claim_wait *wait)
+static void on_settled(struct owner_wait *wait)
 {
 	struct vhost_user *export =
 		(struct vhost_user *)((char *)wait - offsetof(struct vhost_user, wait));
@@ -78,7 +78,7 @@ static void on_listen(struct vhost_user *export)
 {
 	atomic_store(&export->settled, false);
 	export->wait.over = on_settled;
-	export->expecting = !runtime_claim_settled(export->runtime, &export->wait);
+	export->expecting = !runtime_owner_settled(export->runtime, &export->wait);
 	if (!export->expecting)
 		accept_client(export);
 }
@@ -107,7 +107,7 @@ static int try_connect(struct vhost_user *export)
 	if (now < export->next_attempt_ms)
 		return (int)(export->next_attempt_ms - now);
 	export->next_attempt_ms = now + export->reconnect_ms;
-	runtime_claimant(export->runtime, who, sizeof(who));
+	runtime_owner(export->runtime, who, sizeof(who));
 	if (who[0])
 		return (int)export->reconnect_ms;
 	fd = unixname_connect(export->path);
@@ -272,7 +272,7 @@ static void *export_main(void *arg)
 
 	while (!atomic_load(&export->stopping))
 		serve_once(export);
-	runtime_claim_forget(export->runtime, &export->wait);
+	runtime_owner_wait_cancel(export->runtime, &export->wait);
 	if (export->current)
 		vu_client_leave(export, "the server stops");
 	while (export->leaving) {

@@ -122,7 +122,7 @@ struct vhost_user {
 	_Atomic bool stopping;
 	struct vu_client *current;
 	pid_t last_pid;		/* of who connected last */
-	struct claim_wait wait; /* before somebody is let in: others may be leaving */
+	struct owner_wait wait; /* before somebody is let in: others may be leaving */
 	bool expecting;		/* `wait` waits: who comes is in the backlog */
 	_Atomic bool settled;	/* it is over */
 	struct vu_later gone;	/* the reset for a client that left */

@@ -14,26 +14,27 @@
 
 #include "export/fuse/fuse_internal.h"
 
-enum claim_news fence_look(void *arg)
+enum owner_state barrier_look(void *arg)
 {
 	struct node *node = arg;
 
 	if (atomic_load(&node->state) == FILE_CLOSED)
-		return CLAIM_LEAVES;
+		return OWNER_CLOSING;
 	switch (fuse_lowlevel_notify_retrieve(node->export->session, node->ino, 0, 0, node)) {
 	case 0:
-		return CLAIM_ASKED;
+		return OWNER_ASKED;
 	case -ENOENT: /* the kernel has forgotten the file: RELEASE was before that */
-		return CLAIM_LEAVES;
+		return OWNER_CLOSING;
 	default:
-		return CLAIM_STAYS;
+		return OWNER_ALIVE;
 	}
 }
 
-void fence_reply(fuse_req_t req, void *arg, fuse_ino_t ino, off_t offset, struct fuse_bufvec *data)
+void barrier_reply(fuse_req_t req, void *arg, fuse_ino_t ino, off_t offset,
+		   struct fuse_bufvec *data)
 {
 	struct node *node = arg;
 
 	fuse_reply_none(req);
-	runtime_claim_answered(node->runtime, atomic_load(&node->state) != FILE_CLOSED);
+	runtime_owner_answered(node->runtime, atomic_load(&node->state) != FILE_CLOSED);
 }
