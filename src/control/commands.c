@@ -14,13 +14,13 @@
 #include "util/log.h"
 #include "util/suggest.h"
 
-/* More jobs than this wait for devices that are stuck: no more are begun. */
+/* More requests than this wait for devices that are stuck: no more are begun. */
 #define JOBS_MAX 64
 
 /* One request while it is run. */
 struct request_line {
-	struct job *job;
-	json_t *id, *arguments; /* borrowed from the job */
+	struct control_request *call;
+	json_t *id, *arguments; /* borrowed from the request */
 	const char *command;
 	struct fault fault; /* why it is refused, and what class of error that is */
 	const char *class;
@@ -76,7 +76,7 @@ static const char *suggest_device(const struct control *control, const char *nam
 
 static struct runtime *find_runtime(struct request_line *line, const char *name)
 {
-	const struct control *control = line->job->control;
+	const struct control *control = line->call->control;
 	const char *near;
 
 	for (unsigned i = 0; i < control->runtime_count; i++)
@@ -112,93 +112,94 @@ static json_t *do_status(struct request_line *line)
 		return NULL;
 	if (name && !(only = find_runtime(line, name)))
 		return NULL;
-	devices = control_figures_tell(line->job->control, only);
+	devices = control_figures_tell(line->call->control, only);
 	return json_pack("{s:s, s:i, s:o}", "version", UVDPA_VERSION, "pid", (int)getpid(),
 			 "devices", devices);
 }
 
-/* Hands the answer to the socket's thread. The job is gone. Any thread. */
-static void job_answer(struct job *job, json_t *answer)
+/* Hands the answer to the socket's thread. The request is gone. Any thread. */
+static void call_answer(struct control_request *call, json_t *answer)
 {
-	struct control *control = job->control;
+	struct control *control = call->control;
 	uint64_t one = 1;
 
-	job->answer = answer;
+	call->answer = answer;
 	pthread_mutex_lock(&control->lock);
-	job->next = control->answered;
-	control->answered = job;
+	call->next = control->answered;
+	control->answered = call;
 	if (write(control->wake, &one, sizeof(one)) < 0)
 		log_warning(NULL, "the control thread cannot be woken: %s", strerror(errno));
-	pthread_cond_broadcast(&control->job_changed);
+	pthread_cond_broadcast(&control->call_changed);
 	pthread_mutex_unlock(&control->lock);
 }
 
-void job_free(struct job *job)
+void control_request_free(struct control_request *call)
 {
-	json_decref(job->answer);
-	json_decref(job->request);
-	free(job);
+	json_decref(call->answer);
+	json_decref(call->request);
+	free(call);
 }
 
 /* What a person should know when a device did not do it. */
-static void explain(const struct job *job, int result, struct fault *f)
+static void explain(const struct control_request *call, int result, struct fault *f)
 {
-	const char *name = device_name(runtime_device(job->runtime));
+	const char *name = device_name(runtime_device(call->runtime));
 
-	if (result == -ETIMEDOUT && !strcmp(job->command, "suspend"))
+	if (result == -ETIMEDOUT && !strcmp(call->command, "suspend"))
 		fault(f, -ETIMEDOUT,
 		      "device '%s' did not stand still in time and runs on; its backend is slow: "
 		      "try a longer timeout",
 		      name);
 	else if (result == -ECANCELED)
 		fault(f, -ECANCELED, "%s of device '%s' was given up: it was reset or resumed",
-		      job->command, name);
+		      call->command, name);
 	else if (result == -EIO)
 		fault(f, -EIO, "device '%s' broke meanwhile ('uvdpa status %s' says why)", name,
 		      name);
 	else
-		fault(f, result, "%s of device '%s': %s", job->command, name, strerror(-result));
+		fault(f, result, "%s of device '%s': %s", call->command, name, strerror(-result));
 }
 
 /* A device has answered; its lock is held, the thread may be any. */
 static void on_answer(void *arg, int result)
 {
-	struct job *job = arg;
-	json_t *id = json_object_get(job->request, "id");
-	const struct device *device = runtime_device(job->runtime);
+	struct control_request *call = arg;
+	json_t *id = json_object_get(call->request, "id");
+	const struct device *device = runtime_device(call->runtime);
 	struct fault f;
 
 	if (result) {
-		explain(job, result, &f);
-		job_answer(job, control_error(json_incref(id), class_of(result), f.text));
+		explain(call, result, &f);
+		call_answer(call, control_error(json_incref(id), class_of(result), f.text));
 	} else {
-		job_answer(job, json_pack("{s:O?, s:{s:s, s:s}}", "id", id, "return", "name",
-					  device_name(device), "state",
-					  lifecycle_state_name(device_state(device))));
+		call_answer(call, json_pack("{s:O?, s:{s:s, s:s}}", "id", id, "return", "name",
+					    device_name(device), "state",
+					    lifecycle_state_name(device_state(device))));
 	}
 }
 
-/* From here on the device answers: `line->job` may be gone at any time. */
-static struct job *leave_to(struct request_line *line, struct runtime *runtime, const char *command)
+/* From here on the device answers: `line->request` may be gone at any time. */
+static struct control_request *leave_to(struct request_line *line, struct runtime *runtime,
+					const char *command)
 {
 	line->later = true;
-	line->job->runtime = runtime;
-	line->job->command = command;
-	return line->job;
+	line->call->runtime = runtime;
+	line->call->command = command;
+	return line->call;
 }
 
 static void suspend(struct request_line *line, struct runtime *runtime, uint32_t timeout_ms,
 		    const char *policy)
 {
 	struct device *device = runtime_lock(runtime);
-	struct job *job = leave_to(line, runtime, "suspend");
+	struct control_request *call = leave_to(line, runtime, "suspend");
 
 	if (policy)
 		device_suspend_or_park(device, HOLDER_OPERATOR, runtime_now_ms(), timeout_ms,
-				       !strcmp(policy, "park"), on_answer, job);
+				       !strcmp(policy, "park"), on_answer, call);
 	else
 		device_suspend(device, HOLDER_OPERATOR, runtime_now_ms(), timeout_ms, on_answer,
-			       job);
+			       call);
 	runtime_unlock(runtime);
 }
 
@@ -429,14 +430,14 @@ static json_t *run(struct request_line *line)
 }
 
 /* Runs a request that is JSON. Returns NULL if a device answers it. */
-static json_t *answer_request(struct job *job)
+static json_t *answer_request(struct control_request *call)
 {
-	struct request_line line = {.job = job, .class = "BadRequest"};
+	struct request_line line = {.call = call, .class = "BadRequest"};
 	json_t *none = json_object(), *result = NULL, *answer = NULL;
 	json_error_t error;
 
 	line.arguments = none;
-	if (json_unpack_ex(job->request, &error, JSON_STRICT, "{s?:o, s:s, s?:o}", "id", &line.id,
+	if (json_unpack_ex(call->request, &error, JSON_STRICT, "{s?:o, s:s, s?:o}", "id", &line.id,
 			   "command", &line.command, "arguments", &line.arguments))
 		fault(&line.fault, -EINVAL, "request: %s", error.text);
 	else
@@ -453,18 +454,18 @@ void control_thread_ends(struct control *control)
 {
 	pthread_mutex_lock(&control->lock);
 	control->threads--;
-	pthread_cond_broadcast(&control->job_changed);
+	pthread_cond_broadcast(&control->call_changed);
 	pthread_mutex_unlock(&control->lock);
 }
 
-static void *run_job(void *arg)
+static void *run_call(void *arg)
 {
-	struct job *job = arg;
-	struct control *control = job->control;
-	json_t *answer = answer_request(job);
+	struct control_request *call = arg;
+	struct control *control = call->control;
+	json_t *answer = answer_request(call);
 
 	if (answer)
-		job_answer(job, answer);
+		call_answer(call, answer);
 	control_thread_ends(control);
 	return NULL;
 }
@@ -489,19 +490,20 @@ int control_thread_start(struct control *control, void *(*start)(void *arg), voi
 }
 
 /* Takes the request over. */
-static json_t *begin_job(struct control *control, uint64_t connection, json_t *request)
+static json_t *begin_call(struct control *control, uint64_t connection, json_t *request)
 {
-	struct job *job = control->jobs < JOBS_MAX ? calloc(1, sizeof(*job)) : NULL;
+	struct control_request *call =
+		control->requests < JOBS_MAX ? calloc(1, sizeof(*call)) : NULL;
 	json_t *answer;
 
-	if (job) {
-		*job = (struct job){
+	if (call) {
+		*call = (struct control_request){
 			.control = control, .connection = connection, .request = request};
-		if (!control_thread_start(control, run_job, job)) {
-			control->jobs++;
+		if (!control_thread_start(control, run_call, call)) {
+			control->requests++;
 			return NULL;
 		}
-		free(job);
+		free(call);
 	}
 	answer = control_error(json_incref(json_object_get(request, "id")), "Busy",
 			       "too many requests wait for devices");
@@ -516,7 +518,7 @@ json_t *control_answer(struct control *control, uint64_t connection, const char 
 	char message[256];
 
 	if (request)
-		return begin_job(control, connection, request);
+		return begin_call(control, connection, request);
 	snprintf(message, sizeof(message), "not JSON: %s (column %d)", error.text, error.column);
 	return control_error(NULL, "BadRequest", message);
 }

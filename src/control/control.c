@@ -253,32 +253,32 @@ static struct connection *find_connection(struct control *control, uint64_t numb
 	return NULL;
 }
 
-static struct job *pop_answered(struct control *control)
+static struct control_request *pop_answered(struct control *control)
 {
-	struct job *job;
+	struct control_request *call;
 
 	pthread_mutex_lock(&control->lock);
-	job = control->answered;
-	if (job)
-		control->answered = job->next;
+	call = control->answered;
+	if (call)
+		control->answered = call->next;
 	pthread_mutex_unlock(&control->lock);
-	return job;
+	return call;
 }
 
 /* Passes on the answers that have come. */
 static void serve_answered(struct control *control)
 {
-	struct job *job;
+	struct control_request *call;
 
-	while ((job = pop_answered(control))) {
-		struct connection *connection = find_connection(control, job->connection);
+	while ((call = pop_answered(control))) {
+		struct connection *connection = find_connection(control, call->connection);
 
 		if (connection) {
-			send_answer(control, connection, json_incref(job->answer));
+			send_answer(control, connection, json_incref(call->answer));
 			answer_lines(control, connection);
 		}
-		job_free(job);
-		control->jobs--;
+		control_request_free(call);
+		control->requests--;
 	}
 }
 
@@ -348,7 +348,7 @@ static void dispose(struct control *control)
 		close(control->spare);
 	control_figures_free(control);
 	pthread_mutex_destroy(&control->lock);
-	pthread_cond_destroy(&control->job_changed);
+	pthread_cond_destroy(&control->call_changed);
 	free(control);
 }
 
@@ -381,7 +381,7 @@ int control_new(const char *path, struct runtime *const *runtimes, unsigned coun
 	if (!control)
 		return fault(f, -ENOMEM, "out of memory");
 	pthread_mutex_init(&control->lock, NULL);
-	pthread_cond_init(&control->job_changed, NULL);
+	pthread_cond_init(&control->call_changed, NULL);
 	control->runtimes = runtimes;
 	control->runtime_count = count;
 	control->listener = control->epoll = control->wake = control->spare = -1;
@@ -408,14 +408,14 @@ static void cancel_suspensions(struct control *control)
 	}
 }
 
-/* Jobs answer into `control`, so it stays until the last one has; all have a deadline. */
+/* Requests answer into `control`, so it stays until the last one has; all have a deadline. */
 static void drain(struct control *control)
 {
-	if (control->jobs)
+	if (control->requests)
 		cancel_suspensions(control);
 	pthread_mutex_lock(&control->lock);
-	while (control->threads || (control->jobs && !control->answered))
-		pthread_cond_wait(&control->job_changed, &control->lock);
+	while (control->threads || (control->requests && !control->answered))
+		pthread_cond_wait(&control->call_changed, &control->lock);
 	pthread_mutex_unlock(&control->lock);
 }
 
@@ -430,6 +430,6 @@ void control_free(struct control *control)
 	do {
 		drain(control);
 		serve_answered(control);
-	} while (control->jobs);
+	} while (control->requests);
 	dispose(control);
 }

@@ -51,14 +51,14 @@ struct connection {
 };
 
 /* A request that is being run. */
-struct job {
+struct control_request {
 	struct control *control;
 	uint64_t connection;
 	json_t *request; /* the line */
 	json_t *answer;
 	struct runtime *runtime; /* of a request that a device answers later */
 	const char *command;
-	struct job *next;
+	struct control_request *next;
 };
 
 struct control_figures;
@@ -77,11 +77,11 @@ struct control {
 	struct connection connections[CONNECTIONS_MAX];
 
 	pthread_mutex_t lock;
-	pthread_cond_t job_changed;
-	struct job *answered;		 /* [lock] */
-	struct control_figures *figures; /* one per runtime [lock] */
-	unsigned threads;		 /* that run jobs [lock] */
-	unsigned jobs; /* not answered to their connections; the socket's thread only */
+	pthread_cond_t call_changed;
+	struct control_request *answered; /* [lock] */
+	struct control_figures *figures;  /* one per runtime [lock] */
+	unsigned threads;		  /* that run requests [lock] */
+	unsigned requests; /* not answered to their connections; the socket's thread only */
 };
 
 /*
@@ -89,8 +89,8 @@ struct control {
  * control->answered later.
  */
 json_t *control_answer(struct control *control, uint64_t connection, const char *line, size_t size);
-/* Frees a job. */
-void job_free(struct job *job);
+/* Frees a request. */
+void control_request_free(struct control_request *call);
 /* An answer that is an error. Takes `id` over (NULL: null). */
 json_t *control_error(json_t *id, const char *class, const char *message);
 

@@ -105,7 +105,7 @@ static void await(struct control *control, const struct runtime *only, const str
 
 	pthread_mutex_lock(&control->lock);
 	while (is_awaited(control, only) && r != ETIMEDOUT)
-		r = pthread_cond_timedwait(&control->job_changed, &control->lock, end);
+		r = pthread_cond_timedwait(&control->call_changed, &control->lock, end);
 	pthread_mutex_unlock(&control->lock);
 }
 

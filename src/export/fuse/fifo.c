@@ -9,18 +9,18 @@ void fifo_init(struct fifo *fifo)
 	fifo->last = &fifo->first;
 }
 
-bool fifo_put(struct job *job)
+bool fifo_put(struct fuse_request *request)
 {
-	struct fifo *fifo = &job->node->fifo;
+	struct fifo *fifo = &request->node->fifo;
 	bool mine;
 
-	job->next = NULL;
+	request->next = NULL;
 	pthread_mutex_lock(&fifo->lock);
 	mine = !fifo->busy;
 	fifo->busy = true;
 	if (!mine) {
-		*fifo->last = job;
-		fifo->last = &job->next;
+		*fifo->last = request;
+		fifo->last = &request->next;
 	}
 	pthread_mutex_unlock(&fifo->lock);
 	return mine;
@@ -30,56 +30,56 @@ bool fifo_put(struct job *job)
  * The next request to serve; NULL: there is none, and the request queue is free. Then whoever stops
  * the export may see that, and the node is gone: nothing is looked at any more.
  */
-static struct job *fifo_next(struct node *node)
+static struct fuse_request *fifo_next(struct node *node)
 {
 	struct fifo *fifo = &node->fifo;
-	struct job *job;
+	struct fuse_request *request;
 
 	pthread_mutex_lock(&fifo->lock);
-	job = fifo->first;
-	if (job) {
-		fifo->first = job->next;
+	request = fifo->first;
+	if (request) {
+		fifo->first = request->next;
 		if (!fifo->first)
 			fifo->last = &fifo->first;
 	} else {
 		fifo->busy = false;
 	}
 	pthread_mutex_unlock(&fifo->lock);
-	return job;
+	return request;
 }
 
-void fifo_serve(struct job *job)
+void fifo_serve(struct fuse_request *request)
 {
-	struct node *node = job->node;
+	struct node *node = request->node;
 
-	while (job) {
+	while (request) {
 		int step;
 
 		atomic_store(&node->fifo.step, FIFO_SERVING);
-		job_serve(job);
+		request_serve(request);
 		step = atomic_exchange(&node->fifo.step, FIFO_PARKED);
 		if (step == FIFO_SERVING)
 			return;
 		if (step == FIFO_ANSWERED)
-			job = fifo_next(node);
+			request = fifo_next(node);
 	}
 }
 
-void fifo_again(struct job *job)
+void fifo_again(struct fuse_request *request)
 {
-	if (atomic_exchange(&job->node->fifo.step, FIFO_AGAIN) == FIFO_PARKED)
-		executor_submit(job->node->export, job);
+	if (atomic_exchange(&request->node->fifo.step, FIFO_AGAIN) == FIFO_PARKED)
+		executor_submit(request->node->export, request);
 }
 
 void fifo_answered(struct node *node)
 {
-	struct job *job;
+	struct fuse_request *request;
 
 	if (atomic_exchange(&node->fifo.step, FIFO_ANSWERED) != FIFO_PARKED)
 		return; /* the thread that serves it goes on */
-	job = fifo_next(node);
-	if (job)
-		executor_submit(node->export, job);
+	request = fifo_next(node);
+	if (request)
+		executor_submit(node->export, request);
 }
 
 bool fifo_idle(struct fifo *fifo)

@@ -184,11 +184,11 @@ static void release_all(struct fuse_export *export)
 	unsigned nodes = fuse_export_threads(export) ? export->node_count : 0;
 
 	for (unsigned i = 0; i < nodes; i++) {
-		struct job *job = fuse_release_job(export->nodes[i]);
+		struct fuse_request *request = fuse_release_request(export->nodes[i]);
 
-		job_stop_waiting(export->nodes[i]);
-		if (job && fifo_put(job))
-			executor_submit(export, job);
+		request_stop_waiting(export->nodes[i]);
+		if (request && fifo_put(request))
+			executor_submit(export, request);
 	}
 }
 

@@ -60,18 +60,18 @@ struct opened {
 /* What the requests received so far make of a file; they may still be in its request queue. */
 enum file_state { FILE_CLOSED, FILE_OPENING, FILE_OPEN };
 
-enum job_kind { JOB_OPEN, JOB_IOCTL, JOB_WRITE, JOB_RELEASE };
+enum fuse_request_kind { REQUEST_OPEN, REQUEST_IOCTL, REQUEST_WRITE, REQUEST_RELEASE };
 
 /* A request in a request queue. */
-struct job {
-	struct job *next;
-	enum job_kind kind;
+struct fuse_request {
+	struct fuse_request *next;
+	enum fuse_request_kind kind;
 	struct node *node;
 	fuse_req_t req; /* NULL: answered already */
 	pid_t tid;
 	uid_t uid;
 	struct opened *opened;
-	struct fuse_file_info info; /* JOB_OPEN, as the next two */
+	struct fuse_file_info info; /* REQUEST_OPEN, as the next two */
 	bool waited;		    /* for who leaves; that is over */
 	_Atomic bool taken; /* somebody answers it: the request queue, or its client was killed */
 	unsigned cmd;
@@ -92,7 +92,7 @@ enum fifo_step { FIFO_SERVING, FIFO_PARKED, FIFO_ANSWERED, FIFO_AGAIN };
 struct fifo {
 	pthread_mutex_t lock;
 	bool busy; /* a request is at work */
-	struct job *first, **last;
+	struct fuse_request *first, **last;
 	_Atomic int step;
 };
 
@@ -110,7 +110,8 @@ struct node {
 	struct opened *opened; /* who has it open: used in the request queue only */
 	_Atomic int state;     /* enum file_state */
 	struct owner_wait wait;
-	struct job *waiter; /* the opening that `wait` is for: it is at work in the request queue */
+	struct fuse_request
+		*waiter; /* the opening that `wait` is for: it is at work in the request queue */
 };
 
 struct fuse_export {
@@ -139,7 +140,8 @@ struct fuse_export {
 
 	pthread_mutex_t ready_lock;
 	pthread_cond_t ready_changed;
-	struct job *ready, **ready_last; /* for executors: the next of a request queue each */
+	struct fuse_request *ready,
+		**ready_last; /* for executors: the next of a request queue each */
 	unsigned ready_count, executors, idle_executors;
 	bool executors_stop;
 };
@@ -150,25 +152,25 @@ struct fuse_export {
 void fifo_init(struct fifo *fifo);
 /* Puts a request at the end of its request queue. True: the request queue was free, the caller runs
  * fifo_serve. */
-bool fifo_put(struct job *job);
-/* Serves `job` and what comes after it in its request queue, until the request queue is empty or
- * parked. */
-void fifo_serve(struct job *job);
+bool fifo_put(struct fuse_request *request);
+/* Serves `request` and what comes after it in its request queue, until the request queue is empty
+ * or parked. */
+void fifo_serve(struct fuse_request *request);
 bool fifo_idle(struct fifo *fifo);
 /* Serves the request at work once more: what it waited for is over. Any thread, takes no time. */
-void fifo_again(struct job *job);
+void fifo_again(struct fuse_request *request);
 
-/* fuse_job.c: serves one request; calls fifo_answered exactly once, now or later. */
-void job_serve(struct job *job);
+/* fuse_request.c: serves one request; calls fifo_answered exactly once, now or later. */
+void request_serve(struct fuse_request *request);
 void fifo_answered(struct node *node);
 /* An opening that has to wait may be interrupted from now on. In the receiver, as what follows. */
-void job_open_begin(struct job *job);
+void request_open_begin(struct fuse_request *request);
 /* Answers an opening if the file is open, in the order of requests. False: it has to get in request
  * queue.
  */
-bool job_refuse_open(struct job *job);
+bool request_refuse_open(struct fuse_request *request);
 /* The openings that wait for others to leave wait no longer: the export stops. */
-void job_stop_waiting(struct node *node);
+void request_stop_waiting(struct node *node);
 
 /* fuse_barrier.c: whether the file's client is there still. For struct owner. */
 enum owner_state barrier_look(void *node);
@@ -179,9 +181,9 @@ void barrier_reply(fuse_req_t req, void *node, fuse_ino_t ino, off_t offset,
 /* fuse_ops.c: the operations of the file system. */
 extern const struct fuse_lowlevel_ops fuse_export_ops;
 /* The request that the operation just called wants served by the thread that took it. */
-struct job *fuse_take_mine(void);
+struct fuse_request *fuse_take_mine(void);
 /* A release without a request: the export closes. NULL when memory is short. */
-struct job *fuse_release_job(struct node *node);
+struct fuse_request *fuse_release_request(struct node *node);
 
 /* fuse_threads.c */
 int threads_start(struct fuse_export *export, struct fault *fault);
@@ -189,6 +191,6 @@ int threads_start(struct fuse_export *export, struct fault *fault);
 bool threads_wait_idle(struct fuse_export *export, unsigned seconds);
 /* Ends all threads. Returns how many would not come back. */
 unsigned threads_stop(struct fuse_export *export);
-void executor_submit(struct fuse_export *export, struct job *job);
+void executor_submit(struct fuse_export *export, struct fuse_request *request);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * The operations of the file system. All run in a reader with the receiving
  * lock held: those of the directory are answered here, those of a device file
- * only become jobs.
+ * only become requests.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,14 +15,14 @@
 /* How long the kernel may remember names and attributes, in seconds. */
 #define REMEMBER 1.0
 
-static _Thread_local struct job *mine;
+static _Thread_local struct fuse_request *mine;
 
-struct job *fuse_take_mine(void)
+struct fuse_request *fuse_take_mine(void)
 {
-	struct job *job = mine;
+	struct fuse_request *request = mine;
 
 	mine = NULL;
-	return job;
+	return request;
 }
 
 static struct fuse_export *export_of(fuse_req_t req)
@@ -151,91 +151,91 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 	fuse_reply_buf(req, buffer, used);
 }
 
-/* Makes a request a job of its device. NULL: answered with an error already. */
-static struct job *make_job(fuse_req_t req, fuse_ino_t ino, enum job_kind kind,
-			    struct fuse_file_info *info)
+/* Makes a request a request of its device. NULL: answered with an error already. */
+static struct fuse_request *make_request(fuse_req_t req, fuse_ino_t ino,
+					 enum fuse_request_kind kind, struct fuse_file_info *info)
 {
 	struct node *node = node_of(req, ino);
-	struct job *job = node ? malloc(sizeof(*job)) : NULL;
+	struct fuse_request *request = node ? malloc(sizeof(*request)) : NULL;
 
-	if (!job) {
+	if (!request) {
 		fuse_reply_err(req, node ? ENOMEM : EISDIR);
 		return NULL;
 	}
-	*job = (struct job){.kind = kind,
-			    .node = node,
-			    .req = req,
-			    .came_ns = runtime_now_ns(),
-			    .tid = fuse_req_ctx(req)->pid,
-			    .uid = fuse_req_ctx(req)->uid,
-			    .opened = (struct opened *)(uintptr_t)info->fh};
-	return job;
+	*request = (struct fuse_request){.kind = kind,
+					 .node = node,
+					 .req = req,
+					 .came_ns = runtime_now_ns(),
+					 .tid = fuse_req_ctx(req)->pid,
+					 .uid = fuse_req_ctx(req)->uid,
+					 .opened = (struct opened *)(uintptr_t)info->fh};
+	return request;
 }
 
-static void put(struct job *job)
+static void put(struct fuse_request *request)
 {
-	if (fifo_put(job))
-		mine = job;
+	if (fifo_put(request))
+		mine = request;
 }
 
-static void set_input(struct job *job, const void *in, size_t size)
+static void set_input(struct fuse_request *request, const void *in, size_t size)
 {
-	job->size = size;
-	job->in_size = size < sizeof(job->in) ? size : sizeof(job->in);
-	if (job->in_size)
-		memcpy(job->in, in, job->in_size);
+	request->size = size;
+	request->in_size = size < sizeof(request->in) ? size : sizeof(request->in);
+	if (request->in_size)
+		memcpy(request->in, in, request->in_size);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
-	struct job *job = make_job(req, ino, JOB_OPEN, info);
+	struct fuse_request *request = make_request(req, ino, REQUEST_OPEN, info);
 
-	if (!job)
+	if (!request)
 		return;
-	job->info = *info;
-	if (job_refuse_open(job))
+	request->info = *info;
+	if (request_refuse_open(request))
 		return;
-	job_open_begin(job);
-	put(job);
+	request_open_begin(request);
+	put(request);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
-	struct job *job = make_job(req, ino, JOB_RELEASE, info);
+	struct fuse_request *request = make_request(req, ino, REQUEST_RELEASE, info);
 
-	if (!job)
+	if (!request)
 		return;
-	atomic_store(&job->node->state, FILE_CLOSED);
+	atomic_store(&request->node->state, FILE_CLOSED);
 	/* Nobody waits for it, and unanswered ones would hold back others in the kernel. */
-	job->req = NULL;
+	request->req = NULL;
 	fuse_reply_err(req, 0);
-	put(job);
+	put(request);
 }
 
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		     struct fuse_file_info *info, unsigned flags, const void *in, size_t in_size,
 		     size_t out_size)
 {
-	struct job *job = make_job(req, ino, JOB_IOCTL, info);
+	struct fuse_request *request = make_request(req, ino, REQUEST_IOCTL, info);
 
-	if (!job)
+	if (!request)
 		return;
-	job->cmd = cmd;
-	job->arg = (uintptr_t)arg;
-	job->out_max = out_size;
-	set_input(job, in, in_size);
-	put(job);
+	request->cmd = cmd;
+	request->arg = (uintptr_t)arg;
+	request->out_max = out_size;
+	set_input(request, in, in_size);
+	put(request);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
 		     struct fuse_file_info *info)
 {
-	struct job *job = make_job(req, ino, JOB_WRITE, info);
+	struct fuse_request *request = make_request(req, ino, REQUEST_WRITE, info);
 
-	if (!job)
+	if (!request)
 		return;
-	set_input(job, bytes, size);
-	put(job);
+	set_input(request, bytes, size);
+	put(request);
 }
 
 /* vhost-vdpa has no read operation (vhost_vdpa_fops). */

@@ -163,17 +163,17 @@ static bool more_to_come(struct runtime *runtime, bool awake)
 }
 
 /* Serves a request with another reader left. True: the caller is the receiver still. */
-static bool serve(struct fuse_export *export, struct job *job)
+static bool serve(struct fuse_export *export, struct fuse_request *request)
 {
-	struct runtime *runtime = job->node->runtime;
-	uint64_t since = job->came_ns;
+	struct runtime *runtime = request->node->runtime;
+	uint64_t since = request->came_ns;
 	bool awake = since < atomic_load(&export->awake_until);
 
 	atomic_store(&export->serving, since);
 	watch(export);
 	if (atomic_fetch_sub(&export->free_readers, 1) == 1 && !spawn(export, reader))
 		atomic_fetch_add(&export->free_readers, 1);
-	fifo_serve(job);
+	fifo_serve(request);
 	atomic_fetch_add(&export->free_readers, 1);
 	if (more_to_come(runtime, awake))
 		atomic_store(&export->awake_until, runtime_now_ns() + AWAKE_NS);
@@ -186,13 +186,13 @@ static void *reader(void *arg)
 	bool mine = false, on = true;
 
 	while (on && (mine || wait_for_turn(export))) {
-		struct job *job;
+		struct fuse_request *request;
 
 		pthread_mutex_lock(&export->receiving);
 		on = receive(export);
-		job = fuse_take_mine();
+		request = fuse_take_mine();
 		pthread_mutex_unlock(&export->receiving);
-		mine = !job || serve(export, job);
+		mine = !request || serve(export, request);
 	}
 	if (fuse_session_exited(export->session) && !atomic_load(&export->stopping) &&
 	    !atomic_exchange(&export->gone, true))
@@ -201,45 +201,45 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-static struct job *next_ready(struct fuse_export *export)
+static struct fuse_request *next_ready(struct fuse_export *export)
 {
-	struct job *job;
+	struct fuse_request *request;
 
 	pthread_mutex_lock(&export->ready_lock);
 	export->idle_executors++;
 	while (!export->ready && !export->executors_stop)
 		pthread_cond_wait(&export->ready_changed, &export->ready_lock);
 	export->idle_executors--;
-	job = export->ready;
-	if (job) {
-		export->ready = job->next;
+	request = export->ready;
+	if (request) {
+		export->ready = request->next;
 		export->ready_count--;
 		if (!export->ready)
 			export->ready_last = &export->ready;
 	}
 	pthread_mutex_unlock(&export->ready_lock);
-	return job;
+	return request;
 }
 
 static void *executor(void *arg)
 {
 	struct fuse_export *export = arg;
-	struct job *job;
+	struct fuse_request *request;
 
-	while ((job = next_ready(export)))
-		fifo_serve(job);
+	while ((request = next_ready(export)))
+		fifo_serve(request);
 	return NULL;
 }
 
 /* May be called with a runtime's lock held: takes no time. */
-void executor_submit(struct fuse_export *export, struct job *job)
+void executor_submit(struct fuse_export *export, struct fuse_request *request)
 {
 	bool more;
 
-	job->next = NULL;
+	request->next = NULL;
 	pthread_mutex_lock(&export->ready_lock);
-	*export->ready_last = job;
-	export->ready_last = &job->next;
+	*export->ready_last = request;
+	export->ready_last = &request->next;
 	export->ready_count++;
 	more = export->idle_executors < export->ready_count &&
 	       export->executors < export->node_count;
