@@ -277,7 +277,7 @@ static inline void put_back(struct uvdpa_queue *q, uint16_t id)
 	drv_chain_end(q, chain);
 }
 
-static void packed_arm(struct uvdpa_queue *q, bool calls)
+static void packed_enable_notify(struct uvdpa_queue *q, bool calls)
 {
 	struct vring_packed_desc_event *event = q->driver_event;
 	uint16_t flags = VRING_PACKED_EVENT_FLAG_DISABLE;
@@ -313,7 +313,7 @@ static int packed_poll(struct uvdpa_queue *q, struct uvdpa_completion *completio
 		return q->broken ? -EPROTO : 0;
 	__atomic_store_n(&q->version, version + 2, __ATOMIC_RELEASE);
 	if (q->calls)
-		packed_arm(q, true);
+		packed_enable_notify(q, true);
 	return (int)n;
 }
 
@@ -422,7 +422,7 @@ const struct drv_ring drv_ring_packed = {
 	.kick_wanted = packed_kick_wanted,
 	.pending = packed_pending,
 	.poll = packed_poll,
-	.arm = packed_arm,
+	.arm = packed_enable_notify,
 	.position = packed_position,
 	.peek = packed_peek,
 	.descriptor = packed_descriptor,

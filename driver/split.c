@@ -167,7 +167,7 @@ static int split_pending(struct uvdpa_queue *q)
 	return (int)pending;
 }
 
-static void split_arm(struct uvdpa_queue *q, bool calls)
+static void split_enable_notify(struct uvdpa_queue *q, bool calls)
 {
 	uint16_t flags = calls || q->event_idx ? 0 : VRING_AVAIL_F_NO_INTERRUPT;
 
@@ -184,9 +184,9 @@ static void split_arm(struct uvdpa_queue *q, bool calls)
 static inline void arm_again(struct uvdpa_queue *q)
 {
 	if (q->calls)
-		split_arm(q, true);
+		split_enable_notify(q, true);
 	else if (q->event_idx && (uint16_t)(q->taken - q->event_told) > 1 << 14)
-		split_arm(q, false);
+		split_enable_notify(q, false);
 }
 
 /* The next completion, as the device has it. 0, or -EPROTO with the queue broken. */
@@ -286,7 +286,7 @@ const struct drv_ring drv_ring_split = {
 	.kick_wanted = split_kick_wanted,
 	.pending = split_pending,
 	.poll = split_poll,
-	.arm = split_arm,
+	.arm = split_enable_notify,
 	.position = split_position,
 	.peek = split_peek,
 	.descriptor = split_descriptor,

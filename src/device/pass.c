@@ -223,7 +223,7 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	while (r == RING_CHAIN && n && taken < budget && !is_sated(queue)) {
 		r = pop_batch(queue, batch, budget - taken < BATCH ? budget - taken : BATCH, &n);
 		if (n && !taken)
-			ring_disarm(&queue->ring);
+			ring_disable_notify(&queue->ring);
 		for (unsigned i = 0; i < n; i++) {
 			if (queue->discard) /* since one of these was refused */
 				give_back(queue, batch[i]);
@@ -261,13 +261,13 @@ static unsigned source_take(struct chain_source *source, struct request **reques
 	if (queue->record)
 		max = 1;
 	r = pop_batch(queue, requests, max, &count);
-	if (!count && r == RING_EMPTY && !pump->polling && ring_arm(&queue->ring)) {
+	if (!count && r == RING_EMPTY && !pump->polling && ring_enable_notify(&queue->ring)) {
 		r = pop_batch(queue, requests, max, &count);
 		pump->again = !count && r == RING_EMPTY;
 	}
 	pump->result = count ? RING_CHAIN : r;
 	if (count)
-		ring_disarm(&queue->ring);
+		ring_disable_notify(&queue->ring);
 	return count;
 }
 
@@ -296,7 +296,7 @@ static unsigned source_take_plain(struct chain_source *source, enum space_access
 		return 0;
 	if (queue->fresh)
 		note_first(queue, plain[0].head);
-	ring_disarm(&queue->ring);
+	ring_disable_notify(&queue->ring);
 	pump->plain = count;
 	pump->result = RING_CHAIN;
 	return count;
@@ -387,7 +387,7 @@ static enum device_turn take_turn(struct queue *queue, unsigned budget, bool pol
 		return TURN_IDLE;
 	if (r == RING_EMPTY && polling)
 		return TURN_EMPTY;
-	return r == RING_CHAIN || ring_arm(&queue->ring) ? TURN_MORE : TURN_IDLE;
+	return r == RING_CHAIN || ring_enable_notify(&queue->ring) ? TURN_MORE : TURN_IDLE;
 }
 
 /* Whether control has to look at what this pass found. */
@@ -515,7 +515,7 @@ void queue_give_back(struct model_port *port, unsigned index, bool waiting)
 	if (queue->borrow.result == RING_UNMAPPED)
 		queue->unmapped = true;
 	publish(queue);
-	if (waiting && !queue->ring.armed)
+	if (waiting && !queue->ring.notify_enabled)
 		runtime->wake_queue(device->runtime, index);
 	ask_to_settle(queue);
 	runtime->borrow_end(device->runtime, index);

@@ -328,7 +328,7 @@ void queue_freeze(struct queue *queue)
 	if (queue->parking)
 		ring_find_place(&queue->ring); /* what its record holds stays there, and counts */
 	/* Whoever goes on from here expects kicks; there is still time to say so (S4). */
-	ring_arm(&queue->ring);
+	ring_enable_notify(&queue->ring);
 	queue_keep_parked(queue);
 	if (queue->ring.placed)
 		queue->told = !queue->ring.call_due;

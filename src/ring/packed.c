@@ -527,7 +527,7 @@ bool packed_publish(struct ring *ring)
 	return wants_call(ring, entries);
 }
 
-bool packed_arm(struct ring *ring)
+bool packed_enable_notify(struct ring *ring)
 {
 	uint16_t word = ring->last_avail | (ring->avail_wrap ? WRAP_BIT : 0);
 	uint16_t flags =
@@ -536,17 +536,17 @@ bool packed_arm(struct ring *ring)
 
 	if (ring->event_idx)
 		r = area_store16(ring, &ring->device, OFF_WRAP, word);
-	if (r == 0 && !ring->armed)
+	if (r == 0 && !ring->notify_enabled)
 		r = area_store16(ring, &ring->device, EVENT_FLAGS, flags);
 	if (r < 0)
 		return false;
-	ring->armed = true;
+	ring->notify_enabled = true;
 	atomic_thread_fence(memory_order_seq_cst);
 	return packed_look(ring) == RING_CHAIN;
 }
 
-void packed_disarm(struct ring *ring)
+void packed_disable_notify(struct ring *ring)
 {
-	ring->armed = false;
+	ring->notify_enabled = false;
 	area_store16(ring, &ring->device, EVENT_FLAGS, VRING_PACKED_EVENT_FLAG_DISABLE);
 }

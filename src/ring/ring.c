@@ -185,7 +185,7 @@ bool ring_resolve_again(struct ring *ring)
 	ring->generation = generation;
 	ring->cache = (struct space_cache){0};
 	ring->copies.heads_count = ring->ahead_count = 0;
-	ring->armed = false; /* said in the old memory, perhaps */
+	ring->notify_enabled = false; /* said in the old memory, perhaps */
 	ring->resolved = resolve_area(ring, &ring->desc, SPACE_READ, 1) &&
 			 resolve_area(ring, &ring->driver, SPACE_READ, 2) &&
 			 resolve_area(ring, &ring->device, SPACE_WRITE, 4);
@@ -321,24 +321,24 @@ bool ring_publish(struct ring *ring)
 	return (ring->packed ? packed_publish(ring) : split_publish(ring)) || due;
 }
 
-bool ring_arm(struct ring *ring)
+bool ring_enable_notify(struct ring *ring)
 {
 	/* what a record holds is found by a look, and taken again before anybody waits for kicks */
 	if (ring->setup.record && !ring->placed)
 		return false;
 	if (ring->broken || !ring_resolve(ring))
 		return false;
-	return ring->packed ? packed_arm(ring) : split_arm(ring);
+	return ring->packed ? packed_enable_notify(ring) : split_enable_notify(ring);
 }
 
-void ring_disarm(struct ring *ring)
+void ring_disable_notify(struct ring *ring)
 {
-	if (!ring->armed || ring->broken || !ring_resolve(ring))
+	if (!ring->notify_enabled || ring->broken || !ring_resolve(ring))
 		return;
 	if (ring->packed)
-		packed_disarm(ring);
+		packed_disable_notify(ring);
 	else
-		split_disarm(ring);
+		split_disable_notify(ring);
 }
 
 uint32_t ring_first_base(uint64_t features)

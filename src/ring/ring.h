@@ -135,8 +135,8 @@ struct ring {
 	uint64_t used_log_at; /* what the first byte of the device area is logged as */
 	bool packed, event_idx, indirect;
 	bool started, resolved, broken;
-	bool straight; /* resolved, and no area has to be copied */
-	bool armed;    /* the driver was last told to kick */
+	bool straight;	     /* resolved, and no area has to be copied */
+	bool notify_enabled; /* the driver was last told to kick */
 	struct fault reason;
 	struct ring_copies copies;
 	/* Which positions setup.ahead has, and whether anything has to be copied that it may have.
@@ -233,10 +233,10 @@ bool ring_publish(struct ring *ring);
 
 /*
  * Asks the driver for kicks and looks once more: returns true if there is work after all (then go
- * on). ring_disarm is the opposite, while polling anyway.
+ * on). ring_disable_notify is the opposite, while polling anyway.
  */
-bool ring_arm(struct ring *ring);
-void ring_disarm(struct ring *ring);
+bool ring_enable_notify(struct ring *ring);
+void ring_disable_notify(struct ring *ring);
 
 /* Whether the driver's part of the ring is reached by system calls, as its memory is copied. */
 static inline bool ring_costly(const struct ring *ring)

@@ -240,8 +240,8 @@ enum ring_pop_result packed_look(struct ring *ring);
 enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain);
 void packed_complete(struct ring *ring, const struct ring_used *used);
 bool packed_publish(struct ring *ring);
-bool packed_arm(struct ring *ring);
-void packed_disarm(struct ring *ring);
+bool packed_enable_notify(struct ring *ring);
+void packed_disable_notify(struct ring *ring);
 uint32_t packed_base(const struct ring *ring);
 
 /* Split layout (virtio 1.3, 2.7): see split.c. */
@@ -251,7 +251,7 @@ enum ring_pop_result split_look(struct ring *ring);
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain);
 void split_complete(struct ring *ring, const struct ring_used *used);
 bool split_publish(struct ring *ring);
-bool split_arm(struct ring *ring);
-void split_disarm(struct ring *ring);
+bool split_enable_notify(struct ring *ring);
+void split_disable_notify(struct ring *ring);
 
 #endif

@@ -554,7 +554,7 @@ bool split_publish(struct ring *ring)
 	return wants_call(ring, old);
 }
 
-bool split_arm(struct ring *ring)
+bool split_enable_notify(struct ring *ring)
 {
 	uint16_t idx;
 	int r;
@@ -562,19 +562,19 @@ bool split_arm(struct ring *ring)
 	if (ring->event_idx)
 		r = area_store16(ring, &ring->device, avail_event_offset(ring), ring->last_avail);
 	else
-		r = ring->armed ? 0 : area_store16(ring, &ring->device, USED_FLAGS, 0);
+		r = ring->notify_enabled ? 0 : area_store16(ring, &ring->device, USED_FLAGS, 0);
 	if (r < 0)
 		return false;
-	ring->armed = true;
+	ring->notify_enabled = true;
 	atomic_thread_fence(memory_order_seq_cst);
 	if (area_load16(ring, &ring->driver, AVAIL_IDX, &idx) < 0)
 		return false;
 	return idx != ring->last_avail;
 }
 
-void split_disarm(struct ring *ring)
+void split_disable_notify(struct ring *ring)
 {
-	ring->armed = false;
+	ring->notify_enabled = false;
 	if (!ring->event_idx)
 		area_store16(ring, &ring->device, USED_FLAGS, VRING_USED_F_NO_NOTIFY);
 }

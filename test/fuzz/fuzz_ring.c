@@ -191,10 +191,10 @@ static void operate(struct bench *b, struct food *food)
 		ring_publish(&b->ring);
 		break;
 	case 4:
-		ring_arm(&b->ring);
+		ring_enable_notify(&b->ring);
 		break;
 	case 5:
-		ring_disarm(&b->ring);
+		ring_disable_notify(&b->ring);
 		break;
 	default:
 		break;

@@ -118,15 +118,15 @@ static bool none_wrong(void)
 /* The device last said that it wants no kicks, or one that is long past. */
 static void device_awake(void)
 {
-	ring_arm(&rig.ring);
-	ring_disarm(&rig.ring);
+	ring_enable_notify(&rig.ring);
+	ring_disable_notify(&rig.ring);
 	rig_cycle();
 	rig_cycle();
 }
 
 static void device_sleeps(void)
 {
-	rig.device_saw = ring_arm(&rig.ring);
+	rig.device_saw = ring_enable_notify(&rig.ring);
 }
 
 static void driver_submits(void)

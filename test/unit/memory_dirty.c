@@ -116,7 +116,7 @@ static void ring_marks(void **state)
 		ring_set_log(&b->ring, NULL, NULL, 0);
 		memset((void *)map, 0, sizeof(map));
 		ring_publish(&b->ring);
-		ring_arm(&b->ring);
+		ring_enable_notify(&b->ring);
 		for (unsigned i = 0; i < sizeof(map); i++)
 			assert_int_equal(map[i], 0);
 		assert_int_equal(log.beyond, 0);

@@ -378,13 +378,13 @@ static void arming(struct bench *b)
 	struct chain chain;
 
 	assert_int_equal(start(b, ring_first_base(FEATURES), FEATURES), 0);
-	assert_false(ring_arm(&b->ring));
+	assert_false(ring_enable_notify(&b->ring));
 	assert_int_equal(load_le16(b->bytes + DEVICE_AT), 0x8000);
 	assert_int_equal(load_le16(b->bytes + DEVICE_AT + 2), VRING_PACKED_EVENT_FLAG_DESC);
 	post(b, IOVA + DATA_AT, 4, 1, VRING_DESC_F_WRITE);
-	assert_true(ring_arm(&b->ring));
+	assert_true(ring_enable_notify(&b->ring));
 	assert_int_equal(pop(b, &chain), RING_CHAIN);
-	ring_disarm(&b->ring);
+	ring_disable_notify(&b->ring);
 	assert_int_equal(load_le16(b->bytes + DEVICE_AT + 2), VRING_PACKED_EVENT_FLAG_DISABLE);
 	ring_complete(&b->ring, &chain, 0);
 	ring_publish(&b->ring);

@@ -153,7 +153,7 @@ static void one_untaking(struct bench *b)
 			assert_int_equal(pop(b), RING_EMPTY);
 			if (again)
 				break;
-			assert_false(ring_arm(&b->ring));
+			assert_false(ring_enable_notify(&b->ring));
 			ring_untake(&b->ring, &chains[1]);
 			ring_untake(&b->ring, &chains[0]);
 			assert_int_equal(ring_base(&b->ring), base);
@@ -343,7 +343,7 @@ static void one_unmapped(struct bench *b)
 	offer_one(b, 4);
 	space_remove(b->space, 0, 0);
 	assert_int_equal(pop(b), RING_UNMAPPED);
-	assert_false(ring_arm(&b->ring));
+	assert_false(ring_enable_notify(&b->ring));
 	assert_int_equal(ring_base(&b->ring), b->base);
 	space_add(b->space, b->ram.iova, RAM_SIZE, b->ram.uaddr, 3);
 	assert_int_equal(pop(b), RING_CHAIN);
@@ -391,7 +391,7 @@ static void one_moved(struct bench *b)
 	ring_publish(&b->ring);
 	assert_true(vq_take_used(&b->vq, &used));
 	assert_int_equal(pop(b), RING_EMPTY);
-	assert_false(ring_arm(&b->ring));
+	assert_false(ring_enable_notify(&b->ring));
 	there = b->vq;
 	memcpy(b->ram.bytes + half, b->ram.bytes, half);
 	space_remove(b->space, 0, 0);
@@ -401,7 +401,7 @@ static void one_moved(struct bench *b)
 	there.used += half;
 	*(uint16_t *)ram_at(&b->ram, there.used, 2) = VRING_USED_F_NO_NOTIFY;
 	assert_int_equal(pop(b), RING_EMPTY);
-	assert_false(ring_arm(&b->ring));
+	assert_false(ring_enable_notify(&b->ring));
 	assert_int_equal(vq_used_flags(&there), 0);
 	vq_desc(&there, 5, b->buffer, 16, 0, 0);
 	vq_offer(&there, 5);
@@ -486,36 +486,36 @@ static void calls_by_event(void **state)
 static void one_arm_by_flag(struct bench *b)
 {
 	assert_int_equal(pop(b), RING_EMPTY);
-	assert_false(ring_arm(&b->ring));
+	assert_false(ring_enable_notify(&b->ring));
 	assert_int_equal(vq_used_flags(&b->vq), 0);
-	ring_disarm(&b->ring);
+	ring_disable_notify(&b->ring);
 	assert_int_equal(vq_used_flags(&b->vq), VRING_USED_F_NO_NOTIFY);
 	/* Posted after the last look, without a kick as none is wanted: arming has to see it. */
 	offer_one(b, 0);
-	assert_true(ring_arm(&b->ring));
+	assert_true(ring_enable_notify(&b->ring));
 	assert_int_equal(vq_used_flags(&b->vq), 0);
 	assert_int_equal(pop(b), RING_CHAIN);
-	assert_false(ring_arm(&b->ring));
+	assert_false(ring_enable_notify(&b->ring));
 }
 
 static void one_arm_by_event(struct bench *b)
 {
 	uint16_t old = b->vq.next_avail;
 
-	assert_false(ring_arm(&b->ring));
+	assert_false(ring_enable_notify(&b->ring));
 	assert_int_equal(vq_avail_event(&b->vq), b->base);
 	offer_one(b, 0);
 	assert_true(vq_wants_kick(&b->vq, old, true));
-	assert_true(ring_arm(&b->ring));
+	assert_true(ring_enable_notify(&b->ring));
 	assert_int_equal(pop(b), RING_CHAIN);
-	ring_disarm(&b->ring);
+	ring_disable_notify(&b->ring);
 	offer_one(b, 1);
 	offer_one(b, 2);
 	assert_false(vq_wants_kick(&b->vq, (uint16_t)(old + 1), true));
-	assert_true(ring_arm(&b->ring));
+	assert_true(ring_enable_notify(&b->ring));
 	assert_int_equal(pop(b), RING_CHAIN);
 	assert_int_equal(pop(b), RING_CHAIN);
-	assert_false(ring_arm(&b->ring));
+	assert_false(ring_enable_notify(&b->ring));
 	assert_int_equal(vq_avail_event(&b->vq), (uint16_t)(b->base + 3));
 	assert_int_equal(vq_used_flags(&b->vq), 0); /* not touched with the event index */
 }
