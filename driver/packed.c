@@ -158,7 +158,7 @@ static uint16_t packed_add(struct uvdpa_queue *q, const struct uvdpa_segment *se
 	return id;
 }
 
-static unsigned packed_publish(struct uvdpa_queue *q)
+static unsigned packed_flush_used(struct uvdpa_queue *q)
 {
 	uint16_t count = q->added - q->published;
 
@@ -418,7 +418,7 @@ const struct drv_ring drv_ring_packed = {
 	.can_start = packed_can_start,
 	.start = packed_start,
 	.add = packed_add,
-	.publish = packed_publish,
+	.publish = packed_flush_used,
 	.kick_wanted = packed_kick_wanted,
 	.pending = packed_pending,
 	.poll = packed_poll,

@@ -129,7 +129,7 @@ static uint16_t split_add(struct uvdpa_queue *q, const struct uvdpa_segment *seg
 	return head;
 }
 
-static unsigned split_publish(struct uvdpa_queue *q)
+static unsigned split_flush_used(struct uvdpa_queue *q)
 {
 	uint16_t count = q->added - q->published;
 
@@ -282,7 +282,7 @@ const struct drv_ring drv_ring_split = {
 	.can_start = split_can_start,
 	.start = split_start,
 	.add = split_add,
-	.publish = split_publish,
+	.publish = split_flush_used,
 	.kick_wanted = split_kick_wanted,
 	.pending = split_pending,
 	.poll = split_poll,

@@ -97,7 +97,7 @@ struct queue {
 	bool discard;	/* chains that come back are not shown to the driver any more */
 	bool kicked;
 	bool was_dry;		   /* the last look at the ring found nothing */
-	bool call_due;		   /* the driver wants to hear of what this pass has shown */
+	bool signal_pending;	   /* the driver wants to hear of what this pass has shown */
 	bool unmapped;		   /* the ring's memory was not there when last looked at */
 	bool unmapped_told;	   /* ... and the log says so */
 	bool reapable;		   /* removed windows may have lost their last user */

@@ -174,7 +174,7 @@ static enum ring_pop_result pop_batch(struct queue *queue, struct request **batc
 static void show(struct queue *queue)
 {
 	if (queue->ring.started)
-		queue->call_due |= ring_publish(&queue->ring);
+		queue->signal_pending |= ring_flush_used(&queue->ring);
 }
 
 static void publish(struct queue *queue)
@@ -182,9 +182,9 @@ static void publish(struct queue *queue)
 	struct device *device = queue->device;
 
 	show(queue);
-	if (!queue->call_due)
+	if (!queue->signal_pending)
 		return;
-	queue->call_due = false;
+	queue->signal_pending = false;
 	queue->stats.notifications++;
 	device->runtime->ops->notify_queue(device->runtime, queue->index);
 }

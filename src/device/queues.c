@@ -331,7 +331,7 @@ void queue_freeze(struct queue *queue)
 	ring_enable_notify(&queue->ring);
 	queue_keep_parked(queue);
 	if (queue->ring.placed)
-		queue->told = !queue->ring.call_due;
+		queue->told = !queue->ring.signal_pending;
 	queue->base = ring_base(&queue->ring);
 	queue->has_base = true;
 	ring_stop(&queue->ring);

@@ -65,7 +65,8 @@ static void clear_batch(struct inflight_record *record, uint16_t num, uint16_t b
 	}
 }
 
-void inflight_publish(struct inflight_record *record, uint16_t num, uint16_t batch, uint16_t used)
+void inflight_flush_used(struct inflight_record *record, uint16_t num, uint16_t batch,
+			 uint16_t used)
 {
 	clear_batch(record, num, batch);
 	STORE(record->used_idx, used);
@@ -327,7 +328,7 @@ void inflight_packed_move_used(struct inflight_packed *record, uint16_t used, bo
 	STORE(record->used_wrap, wrap);
 }
 
-void inflight_packed_shown(struct inflight_packed *record, uint16_t num)
+void inflight_packed_flushed(struct inflight_packed *record, uint16_t num)
 {
 	uint16_t end = LOAD(record->old_free_head), at = LOAD(record->free_head), last;
 

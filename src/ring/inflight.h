@@ -60,7 +60,8 @@ void inflight_take(struct inflight_record *record, uint16_t head, uint64_t count
 /* Takes back the last take. */
 void inflight_untake(struct inflight_record *record, uint16_t head);
 void inflight_complete(struct inflight_record *record, uint16_t head);
-void inflight_publish(struct inflight_record *record, uint16_t num, uint16_t batch, uint16_t used);
+void inflight_flush_used(struct inflight_record *record, uint16_t num, uint16_t batch,
+			 uint16_t used);
 
 /* Whether something was ever taken. */
 bool inflight_touched(const struct inflight_record *record, uint16_t num);
@@ -144,7 +145,7 @@ struct inflight_packed_desc inflight_packed_get(const struct inflight_packed *re
 						uint16_t entry);
 void inflight_packed_complete(struct inflight_packed *record, uint16_t num, uint16_t entry);
 void inflight_packed_move_used(struct inflight_packed *record, uint16_t used, bool wrap);
-void inflight_packed_shown(struct inflight_packed *record, uint16_t num);
+void inflight_packed_flushed(struct inflight_packed *record, uint16_t num);
 
 /* A place in the order of submission. Begin with {0}. */
 struct inflight_cursor {

@@ -58,7 +58,7 @@ int packed_start(struct ring *ring)
 		base |= base << 16;
 	ring->used = (base >> 16) & 0x7fff;
 	ring->used_wrap = base >> 31;
-	ring->published = ring->signalled = ring->used;
+	ring->flushed = ring->signalled = ring->used;
 	ring->resubmit = 0;
 	if (ring->last_avail >= ring->setup.num || ring->used >= ring->setup.num)
 		return -EINVAL;
@@ -140,9 +140,9 @@ static enum ring_pop_result recover(struct ring *ring)
 	left = inflight_packed_recover(record, num, shown, &place);
 	if (left < 0)
 		return ring_break(ring, "the record of requests in flight is none of this ring");
-	ring->call_due = true;
+	ring->signal_pending = true;
 	ring->counter = place.counter;
-	ring->last_avail = ring->used = ring->published = ring->signalled = place.used;
+	ring->last_avail = ring->used = ring->flushed = ring->signalled = place.used;
 	ring->avail_wrap = ring->used_wrap = place.wrap;
 	if (unmark(ring, place.entries) < 0)
 		return RING_UNMAPPED;
@@ -162,7 +162,7 @@ static int call_if_used(struct ring *ring)
 
 	if (area_load_raw(ring, &ring->desc, ring->setup.num - 1u, &last) < 0)
 		return -EFAULT;
-	ring->call_due |= ring->used || !ring->used_wrap || last.addr || last.rest;
+	ring->signal_pending |= ring->used || !ring->used_wrap || last.addr || last.rest;
 	return 0;
 }
 
@@ -419,7 +419,7 @@ enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain)
 	/* a record has one end for both: see inflight.h */
 	if (ring->setup.record && ring->batch_entries) {
 		ring->tail_full = false;
-		ring->call_due |= packed_publish(ring);
+		ring->signal_pending |= packed_flush_used(ring);
 	}
 	if (ring->broken)
 		return RING_BROKEN;
@@ -508,13 +508,13 @@ static bool wants_call(const struct ring *ring, uint16_t entries)
 	return (uint16_t)(ring->used - event - 1) < entries;
 }
 
-bool packed_publish(struct ring *ring)
+bool packed_flush_used(struct ring *ring)
 {
 	uint16_t entries = ring->batch_entries;
 	uint32_t at = ring->batch_slot * DESC_SIZE + DESC_FLAGS;
 
 	ring->batch_entries = 0;
-	ring->published = ring->used;
+	ring->flushed = ring->used;
 	if (ring->setup.record)
 		inflight_packed_move_used(ring_packed_record(ring), ring->used, ring->used_wrap);
 	if (area_store_upper(ring, &ring->desc, at, ring->batch_id, ring->batch_flags) < 0) {
@@ -522,7 +522,7 @@ bool packed_publish(struct ring *ring)
 		return false;
 	}
 	if (ring->setup.record)
-		inflight_packed_shown(ring_packed_record(ring), ring->setup.num);
+		inflight_packed_flushed(ring_packed_record(ring), ring->setup.num);
 	atomic_thread_fence(memory_order_seq_cst);
 	return wants_call(ring, entries);
 }

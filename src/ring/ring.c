@@ -58,7 +58,7 @@ int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *
 
 void ring_stop(struct ring *ring)
 {
-	assert(ring->broken || (ring->used == ring->published && !ring->batch_entries));
+	assert(ring->broken || (ring->used == ring->flushed && !ring->batch_entries));
 	ring->started = false;
 	ring->resolved = false;
 }
@@ -173,7 +173,7 @@ static bool find_place(struct ring *ring)
 {
 	enum ring_pop_result r = ring->packed ? packed_place(ring) : split_place(ring);
 
-	ring->call_due = ring->call_due && !ring->setup.told;
+	ring->signal_pending = ring->signal_pending && !ring->setup.told;
 	ring->placed = r == RING_CHAIN;
 	return ring->placed;
 }
@@ -304,21 +304,21 @@ void ring_complete(struct ring *ring, const struct chain *chain, uint32_t writte
 		split_complete(ring, &used);
 }
 
-bool ring_publish(struct ring *ring)
+bool ring_flush_used(struct ring *ring)
 {
-	bool due = ring->call_due;
+	bool due = ring->signal_pending;
 
-	ring->call_due = false;
-	if (ring->used == ring->published && !ring->batch_entries)
+	ring->signal_pending = false;
+	if (ring->used == ring->flushed && !ring->batch_entries)
 		return due;
 	if (ring->broken || !ring_resolve(ring)) {
-		ring->published = ring->used;
+		ring->flushed = ring->used;
 		ring->batch_entries = 0;
 		ring->copies.used_count = 0;
 		return false;
 	}
 	ring->tail_full = false;
-	return (ring->packed ? packed_publish(ring) : split_publish(ring)) || due;
+	return (ring->packed ? packed_flush_used(ring) : split_flush_used(ring)) || due;
 }
 
 bool ring_enable_notify(struct ring *ring)

@@ -112,15 +112,16 @@ struct ring {
 	uint16_t last_avail;	  /* next available entry to take (packed: descriptor) */
 	uint16_t seen_avail;	  /* the driver's available index when last looked at */
 	uint16_t used;		  /* next used entry (packed: descriptor) to write */
-	uint16_t published;	  /* used index the driver can see */
+	uint16_t flushed;	  /* used index the driver can see */
 	uint16_t signalled;	  /* used index at the last notification decision */
 	/* Packed: the two wrap counters, and the used descriptor that publish will reveal. */
 	bool avail_wrap, used_wrap;
 	uint16_t batch_slot, batch_flags, batch_id;
 	uint16_t batch_entries; /* descriptors used since the last publish */
-	bool call_due; /* shown before the publish (be it by a process before us), and to be told */
-	bool placed;   /* its memory was there, and it is settled where the ring goes on */
-	bool base_refused; /* setup.base cannot be: the ring goes on elsewhere */
+	bool signal_pending; /* shown before the publish (be it by a process before us), and to be
+				told */
+	bool placed;	     /* its memory was there, and it is settled where the ring goes on */
+	bool base_refused;   /* setup.base cannot be: the ring goes on elsewhere */
 	/* In order: turns given at taking and due at completing; the last used entry since then. */
 	uint16_t next_turn, due_turn, turn_mask;
 	bool tail_full; /* there is one, and it can stand for more chains: */
@@ -229,7 +230,7 @@ void ring_complete_plain(struct ring *ring, const struct chain_plain *plain,
  * Shows everything completed to the driver, with one store. Returns whether
  * the driver wants a notification for it (virtio 1.3, 2.7.7 and 2.7.10).
  */
-bool ring_publish(struct ring *ring);
+bool ring_flush_used(struct ring *ring);
 
 /*
  * Asks the driver for kicks and looks once more: returns true if there is work after all (then go

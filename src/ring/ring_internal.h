@@ -239,7 +239,7 @@ enum ring_pop_result packed_place(struct ring *ring);
 enum ring_pop_result packed_look(struct ring *ring);
 enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain);
 void packed_complete(struct ring *ring, const struct ring_used *used);
-bool packed_publish(struct ring *ring);
+bool packed_flush_used(struct ring *ring);
 bool packed_enable_notify(struct ring *ring);
 void packed_disable_notify(struct ring *ring);
 uint32_t packed_base(const struct ring *ring);
@@ -250,7 +250,7 @@ enum ring_pop_result split_place(struct ring *ring); /* as packed_place */
 enum ring_pop_result split_look(struct ring *ring);
 enum ring_pop_result split_pop(struct ring *ring, struct chain *chain);
 void split_complete(struct ring *ring, const struct ring_used *used);
-bool split_publish(struct ring *ring);
+bool split_flush_used(struct ring *ring);
 bool split_enable_notify(struct ring *ring);
 void split_disable_notify(struct ring *ring);
 

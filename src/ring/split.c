@@ -63,7 +63,7 @@ int split_start(struct ring *ring)
 		return -EINVAL;
 	ring->last_avail = ring->seen_avail = (uint16_t)ring->setup.base;
 	/* Until its memory is there to tell: see split_place. */
-	ring->used = ring->published = ring->signalled =
+	ring->used = ring->flushed = ring->signalled =
 		(uint16_t)(ring->last_avail - ring->setup.again_count);
 	ring->resubmit = ring->setup.again_count;
 	ring->again = ring->setup.again;
@@ -208,7 +208,7 @@ static enum ring_pop_result recover(struct ring *ring, uint16_t used)
 {
 	int left;
 
-	ring->call_due = inflight_touched(ring->setup.record, ring->setup.num);
+	ring->signal_pending = inflight_touched(ring->setup.record, ring->setup.num);
 	left = inflight_recover(ring->setup.record, ring->setup.num, used, &ring->counter);
 	if (left < 0)
 		return ring_break(ring, "the record of requests in flight belongs to another ring");
@@ -246,7 +246,7 @@ static int call_if_used(struct ring *ring, uint16_t used)
 
 	if (area_read(ring, &ring->device, at, last, sizeof(last)) < 0)
 		return -EFAULT;
-	ring->call_due |= used || load_le64(last);
+	ring->signal_pending |= used || load_le64(last);
 	return 0;
 }
 
@@ -274,7 +274,7 @@ enum ring_pop_result split_place(struct ring *ring)
 		used = ring->used;
 	else if (!ring->again)
 		check_base(ring, used, avail);
-	ring->used = ring->published = ring->signalled = used;
+	ring->used = ring->flushed = ring->signalled = used;
 	ring->seen_avail = ring->last_avail;
 	if (r == RING_CHAIN && call_if_used(ring, used) < 0)
 		return RING_UNMAPPED;
@@ -534,11 +534,11 @@ static int store_used_index(const struct ring *ring)
 			       : area_store16(ring, &ring->device, USED_IDX, ring->used);
 }
 
-bool split_publish(struct ring *ring)
+bool split_flush_used(struct ring *ring)
 {
-	uint16_t old = ring->signalled, batch = (uint16_t)(ring->used - ring->published);
+	uint16_t old = ring->signalled, batch = (uint16_t)(ring->used - ring->flushed);
 
-	ring->published = ring->used;
+	ring->flushed = ring->used;
 	if (flush_used(ring) < 0) {
 		ring_break(ring, "the used ring cannot be written");
 		return false;
@@ -548,7 +548,7 @@ bool split_publish(struct ring *ring)
 		return false;
 	}
 	if (ring->setup.record)
-		inflight_publish(ring->setup.record, ring->setup.num, batch, ring->used);
+		inflight_flush_used(ring->setup.record, ring->setup.num, batch, ring->used);
 	atomic_thread_fence(memory_order_seq_cst);
 	ring->signalled = ring->used;
 	return wants_call(ring, old);

@@ -188,7 +188,7 @@ static void operate(struct bench *b, struct food *food)
 		complete(b, what / 8);
 		break;
 	case 3:
-		ring_publish(&b->ring);
+		ring_flush_used(&b->ring);
 		break;
 	case 4:
 		ring_enable_notify(&b->ring);
@@ -237,7 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned limit = 0; b.ring.started && food.left && limit < 500; limit++)
 		operate(&b, &food);
 	if (b.ring.started) {
-		ring_publish(&b.ring);
+		ring_flush_used(&b.ring);
 		ring_stop(&b.ring);
 	}
 	space_free(b.space);

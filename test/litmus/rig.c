@@ -128,6 +128,6 @@ void rig_cycle(void)
 	rig.queue.ring->kick_wanted(&rig.queue);
 	assert(rig_pop(0));
 	ring_complete(&rig.ring, &rig.chains[0], 2);
-	ring_publish(&rig.ring);
+	ring_flush_used(&rig.ring);
 	assert(rig.queue.ring->poll(&rig.queue, &completion, 1) == 1);
 }

@@ -37,7 +37,7 @@ static void complete_two(void)
 		chain_write(&rig.chains[i], 0, &written[i], 2);
 		ring_complete(&rig.ring, &rig.chains[i], 2);
 	}
-	ring_publish(&rig.ring);
+	ring_flush_used(&rig.ring);
 }
 
 static void collect(void)
@@ -70,7 +70,7 @@ static void complete_two_plain(void)
 	for (unsigned i = 0; i < 2; i++)
 		memcpy(rig.plain[i].host, &written[i], 2);
 	ring_complete_plain(&rig.ring, rig.plain, lengths, 2);
-	ring_publish(&rig.ring);
+	ring_flush_used(&rig.ring);
 }
 
 /* --- available ---------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ static void driver_awake(void)
 static void device_completes(void)
 {
 	ring_complete(&rig.ring, &rig.chains[0], 2);
-	rig.device_saw = ring_publish(&rig.ring);
+	rig.device_saw = ring_flush_used(&rig.ring);
 }
 
 static void driver_sleeps(void)
@@ -253,7 +253,7 @@ static void take_and_complete(void)
 	rig_pop(1);
 	for (unsigned i = 2; i-- > 0;) {
 		ring_complete(&rig.ring, &rig.chains[i], 2);
-		ring_publish(&rig.ring);
+		ring_flush_used(&rig.ring);
 	}
 }
 

@@ -102,7 +102,7 @@ static void ring_marks(void **state)
 
 			assert_int_equal(bit, i == 1 || i == 2 || i == 4);
 		}
-		ring_publish(&b->ring);
+		ring_flush_used(&b->ring);
 		assert_true(map[used / 8] >> (used % 8) & 1);
 		/* a model that writes in order touches no more than it says */
 		memset((void *)map, 0, sizeof(map));
@@ -115,7 +115,7 @@ static void ring_marks(void **state)
 		/* switched off, nothing is marked */
 		ring_set_log(&b->ring, NULL, NULL, 0);
 		memset((void *)map, 0, sizeof(map));
-		ring_publish(&b->ring);
+		ring_flush_used(&b->ring);
 		ring_enable_notify(&b->ring);
 		for (unsigned i = 0; i < sizeof(map); i++)
 			assert_int_equal(map[i], 0);

@@ -65,7 +65,7 @@ static void an_index_is_not_torn(void **state)
 	assert_int_equal(ring_pop(&ring, &chain), RING_EMPTY);
 	assert_string_equal(ring_reason(&ring), "");
 	ring_complete(&ring, &chain, 0);
-	ring_publish(&ring);
+	ring_flush_used(&ring);
 	ring_stop(&ring);
 	space_free(space);
 }

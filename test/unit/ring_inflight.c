@@ -69,7 +69,7 @@ static void one_first_request(struct life *life)
 	assert_int_equal(pop(life->b), RING_EMPTY);
 	assert_int_equal(ring_base(&life->b->ring), (uint16_t)(life->b->base + 1));
 	finish(life, 0);
-	ring_publish(&life->b->ring);
+	ring_flush_used(&life->b->ring);
 	begin(life);
 	assert_int_equal(pop(life->b), RING_EMPTY);
 }
@@ -90,7 +90,7 @@ static void one_order(struct life *life)
 	for (unsigned i = 0; i < 4; i++)
 		expect(life, heads[i]);
 	finish(life, 7);
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	finish(life, 5); /* complete, but never shown */
 	for (unsigned round = 0; round < 2; round++) {
 		begin(life);
@@ -106,7 +106,7 @@ static void one_order(struct life *life)
 	finish(life, 0);
 	finish(life, 2);
 	finish(life, 5);
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	assert_int_equal(vq_used_index(&b->vq), (uint16_t)(b->base + 5));
 	begin(life);
 	assert_int_equal(ring_resubmits(&b->ring), 1); /* nobody has looked */
@@ -134,7 +134,7 @@ static void one_between(struct life *life)
 	finish(life, 1);
 	finish(life, 3);
 	memcpy(before, life->record, inflight_size(NUM));
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	memcpy(life->record, before, inflight_size(NUM));
 	free(before);
 	begin(life);
@@ -171,7 +171,7 @@ static void one_many(struct life *life)
 			if (seed >> (8 + i) & 1)
 				finish(life, b->chain.head);
 		if (seed >> 5 & 1)
-			ring_publish(&b->ring);
+			ring_flush_used(&b->ring);
 		while (vq_take_used(&b->vq, &used)) {
 			assert_true(used.id < NUM && busy[used.id]);
 			busy[used.id] = false;
@@ -193,15 +193,15 @@ static void one_untold(struct life *life)
 	begin(life);
 	assert_int_equal(pop(life->b), RING_EMPTY);
 	/* at its beginning nobody was there before */
-	assert_int_equal(ring_publish(&life->b->ring), vq_used_index(&life->b->vq) != 0);
+	assert_int_equal(ring_flush_used(&life->b->ring), vq_used_index(&life->b->vq) != 0);
 	offer_one(life->b, 0);
 	expect(life, 0);
 	finish(life, 0);
-	assert_true(ring_publish(&life->b->ring));
+	assert_true(ring_flush_used(&life->b->ring));
 	begin(life);
 	assert_int_equal(pop(life->b), RING_EMPTY);
-	assert_true(ring_publish(&life->b->ring));
-	assert_false(ring_publish(&life->b->ring));
+	assert_true(ring_flush_used(&life->b->ring));
+	assert_false(ring_flush_used(&life->b->ring));
 }
 
 static void untold(void **state)
@@ -219,7 +219,7 @@ static void one_nonsense(struct life *life)
 	finish(life, 1);
 	life->record->last_batch_head = 9999;
 	life->record->desc[1].next = 1;
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	memset(life->record->desc, 0xff, NUM * sizeof(struct inflight_desc));
 	begin(life);
 	assert_int_equal(pop(b), RING_EMPTY); /* 0xff is not "in flight" */

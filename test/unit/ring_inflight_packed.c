@@ -162,7 +162,7 @@ static void complete(struct life *l)
 
 static void show(struct life *l)
 {
-	ring_publish(&l->ring);
+	ring_flush_used(&l->ring);
 	collect(l);
 }
 
@@ -176,7 +176,7 @@ static void die(struct life *l)
 		inflight_packed_move_used(l->record, l->ring.used, l->ring.used_wrap);
 		memcpy(l->before, l->record, inflight_packed_size(ENTRIES));
 		if (where == 2) {
-			ring_publish(&l->ring);
+			ring_flush_used(&l->ring);
 			memcpy(l->record, l->before, inflight_packed_size(ENTRIES));
 		}
 	}
@@ -225,19 +225,19 @@ static void untold(void **state)
 
 		take(l);
 		/* at its beginning nobody was there before */
-		assert_int_equal(ring_publish(&l->ring), l->base != 0x80008000u);
+		assert_int_equal(ring_flush_used(&l->ring), l->base != 0x80008000u);
 		while (!l->out)
 			offer(l);
 		while (!l->held)
 			take(l);
 		while (l->held)
 			complete(l);
-		assert_true(ring_publish(&l->ring));
+		assert_true(ring_flush_used(&l->ring));
 		begin(l);
 		take(l);
 		assert_int_equal(l->held, 0);
-		assert_true(ring_publish(&l->ring));
-		assert_false(ring_publish(&l->ring));
+		assert_true(ring_flush_used(&l->ring));
+		assert_false(ring_flush_used(&l->ring));
 		gone(l);
 	}
 }
@@ -264,7 +264,7 @@ static void nonsense(void **state)
 			if (ring_pop(&l->ring, &chain) != RING_CHAIN)
 				break;
 			ring_complete(&l->ring, &chain, 0);
-			ring_publish(&l->ring);
+			ring_flush_used(&l->ring);
 		}
 		gone(l);
 	}

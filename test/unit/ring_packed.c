@@ -183,7 +183,7 @@ static void laps(struct bench *b)
 		assert_int_equal(collect(b, 3, &len), -1);
 		ring_complete(&b->ring, &chain, 513);
 		assert_int_equal(collect(b, 3, &len), -1);
-		ring_publish(&b->ring);
+		ring_flush_used(&b->ring);
 		assert_int_equal(collect(b, 3, &len), i);
 		assert_int_equal(len, 513);
 	}
@@ -222,7 +222,7 @@ static void untaking(struct bench *b)
 		}
 		ring_complete(&b->ring, &first, 1);
 		ring_complete(&b->ring, &second, 2);
-		ring_publish(&b->ring);
+		ring_flush_used(&b->ring);
 		assert_int_equal(collect(b, 1, &len), i);
 		assert_int_equal(collect(b, 2, &len), 100);
 	}
@@ -253,7 +253,7 @@ static void batches(struct bench *b)
 	ring_complete(&b->ring, &chain[0], 1);
 	ring_complete(&b->ring, &chain[1], 2);
 	assert_int_equal(collect(b, 1, &len), -1);
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	assert_int_equal(collect(b, 1, &len), 12);
 	assert_int_equal(collect(b, 1, &len), 10);
 	assert_int_equal(collect(b, 1, &len), 11);
@@ -289,10 +289,10 @@ static void in_order(struct bench *b)
 		}
 		ring_complete(&b->ring, &chain[2], 3);
 		ring_complete(&b->ring, &chain[1], 4);
-		assert_false(ring_publish(&b->ring));
+		assert_false(ring_flush_used(&b->ring));
 		assert_int_equal(collect(b, 1, &len), -1);
 		ring_complete(&b->ring, &chain[0], lap & 1 ? 4 : 1);
-		ring_publish(&b->ring);
+		ring_flush_used(&b->ring);
 		if (lap & 1) { /* all in one */
 			assert_int_equal(collect(b, 5, &len), 2);
 		} else {
@@ -329,7 +329,7 @@ static void bases(struct bench *b)
 			post(b, IOVA + DATA_AT, 4, 7, VRING_DESC_F_WRITE);
 			assert_int_equal(pop(b, &chain), RING_CHAIN);
 			ring_complete(&b->ring, &chain, 0);
-			ring_publish(&b->ring);
+			ring_flush_used(&b->ring);
 			assert_int_equal(collect(b, 1, &len), 7);
 			ring_stop(&b->ring);
 			assert_int_equal(ring_base(&b->ring) & 0x7fff, (at + 1) % NUM);
@@ -363,7 +363,7 @@ static void calls(struct bench *b)
 		post(b, IOVA + DATA_AT, 4, 1, VRING_DESC_F_WRITE);
 		assert_int_equal(pop(b, &chain), RING_CHAIN);
 		ring_complete(&b->ring, &chain, 0);
-		assert_int_equal(ring_publish(&b->ring), mode == 0 || mode == 2);
+		assert_int_equal(ring_flush_used(&b->ring), mode == 0 || mode == 2);
 	}
 	ring_stop(&b->ring);
 }
@@ -387,7 +387,7 @@ static void arming(struct bench *b)
 	ring_disable_notify(&b->ring);
 	assert_int_equal(load_le16(b->bytes + DEVICE_AT + 2), VRING_PACKED_EVENT_FLAG_DISABLE);
 	ring_complete(&b->ring, &chain, 0);
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	ring_stop(&b->ring);
 }
 

@@ -88,7 +88,7 @@ static void expect_from(struct left *left, uint16_t first)
 		ring_complete(&b->ring, &b->chain, 1);
 	}
 	assert_int_equal(pop(b), RING_EMPTY);
-	assert_true(ring_publish(&b->ring));
+	assert_true(ring_flush_used(&b->ring));
 	for (uint16_t i = first; i < left->posted; i++) {
 		assert_true(vq_take_used(&b->vq, &used));
 		assert_int_equal(used.id, i);
@@ -159,7 +159,7 @@ static void no_ring(void **state)
 	offer_one(b, 2);
 	assert_int_equal(pop(b), RING_CHAIN);
 	ring_complete(&b->ring, &b->chain, 1);
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	assert_int_equal(vq_used_index(&b->vq), 501);
 	assert_true(vq_take_used(&b->vq, &used));
 	bench_free(b);
@@ -178,8 +178,8 @@ static void called_once(void **state)
 				leave(&left);
 				begin(&left, AT_USED, event ? EVENT_IDX : 0);
 				assert_int_equal(pop(left.b), RING_EMPTY);
-				assert_true(ring_publish(&left.b->ring));
-				assert_false(ring_publish(&left.b->ring));
+				assert_true(ring_flush_used(&left.b->ring));
+				assert_false(ring_flush_used(&left.b->ring));
 				bench_free(left.b);
 			}
 }
@@ -192,7 +192,7 @@ static void at_its_beginning(void **state)
 	begin(&left, AT_0, 0);
 	offer_one(b, 0);
 	assert_int_equal(pop(b), RING_CHAIN);
-	assert_false(ring_publish(&b->ring));
+	assert_false(ring_flush_used(&b->ring));
 	bench_free(b);
 }
 
@@ -227,8 +227,8 @@ static void packed_called(void **state)
 		if (at == 2 * NUM) /* where it began; but somebody has been there */
 			put(b, pq.desc + 16 * (NUM - 1), 0x1000);
 		begin_packed(b, &pq, pq_base(&pq), NULL);
-		assert_int_equal(ring_publish(&b->ring), at != 0);
-		assert_false(ring_publish(&b->ring));
+		assert_int_equal(ring_flush_used(&b->ring), at != 0);
+		assert_false(ring_flush_used(&b->ring));
 		assert_int_equal(ring_base(&b->ring), pq_base(&pq));
 	}
 	bench_free(b);

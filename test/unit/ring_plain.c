@@ -150,7 +150,7 @@ static void warm(struct bench *b)
 {
 	offer_plain(b, D_WRITE);
 	pop_and_complete(b, 1);
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	expect_used(b, 1);
 }
 
@@ -183,7 +183,7 @@ static void batches(bool packed)
 		assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 2);
 		ring_complete_plain(&b->ring, plain, written + 3, 2);
 		assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
-		ring_publish(&b->ring);
+		ring_flush_used(&b->ring);
 		for (unsigned i = 0; i < 5; i++)
 			expect_used(b, written[i]);
 		assert_false(has_used(b));
@@ -205,7 +205,7 @@ static void readable(bool packed)
 	assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
 	assert_int_equal(ring_take_plain(&b->ring, SPACE_READ, plain, 8), 3);
 	ring_complete_plain(&b->ring, plain, NULL, 3);
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	for (unsigned i = 0; i < 3; i++)
 		expect_used(b, 0);
 	bench_free(b);
@@ -386,7 +386,7 @@ static void mixtures(bool packed)
 		if (!n && ring_look(&b->ring) == RING_CHAIN)
 			pop_and_complete(b, 0);
 		if (rand_r(&seed) % 2)
-			ring_publish(&b->ring);
+			ring_flush_used(&b->ring);
 		while (has_used(b))
 			expect_used(b, 0);
 	}

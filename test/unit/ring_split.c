@@ -7,7 +7,7 @@ static void one_empty(struct bench *b)
 	assert_int_equal(pop(b), RING_EMPTY);
 	assert_int_equal(ring_base(&b->ring), b->base);
 	assert_string_equal(ring_reason(&b->ring), "");
-	assert_false(ring_publish(&b->ring));
+	assert_false(ring_flush_used(&b->ring));
 }
 
 static void empty_ring(void **state)
@@ -45,12 +45,12 @@ static void one_chain(struct bench *b)
 
 	ring_complete(&b->ring, &b->chain, 101);
 	assert_int_equal(vq_used_index(&b->vq), b->base); /* not before the publish */
-	assert_true(ring_publish(&b->ring));
+	assert_true(ring_flush_used(&b->ring));
 	assert_true(vq_take_used(&b->vq, &used));
 	assert_int_equal(used.id, 3);
 	assert_int_equal(used.len, 101);
 	assert_false(vq_take_used(&b->vq, &used));
-	assert_false(ring_publish(&b->ring));
+	assert_false(ring_flush_used(&b->ring));
 }
 
 /* A chain that outgrows its small table goes on in the large one, with what it has. */
@@ -115,7 +115,7 @@ static void one_lap(struct bench *b)
 		assert_int_equal(pop(b), RING_EMPTY);
 		for (unsigned i = NUM; i-- > 0;)
 			ring_complete(&b->ring, &chains[i], i);
-		assert_true(ring_publish(&b->ring));
+		assert_true(ring_flush_used(&b->ring));
 		for (unsigned i = NUM; i-- > 0;) {
 			assert_true(vq_take_used(&b->vq, &used));
 			assert_int_equal(used.id, (i + lap) % NUM);
@@ -162,7 +162,7 @@ static void one_untaking(struct bench *b)
 		}
 		ring_complete(&b->ring, &chains[0], 0);
 		ring_complete(&b->ring, &chains[1], 0);
-		ring_publish(&b->ring);
+		ring_flush_used(&b->ring);
 	}
 }
 
@@ -248,7 +248,7 @@ static void copied_in_few_calls(void **state)
 	assert_int_equal(b->ram.reads - before, 1 + 2 + 2 * NUM);
 	assert_int_equal(b->ram.writes, 1); /* used entries up to the ring's end */
 	assert_false(vq_take_used(&b->vq, &used));
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	assert_int_equal(b->ram.writes, 3); /* the others, and the index */
 	for (uint16_t i = 0; i < NUM; i++) {
 		assert_true(vq_take_used(&b->vq, &used));
@@ -296,16 +296,16 @@ static void one_in_order(struct bench *b)
 		ring_complete(&b->ring, &chains[2], 16);
 		ring_complete(&b->ring, &chains[4], 16);
 		ring_complete(&b->ring, &chains[1], 16);
-		assert_false(ring_publish(&b->ring));
+		assert_false(ring_flush_used(&b->ring));
 		ring_complete(&b->ring, &chains[0], 7);
-		assert_true(ring_publish(&b->ring)); /* three of them */
+		assert_true(ring_flush_used(&b->ring)); /* three of them */
 		assert_int_equal((uint16_t)(vq_used_index(&b->vq) - b->vq.next_used), 3);
 		assert_int_equal(take_in_order(b, heads, &count), 7);
 		assert_int_equal(count, 1); /* not written to the full: it speaks for itself */
 		for (unsigned taken = 1; taken < 3; taken += count)
 			assert_int_equal(take_in_order(b, heads + taken, &count), 16);
 		ring_complete(&b->ring, &chains[3], 16);
-		assert_true(ring_publish(&b->ring));
+		assert_true(ring_flush_used(&b->ring));
 		for (unsigned taken = 3; taken < 5; taken += count)
 			assert_int_equal(take_in_order(b, heads + taken, &count), 16);
 		assert_int_equal(vq_used_index(&b->vq), b->vq.next_used);
@@ -353,7 +353,7 @@ static void one_unmapped(struct bench *b)
 	ring_complete(&b->ring, &b->chain, 0);
 	assert_int_equal(pop(b), RING_BROKEN);
 	assert_non_null(strstr(ring_reason(&b->ring), "not mapped for writing"));
-	assert_false(ring_publish(&b->ring));
+	assert_false(ring_flush_used(&b->ring));
 	ring_stop(&b->ring);
 }
 
@@ -388,7 +388,7 @@ static void one_moved(struct bench *b)
 	offer_one(b, 3);
 	assert_int_equal(pop(b), RING_CHAIN);
 	ring_complete(&b->ring, &b->chain, 0);
-	ring_publish(&b->ring);
+	ring_flush_used(&b->ring);
 	assert_true(vq_take_used(&b->vq, &used));
 	assert_int_equal(pop(b), RING_EMPTY);
 	assert_false(ring_enable_notify(&b->ring));
@@ -412,7 +412,7 @@ static void one_moved(struct bench *b)
 	assert_int_equal(found, 0x12345678);
 	assert_int_equal(b->chain.head, 5);
 	ring_complete(&b->ring, &b->chain, 3);
-	assert_true(ring_publish(&b->ring));
+	assert_true(ring_flush_used(&b->ring));
 	assert_true(vq_take_used(&there, &used));
 	assert_int_equal(used.len, 3);
 }
@@ -429,7 +429,7 @@ static bool finish_one(struct bench *b, uint16_t index)
 	offer_one(b, index);
 	assert_int_equal(pop(b), RING_CHAIN);
 	ring_complete(&b->ring, &b->chain, 0);
-	return ring_publish(&b->ring);
+	return ring_flush_used(&b->ring);
 }
 
 static void one_no_interrupt(struct bench *b)
@@ -439,7 +439,7 @@ static void one_no_interrupt(struct bench *b)
 	assert_false(finish_one(b, 1));
 	vq_set_avail_flags(&b->vq, 0);
 	assert_true(finish_one(b, 2));
-	assert_false(ring_publish(&b->ring)); /* nothing new */
+	assert_false(ring_flush_used(&b->ring)); /* nothing new */
 }
 
 static void calls_by_flag(void **state)
@@ -473,7 +473,7 @@ static void one_used_event_batch(struct bench *b)
 			assert_int_equal(pop(b), RING_CHAIN);
 			ring_complete(&b->ring, &b->chain, 0);
 		}
-		assert_int_equal(ring_publish(&b->ring), event < 3);
+		assert_int_equal(ring_flush_used(&b->ring), event < 3);
 	}
 }
 
