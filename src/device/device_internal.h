@@ -50,7 +50,7 @@ struct pump_source {
 	struct chain_source source; /* the first member */
 	struct queue *queue;
 	enum ring_pop_result result; /* of the last take; RING_CHAIN: it had something */
-	bool again;		     /* chains came while the ring was being armed */
+	bool more_came;		     /* chains came while the ring was being armed */
 	bool polling;		     /* a ring that runs dry is not armed */
 	unsigned plain;		     /* taken as such and not back yet */
 };
@@ -68,8 +68,8 @@ struct queue {
 	bool told;     /* a ring of ours stopped there, and had called for all that it showed */
 	/* Heads to take again, in this order, before any other chain: the ring's when it started.
 	 */
-	uint16_t *again;
-	unsigned again_count;
+	uint16_t *resubmit_list;
+	unsigned resubmit_count;
 	struct ring_used *turns; /* for VIRTIO_F_IN_ORDER; made when the queue first needs them */
 	/*
 	 * What came back cancelled since FX_PARK. `parking` stays until the queue has nothing in
@@ -275,7 +275,7 @@ uint64_t device_features_anywhere(const struct device *device);
 /* In a pass: one more free slot, that was not in use before; NULL: all were. */
 struct request *queue_make_slot(struct queue *queue);
 /* Makes room for `again`. Returns 0 or -ENOMEM. */
-int queue_make_again(struct queue *queue);
+int queue_make_resubmit_list(struct queue *queue);
 
 /* stop.c: a queue that is being disabled. Workers excluded. */
 void queue_settle_disable(struct queue *queue);
@@ -292,7 +292,7 @@ void queue_park(struct queue *queue);
 /* Nothing is in flight: what came back undone, and what was not taken again yet, is `again`. */
 void queue_keep_parked(struct queue *queue);
 /* The queue goes on after all: what came back undone is taken again. */
-void queue_retake(struct queue *queue);
+void queue_resubmit(struct queue *queue);
 unsigned device_count_in_flight(const struct device *device);
 
 /* pass.c */

@@ -32,7 +32,7 @@ void queue_park(struct queue *queue)
 		return;
 	if (!queue->parked)
 		queue->parked = calloc(device->options.queue_size, sizeof(queue->parked[0]));
-	if (!queue->parked || queue_make_again(queue) < 0)
+	if (!queue->parked || queue_make_resubmit_list(queue) < 0)
 		return; /* without memory: wait */
 	queue->parking = true;
 	if (queue->in_flight)
@@ -58,9 +58,9 @@ static unsigned collect(struct queue *queue)
 		left = queue->ring_num - queue->parked_count;
 	qsort(queue->parked, queue->parked_count, sizeof(queue->parked[0]), by_sequence);
 	for (; n < queue->parked_count; n++)
-		queue->again[n] = queue->parked[n].head;
+		queue->resubmit_list[n] = queue->parked[n].head;
 	for (unsigned i = 0; i < left; i++)
-		queue->again[n++] = rest[i];
+		queue->resubmit_list[n++] = rest[i];
 	queue->parked_count = 0;
 	return n;
 }
@@ -69,14 +69,14 @@ void queue_keep_parked(struct queue *queue)
 {
 	if (!queue->parking)
 		return;
-	queue->again_count = collect(queue);
+	queue->resubmit_count = collect(queue);
 	queue->parking = false;
 }
 
-void queue_retake(struct queue *queue)
+void queue_resubmit(struct queue *queue)
 {
 	if (queue->parked_count)
-		ring_again(&queue->ring, queue->again, collect(queue));
+		ring_resubmit(&queue->ring, queue->resubmit_list, collect(queue));
 	if (!queue->in_flight)
 		queue->parking = false;
 }

@@ -263,7 +263,7 @@ static unsigned source_take(struct chain_source *source, struct request **reques
 	r = pop_batch(queue, requests, max, &count);
 	if (!count && r == RING_EMPTY && !pump->polling && ring_enable_notify(&queue->ring)) {
 		r = pop_batch(queue, requests, max, &count);
-		pump->again = !count && r == RING_EMPTY;
+		pump->more_came = !count && r == RING_EMPTY;
 	}
 	pump->result = count ? RING_CHAIN : r;
 	if (count)
@@ -364,7 +364,7 @@ static enum device_turn pump(struct queue *queue, unsigned budget, bool polling)
 		queue->unmapped = queue->unmapped_told = false;
 	if (!may_take(queue))
 		return TURN_IDLE;
-	if (pump.again || (more && pump.result == RING_CHAIN))
+	if (pump.more_came || (more && pump.result == RING_CHAIN))
 		return TURN_MORE;
 	return polling && pump.result == RING_EMPTY ? TURN_EMPTY : TURN_IDLE;
 }
@@ -451,7 +451,7 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 	if (queue->slots && ops->poll)
 		ops->poll(device->model, index);
 	if (queue->parking && !queue->discard && !queue_stays(queue))
-		queue_retake(queue);
+		queue_resubmit(queue);
 	if (!queue->open && !queue->discard && !ring_find_place(&queue->ring))
 		queue->unmapped = true; /* closed before its first pass: see may_take */
 	if (queue->in_flight && is_sated(queue))

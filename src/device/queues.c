@@ -141,11 +141,12 @@ struct space *queue_space(const struct queue *queue)
 	return spaces_get(device, device->group_asid[group]);
 }
 
-int queue_make_again(struct queue *queue)
+int queue_make_resubmit_list(struct queue *queue)
 {
-	if (!queue->again)
-		queue->again = calloc(queue->device->options.queue_size, sizeof(queue->again[0]));
-	return queue->again ? 0 : -ENOMEM;
+	if (!queue->resubmit_list)
+		queue->resubmit_list =
+			calloc(queue->device->options.queue_size, sizeof(queue->resubmit_list[0]));
+	return queue->resubmit_list ? 0 : -ENOMEM;
 }
 
 /* Returns 0 or -ENOMEM, with the fault filled. */
@@ -254,8 +255,8 @@ static struct ring_setup ring_setup_of(const struct queue *queue)
 				   .told = queue->told,
 				   .features = queue->device->features,
 				   .record = queue->record,
-				   .again = queue->again,
-				   .again_count = queue->again_count,
+				   .resubmit_list = queue->resubmit_list,
+				   .resubmit_count = queue->resubmit_count,
 				   .turns = queue->device->features & (1ull << VIRTIO_F_IN_ORDER)
 						    ? queue->turns
 						    : NULL};
@@ -284,7 +285,8 @@ void queue_open(struct queue *queue)
 		return;
 	if ((queue->record || device->features & (1ull << VIRTIO_F_RING_PACKED)) &&
 	    !queue->ring.started)
-		queue->again_count = 0; /* the record has them, and whether they are still wanted */
+		queue->resubmit_count =
+			0; /* the record has them, and whether they are still wanted */
 	state_continue_queue(queue);
 	make_turns(queue, &f);
 	setup = ring_setup_of(queue);
@@ -305,7 +307,7 @@ void queue_open(struct queue *queue)
 	queue->share = QUEUE_FIRST_SHARE;
 	queue->discard = false;
 	queue->unmapped = queue->unmapped_told = false;
-	queue->again_count = 0; /* they are the ring's now */
+	queue->resubmit_count = 0; /* they are the ring's now */
 	device_trace(device, TRACE_QUEUE_OPEN, queue->index, 0);
 	/* Also a look at the ring without any kick (S8). */
 	device->runtime->ops->wake_queue(device->runtime, queue->index);
@@ -351,7 +353,7 @@ void queue_clear(struct queue *queue)
 	queue->desc = queue->driver = queue->used = 0;
 	queue->base = 0;
 	queue->has_base = queue->told = false;
-	queue->again_count = queue->parked_count = 0;
+	queue->resubmit_count = queue->parked_count = 0;
 	queue->parking = queue->handing = false;
 	queue->ready = queue->open = queue->kicked = queue->unmapped = false;
 	queue->refusal[0] = '\0';
@@ -364,13 +366,13 @@ void queue_forget(struct queue *queue)
 {
 	struct device *device = queue->device;
 
-	free(queue->again);
+	free(queue->resubmit_list);
 	free(queue->parked);
 	free(queue->turns);
-	queue->again = NULL;
+	queue->resubmit_list = NULL;
 	queue->turns = NULL;
 	queue->parked = NULL;
-	queue->again_count = 0;
+	queue->resubmit_count = 0;
 	if (!queue->slots)
 		return;
 	device->runtime->ops->queue_changed(device->runtime, queue->index, false);

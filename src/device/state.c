@@ -26,9 +26,10 @@ static void save_queue(const struct queue *queue, struct snapshot_queue *to)
 	to->used = queue->used;
 	if (queue->device->features & (1ull << VIRTIO_F_RING_PACKED))
 		return; /* what is in flight is in the record alone */
-	to->in_flight_count = (uint16_t)queue->again_count;
-	if (queue->again_count)
-		memcpy(to->in_flight, queue->again, queue->again_count * sizeof(to->in_flight[0]));
+	to->in_flight_count = (uint16_t)queue->resubmit_count;
+	if (queue->resubmit_count)
+		memcpy(to->in_flight, queue->resubmit_list,
+		       queue->resubmit_count * sizeof(to->in_flight[0]));
 }
 
 int device_save(struct device *device, struct device_snapshot *s, struct fault *f)
@@ -168,7 +169,7 @@ void state_continue_queue(struct queue *queue)
 	if (!s || !s->ready)
 		return;
 	s->ready = false; /* once */
-	if (!is_same(queue, s) || (s->in_flight_count && queue_make_again(queue) < 0)) {
+	if (!is_same(queue, s) || (s->in_flight_count && queue_make_resubmit_list(queue) < 0)) {
 		log_warning(
 			device->name,
 			"queue %u is not set up as it was saved: its restored position%s is not "
@@ -178,9 +179,10 @@ void state_continue_queue(struct queue *queue)
 	}
 	queue->base = s->base;
 	queue->has_base = true;
-	queue->again_count = s->in_flight_count;
+	queue->resubmit_count = s->in_flight_count;
 	if (s->in_flight_count)
-		memcpy(queue->again, s->in_flight, s->in_flight_count * sizeof(s->in_flight[0]));
+		memcpy(queue->resubmit_list, s->in_flight,
+		       s->in_flight_count * sizeof(s->in_flight[0]));
 }
 
 void state_continue(struct device *device)

@@ -142,7 +142,7 @@ void device_set_vq_ready(struct device *device, unsigned index, bool ready, uint
 /* An operator's hold keeps requests of the queue that the driver would go on without (S12). */
 static bool is_parked_for_operator(const struct queue *queue)
 {
-	return (queue->device->parking || queue->again_count) && !queue_moves_along(queue);
+	return (queue->device->parking || queue->resubmit_count) && !queue_moves_along(queue);
 }
 
 void device_stop_vq(struct device *device, unsigned index, uint64_t now_ms, device_done done,

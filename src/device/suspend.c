@@ -135,7 +135,7 @@ static int hold(struct device *device, enum device_holder holder, uint64_t at, u
 static bool has_parked(const struct device *device)
 {
 	for (unsigned i = 0; i < device->queue_count; i++)
-		if (device->queues[i].again_count && !queue_moves_along(&device->queues[i]))
+		if (device->queues[i].resubmit_count && !queue_moves_along(&device->queues[i]))
 			return true;
 	return false;
 }

@@ -51,7 +51,7 @@ struct chain {
 	uint16_t turn;	      /* among those in flight, for rings that are used in order */
 	uint16_t at;	      /* the ring's position before the chain was taken: see ring_untake */
 	bool at_wrap;
-	bool again; /* taken again after a restart; then, where in the record it was found: */
+	bool resubmitted; /* taken again after a restart; then, where in the record it was found: */
 	uint64_t at_counter;
 	uint32_t at_head;
 };

@@ -147,7 +147,7 @@ static enum ring_pop_result recover(struct ring *ring)
 	if (unmark(ring, place.entries) < 0)
 		return RING_UNMAPPED;
 	ring->resubmit = (unsigned)left;
-	ring->again = NULL;
+	ring->resubmit_list = NULL;
 	advance(ring, &ring->last_avail, &ring->avail_wrap, place.entries);
 	return RING_CHAIN;
 }
@@ -298,12 +298,13 @@ static enum ring_pop_result take_again(struct ring *ring, struct chain *chain)
 	struct desc desc;
 	int entry;
 
-	entry = ring->again ? ring->setup.again[ring->setup.again_count - ring->resubmit]
-			    : inflight_packed_next(record, num, &ring->cursor);
+	entry = ring->resubmit_list
+			? ring->setup.resubmit_list[ring->setup.resubmit_count - ring->resubmit]
+			: inflight_packed_next(record, num, &ring->cursor);
 	ring->resubmit--;
 	if (entry < 0)
 		return RING_EMPTY; /* somebody else changed the record meanwhile */
-	chain->again = true;
+	chain->resubmitted = true;
 	chain->at_counter = before.counter;
 	chain->at_head = before.head;
 	chain->head = chain->entry = at = (uint16_t)entry;

@@ -115,8 +115,8 @@ unsigned ring_pending(const struct ring *ring, uint16_t *heads)
 	int head;
 
 	for (unsigned left = ring_resubmits(ring) ? ring->resubmit : 0; left; left--) {
-		if (ring->again)
-			head = ring->setup.again[ring->setup.again_count - left];
+		if (ring->resubmit_list)
+			head = ring->setup.resubmit_list[ring->setup.resubmit_count - left];
 		else if (ring->packed)
 			head = inflight_packed_next(ring_packed_record(ring), ring->setup.num,
 						    &cursor);
@@ -129,11 +129,11 @@ unsigned ring_pending(const struct ring *ring, uint16_t *heads)
 	return n;
 }
 
-void ring_again(struct ring *ring, const uint16_t *heads, unsigned count)
+void ring_resubmit(struct ring *ring, const uint16_t *heads, unsigned count)
 {
 	assert((!ring->packed || ring->setup.record) && count <= ring->setup.num);
-	ring->setup.again = ring->again = heads;
-	ring->setup.again_count = ring->resubmit = count;
+	ring->setup.resubmit_list = ring->resubmit_list = heads;
+	ring->setup.resubmit_count = ring->resubmit = count;
 }
 
 enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
@@ -178,7 +178,7 @@ static bool find_place(struct ring *ring)
 	return ring->placed;
 }
 
-bool ring_resolve_again(struct ring *ring)
+bool ring_resolve_slow(struct ring *ring)
 {
 	uint64_t generation = space_generation(ring->space);
 
@@ -235,7 +235,7 @@ void ring_untake(struct ring *ring, const struct chain *chain)
 	if (ring->broken)
 		return;
 	ring->next_turn--;
-	if (chain->again) {
+	if (chain->resubmitted) {
 		ring->resubmit++;
 		ring->cursor = (struct inflight_cursor){chain->at_counter, chain->at_head};
 		return;

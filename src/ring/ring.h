@@ -42,8 +42,8 @@ struct ring_setup {
 	 * taken again in this order before any other. They stay until ring_stop. What a record
 	 * holds is newer.
 	 */
-	const uint16_t *again;
-	unsigned again_count;
+	const uint16_t *resubmit_list;
+	unsigned resubmit_count;
 	/*
 	 * For VIRTIO_F_IN_ORDER: as many as the ring has entries, up to a power of two; NULL: in
 	 * any order.
@@ -127,8 +127,8 @@ struct ring {
 	bool tail_full; /* there is one, and it can stand for more chains: */
 	uint16_t tail, tail_flags;
 	/* With a record: what a process before us took and did not finish is taken again first. */
-	unsigned resubmit;     /* chains still to take again: from `again`, ... */
-	const uint16_t *again; /* ... or NULL: from the record */
+	unsigned resubmit;	       /* chains still to take again: from `again`, ... */
+	const uint16_t *resubmit_list; /* ... or NULL: from the record */
 	struct inflight_cursor cursor;
 	uint64_t counter;
 	/* Dirty log: NULL while off. */
@@ -191,9 +191,10 @@ bool ring_find_place(struct ring *ring);
 unsigned ring_pending(const struct ring *ring, uint16_t *heads);
 /*
  * Has a started ring take chains again that it took and that were not completed: as
- * ring_setup.again, instead of all that it was to take again so far. Packed: with a record only.
+ * ring_setup.resubmit_list, instead of all that it was to take again so far. Packed: with a record
+ * only.
  */
-void ring_again(struct ring *ring, const uint16_t *heads, unsigned count);
+void ring_resubmit(struct ring *ring, const uint16_t *heads, unsigned count);
 
 /* Whether ring_pop would take a chain (which may turn out to be nonsense): the same results. */
 enum ring_pop_result ring_look(struct ring *ring);

@@ -18,12 +18,12 @@ enum ring_pop_result ring_break(struct ring *ring, const char *format, ...)
 
 /* Brings the areas up to date with the address space. False: a part of them is not mapped, or the
  * ring is broken. */
-bool ring_resolve_again(struct ring *ring);
+bool ring_resolve_slow(struct ring *ring);
 static inline bool ring_resolve(struct ring *ring)
 {
 	if (ring->resolved && ring->generation == space_generation(ring->space))
 		return true;
-	return ring_resolve_again(ring);
+	return ring_resolve_slow(ring);
 }
 
 /* What was just written into one of the areas goes to the dirty log. */
@@ -176,7 +176,7 @@ static inline void ring_begin_chain(const struct ring *ring, struct chain *chain
 	chain->in_order = false;
 	chain->at = ring->last_avail;
 	chain->at_wrap = ring->avail_wrap;
-	chain->again = false;
+	chain->resubmitted = false;
 	chain->early = NULL;
 	chain->readable_count = chain->writable_count = 0;
 	chain->readable = chain->writable = 0;
@@ -196,7 +196,7 @@ static inline struct ring_ahead_chain *ring_ahead_at(const struct ring *ring, ui
 static inline struct ring_ahead_chain *ring_ahead_of(const struct ring *ring,
 						     const struct chain *chain)
 {
-	return chain->again ? NULL : ring_ahead_at(ring, chain->at, chain->at_wrap);
+	return chain->resubmitted ? NULL : ring_ahead_at(ring, chain->at, chain->at_wrap);
 }
 
 /* Its table, if that is the one; or NULL. */

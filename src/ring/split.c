@@ -59,14 +59,14 @@ int split_start(struct ring *ring)
 	/* The event words come after the rings, only where negotiated (2.7.6, 2.7.8). */
 	uint32_t event = ring->event_idx ? 2 : 0;
 
-	if (ring->setup.base > UINT16_MAX || ring->setup.again_count > num)
+	if (ring->setup.base > UINT16_MAX || ring->setup.resubmit_count > num)
 		return -EINVAL;
 	ring->last_avail = ring->seen_avail = (uint16_t)ring->setup.base;
 	/* Until its memory is there to tell: see split_place. */
 	ring->used = ring->flushed = ring->signalled =
-		(uint16_t)(ring->last_avail - ring->setup.again_count);
-	ring->resubmit = ring->setup.again_count;
-	ring->again = ring->setup.again;
+		(uint16_t)(ring->last_avail - ring->setup.resubmit_count);
+	ring->resubmit = ring->setup.resubmit_count;
+	ring->resubmit_list = ring->setup.resubmit_list;
 	ring->desc = (struct ring_area){.iova = ring->setup.desc, .size = num * DESC_SIZE};
 	ring->driver = (struct ring_area){.iova = ring->setup.driver,
 					  .size = AVAIL_RING + 2 * num + event};
@@ -213,7 +213,7 @@ static enum ring_pop_result recover(struct ring *ring, uint16_t used)
 	if (left < 0)
 		return ring_break(ring, "the record of requests in flight belongs to another ring");
 	ring->resubmit = (unsigned)left;
-	ring->again = NULL;
+	ring->resubmit_list = NULL;
 	ring->last_avail = (uint16_t)(used + left);
 	return RING_CHAIN;
 }
@@ -266,13 +266,13 @@ enum ring_pop_result split_place(struct ring *ring)
 		return RING_UNMAPPED;
 	if (ring->setup.record)
 		r = recover(ring, used);
-	else if (ring->again && used != ring->used)
+	else if (ring->resubmit_list && used != ring->used)
 		r = ring_break(ring,
 			       "%u requests are to be done again from %u, but the used index is %u",
 			       ring->resubmit, ring->last_avail, used);
 	else if ((uint16_t)(avail - used) > ring->setup.num)
 		used = ring->used;
-	else if (!ring->again)
+	else if (!ring->resubmit_list)
 		check_base(ring, used, avail);
 	ring->used = ring->flushed = ring->signalled = used;
 	ring->seen_avail = ring->last_avail;
@@ -340,8 +340,9 @@ static enum ring_pop_result find_again(struct ring *ring, struct chain *chain)
 
 	chain->at_counter = ring->cursor.counter;
 	chain->at_head = ring->cursor.head;
-	if (ring->again) {
-		chain->head = ring->setup.again[ring->setup.again_count - ring->resubmit--];
+	if (ring->resubmit_list) {
+		chain->head =
+			ring->setup.resubmit_list[ring->setup.resubmit_count - ring->resubmit--];
 		return RING_CHAIN;
 	}
 	ring->resubmit--;
@@ -420,13 +421,13 @@ static __attribute__((noinline)) enum ring_pop_result pop_any(struct ring *ring,
 	if (r != RING_CHAIN)
 		return r;
 	ring_begin_chain(ring, chain);
-	chain->again = again;
+	chain->resubmitted = again;
 	if (chain->head >= ring->setup.num)
 		return ring_break(ring, "available entry %u names descriptor %u of %u",
 				  ring->last_avail, chain->head, ring->setup.num);
 	begin_walk(ring, &walk, chain);
 	r = follow(ring, &walk, chain->head);
-	if (r != RING_CHAIN || (again && !ring->again))
+	if (r != RING_CHAIN || (again && !ring->resubmit_list))
 		return r;
 	if (ring->copied)
 		ring_give_early(ring, chain);
