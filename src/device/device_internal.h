@@ -70,7 +70,7 @@ struct queue {
 	 */
 	uint16_t *resubmit_list;
 	unsigned resubmit_count;
-	struct ring_used *turns; /* for VIRTIO_F_IN_ORDER; made when the queue first needs them */
+	struct ring_used *reorder; /* for VIRTIO_F_IN_ORDER; made when the queue first needs them */
 	/*
 	 * What came back cancelled since FX_PARK. `parking` stays until the queue has nothing in
 	 * flight: also of a suspension that was given up, late ones are to be taken again.

@@ -150,14 +150,14 @@ int queue_make_resubmit_list(struct queue *queue)
 }
 
 /* Returns 0 or -ENOMEM, with the fault filled. */
-static int make_turns(struct queue *queue, struct fault *f)
+static int make_reorder(struct queue *queue, struct fault *f)
 {
 	struct device *device = queue->device;
 
-	if (queue->turns || !(device->features & (1ull << VIRTIO_F_IN_ORDER)))
+	if (queue->reorder || !(device->features & (1ull << VIRTIO_F_IN_ORDER)))
 		return 0;
-	queue->turns = calloc(device->options.queue_size, sizeof(queue->turns[0]));
-	return queue->turns ? 0 : fault(f, -ENOMEM, "no memory");
+	queue->reorder = calloc(device->options.queue_size, sizeof(queue->reorder[0]));
+	return queue->reorder ? 0 : fault(f, -ENOMEM, "no memory");
 }
 
 static void free_slots(struct queue *queue)
@@ -257,9 +257,9 @@ static struct ring_setup ring_setup_of(const struct queue *queue)
 				   .record = queue->record,
 				   .resubmit_list = queue->resubmit_list,
 				   .resubmit_count = queue->resubmit_count,
-				   .turns = queue->device->features & (1ull << VIRTIO_F_IN_ORDER)
-						    ? queue->turns
-						    : NULL};
+				   .reorder = queue->device->features & (1ull << VIRTIO_F_IN_ORDER)
+						      ? queue->reorder
+						      : NULL};
 }
 
 /* Address space 0 is the guest's memory, which is what a log is of; another is the VMM's own. */
@@ -288,7 +288,7 @@ void queue_open(struct queue *queue)
 		queue->resubmit_count =
 			0; /* the record has them, and whether they are still wanted */
 	state_continue_queue(queue);
-	make_turns(queue, &f);
+	make_reorder(queue, &f);
 	setup = ring_setup_of(queue);
 
 	if (!space)
@@ -368,9 +368,9 @@ void queue_forget(struct queue *queue)
 
 	free(queue->resubmit_list);
 	free(queue->parked);
-	free(queue->turns);
+	free(queue->reorder);
 	queue->resubmit_list = NULL;
-	queue->turns = NULL;
+	queue->reorder = NULL;
 	queue->parked = NULL;
 	queue->resubmit_count = 0;
 	if (!queue->slots)

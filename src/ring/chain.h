@@ -48,7 +48,7 @@ struct chain {
 	bool in_order;	      /* the model writes from the beginning on: nothing beyond `written` is
 				 touched */
 	uint16_t entry;	      /* of the record (packed layout) */
-	uint16_t turn;	      /* among those in flight, for rings that are used in order */
+	uint16_t seq;	      /* among those in flight, for rings that are used in order */
 	uint16_t at;	      /* the ring's position before the chain was taken: see ring_untake */
 	bool at_wrap;
 	bool resubmitted; /* taken again after a restart; then, where in the record it was found: */

@@ -438,7 +438,7 @@ static void place_used(struct ring *ring, const struct ring_used *used)
 		ring->tail = ring->used;
 		ring->tail_flags = ring->used_wrap ? AVAIL_BIT | USED_BIT : 0;
 	}
-	ring->tail_full = ring->setup.turns && used->full;
+	ring->tail_full = ring->setup.reorder && used->full;
 }
 
 /*

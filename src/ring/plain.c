@@ -31,7 +31,7 @@ static bool is_for_batches(struct ring *ring)
 {
 	if (!ring->started || ring->broken || !ring_resolve(ring))
 		return false;
-	return ring->straight && !ring->resubmit && !ring->setup.record && !ring->setup.turns &&
+	return ring->straight && !ring->resubmit && !ring->setup.record && !ring->setup.reorder &&
 	       !ring->data_log && !ring->used_log;
 }
 
@@ -207,7 +207,7 @@ void ring_complete_plain(struct ring *ring, const struct chain_plain *plain,
 {
 	if (!count)
 		return;
-	assert(ring->straight && !ring->setup.turns);
+	assert(ring->straight && !ring->setup.reorder);
 	if (ring->packed)
 		complete_packed(ring, plain, written, count);
 	else

@@ -45,8 +45,8 @@ int ring_start(struct ring *ring, const struct ring_setup *setup, struct space *
 		return -EINVAL;
 	ring_init(ring);
 	ring->turn_mask = mask_for(setup->num);
-	if (setup->turns)
-		memset(setup->turns, 0, (ring->turn_mask + 1u) * sizeof(setup->turns[0]));
+	if (setup->reorder)
+		memset(setup->reorder, 0, (ring->turn_mask + 1u) * sizeof(setup->reorder[0]));
 	ring->setup = *setup;
 	ring->space = space;
 	ring->packed = setup->features & (1ull << VIRTIO_F_RING_PACKED);
@@ -224,9 +224,9 @@ enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 		return RING_BROKEN;
 	if (!ring_resolve(ring))
 		return not_resolved(ring);
-	chain->turn = ring->next_turn;
+	chain->seq = ring->next_seq;
 	r = ring->packed ? packed_pop(ring, chain) : split_pop(ring, chain);
-	ring->next_turn += r == RING_CHAIN;
+	ring->next_seq += r == RING_CHAIN;
 	return r;
 }
 
@@ -234,7 +234,7 @@ void ring_untake(struct ring *ring, const struct chain *chain)
 {
 	if (ring->broken)
 		return;
-	ring->next_turn--;
+	ring->next_seq--;
 	if (chain->resubmitted) {
 		ring->resubmit++;
 		ring->cursor = (struct inflight_cursor){chain->at_counter, chain->at_head};
@@ -257,15 +257,15 @@ static void use(struct ring *ring, const struct ring_used *used)
 }
 
 /* Keeps the chain until all before it have come back, too. */
-static void use_in_order(struct ring *ring, uint16_t turn, const struct ring_used *used)
+static void use_in_order(struct ring *ring, uint16_t seq, const struct ring_used *used)
 {
 	uint16_t mask = ring->turn_mask;
-	struct ring_used *due = &ring->setup.turns[ring->due_turn & mask];
+	struct ring_used *due = &ring->setup.reorder[ring->due_seq & mask];
 
-	ring->setup.turns[turn & mask] = *used;
-	for (; due->done && !ring->broken; due = &ring->setup.turns[ring->due_turn & mask]) {
+	ring->setup.reorder[seq & mask] = *used;
+	for (; due->done && !ring->broken; due = &ring->setup.reorder[ring->due_seq & mask]) {
 		due->done = false;
-		ring->due_turn++;
+		ring->due_seq++;
 		use(ring, due);
 	}
 }
@@ -296,8 +296,8 @@ void ring_complete(struct ring *ring, const struct chain *chain, uint32_t writte
 		mark(ring, chain, chain->in_order ? written : chain->writable);
 	if (!completable(ring))
 		return;
-	if (ring->setup.turns)
-		use_in_order(ring, chain->turn, &used);
+	if (ring->setup.reorder)
+		use_in_order(ring, chain->seq, &used);
 	else if (ring->packed)
 		packed_complete(ring, &used);
 	else

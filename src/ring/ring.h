@@ -48,7 +48,7 @@ struct ring_setup {
 	 * For VIRTIO_F_IN_ORDER: as many as the ring has entries, up to a power of two; NULL: in
 	 * any order.
 	 */
-	struct ring_used *turns;
+	struct ring_used *reorder;
 	struct ring_ahead *ahead; /* the ring's until ring_stop; NULL: nothing is read ahead */
 };
 
@@ -123,7 +123,7 @@ struct ring {
 	bool placed;	     /* its memory was there, and it is settled where the ring goes on */
 	bool base_refused;   /* setup.base cannot be: the ring goes on elsewhere */
 	/* In order: turns given at taking and due at completing; the last used entry since then. */
-	uint16_t next_turn, due_turn, turn_mask;
+	uint16_t next_seq, due_seq, turn_mask;
 	bool tail_full; /* there is one, and it can stand for more chains: */
 	uint16_t tail, tail_flags;
 	/* With a record: what a process before us took and did not finish is taken again first. */

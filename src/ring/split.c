@@ -494,7 +494,7 @@ void split_complete(struct ring *ring, const struct ring_used *used)
 	store_le32(elem, used->head);
 	store_le32(elem + 4, used->written);
 	ring->used++;
-	if (ring->device.host && !copies->used_count && !ring->setup.turns) {
+	if (ring->device.host && !copies->used_count && !ring->setup.reorder) {
 		r = write_used(ring, elem, 1);
 	} else if (!ring->device.host || copies->used_count) {
 		memcpy(copies->used + copies->used_count++ * USED_ELEM_SIZE, elem, sizeof(elem));

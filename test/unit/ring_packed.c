@@ -87,7 +87,8 @@ static int start(struct bench *b, uint32_t base, uint64_t features)
 				   .base = base,
 				   .features = features,
 				   .ahead = &room_ahead,
-				   .turns = features & (1ull << VIRTIO_F_IN_ORDER) ? turns : NULL};
+				   .reorder =
+					   features & (1ull << VIRTIO_F_IN_ORDER) ? turns : NULL};
 
 	b->next = base & 0x7fff;
 	b->next_wrap = base & 0x8000;

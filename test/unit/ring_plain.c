@@ -44,7 +44,7 @@ static void start(struct bench *b, uint64_t features, uint16_t at, struct inflig
 				   .device = b->packed ? b->pq.device : b->vq.used,
 				   .features = features | (b->packed ? PACKED : 0) |
 					       1ull << VIRTIO_RING_F_INDIRECT_DESC,
-				   .turns = features ? b->turns : NULL,
+				   .reorder = features ? b->turns : NULL,
 				   .record = record};
 
 	if (b->packed) {

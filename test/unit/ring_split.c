@@ -281,7 +281,7 @@ static void one_in_order(struct bench *b)
 	struct chain chains[5];
 	unsigned count;
 
-	setup.turns = turns;
+	setup.reorder = turns;
 	assert_int_equal(ring_start(&b->ring, &setup, b->space), 0);
 	for (unsigned lap = 0; lap < 2 * NUM; lap++) {
 		for (unsigned i = 0; i < 5; i++) {
