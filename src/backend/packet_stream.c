@@ -9,7 +9,7 @@
  * run on another thread, so `fd` changes, and `out` is used, under `lock` only.
  *
  * A frame that is taken in by the socket in part is sent: its rest waits in `out`, and nothing else
- * goes before it. What arrives is read ahead into `in`, and delivered when it is whole; what is
+ * goes before it. What arrives is prefetched into `in`, and delivered when it is whole; what is
  * left of a frame when the peer goes is thrown away. So neither side ever sees half a frame.
  *
  * What is watched is an epoll descriptor, which is readable when something is to be done on the

@@ -52,7 +52,7 @@ struct pump_source {
 	enum ring_pop_result result; /* of the last take; RING_CHAIN: it had something */
 	bool more_came;		     /* chains came while the ring was being armed */
 	bool polling;		     /* a ring that runs dry is not armed */
-	unsigned plain;		     /* taken as such and not back yet */
+	unsigned batch;		     /* taken as such and not back yet */
 };
 
 struct queue {
@@ -110,7 +110,7 @@ struct queue {
 	 * there are first so many chains in flight: a driver that keeps few there costs few pages.
 	 */
 	uint8_t *slots;
-	struct ring_ahead *ahead;   /* untouched while nothing has to be copied */
+	struct ring_prefetch *prefetch; /* untouched while nothing has to be copied */
 	struct segment *few, *more; /* the chains' tables: those in use all the time are small */
 	unsigned slot_count;	    /* made so far: the worker's */
 	struct request *free;

@@ -281,54 +281,54 @@ static void source_untake(struct chain_source *source, struct request *request)
 	give_back(queue, request);
 }
 
-static unsigned source_take_plain(struct chain_source *source, enum space_access access,
-				  struct chain_plain *plain, unsigned max)
+static unsigned source_take_batch(struct chain_source *source, enum space_access access,
+				  struct batch_chain *batch, unsigned max)
 {
 	struct pump_source *pump = (struct pump_source *)source;
 	struct queue *queue = pump->queue;
 	unsigned count;
 
-	assert(!pump->plain);
+	assert(!pump->batch);
 	if (!queue->open)
 		return 0;
-	count = ring_take_plain(&queue->ring, access, plain, max);
+	count = ring_take_batch(&queue->ring, access, batch, max);
 	if (!count)
 		return 0;
 	if (queue->fresh)
-		note_first(queue, plain[0].head);
+		note_first(queue, batch[0].head);
 	ring_disable_notify(&queue->ring);
-	pump->plain = count;
+	pump->batch = count;
 	pump->result = RING_CHAIN;
 	return count;
 }
 
-static void source_untake_plain(struct chain_source *source, unsigned count)
+static void source_untake_batch(struct chain_source *source, unsigned count)
 {
 	struct pump_source *pump = (struct pump_source *)source;
 
-	assert(count <= pump->plain);
-	ring_untake_plain(&pump->queue->ring, count);
-	pump->plain -= count;
+	assert(count <= pump->batch);
+	ring_untake_batch(&pump->queue->ring, count);
+	pump->batch -= count;
 }
 
-static void source_complete_plain(struct chain_source *source, const struct chain_plain *plain,
+static void source_complete_batch(struct chain_source *source, const struct batch_chain *batch,
 				  const uint32_t *written, unsigned count)
 {
 	struct pump_source *pump = (struct pump_source *)source;
 
-	assert(count <= pump->plain);
-	ring_complete_plain(&pump->queue->ring, plain, written, count);
+	assert(count <= pump->batch);
+	ring_complete_batch(&pump->queue->ring, batch, written, count);
 	pump->queue->stats.requests += count;
-	pump->plain -= count;
+	pump->batch -= count;
 }
 
 static struct pump_source source_of(struct queue *queue, bool polling)
 {
 	return (struct pump_source){.source = {.take = source_take,
 					       .untake = source_untake,
-					       .take_plain = source_take_plain,
-					       .untake_plain = source_untake_plain,
-					       .complete_plain = source_complete_plain},
+					       .take_batch = source_take_batch,
+					       .untake_batch = source_untake_batch,
+					       .complete_batch = source_complete_batch},
 				    .queue = queue,
 				    .result = RING_CHAIN,
 				    .polling = polling};
@@ -355,7 +355,7 @@ static enum device_turn pump(struct queue *queue, unsigned budget, bool polling)
 
 	queue->kicked = false;
 	more = model->ops->pump(model, queue->index, &pump.source, budget);
-	assert(!pump.plain);
+	assert(!pump.batch);
 	if (!queue->open)
 		give_up_taken(queue);
 	if (pump.result == RING_UNMAPPED)
@@ -511,7 +511,7 @@ void queue_give_back(struct model_port *port, unsigned index, bool waiting)
 	const struct device_runtime_ops *runtime = device->runtime->ops;
 	struct queue *queue = &device->queues[index];
 
-	assert(!queue->borrow.plain);
+	assert(!queue->borrow.batch);
 	if (queue->borrow.result == RING_UNMAPPED)
 		queue->unmapped = true;
 	publish(queue);

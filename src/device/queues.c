@@ -165,9 +165,9 @@ static void free_slots(struct queue *queue)
 	free(queue->slots);
 	free(queue->few);
 	free(queue->more);
-	free(queue->ahead);
+	free(queue->prefetch);
 	queue->slots = NULL;
-	queue->ahead = NULL;
+	queue->prefetch = NULL;
 	queue->few = queue->more = NULL;
 }
 
@@ -225,8 +225,8 @@ static int prepare(struct queue *queue, struct fault *f)
 	queue->slots = aligned_alloc(64, count * queue_slot_size(device));
 	queue->few = malloc((size_t)count * CHAIN_FEW_SEGMENTS * sizeof(struct segment));
 	queue->more = malloc((size_t)count * CHAIN_MAX_SEGMENTS * sizeof(struct segment));
-	queue->ahead = malloc(sizeof(*queue->ahead));
-	if (!queue->slots || !queue->few || !queue->more || !queue->ahead) {
+	queue->prefetch = malloc(sizeof(*queue->prefetch));
+	if (!queue->slots || !queue->few || !queue->more || !queue->prefetch) {
 		r = fault(f, -ENOMEM, "no memory");
 		goto fail;
 	}
@@ -294,7 +294,7 @@ void queue_open(struct queue *queue)
 	if (!space)
 		fault(&f, -EINVAL, "enabled, and there is no client memory");
 	if (!f.code && device_activate(device, &f) == 0 && prepare(queue, &f) == 0)
-		setup.ahead = queue->ahead;
+		setup.prefetch = queue->prefetch;
 	if (!f.code && !queue->ring.started && ring_start(&queue->ring, &setup, space) < 0)
 		fault(&f, -EINVAL, "cannot start with %u entries at %u", queue->ring_num,
 		      setup.base);

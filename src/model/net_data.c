@@ -392,13 +392,13 @@ static unsigned send_chains(struct net_queue *queue, struct packet_channel *chan
 }
 
 /* The frame in a chain of one buffer. False: there is none in it. */
-static inline bool frame_of(const struct chain_plain *plain, struct packet_frame *frame)
+static inline bool frame_of(const struct batch_chain *batch, struct packet_frame *frame)
 {
-	if (plain->size < NET_HDR_SIZE + ETH_HLEN)
+	if (batch->size < NET_HDR_SIZE + ETH_HLEN)
 		return false;
-	memcpy(frame->header, plain->host, NET_HDR_SIZE);
-	frame->data = plain->host + NET_HDR_SIZE;
-	frame->size = plain->size - NET_HDR_SIZE;
+	memcpy(frame->header, batch->host, NET_HDR_SIZE);
+	frame->data = batch->host + NET_HDR_SIZE;
+	frame->size = batch->size - NET_HDR_SIZE;
 	clean_header(frame->header, frame->size);
 	return true;
 }
@@ -407,20 +407,20 @@ static inline bool frame_of(const struct chain_plain *plain, struct packet_frame
  * Sends frames that lie in one buffer each, as most do: up to the first that does not, or that does
  * not go so easily. That one is for send_chains to judge and to count. Returns how many went.
  */
-static unsigned send_plain(struct net_queue *queue, struct packet_channel *channel,
+static unsigned send_batch(struct net_queue *queue, struct packet_channel *channel,
 			   struct chain_source *source, unsigned max)
 {
-	struct chain_plain plain[NET_BATCH];
+	struct batch_chain batch[NET_BATCH];
 	struct packet_frame frames[NET_BATCH];
 	struct tally tally = {0};
 	struct packet_lost lost;
 	unsigned have, n = 0;
 	int sent = 0;
 
-	if (!source->take_plain || net_is_cut_off(queue))
+	if (!source->take_batch || net_is_cut_off(queue))
 		return 0;
-	have = source->take_plain(source, SPACE_READ, plain, max < NET_BATCH ? max : NET_BATCH);
-	while (n < have && frame_of(&plain[n], &frames[n]))
+	have = source->take_batch(source, SPACE_READ, batch, max < NET_BATCH ? max : NET_BATCH);
+	while (n < have && frame_of(&batch[n], &frames[n]))
 		n++;
 	if (n)
 		sent = packet_put_frames(channel, frames, n);
@@ -430,8 +430,8 @@ static unsigned send_plain(struct net_queue *queue, struct packet_channel *chann
 		tally.no_room = lost.frames;
 		tally.bytes -= lost.bytes;
 	}
-	source->untake_plain(source, have - n);
-	source->complete_plain(source, plain, NULL, n);
+	source->untake_batch(source, have - n);
+	source->complete_batch(source, batch, NULL, n);
 	for (unsigned i = 0; i < n; i++)
 		tally.bytes += frames[i].size;
 	tally.packets = n - tally.no_room;
@@ -448,7 +448,7 @@ static bool send_all(struct net_queue *queue, struct packet_channel *channel,
 	unsigned count, pieces;
 
 	while (budget) {
-		count = send_plain(queue, channel, source, budget);
+		count = send_batch(queue, channel, source, budget);
 		budget -= count;
 		if (count)
 			continue;

@@ -121,13 +121,13 @@ static bool take(struct packet_sink *sink, const struct iovec *iov, unsigned cou
 }
 
 /* Puts a frame into a buffer that holds all of it. */
-static void place(const struct chain_plain *plain, const struct packet_frame *frame,
+static void place(const struct batch_chain *batch, const struct packet_frame *frame,
 		  unsigned offloads)
 {
-	memmove(plain->host + NET_HDR_SIZE, frame->data, frame->size);
-	memcpy(plain->host, frame->header, NET_HDR_SIZE);
-	store_le16(plain->host + NET_HDR_BUFFERS, 1);
-	plain->host[NET_HDR_FLAGS] = frame->header[NET_HDR_FLAGS] & net_flags_for(offloads);
+	memmove(batch->host + NET_HDR_SIZE, frame->data, frame->size);
+	memcpy(batch->host, frame->header, NET_HDR_SIZE);
+	store_le16(batch->host + NET_HDR_BUFFERS, 1);
+	batch->host[NET_HDR_FLAGS] = frame->header[NET_HDR_FLAGS] & net_flags_for(offloads);
 }
 
 static void count_placed(struct net_queue *queue, unsigned packets, uint64_t bytes,
@@ -147,30 +147,30 @@ static unsigned take_frames(struct packet_sink *sink, const struct packet_frame 
 	struct chain_source *source = queue->borrowed;
 	unsigned offloads =
 		atomic_load_explicit(&queue->net->receive_offloads, memory_order_relaxed);
-	struct chain_plain plain[NET_BATCH];
+	struct batch_chain batch[NET_BATCH];
 	unsigned have, n = 0, i;
 	uint32_t written[NET_BATCH];
 	uint64_t bytes = 0;
 
-	if (!source->take_plain)
+	if (!source->take_batch)
 		return 0;
 	net_give_back(queue, source); /* they come first */
-	have = source->take_plain(source, SPACE_WRITE, plain,
+	have = source->take_batch(source, SPACE_WRITE, batch,
 				  count < NET_BATCH ? count : NET_BATCH);
 	for (i = 0; i < count; i++) {
 		const struct packet_frame *frame = &frames[i];
 
 		if (!net_wants(queue->net, frame->header, frame->data, frame->size, frame->size))
 			continue;
-		if (n == have || plain[n].size < NET_HDR_SIZE + frame->size ||
+		if (n == have || batch[n].size < NET_HDR_SIZE + frame->size ||
 		    !packet_header_ok(frame->header, frame->size, offloads))
 			break;
-		place(&plain[n], frame, offloads);
+		place(&batch[n], frame, offloads);
 		written[n++] = NET_HDR_SIZE + frame->size;
 		bytes += frame->size;
 	}
-	source->untake_plain(source, have - n);
-	source->complete_plain(source, plain, written, n);
+	source->untake_batch(source, have - n);
+	source->complete_batch(source, batch, written, n);
 	count_placed(queue, n, bytes, i - n);
 	return i;
 }

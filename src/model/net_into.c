@@ -27,7 +27,7 @@
 
 /* Buffers of the driver's: those before `first` have a frame. */
 struct rooms {
-	struct chain_plain plain[ROOMS];
+	struct batch_chain batch[ROOMS];
 	uint32_t written[ROOMS];
 	unsigned first, have;
 };
@@ -51,11 +51,11 @@ static unsigned list_rooms(struct net_queue *queue, const struct rooms *rooms, s
 
 	*room = 0;
 	for (unsigned i = rooms->first; i < rooms->have && *room < need && (merge || !n); i++) {
-		uint32_t size = rooms->plain[i].size;
+		uint32_t size = rooms->batch[i].size;
 
 		if (size > PACKET_BUFFER - *room)
 			size = PACKET_BUFFER - *room;
-		iov[n++] = (struct iovec){rooms->plain[i].host, size};
+		iov[n++] = (struct iovec){rooms->batch[i].host, size};
 		*room += size;
 	}
 	if (!n || iov[0].iov_len < ROOM_LEAST)
@@ -89,12 +89,12 @@ static void gather(struct net_queue *queue, const struct iovec *iov, uint32_t ro
 /* The frame is where it belongs. The header that the driver sees is the one that was judged. */
 static void keep(struct net_queue *queue, struct rooms *rooms, uint8_t *header, uint32_t size)
 {
-	uint8_t *to = rooms->plain[rooms->first].host;
+	uint8_t *to = rooms->batch[rooms->first].host;
 	unsigned begin = rooms->first;
 	uint32_t left = size;
 
 	while (left) {
-		uint32_t n = rooms->plain[rooms->first].size;
+		uint32_t n = rooms->batch[rooms->first].size;
 
 		rooms->written[rooms->first++] = left < n ? left : n;
 		left -= left < n ? left : n;
@@ -162,15 +162,15 @@ enum net_into net_receive_into(struct net_queue *queue, struct packet_channel *c
 	enum net_into r;
 
 	/* of a card that is not plugged in nothing is written to the driver's memory */
-	if (queue->staged || queue->net->link_down || !source->take_plain ||
+	if (queue->staged || queue->net->link_down || !source->take_batch ||
 	    !packet_receives_into(channel))
 		return NET_INTO_NOT;
 	net_give_back(queue, source); /* they come first */
-	rooms.have = source->take_plain(source, SPACE_WRITE, rooms.plain, ROOMS);
+	rooms.have = source->take_batch(source, SPACE_WRITE, rooms.batch, ROOMS);
 	if (!rooms.have)
 		return NET_INTO_NOT;
 	r = fill(queue, channel, &rooms, budget);
-	source->untake_plain(source, rooms.have - rooms.first);
-	source->complete_plain(source, rooms.plain, rooms.written, rooms.first);
+	source->untake_batch(source, rooms.have - rooms.first);
+	source->complete_batch(source, rooms.batch, rooms.written, rooms.first);
 	return r;
 }

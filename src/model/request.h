@@ -55,11 +55,11 @@ struct chain_source {
 	 * were taken, and before anything else is, all are completed, in order, or, from the last
 	 * on, given back.
 	 */
-	unsigned (*take_plain)(struct chain_source *source, enum space_access access,
-			       struct chain_plain *plain, unsigned max);
-	void (*untake_plain)(struct chain_source *source, unsigned count);
-	/* `written`: as ring_complete_plain. */
-	void (*complete_plain)(struct chain_source *source, const struct chain_plain *plain,
+	unsigned (*take_batch)(struct chain_source *source, enum space_access access,
+			       struct batch_chain *batch, unsigned max);
+	void (*untake_batch)(struct chain_source *source, unsigned count);
+	/* `written`: as ring_complete_batch. */
+	void (*complete_batch)(struct chain_source *source, const struct batch_chain *batch,
 			       const uint32_t *written, unsigned count);
 };
 

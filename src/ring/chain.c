@@ -53,8 +53,9 @@ int chain_read(const struct chain *chain, uint64_t offset, void *to, size_t size
 {
 	if (offset > chain->readable || size > chain->readable - offset)
 		return -ERANGE;
-	if (chain->early && chain->early->chain == chain && offset + size <= chain->early->size) {
-		memcpy(to, chain->early->bytes + offset, size);
+	if (chain->header && chain->header->chain == chain &&
+	    offset + size <= chain->header->size) {
+		memcpy(to, chain->header->bytes + offset, size);
 		return 0;
 	}
 	return copy(chain, chain->segments, chain->readable_count, offset, to, NULL, size);
@@ -146,7 +147,7 @@ enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chai
 	if (n == 1 && segment.host) {
 		table->host = segment.host;
 		space_keep(ring->space, &ring->cache, addr);
-	} else if ((table->host = ring_table_ahead(ring, chain, addr, len))) {
+	} else if ((table->host = ring_prefetch_table(ring, chain, addr, len))) {
 		return RING_CHAIN;
 	} else if (len <= sizeof(ring->copies.table)) {
 		if (space_read(ring->space, addr, ring->copies.table, len) < 0)

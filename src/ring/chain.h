@@ -22,15 +22,15 @@
 struct chain;
 
 /*
- * The beginning of a chain's readable part, where that is copied and was read ahead, until others
+ * The beginning of a chain's readable part, where that is copied and was prefetched, until others
  * are: good while it says whose it is.
  */
-#define CHAIN_EARLY 64
+#define CHAIN_PREFETCH 64
 
-struct chain_early {
+struct chain_prefetch {
 	const struct chain *chain;
 	uint32_t size;
-	uint8_t bytes[CHAIN_EARLY];
+	uint8_t bytes[CHAIN_PREFETCH];
 };
 
 struct chain {
@@ -42,8 +42,8 @@ struct chain {
 	uint64_t writable;	 /* bytes */
 	struct space *space;	 /* where the copied segments live */
 	struct segment *segments;
-	uint16_t max_segments;		 /* room in `segments` */
-	const struct chain_early *early; /* or NULL */
+	uint16_t max_segments;		     /* room in `segments` */
+	const struct chain_prefetch *header; /* or NULL */
 	struct segment *more; /* CHAIN_MAX_SEGMENTS, to go on in when these are full; or NULL */
 	bool in_order;	      /* the model writes from the beginning on: nothing beyond `written` is
 				 touched */
@@ -60,7 +60,7 @@ struct chain {
  * A chain of one buffer, all of it mapped: what network drivers mostly post. It is taken and comes
  * back within one pass, with no more to it than this.
  */
-struct chain_plain {
+struct batch_chain {
 	uint8_t *host;
 	uint32_t size; /* bytes, never 0 */
 	uint16_t head; /* id that goes back to the driver */

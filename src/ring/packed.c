@@ -23,7 +23,7 @@
 
 #include <errno.h>
 
-#include "ring/straight.h"
+#include "ring/fast_path.h"
 #include "wire/vhost.h"
 
 #define DESC_SIZE   16u
@@ -185,10 +185,10 @@ enum ring_pop_result packed_look(struct ring *ring)
 
 	if (ring->resubmit)
 		return RING_CHAIN;
-	if (ring_ahead_at(ring, ring->last_avail, ring->avail_wrap))
+	if (ring_prefetch_at(ring, ring->last_avail, ring->avail_wrap))
 		return RING_CHAIN;
-	if (!ring->desc.host && ring->setup.ahead)
-		return ring_fetch_ahead_packed(ring);
+	if (!ring->desc.host && ring->setup.prefetch)
+		return ring_prefetch_fetch_packed(ring);
 	at = ring->last_avail * DESC_SIZE + DESC_FLAGS;
 	if (area_load16(ring, &ring->desc, at, &flags) < 0)
 		return RING_UNMAPPED;
@@ -213,14 +213,14 @@ static int load_desc(const struct ring *ring, const struct ring_area *table, uin
 	return r;
 }
 
-/* A descriptor of the ring itself, which may have been read ahead. */
+/* A descriptor of the ring itself, which may have been prefetched. */
 static int load_next(const struct ring *ring, uint16_t index, bool wrap, struct desc *desc)
 {
-	const struct ring_ahead_chain *ahead = ring_ahead_at(ring, index, wrap);
+	const struct ring_prefetch_chain *prefetch = ring_prefetch_at(ring, index, wrap);
 
-	if (!ahead)
+	if (!prefetch)
 		return load_desc(ring, &ring->desc, index, desc);
-	*desc = desc_of(ahead->near[0]);
+	*desc = desc_of(prefetch->near[0]);
 	return 0;
 }
 
@@ -347,21 +347,19 @@ static enum ring_pop_result follow(struct ring *ring, struct chain *chain)
 			return RING_BROKEN;
 	} while (desc.flags & VRING_DESC_F_NEXT);
 	chain->head = desc.id;
-	ring_give_early(ring, chain);
+	ring_prefetch_give(ring, chain);
 	ring->last_avail = index;
 	ring->avail_wrap = wrap;
 	return RING_CHAIN;
 }
 
-static inline bool straight_add_desc(const struct ring *ring, struct straight *s,
-				     const struct desc *desc)
+static inline bool fast_add_desc(const struct ring *ring, struct fast *s, const struct desc *desc)
 {
-	return straight_add(ring, s, desc->addr, desc->len, desc->flags & VRING_DESC_F_WRITE);
+	return fast_add(ring, s, desc->addr, desc->len, desc->flags & VRING_DESC_F_WRITE);
 }
 
 /* All entries of a table, as take_indirect. */
-static inline bool add_table_straight(const struct ring *ring, struct straight *s,
-				      const struct desc *desc)
+static inline bool add_table_fast(const struct ring *ring, struct fast *s, const struct desc *desc)
 {
 	uint32_t entries = desc->len / DESC_SIZE;
 	const uint8_t *table;
@@ -374,16 +372,16 @@ static inline bool add_table_straight(const struct ring *ring, struct straight *
 	for (uint32_t i = 0; i < entries; i++) {
 		struct desc entry = desc_of(load_raw(table, i));
 
-		if (!straight_add_desc(ring, s, &entry))
+		if (!fast_add_desc(ring, s, &entry))
 			return false;
 	}
 	return true;
 }
 
-/* Puts the next chain together, if it is one of the usual ones: see straight.h. */
-static bool follow_straight(struct ring *ring, struct chain *chain)
+/* Puts the next chain together, if it is one of the usual ones: see fast_path.h. */
+static bool follow_fast(struct ring *ring, struct chain *chain)
 {
-	struct straight s = straight_begin(ring, chain, ring->setup.num);
+	struct fast s = fast_begin(ring, chain, ring->setup.num);
 	uint16_t index = ring->last_avail, entries = 0;
 	bool wrap = ring->avail_wrap;
 	struct desc desc;
@@ -393,15 +391,15 @@ static bool follow_straight(struct ring *ring, struct chain *chain)
 
 		desc = desc_of(load_raw(ring->desc.host, index));
 		table = desc.flags & VRING_DESC_F_INDIRECT;
-		if (table && (entries || !add_table_straight(ring, &s, &desc)))
+		if (table && (entries || !add_table_fast(ring, &s, &desc)))
 			return false;
-		if (!table && !straight_add_desc(ring, &s, &desc))
+		if (!table && !fast_add_desc(ring, &s, &desc))
 			return false;
 		entries++;
 		advance(ring, &index, &wrap, 1);
 	} while (desc.flags & VRING_DESC_F_NEXT);
 	chain->head = desc.id;
-	if (!straight_end(ring, &s, chain))
+	if (!fast_end(ring, &s, chain))
 		return false;
 	chain->entries = entries;
 	ring->last_avail = index;
@@ -415,7 +413,7 @@ enum ring_pop_result packed_pop(struct ring *ring, struct chain *chain)
 
 	if (r != RING_CHAIN)
 		return r;
-	if (ring->straight && !ring->setup.record && follow_straight(ring, chain))
+	if (ring->fast && !ring->setup.record && follow_fast(ring, chain))
 		return r;
 	/* a record has one end for both: see inflight.h */
 	if (ring->setup.record && ring->batch_entries) {

@@ -184,7 +184,7 @@ bool ring_resolve_slow(struct ring *ring)
 
 	ring->generation = generation;
 	ring->cache = (struct space_cache){0};
-	ring->copies.heads_count = ring->ahead_count = 0;
+	ring->copies.heads_count = ring->prefetch_count = 0;
 	ring->notify_enabled = false; /* said in the old memory, perhaps */
 	ring->resolved = resolve_area(ring, &ring->desc, SPACE_READ, 1) &&
 			 resolve_area(ring, &ring->driver, SPACE_READ, 2) &&
@@ -194,8 +194,7 @@ bool ring_resolve_slow(struct ring *ring)
 		ring->resolved = resolve_area(ring, &ring->desc, SPACE_WRITE, 2);
 	if (ring->resolved && !ring->placed)
 		ring->resolved = find_place(ring);
-	ring->straight =
-		ring->resolved && ring->desc.host && ring->driver.host && ring->device.host;
+	ring->fast = ring->resolved && ring->desc.host && ring->driver.host && ring->device.host;
 	ring->copied = !ring->desc.host || !ring->driver.host;
 	return ring->resolved;
 }

@@ -49,7 +49,8 @@ struct ring_setup {
 	 * any order.
 	 */
 	struct ring_used *reorder;
-	struct ring_ahead *ahead; /* the ring's until ring_stop; NULL: nothing is read ahead */
+	struct ring_prefetch
+		*prefetch; /* the ring's until ring_stop; NULL: nothing is prefetched */
 };
 
 enum ring_pop_result {
@@ -86,21 +87,21 @@ struct ring_raw {
 	uint64_t addr, rest;
 };
 
-/* What was read ahead of so many chains (packed: descriptors): see ahead.c. */
-#define RING_AHEAD	 32
-#define RING_AHEAD_NEAR	 4 /* descriptors of one chain mostly lie side by side */
-#define RING_AHEAD_TABLE 6 /* entries that there is room for, for each */
+/* What was prefetched of so many chains (packed: descriptors): see ahead.c. */
+#define RING_PREFETCH	    32
+#define RING_PREFETCH_NEAR  4 /* descriptors of one chain mostly lie side by side */
+#define RING_PREFETCH_TABLE 6 /* entries that there is room for, for each */
 
-struct ring_ahead {
-	struct ring_ahead_chain {
+struct ring_prefetch {
+	struct ring_prefetch_chain {
 		uint16_t head, near_count;
 		uint16_t table_at;
 		uint32_t table_size; /* bytes; 0: there is none */
-		uint64_t table_iova, early_iova;
-		struct ring_raw near[RING_AHEAD_NEAR]; /* from the chain's first descriptor on */
-		struct chain_early early;
-	} chains[RING_AHEAD];
-	uint8_t tables[RING_AHEAD * RING_AHEAD_TABLE * sizeof(struct ring_raw)];
+		uint64_t table_iova, header_iova;
+		struct ring_raw near[RING_PREFETCH_NEAR]; /* from the chain's first descriptor on */
+		struct chain_prefetch header;
+	} chains[RING_PREFETCH];
+	uint8_t tables[RING_PREFETCH * RING_PREFETCH_TABLE * sizeof(struct ring_raw)];
 };
 
 struct ring {
@@ -136,14 +137,15 @@ struct ring {
 	uint64_t used_log_at; /* what the first byte of the device area is logged as */
 	bool packed, event_idx, indirect;
 	bool started, resolved, broken;
-	bool straight;	     /* resolved, and no area has to be copied */
+	bool fast;	     /* resolved, and no area has to be copied */
 	bool notify_enabled; /* the driver was last told to kick */
 	struct fault reason;
 	struct ring_copies copies;
-	/* Which positions setup.ahead has, and whether anything has to be copied that it may have.
+	/* Which positions setup.prefetch has, and whether anything has to be copied that it may
+	 * have.
 	 */
-	uint16_t ahead_at, ahead_count;
-	bool ahead_wrap, copied;
+	uint16_t prefetch_at, prefetch_count;
+	bool prefetch_wrap, copied;
 };
 
 /*
@@ -218,13 +220,13 @@ void ring_complete(struct ring *ring, const struct chain *chain, uint32_t writte
  * completed or given back before anything else is taken from the ring, in any case before control
  * gets to it.
  */
-unsigned ring_take_plain(struct ring *ring, enum space_access access, struct chain_plain *plain,
+unsigned ring_take_batch(struct ring *ring, enum space_access access, struct batch_chain *batch,
 			 unsigned max);
 /* Gives back the last `count` of them. */
-void ring_untake_plain(struct ring *ring, unsigned count);
+void ring_untake_batch(struct ring *ring, unsigned count);
 /* Writes their used elements; `written`: NULL, or for each how many bytes, which says that they are
  * writable. */
-void ring_complete_plain(struct ring *ring, const struct chain_plain *plain,
+void ring_complete_batch(struct ring *ring, const struct batch_chain *batch,
 			 const uint32_t *written, unsigned count);
 
 /*

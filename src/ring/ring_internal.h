@@ -177,47 +177,48 @@ static inline void ring_begin_chain(const struct ring *ring, struct chain *chain
 	chain->at = ring->last_avail;
 	chain->at_wrap = ring->avail_wrap;
 	chain->resubmitted = false;
-	chain->early = NULL;
+	chain->header = NULL;
 	chain->readable_count = chain->writable_count = 0;
 	chain->readable = chain->writable = 0;
 }
 
-/* What was read ahead of the descriptor at a position of the ring; NULL: nothing. */
-static inline struct ring_ahead_chain *ring_ahead_at(const struct ring *ring, uint16_t at,
-						     bool wrap)
+/* What was prefetched of the descriptor at a position of the ring; NULL: nothing. */
+static inline struct ring_prefetch_chain *ring_prefetch_at(const struct ring *ring, uint16_t at,
+							   bool wrap)
 {
-	uint16_t i = (uint16_t)(at - ring->ahead_at);
+	uint16_t i = (uint16_t)(at - ring->prefetch_at);
 
-	return i < ring->ahead_count && wrap == ring->ahead_wrap ? &ring->setup.ahead->chains[i]
-								 : NULL;
+	return i < ring->prefetch_count && wrap == ring->prefetch_wrap
+		       ? &ring->setup.prefetch->chains[i]
+		       : NULL;
 }
 
 /* The same of the chain that is being taken from the ring. */
-static inline struct ring_ahead_chain *ring_ahead_of(const struct ring *ring,
-						     const struct chain *chain)
+static inline struct ring_prefetch_chain *ring_prefetch_of(const struct ring *ring,
+							   const struct chain *chain)
 {
-	return chain->resubmitted ? NULL : ring_ahead_at(ring, chain->at, chain->at_wrap);
+	return chain->resubmitted ? NULL : ring_prefetch_at(ring, chain->at, chain->at_wrap);
 }
 
 /* Its table, if that is the one; or NULL. */
-static inline uint8_t *ring_table_ahead(const struct ring *ring, const struct chain *chain,
-					uint64_t addr, uint32_t len)
+static inline uint8_t *ring_prefetch_table(const struct ring *ring, const struct chain *chain,
+					   uint64_t addr, uint32_t len)
 {
-	struct ring_ahead_chain *ahead = ring_ahead_of(ring, chain);
+	struct ring_prefetch_chain *prefetch = ring_prefetch_of(ring, chain);
 
-	if (!ahead || ahead->table_size != len || ahead->table_iova != addr)
+	if (!prefetch || prefetch->table_size != len || prefetch->table_iova != addr)
 		return NULL;
-	return ring->setup.ahead->tables + ahead->table_at;
+	return ring->setup.prefetch->tables + prefetch->table_at;
 }
 
 /*
- * Reads ahead of the chains from the ring's position on: see ahead.c. Split: they have these heads.
- * Packed: RING_CHAIN if there are any, else RING_EMPTY or RING_UNMAPPED; with setup.ahead only.
+ * Prefetches the chains from the ring's position on: see ahead.c. Split: they have these heads.
+ * Packed: RING_CHAIN if there are any, else RING_EMPTY or RING_UNMAPPED; with setup.prefetch only.
  */
-void ring_fetch_ahead(struct ring *ring, const uint16_t *heads, unsigned count);
-enum ring_pop_result ring_fetch_ahead_packed(struct ring *ring);
-/* Lets a chain that was just taken have its beginning, if that was read ahead. */
-void ring_give_early(const struct ring *ring, struct chain *chain);
+void ring_prefetch_fetch(struct ring *ring, const uint16_t *heads, unsigned count);
+enum ring_pop_result ring_prefetch_fetch_packed(struct ring *ring);
+/* Lets a chain that was just taken have its beginning, if that was prefetched. */
+void ring_prefetch_give(const struct ring *ring, struct chain *chain);
 
 /* Finds an indirect table of `len` bytes. Returns RING_CHAIN or RING_BROKEN. */
 enum ring_pop_result ring_find_table(struct ring *ring, const struct chain *chain, uint64_t addr,

@@ -19,7 +19,7 @@
 
 #include <errno.h>
 
-#include "ring/straight.h"
+#include "ring/fast_path.h"
 #include "wire/vhost.h"
 
 #define DESC_SIZE      16u
@@ -32,7 +32,7 @@
 #define USED_ELEM_SIZE 8u
 
 /* Descriptors of one chain mostly lie side by side: copied ones are fetched by so many. */
-#define NEAR RING_AHEAD_NEAR
+#define NEAR RING_PREFETCH_NEAR
 
 /* While walking one chain. */
 struct walk {
@@ -145,16 +145,16 @@ static enum ring_pop_result enter_indirect(struct ring *ring, struct walk *walk,
 	return RING_CHAIN;
 }
 
-/* Begins with what was read ahead of the chain. */
+/* Begins with what was prefetched of the chain. */
 static void take_near(const struct ring *ring, struct walk *walk)
 {
-	const struct ring_ahead_chain *ahead = ring_ahead_of(ring, walk->chain);
+	const struct ring_prefetch_chain *prefetch = ring_prefetch_of(ring, walk->chain);
 
-	if (!ahead)
+	if (!prefetch)
 		return;
-	walk->near_at = ahead->head;
-	walk->near_count = ahead->near_count;
-	memcpy(walk->near, ahead->near, sizeof(walk->near));
+	walk->near_at = prefetch->head;
+	walk->near_count = prefetch->near_count;
+	memcpy(walk->near, prefetch->near, sizeof(walk->near));
 }
 
 static void begin_walk(const struct ring *ring, struct walk *walk, struct chain *chain)
@@ -320,8 +320,8 @@ static int copy_heads(struct ring *ring, uint16_t *head)
 		return r;
 	slot = (uint16_t)(ring->last_avail - copies->heads_at);
 	*head = copies->heads[slot];
-	if (!ring_ahead_at(ring, ring->last_avail, ring->ahead_wrap))
-		ring_fetch_ahead(ring, copies->heads + slot, copies->heads_count - slot);
+	if (!ring_prefetch_at(ring, ring->last_avail, ring->prefetch_wrap))
+		ring_prefetch_fetch(ring, copies->heads + slot, copies->heads_count - slot);
 	return 0;
 }
 
@@ -353,8 +353,8 @@ static enum ring_pop_result find_again(struct ring *ring, struct chain *chain)
 	return RING_CHAIN;
 }
 
-/* The table that a descriptor of a straight ring names; NULL: not this way. */
-static inline const uint8_t *straight_table(const struct ring *ring, const struct desc *desc)
+/* The table that a descriptor of a fast ring names; NULL: not this way. */
+static inline const uint8_t *fast_table(const struct ring *ring, const struct desc *desc)
 {
 	if (!ring->indirect || desc->flags & VRING_DESC_F_NEXT || !desc->len ||
 	    desc->len % DESC_SIZE)
@@ -362,29 +362,29 @@ static inline const uint8_t *straight_table(const struct ring *ring, const struc
 	return space_cached(&ring->cache, desc->addr, desc->len, SPACE_READ);
 }
 
-/* Puts the next chain together, if it is one of the usual ones: see straight.h. */
-static inline bool follow_straight(const struct ring *ring, struct chain *chain)
+/* Puts the next chain together, if it is one of the usual ones: see fast_path.h. */
+static inline bool follow_fast(const struct ring *ring, struct chain *chain)
 {
 	const uint8_t *table = ring->desc.host;
 	uint32_t entries = ring->setup.num;
-	struct straight s;
+	struct fast s;
 	struct desc desc;
 
 	if (chain->head >= entries)
 		return false;
 	desc = desc_of(load_raw(table, chain->head));
 	if (desc.flags & VRING_DESC_F_INDIRECT) {
-		table = straight_table(ring, &desc);
+		table = fast_table(ring, &desc);
 		if (!table)
 			return false;
 		entries = desc.len / DESC_SIZE;
 		desc = desc_of(load_raw(table, 0));
 	}
-	s = straight_begin(ring, chain, entries);
+	s = fast_begin(ring, chain, entries);
 	while (!(desc.flags & VRING_DESC_F_INDIRECT) &&
-	       straight_add(ring, &s, desc.addr, desc.len, desc.flags & VRING_DESC_F_WRITE)) {
+	       fast_add(ring, &s, desc.addr, desc.len, desc.flags & VRING_DESC_F_WRITE)) {
 		if (!(desc.flags & VRING_DESC_F_NEXT))
-			return straight_end(ring, &s, chain);
+			return fast_end(ring, &s, chain);
 		if (desc.next >= entries)
 			return false;
 		desc = desc_of(load_raw(table, desc.next));
@@ -393,12 +393,12 @@ static inline bool follow_straight(const struct ring *ring, struct chain *chain)
 }
 
 /* False: not this way. */
-static bool pop_straight(struct ring *ring, struct chain *chain)
+static bool pop_fast(struct ring *ring, struct chain *chain)
 {
 	uint32_t slot = ring->last_avail & (ring->setup.num - 1u);
 
 	area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, &chain->head);
-	if (!follow_straight(ring, chain))
+	if (!follow_fast(ring, chain))
 		return false;
 	ring->last_avail++;
 	if (ring->setup.record)
@@ -430,7 +430,7 @@ static __attribute__((noinline)) enum ring_pop_result pop_any(struct ring *ring,
 	if (r != RING_CHAIN || (again && !ring->resubmit_list))
 		return r;
 	if (ring->copied)
-		ring_give_early(ring, chain);
+		ring_prefetch_give(ring, chain);
 	if (!again)
 		ring->last_avail++;
 	if (ring->setup.record)
@@ -446,7 +446,7 @@ enum ring_pop_result split_pop(struct ring *ring, struct chain *chain)
 		if (r != RING_CHAIN)
 			return r;
 	}
-	if (ring->straight && !ring->resubmit && pop_straight(ring, chain))
+	if (ring->fast && !ring->resubmit && pop_fast(ring, chain))
 		return RING_CHAIN;
 	return pop_any(ring, chain);
 }

@@ -53,8 +53,8 @@ static void source_untake(struct chain_source *source, struct request *request)
 }
 
 /* Those that are one mapped buffer, as far as they come first. */
-static unsigned source_take_plain(struct chain_source *source, enum space_access access,
-				  struct chain_plain *plain, unsigned max)
+static unsigned source_take_batch(struct chain_source *source, enum space_access access,
+				  struct batch_chain *batch, unsigned max)
 {
 	struct stock *stock = (struct stock *)(void *)source;
 	unsigned count = 0;
@@ -66,13 +66,13 @@ static unsigned source_take_plain(struct chain_source *source, enum space_access
 		if (chain->readable_count != (access == SPACE_READ) ||
 		    chain->writable_count != (access == SPACE_WRITE) || !s->host)
 			break;
-		plain[count++] =
-			(struct chain_plain){s->host, (uint32_t)s->size, (uint16_t)stock->taken};
+		batch[count++] =
+			(struct batch_chain){s->host, (uint32_t)s->size, (uint16_t)stock->taken};
 	}
 	return count;
 }
 
-static void source_untake_plain(struct chain_source *source, unsigned count)
+static void source_untake_batch(struct chain_source *source, unsigned count)
 {
 	struct stock *stock = (struct stock *)(void *)source;
 
@@ -80,15 +80,15 @@ static void source_untake_plain(struct chain_source *source, unsigned count)
 	stock->taken -= count;
 }
 
-static void source_complete_plain(struct chain_source *source, const struct chain_plain *plain,
+static void source_complete_batch(struct chain_source *source, const struct batch_chain *batch,
 				  const uint32_t *written, unsigned count)
 {
 	struct stock *stock = (struct stock *)(void *)source;
 
 	for (unsigned i = 0; i < count; i++) {
-		struct made *made = &stock->mades[plain[i].head];
+		struct made *made = &stock->mades[batch[i].head];
 
-		assert(plain[i].head < stock->taken);
+		assert(batch[i].head < stock->taken);
 		made_complete(made->request, written ? written[i] : 0);
 	}
 }
@@ -189,9 +189,9 @@ static void start(uint64_t without, bool pair)
 	for (unsigned i = 0; i < 3; i++)
 		stocks[i].source = (struct chain_source){.take = source_take,
 							 .untake = source_untake,
-							 .take_plain = source_take_plain,
-							 .untake_plain = source_untake_plain,
-							 .complete_plain = source_complete_plain};
+							 .take_batch = source_take_batch,
+							 .untake_batch = source_untake_batch,
+							 .complete_batch = source_complete_batch};
 }
 
 static void stop(struct model *model)

@@ -28,7 +28,7 @@ struct bench {
 	struct ram ram;
 	struct space *space;
 	struct ring ring;
-	struct ring_ahead ahead;
+	struct ring_prefetch prefetch;
 	struct chain chains[TAKEN];
 	struct segment segments[TAKEN][SEGMENTS];
 	unsigned taken;
@@ -55,7 +55,7 @@ static void start(struct bench *b, uint8_t options, struct food *food)
 				   .desc = b->ram.iova + eat_u16(food) % RAM_SIZE,
 				   .driver = b->ram.iova + eat_u16(food) % RAM_SIZE,
 				   .device = b->ram.iova + eat_u16(food) % RAM_SIZE,
-				   .ahead = options & AHEAD ? &b->ahead : NULL};
+				   .prefetch = options & AHEAD ? &b->prefetch : NULL};
 
 	eat(food, &setup.base, sizeof(setup.base));
 	if (!(options & PACKED))
@@ -115,11 +115,11 @@ static void pop(struct bench *b)
 static void batch(struct bench *b, unsigned choice)
 {
 	enum space_access access = choice & 1 ? SPACE_WRITE : SPACE_READ;
-	struct chain_plain plain[TAKEN];
+	struct batch_chain plain[TAKEN];
 	uint32_t written[TAKEN] = {0};
 	unsigned count, back;
 
-	count = ring_take_plain(&b->ring, access, plain, TAKEN);
+	count = ring_take_batch(&b->ring, access, plain, TAKEN);
 	for (unsigned i = 0; i < count; i++) {
 		assert(plain[i].size);
 		if (b->ram.kind == RAM_DIRECT)
@@ -127,8 +127,8 @@ static void batch(struct bench *b, unsigned choice)
 			       plain[i].host <= b->ram.bytes + RAM_SIZE - plain[i].size);
 	}
 	back = count ? choice / 2 % (count + 1) : 0;
-	ring_untake_plain(&b->ring, back);
-	ring_complete_plain(&b->ring, plain, access == SPACE_WRITE ? written : NULL, count - back);
+	ring_untake_batch(&b->ring, back);
+	ring_complete_batch(&b->ring, plain, access == SPACE_WRITE ? written : NULL, count - back);
 }
 
 static void complete(struct bench *b, unsigned which)

@@ -56,7 +56,7 @@ struct ring_setup rig_ring_setup(uint64_t features, bool record)
 				   .device = RIG_IOVA + RIG_DEVICE,
 				   .base = ring_first_base(features),
 				   .features = features,
-				   .ahead = &rig.ahead,
+				   .prefetch = &rig.prefetch,
 				   .record = record ? (void *)(rig_memory + RIG_RECORD) : NULL};
 }
 

@@ -35,7 +35,7 @@ struct rig {
 	enum rig_memory kind;
 	struct space *space;
 	struct ring ring;
-	struct ring_ahead ahead;
+	struct ring_prefetch prefetch;
 	struct chain chains[2];
 	struct segment segments[2][RIG_NUM];
 	struct uvdpa_queue queue;
@@ -43,7 +43,7 @@ struct rig {
 	uint16_t next[RIG_NUM];
 	struct dirty_log logs[2];
 	/* What the threads found. */
-	struct chain_plain plain[2];
+	struct batch_chain plain[2];
 	unsigned taken;
 	bool device_saw, driver_saw, wrong;
 	uint16_t copy;

@@ -60,7 +60,7 @@ static void two_taken_plain(void)
 	rig_add(0, true);
 	rig_add(1, true);
 	rig.queue.ring->publish(&rig.queue);
-	rig.taken = ring_take_plain(&rig.ring, SPACE_WRITE, rig.plain, 2);
+	rig.taken = ring_take_batch(&rig.ring, SPACE_WRITE, rig.plain, 2);
 }
 
 static void complete_two_plain(void)
@@ -69,7 +69,7 @@ static void complete_two_plain(void)
 
 	for (unsigned i = 0; i < 2; i++)
 		memcpy(rig.plain[i].host, &written[i], 2);
-	ring_complete_plain(&rig.ring, rig.plain, lengths, 2);
+	ring_complete_batch(&rig.ring, rig.plain, lengths, 2);
 	ring_flush_used(&rig.ring);
 }
 
@@ -95,9 +95,9 @@ static void take(void)
 	}
 }
 
-static void take_plain(void)
+static void take_batch(void)
 {
-	unsigned n = ring_take_plain(&rig.ring, SPACE_READ, rig.plain, 2);
+	unsigned n = ring_take_batch(&rig.ring, SPACE_READ, rig.plain, 2);
 
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t found;
@@ -306,7 +306,7 @@ const struct rule rules[] = {
 	 BOTH,
 	 MAPPED,
 	 NULL,
-	 {take_plain, make_available},
+	 {take_batch, make_available},
 	 none_wrong,
 	 {ACQUIRE, RELEASE}},
 	{"kick",

@@ -191,7 +191,7 @@ static unsigned count_parked(struct rig *rig, unsigned q)
 }
 
 /* How far the base is ahead of what is used. */
-static unsigned ahead(const struct rig *rig, unsigned q)
+static unsigned prefetch(const struct rig *rig, unsigned q)
 {
 	const struct sim *sim = rig->sim;
 	uint32_t base = rig->bases[q];
@@ -218,10 +218,10 @@ static void begin_suspension(struct rig *rig)
 
 		unsigned parked = count_parked(rig, q);
 
-		if (queue->enabled && ahead(rig, q) != parked)
+		if (queue->enabled && prefetch(rig, q) != parked)
 			sim_fail(sim,
 				 "device %u: base 0x%x of queue %u is %u ahead, %u parked (S6)",
-				 rig->index, rig->bases[q], q, ahead(rig, q), parked);
+				 rig->index, rig->bases[q], q, prefetch(rig, q), parked);
 		if (queue->enabled && !sim->packed)
 			check_kicks(rig, q);
 	}

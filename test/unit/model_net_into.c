@@ -1,5 +1,5 @@
 /* model/net_into.c: frames that a backend reads straight into the driver's buffers. */
-#include "plain_support.h"
+#include "batch_support.h"
 
 #include <errno.h>
 

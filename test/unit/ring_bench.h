@@ -36,7 +36,7 @@ struct bench {
 	struct ring ring;
 	struct chain chain;
 	struct segment segments[SEGMENTS];
-	struct ring_ahead ahead;
+	struct ring_prefetch prefetch;
 	uint64_t buffer; /* IOVA of scratch memory for buffers, 16 pages */
 	uint16_t base;
 };
@@ -92,7 +92,7 @@ static inline void everywhere(void (*one)(struct bench *b), uint64_t features)
 			struct bench *b = bench_new(kind, features, bases[i % 2]);
 
 			if (i / 2)
-				b->ring.setup.ahead = &b->ahead;
+				b->ring.setup.prefetch = &b->prefetch;
 			one(b);
 			assert_int_equal(b->ram.torn, 0); /* the driver sees no half of an index */
 			bench_free(b);

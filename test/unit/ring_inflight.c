@@ -16,8 +16,8 @@ struct life {
 static void begin(struct life *life)
 {
 	struct bench *b = life->b;
-	static struct ring_ahead ahead;
-	struct ring_setup setup = {.ahead = &ahead,
+	static struct ring_prefetch prefetch;
+	struct ring_setup setup = {.prefetch = &prefetch,
 				   .num = NUM,
 				   .desc = b->vq.desc,
 				   .driver = b->vq.avail,

@@ -40,8 +40,8 @@ static unsigned chance(struct life *l, unsigned n)
 
 static void begin(struct life *l)
 {
-	static struct ring_ahead ahead;
-	struct ring_setup setup = {.ahead = &ahead,
+	static struct ring_prefetch prefetch;
+	struct ring_setup setup = {.prefetch = &prefetch,
 				   .num = ENTRIES,
 				   .desc = l->pq.desc,
 				   .driver = l->pq.driver,

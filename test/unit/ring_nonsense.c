@@ -162,7 +162,7 @@ static const struct nonsense nonsense[] = {
 
 /*
  * Has a chain taken before, by which the ring knows where memory lies: what comes then is tried the
- * straight way first.
+ * fast way first.
  */
 static void warm(struct bench *b)
 {

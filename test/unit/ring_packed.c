@@ -76,7 +76,7 @@ static int write_memory(struct client_memory *memory, uint64_t uaddr, const void
 static const struct client_memory_ops ops = {map, unmap, read_memory, write_memory};
 
 static struct ring_used turns[8]; /* up to a power of two */
-static struct ring_ahead room_ahead;
+static struct ring_prefetch room_ahead;
 
 static int start(struct bench *b, uint32_t base, uint64_t features)
 {
@@ -86,7 +86,7 @@ static int start(struct bench *b, uint32_t base, uint64_t features)
 				   .device = IOVA + DEVICE_AT,
 				   .base = base,
 				   .features = features,
-				   .ahead = &room_ahead,
+				   .prefetch = &room_ahead,
 				   .reorder =
 					   features & (1ull << VIRTIO_F_IN_ORDER) ? turns : NULL};
 
@@ -353,14 +353,14 @@ static void calls(struct bench *b)
 	assert_int_equal(start(b, ring_first_base(FEATURES), FEATURES), 0);
 	for (unsigned i = 0; i < 3 * NUM; i++) {
 		uint16_t here = b->ring.used | (b->ring.used_wrap ? 0x8000 : 0);
-		uint16_t ahead = (b->ring.used + 1) % NUM;
-		bool wrap = ahead ? b->ring.used_wrap : !b->ring.used_wrap;
+		uint16_t prefetch = (b->ring.used + 1) % NUM;
+		bool wrap = prefetch ? b->ring.used_wrap : !b->ring.used_wrap;
 		unsigned mode = i % 4;
 
 		store_le16(event + 2, mode == 0	  ? VRING_PACKED_EVENT_FLAG_ENABLE
 				      : mode == 1 ? VRING_PACKED_EVENT_FLAG_DISABLE
 						  : VRING_PACKED_EVENT_FLAG_DESC);
-		store_le16(event, mode == 2 ? here : (uint16_t)(ahead | (wrap ? 0x8000 : 0)));
+		store_le16(event, mode == 2 ? here : (uint16_t)(prefetch | (wrap ? 0x8000 : 0)));
 		post(b, IOVA + DATA_AT, 4, 1, VRING_DESC_F_WRITE);
 		assert_int_equal(pop(b, &chain), RING_CHAIN);
 		ring_complete(&b->ring, &chain, 0);

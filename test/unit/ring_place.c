@@ -116,13 +116,14 @@ static void for_each_left(void (*one)(struct left *left))
 static void one_without_record(struct left *left)
 {
 	for (enum base base = 0; base < BASES; base++) {
-		uint16_t ahead = (uint16_t)(base_of(left, base) - left->used);
+		uint16_t prefetch = (uint16_t)(base_of(left, base) - left->used);
 
 		leave(left);
 		begin(left, base, 0);
 		/* from a base that can be: what lies before it is none of ours */
-		expect_from(left, base != UNSET && ahead <= left->posted ? ahead : 0);
-		assert_int_equal(left->b->ring.base_refused, base != UNSET && ahead > left->posted);
+		expect_from(left, base != UNSET && prefetch <= left->posted ? prefetch : 0);
+		assert_int_equal(left->b->ring.base_refused,
+				 base != UNSET && prefetch > left->posted);
 	}
 }
 

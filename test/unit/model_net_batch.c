@@ -2,7 +2,7 @@
  * model/net_data.c and net_direct.c: frames in one buffer each, by the batch. What is not plain is
  * left to the long way, which model_net.c is about: here that finds nothing.
  */
-#include "plain_support.h"
+#include "batch_support.h"
 
 #define FRAMES 40u
 
@@ -16,7 +16,7 @@ static void offer_buffers(unsigned count, uint32_t size)
 static uint8_t *offer_frame(uint32_t size)
 {
 	static const uint8_t mac[] = {0x52, 0x54, 0, 1, 2, 3};
-	struct chain_plain *plain = offer(&stocks[TX], NET_HDR_SIZE + size);
+	struct batch_chain *plain = offer(&stocks[TX], NET_HDR_SIZE + size);
 
 	memset(plain->host, 0, NET_HDR_SIZE);
 	memset(plain->host + NET_HDR_SIZE, plain->head + 1, size);

@@ -61,7 +61,7 @@ static struct bench *begin(uint64_t features)
 {
 	struct bench *b = bench_new(RAM_COPIED, features, 0);
 
-	b->ring.setup.ahead = &b->ahead;
+	b->ring.setup.prefetch = &b->prefetch;
 	assert_true(ring_find_place(&b->ring));
 	return b;
 }
@@ -221,12 +221,12 @@ static void only_the_bad_chain_is_judged(void **state)
 	};
 
 	for (unsigned i = 0; i < sizeof(spoils) / sizeof(spoils[0]); i++) {
-		char plain[160], ahead[160];
+		char plain[160], prefetch[160];
 
 		one_bad(bench_new(RAM_COPIED, INDIRECT, 0), spoils[i], plain);
-		one_bad(begin(INDIRECT), spoils[i], ahead);
+		one_bad(begin(INDIRECT), spoils[i], prefetch);
 		assert_string_not_equal(plain, "");
-		assert_string_equal(plain, ahead);
+		assert_string_equal(plain, prefetch);
 	}
 }
 
@@ -282,7 +282,7 @@ static void begin_packed(struct bench *b)
 	struct ring_setup setup = {.num = NUM,
 				   .base = 0x80008000u,
 				   .features = 1ull << VIRTIO_F_RING_PACKED | INDIRECT,
-				   .ahead = &b->ahead};
+				   .prefetch = &b->prefetch};
 
 	pq_init(&pq, &b->ram, NUM, b->ram.iova + 0x1000);
 	setup.desc = pq.desc;

@@ -27,7 +27,7 @@
 struct stock {
 	struct chain_source source; /* the first member */
 	enum space_access access;
-	struct chain_plain plain[MOST];
+	struct batch_chain plain[MOST];
 	uint8_t bytes[MOST][SIZE];
 	uint32_t written[MOST];
 	unsigned offered, taken, completed;
@@ -45,8 +45,8 @@ static unsigned take(struct chain_source *source, struct request **requests, uns
 	return 0;
 }
 
-static unsigned take_plain(struct chain_source *source, enum space_access access,
-			   struct chain_plain *plain, unsigned max)
+static unsigned take_batch(struct chain_source *source, enum space_access access,
+			   struct batch_chain *plain, unsigned max)
 {
 	struct stock *stock = (struct stock *)source;
 	unsigned n = 0;
@@ -58,7 +58,7 @@ static unsigned take_plain(struct chain_source *source, enum space_access access
 	return n;
 }
 
-static void untake_plain(struct chain_source *source, unsigned count)
+static void untake_batch(struct chain_source *source, unsigned count)
 {
 	struct stock *stock = (struct stock *)source;
 
@@ -66,7 +66,7 @@ static void untake_plain(struct chain_source *source, unsigned count)
 	stock->taken -= count;
 }
 
-static void complete_plain(struct chain_source *source, const struct chain_plain *plain,
+static void complete_batch(struct chain_source *source, const struct batch_chain *plain,
 			   const uint32_t *written, unsigned count)
 {
 	struct stock *stock = (struct stock *)source;
@@ -92,12 +92,12 @@ static void leave(struct model_port *port, unsigned queue, bool waiting)
 
 static struct model_port port = {enter, leave};
 
-static struct chain_plain *offer(struct stock *stock, uint32_t size)
+static struct batch_chain *offer(struct stock *stock, uint32_t size)
 {
-	struct chain_plain *plain = &stock->plain[stock->offered];
+	struct batch_chain *plain = &stock->plain[stock->offered];
 
 	assert_true(stock->offered < MOST && size <= SIZE);
-	*plain = (struct chain_plain){stock->bytes[stock->offered], size, (uint16_t)stock->offered};
+	*plain = (struct batch_chain){stock->bytes[stock->offered], size, (uint16_t)stock->offered};
 	stock->offered++;
 	return plain;
 }
@@ -114,9 +114,9 @@ static void start_with(struct packet *packet, uint64_t features)
 	memset(stocks, 0, sizeof(stocks));
 	for (unsigned i = 0; i < 2; i++) {
 		stocks[i].source = (struct chain_source){.take = take,
-							 .take_plain = take_plain,
-							 .untake_plain = untake_plain,
-							 .complete_plain = complete_plain};
+							 .take_batch = take_batch,
+							 .untake_batch = untake_batch,
+							 .complete_batch = complete_batch};
 		stocks[i].access = i == RX ? SPACE_WRITE : SPACE_READ;
 		assert_int_equal(model->ops->queue_start(model, i, MOST, &f), 0);
 	}

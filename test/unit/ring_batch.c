@@ -158,7 +158,7 @@ static void batches(bool packed)
 {
 	static const uint32_t written[] = {10, 20, 30, 40, 50};
 	struct bench *b = bench(packed, RAM_DIRECT);
-	struct chain_plain plain[8];
+	struct batch_chain plain[8];
 
 	start(b, 0, 7, NULL);
 	warm(b);
@@ -168,21 +168,21 @@ static void batches(bool packed)
 		for (unsigned i = 0; i < 5; i++)
 			offer_plain(b, D_WRITE);
 		base = ring_base(&b->ring);
-		assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 5);
+		assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 5);
 		for (unsigned i = 0; i < 5; i++) {
 			assert_ptr_equal(plain[i].host - b->ram.bytes,
 					 buffer(b, b->used + i) - b->ram.iova);
 			assert_int_equal(plain[i].size, BUFFER);
 		}
-		ring_untake_plain(&b->ring, 5);
+		ring_untake_batch(&b->ring, 5);
 		assert_int_equal(ring_base(&b->ring), base);
-		assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 4), 4);
-		ring_untake_plain(&b->ring, 1);
-		ring_complete_plain(&b->ring, plain, written, 3);
+		assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 4), 4);
+		ring_untake_batch(&b->ring, 1);
+		ring_complete_batch(&b->ring, plain, written, 3);
 		assert_false(has_used(b)); /* before it is published */
-		assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 2);
-		ring_complete_plain(&b->ring, plain, written + 3, 2);
-		assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
+		assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 2);
+		ring_complete_batch(&b->ring, plain, written + 3, 2);
+		assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 0);
 		ring_flush_used(&b->ring);
 		for (unsigned i = 0; i < 5; i++)
 			expect_used(b, written[i]);
@@ -196,15 +196,15 @@ static void batches(bool packed)
 static void readable(bool packed)
 {
 	struct bench *b = bench(packed, RAM_MAPPED);
-	struct chain_plain plain[8];
+	struct batch_chain plain[8];
 
 	start(b, 0, 0, NULL);
 	warm(b);
 	for (unsigned i = 0; i < 3; i++)
 		offer_plain(b, 0);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_READ, plain, 8), 3);
-	ring_complete_plain(&b->ring, plain, NULL, 3);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 0);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_READ, plain, 8), 3);
+	ring_complete_batch(&b->ring, plain, NULL, 3);
 	ring_flush_used(&b->ring);
 	for (unsigned i = 0; i < 3; i++)
 		expect_used(b, 0);
@@ -228,7 +228,7 @@ static void ends(bool packed)
 
 	for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		struct bench *b = bench(packed, RAM_MAPPED);
-		struct chain_plain plain[8];
+		struct batch_chain plain[8];
 		struct chain chain;
 		const uint32_t written[2] = {1, 2};
 
@@ -238,17 +238,17 @@ static void ends(bool packed)
 		offer_plain(b, D_WRITE);
 		offer(b, b->ram.iova + odd[i].offset, odd[i].len, odd[i].flags, odd[i].count);
 		offer_plain(b, D_WRITE);
-		assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 2);
-		ring_complete_plain(&b->ring, plain, written, 2);
-		assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
+		assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 2);
+		ring_complete_batch(&b->ring, plain, written, 2);
+		assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 0);
 		assert_string_equal(ring_reason(&b->ring), "");
 		if (odd[i].sound) {
 			pop_and_complete(b, 0);
-			assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 1);
-			ring_complete_plain(&b->ring, plain, written, 1);
+			assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 1);
+			ring_complete_batch(&b->ring, plain, written, 1);
 		} else {
 			assert_int_equal(pop(b, &chain), RING_BROKEN);
-			assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
+			assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 0);
 		}
 		bench_free(b);
 	}
@@ -257,16 +257,16 @@ static void ends(bool packed)
 static void a_head_that_is_none(void **state)
 {
 	struct bench *b = bench(false, RAM_MAPPED);
-	struct chain_plain plain[8];
+	struct batch_chain plain[8];
 	struct chain chain;
 
 	start(b, 0, 0, NULL);
 	warm(b);
 	offer_plain(b, D_WRITE);
 	vq_offer(&b->vq, NUM);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 1);
-	ring_complete_plain(&b->ring, plain, (uint32_t[]){1}, 1);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 1);
+	ring_complete_batch(&b->ring, plain, (uint32_t[]){1}, 1);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 0);
 	assert_int_equal(pop(b, &chain), RING_BROKEN);
 	bench_free(b);
 }
@@ -275,7 +275,7 @@ static void a_head_that_is_none(void **state)
 static void memory_moves(bool packed)
 {
 	struct bench *b = bench(packed, RAM_MAPPED);
-	struct chain_plain plain[8];
+	struct batch_chain plain[8];
 
 	start(b, 0, 0, NULL);
 	warm(b);
@@ -283,13 +283,13 @@ static void memory_moves(bool packed)
 	space_reap(b->space, UINT64_MAX);
 	offer_plain(b, D_WRITE);
 	offer_plain(b, D_WRITE);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 0);
 	assert_int_equal(
 		space_add(b->space, b->ram.iova, RAM_SIZE, b->ram.uaddr, SPACE_READ | SPACE_WRITE),
 		0);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 0);
 	pop_and_complete(b, 0);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 1);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 1);
 	bench_free(b);
 }
 
@@ -298,7 +298,7 @@ static void no_permission(bool packed)
 {
 	struct bench *b = bench(packed, RAM_MAPPED);
 	uint64_t other = b->ram.iova + 0x100000;
-	struct chain_plain plain[8];
+	struct batch_chain plain[8];
 
 	assert_int_equal(space_add(b->space, other, RAM_SIZE, b->ram.uaddr, SPACE_READ), 0);
 	start(b, 0, 0, NULL);
@@ -307,18 +307,18 @@ static void no_permission(bool packed)
 	pop_and_complete(b, 0);
 	offer(b, other + BUFFERS, BUFFER, 0, 1);
 	offer(b, other + BUFFERS, BUFFER, D_WRITE, 1);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_READ, plain, 8), 1);
-	ring_complete_plain(&b->ring, plain, NULL, 1);
-	assert_int_equal(ring_take_plain(&b->ring, SPACE_WRITE, plain, 8), 0);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_READ, plain, 8), 1);
+	ring_complete_batch(&b->ring, plain, NULL, 1);
+	assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 0);
 	bench_free(b);
 }
 
 static unsigned had(struct bench *b)
 {
-	struct chain_plain plain[8];
+	struct batch_chain plain[8];
 
 	offer_plain(b, D_WRITE);
-	return ring_take_plain(&b->ring, SPACE_WRITE, plain, 8);
+	return ring_take_batch(&b->ring, SPACE_WRITE, plain, 8);
 }
 
 /* Where more has to be done for a chain than to take it. */
@@ -372,17 +372,17 @@ static void mixtures(bool packed)
 	start(b, 0, 3, NULL);
 	warm(b);
 	for (unsigned round = 0; round < 5000; round++) {
-		struct chain_plain plain[8];
+		struct batch_chain plain[8];
 		unsigned some, n;
 
 		some = (unsigned)rand_r(&seed) % 4;
 		for (n = 0; n < some && b->offered - b->used < NUM / 2; n++)
 			offer(b, buffer(b, b->offered), BUFFER, rand_r(&seed) % 4 ? D_WRITE : 0,
 			      rand_r(&seed) % 4 ? 1 : 2);
-		n = ring_take_plain(&b->ring, SPACE_WRITE, plain, 1 + (unsigned)rand_r(&seed) % 8);
+		n = ring_take_batch(&b->ring, SPACE_WRITE, plain, 1 + (unsigned)rand_r(&seed) % 8);
 		some = n ? (unsigned)rand_r(&seed) % (n + 1) : 0;
-		ring_untake_plain(&b->ring, some);
-		ring_complete_plain(&b->ring, plain, written, n - some);
+		ring_untake_batch(&b->ring, some);
+		ring_complete_batch(&b->ring, plain, written, n - some);
 		if (!n && ring_look(&b->ring) == RING_CHAIN)
 			pop_and_complete(b, 0);
 		if (rand_r(&seed) % 2)
@@ -440,7 +440,7 @@ static void not_more_than_a_lap(void **state)
 				   .base = 0x80008000u,
 				   .features = PACKED};
 	struct chain chain = {.segments = b->segments, .max_segments = 8};
-	struct chain_plain plain[64];
+	struct batch_chain plain[64];
 	pthread_t thread;
 
 	assert_int_equal(ring_start(&b->ring, &setup, b->space), 0);
@@ -453,9 +453,9 @@ static void not_more_than_a_lap(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, hostile, desc + 14), 0);
 	/* until they were at it at the same time often enough */
 	for (unsigned changes = 0, before = 0, count; changes < 500; before = count) {
-		count = ring_take_plain(&b->ring, SPACE_READ, plain, 64);
+		count = ring_take_batch(&b->ring, SPACE_READ, plain, 64);
 		assert_true(count <= 1);
-		ring_untake_plain(&b->ring, count);
+		ring_untake_batch(&b->ring, count);
 		changes += count != before;
 	}
 	hostile_over = true;

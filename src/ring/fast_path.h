@@ -1,5 +1,5 @@
 /*
- * For files of ring/ only: the usual chain, taken straight.
+ * For files of ring/ only: the usual chain, taken fast.
  *
  * Most chains have few buffers, each of which lies in a stretch of memory that the ring found
  * before, and most rings are mapped. Such a chain is put together here with little more than the
@@ -8,13 +8,13 @@
  * is taken once more from its beginning, by the long way, which judges what it then loads and has
  * words for what is wrong with it.
  */
-#ifndef UVDPA_RING_STRAIGHT_H
-#define UVDPA_RING_STRAIGHT_H
+#ifndef UVDPA_RING_FAST_PATH_H
+#define UVDPA_RING_FAST_PATH_H
 
 #include "ring/ring_internal.h"
 
 /* A chain being put together; the members are to be in registers. */
-struct straight {
+struct fast {
 	struct space_hit hit; /* where most of the buffers are; size 0: none is */
 	struct segment *next;
 	unsigned room;	/* for so many segments */
@@ -26,10 +26,10 @@ struct straight {
 };
 
 /* `entries`: of the table that the buffers come from, of which no chain has more. */
-static inline struct straight straight_begin(const struct ring *ring, const struct chain *chain,
-					     uint32_t entries)
+static inline struct fast fast_begin(const struct ring *ring, const struct chain *chain,
+				     uint32_t entries)
 {
-	struct straight s = {
+	struct fast s = {
 		.hit = ring->cache.hits[0],
 		.next = chain->segments,
 		.room = entries < chain->max_segments ? entries : chain->max_segments,
@@ -41,8 +41,8 @@ static inline struct straight straight_begin(const struct ring *ring, const stru
 }
 
 /* The host address of a buffer; NULL: not this way. Nothing that is mapped is near 2^64 bytes. */
-static inline uint8_t *straight_find(const struct ring *ring, const struct straight *s,
-				     uint64_t addr, uint32_t len, bool writable)
+static inline uint8_t *fast_find(const struct ring *ring, const struct fast *s, uint64_t addr,
+				 uint32_t len, bool writable)
 {
 	uint64_t offset = addr - s->hit.iova;
 
@@ -52,10 +52,10 @@ static inline uint8_t *straight_find(const struct ring *ring, const struct strai
 }
 
 /* Adds a buffer. False: not this way. */
-static inline bool straight_add(const struct ring *ring, struct straight *s, uint64_t addr,
-				uint32_t len, bool writable)
+static inline bool fast_add(const struct ring *ring, struct fast *s, uint64_t addr, uint32_t len,
+			    bool writable)
 {
-	uint8_t *host = straight_find(ring, s, addr, len, writable);
+	uint8_t *host = fast_find(ring, s, addr, len, writable);
 
 	if (!host || !len || s->count == s->room)
 		return false;
@@ -73,7 +73,7 @@ static inline bool straight_add(const struct ring *ring, struct straight *s, uin
 }
 
 /* The chain is whole. False: not this way. */
-static inline bool straight_end(const struct ring *ring, struct straight *s, struct chain *chain)
+static inline bool fast_end(const struct ring *ring, struct fast *s, struct chain *chain)
 {
 	if (s->bytes > CHAIN_MAX_BYTES)
 		return false;

@@ -7,7 +7,7 @@
  * what the chains name is on its way from the driver's processor while the next ones are looked at.
  *
  * Each is judged by the rules of split.c, packed.c and chain.c. What does not pass ends the batch
- * before it: nothing is said, and nothing has changed, as in straight.h.
+ * before it: nothing is said, and nothing has changed, as in fast_path.h.
  */
 #include "ring/ring_internal.h"
 
@@ -31,7 +31,7 @@ static bool is_for_batches(struct ring *ring)
 {
 	if (!ring->started || ring->broken || !ring_resolve(ring))
 		return false;
-	return ring->straight && !ring->resubmit && !ring->setup.record && !ring->setup.reorder &&
+	return ring->fast && !ring->resubmit && !ring->setup.record && !ring->setup.reorder &&
 	       !ring->data_log && !ring->used_log;
 }
 
@@ -51,17 +51,17 @@ static inline void fetch(const uint8_t *host, uint32_t size, enum space_access a
 
 /* Makes a chain of a descriptor's address, length and flags. False: it is not such a chain. */
 static inline bool judge(const struct ring *ring, uint64_t addr, uint32_t len, uint16_t flags,
-			 enum space_access access, struct chain_plain *plain)
+			 enum space_access access, struct batch_chain *batch)
 {
 	const uint16_t looked_at = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT;
 
 	if ((flags & looked_at) != (access == SPACE_WRITE ? VRING_DESC_F_WRITE : 0) || !len)
 		return false;
-	plain->host = space_cached(&ring->cache, addr, len, access);
-	plain->size = len;
-	if (!plain->host)
+	batch->host = space_cached(&ring->cache, addr, len, access);
+	batch->size = len;
+	if (!batch->host)
 		return false;
-	fetch(plain->host, len, access);
+	fetch(batch->host, len, access);
 	return true;
 }
 
@@ -73,7 +73,7 @@ static inline uint16_t load_once(const uint8_t *at)
 }
 
 static inline unsigned take_split(struct ring *ring, enum space_access access,
-				  struct chain_plain *plain, unsigned max)
+				  struct batch_chain *batch, unsigned max)
 {
 	const uint8_t *heads = ring->driver.host + AVAIL_RING;
 	uint32_t num = ring->setup.num;
@@ -92,16 +92,16 @@ static inline unsigned take_split(struct ring *ring, enum space_access access,
 			break;
 		raw = load_raw(ring->desc.host, head);
 		if (!judge(ring, raw.addr, (uint32_t)raw.rest, (uint16_t)(raw.rest >> 32), access,
-			   &plain[n]))
+			   &batch[n]))
 			break;
-		plain[n].head = head;
+		batch[n].head = head;
 	}
 	ring->last_avail = at;
 	return n;
 }
 
 static inline unsigned take_packed(struct ring *ring, enum space_access access,
-				   struct chain_plain *plain, unsigned max)
+				   struct batch_chain *batch, unsigned max)
 {
 	const uint8_t *descs = ring->desc.host;
 	uint16_t num = ring->setup.num, at = ring->last_avail;
@@ -121,9 +121,9 @@ static inline unsigned take_packed(struct ring *ring, enum space_access access,
 			break;
 		raw = load_raw(descs, at);
 		if (!judge(ring, raw.addr, (uint32_t)raw.rest, (uint16_t)(raw.rest >> 48), access,
-			   &plain[n]))
+			   &batch[n]))
 			break;
-		plain[n].head = (uint16_t)(raw.rest >> 32);
+		batch[n].head = (uint16_t)(raw.rest >> 32);
 		if (++at == num) {
 			at = 0;
 			wrap = !wrap;
@@ -134,19 +134,19 @@ static inline unsigned take_packed(struct ring *ring, enum space_access access,
 	return n;
 }
 
-unsigned ring_take_plain(struct ring *ring, enum space_access access, struct chain_plain *plain,
+unsigned ring_take_batch(struct ring *ring, enum space_access access, struct batch_chain *batch,
 			 unsigned max)
 {
 	if (!is_for_batches(ring))
 		return 0;
 	if (access == SPACE_WRITE)
-		return ring->packed ? take_packed(ring, SPACE_WRITE, plain, max)
-				    : take_split(ring, SPACE_WRITE, plain, max);
-	return ring->packed ? take_packed(ring, SPACE_READ, plain, max)
-			    : take_split(ring, SPACE_READ, plain, max);
+		return ring->packed ? take_packed(ring, SPACE_WRITE, batch, max)
+				    : take_split(ring, SPACE_WRITE, batch, max);
+	return ring->packed ? take_packed(ring, SPACE_READ, batch, max)
+			    : take_split(ring, SPACE_READ, batch, max);
 }
 
-void ring_untake_plain(struct ring *ring, unsigned count)
+void ring_untake_batch(struct ring *ring, unsigned count)
 {
 	assert(count <= ring->setup.num);
 	if (ring->packed && count > ring->last_avail) {
@@ -156,7 +156,7 @@ void ring_untake_plain(struct ring *ring, unsigned count)
 	ring->last_avail = (uint16_t)(ring->last_avail - count);
 }
 
-static void complete_split(struct ring *ring, const struct chain_plain *plain,
+static void complete_split(struct ring *ring, const struct batch_chain *batch,
 			   const uint32_t *written, unsigned count)
 {
 	uint8_t *used = ring->device.host + USED_RING;
@@ -164,7 +164,7 @@ static void complete_split(struct ring *ring, const struct chain_plain *plain,
 	for (unsigned i = 0; i < count; i++, ring->used++) {
 		uint8_t *elem = used + (ring->used & (ring->setup.num - 1u)) * USED_ELEM_SIZE;
 
-		store_le32(elem, plain[i].head);
+		store_le32(elem, batch[i].head);
 		store_le32(elem + 4, written ? written[i] : 0);
 	}
 }
@@ -177,7 +177,7 @@ static inline void store_whole(uint8_t *at, uint16_t value, memory_order order)
 
 /* The first of what is not shown yet gets its flags from publish; the driver comes to the others
  * only after it. */
-static void complete_packed(struct ring *ring, const struct chain_plain *plain,
+static void complete_packed(struct ring *ring, const struct batch_chain *batch,
 			    const uint32_t *written, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -187,13 +187,13 @@ static void complete_packed(struct ring *ring, const struct chain_plain *plain,
 		if (written)
 			flags |= VRING_DESC_F_WRITE;
 		store_le32(rest, written ? written[i] : 0);
-		store_whole(rest + 4, plain[i].head, memory_order_relaxed);
+		store_whole(rest + 4, batch[i].head, memory_order_relaxed);
 		if (ring->batch_entries++) {
 			store_whole(rest + 6, flags, memory_order_release);
 		} else {
 			ring->batch_slot = ring->used;
 			ring->batch_flags = flags;
-			ring->batch_id = plain[i].head;
+			ring->batch_id = batch[i].head;
 		}
 		if (++ring->used == ring->setup.num) {
 			ring->used = 0;
@@ -202,14 +202,14 @@ static void complete_packed(struct ring *ring, const struct chain_plain *plain,
 	}
 }
 
-void ring_complete_plain(struct ring *ring, const struct chain_plain *plain,
+void ring_complete_batch(struct ring *ring, const struct batch_chain *batch,
 			 const uint32_t *written, unsigned count)
 {
 	if (!count)
 		return;
-	assert(ring->straight && !ring->setup.reorder);
+	assert(ring->fast && !ring->setup.reorder);
 	if (ring->packed)
-		complete_packed(ring, plain, written, count);
+		complete_packed(ring, batch, written, count);
 	else
-		complete_split(ring, plain, written, count);
+		complete_split(ring, batch, written, count);
 }
