@@ -159,11 +159,11 @@ bool block_fd_edge(const struct block_channel *channel)
 	return ops->fd_edge && ops->fd_edge(channel);
 }
 
-bool block_silent(const struct block_channel *channel)
+bool block_needs_poll(const struct block_channel *channel)
 {
 	const struct block_ops *ops = channel->block->ops;
 
-	return ops->silent && ops->silent(channel);
+	return ops->needs_poll && ops->needs_poll(channel);
 }
 
 void block_cancel(struct block_channel *channel)

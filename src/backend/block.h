@@ -84,7 +84,7 @@ struct block_ops {
 	bool (*fd_edge)(const struct block_channel *channel);
 	/* Whether requests are out for which fd will not tell: somebody has to call poll again and
 	 * again. */
-	bool (*silent)(const struct block_channel *channel);
+	bool (*needs_poll)(const struct block_channel *channel);
 	/* End outstanding requests soon: the caller sees to it that poll is called. */
 	void (*cancel)(struct block_channel *channel);
 	/* No request is in this stretch of memory, nor will be. poll is called later. */
@@ -130,7 +130,7 @@ void block_kick(struct block_channel *channel);
 unsigned block_poll(struct block_channel *channel);
 int block_fd(struct block_channel *channel);
 bool block_fd_edge(const struct block_channel *channel);
-bool block_silent(const struct block_channel *channel);
+bool block_needs_poll(const struct block_channel *channel);
 void block_cancel(struct block_channel *channel);
 void block_memory_gone(struct block_channel *channel, uint64_t id);
 int block_resize(struct block *block, uint64_t size, struct fault *fault);

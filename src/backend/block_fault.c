@@ -266,9 +266,9 @@ static bool fault_fd_edge(const struct block_channel *channel)
 	return block_fd_edge(((const struct fault_channel *)channel)->inner);
 }
 
-static bool fault_silent(const struct block_channel *channel)
+static bool fault_needs_poll(const struct block_channel *channel)
 {
-	return block_silent(((const struct fault_channel *)channel)->inner);
+	return block_needs_poll(((const struct fault_channel *)channel)->inner);
 }
 
 /* Those of a list come back as cancelled. */
@@ -396,7 +396,7 @@ static const struct block_ops fault_ops = {
 	.poll = fault_poll,
 	.fd = fault_fd,
 	.fd_edge = fault_fd_edge,
-	.silent = fault_silent,
+	.needs_poll = fault_needs_poll,
 	.cancel = fault_cancel,
 	.memory_gone = fault_memory_gone,
 	.resize = fault_resize,

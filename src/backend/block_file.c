@@ -555,12 +555,12 @@ static bool file_fd_edge(const struct block_channel *channel)
 	return ((const struct file_channel *)channel)->ring.bell >= 0;
 }
 
-static bool file_silent(const struct block_channel *channel)
+static bool file_needs_poll(const struct block_channel *channel)
 {
 	const struct file_channel *ch = (const struct file_channel *)channel;
 	const struct file_ring *polled = ch->polled;
 
-	return file_ring_is_silent(&ch->ring, ch->waiting) ||
+	return file_ring_needs_poll(&ch->ring, ch->waiting) ||
 	       (polled && polled->in_kernel + polled->unsubmitted);
 }
 
@@ -590,7 +590,7 @@ const struct block_ops file_ops = {
 	.poll = file_poll,
 	.fd = file_fd,
 	.fd_edge = file_fd_edge,
-	.silent = file_silent,
+	.needs_poll = file_needs_poll,
 	.cancel = file_cancel,
 	.memory_gone = file_memory_gone,
 	.resize = file_resize,

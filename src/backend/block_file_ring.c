@@ -90,7 +90,7 @@ int file_ring_fd(const struct file_ring *ring)
 	return ring->bell >= 0 ? ring->bell : ring->ring.ring_fd;
 }
 
-bool file_ring_is_silent(const struct file_ring *ring, bool waiting)
+bool file_ring_needs_poll(const struct file_ring *ring, bool waiting)
 {
 	/*
 	 * The kernel moves the submission queue's head after a batch (io_submit_sqes), when what

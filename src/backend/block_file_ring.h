@@ -49,7 +49,7 @@ int file_ring_fd(const struct file_ring *ring);
  * There are completions that the bell will not tell of, or something is to be handed over
  * (`waiting`: what found no entry free) and no completion will come that could remind of it.
  */
-bool file_ring_is_silent(const struct file_ring *ring, bool waiting);
+bool file_ring_needs_poll(const struct file_ring *ring, bool waiting);
 /* By any thread. False: the kernel will let go of the file a while later. */
 bool file_ring_close(struct file_ring *ring);
 

@@ -181,7 +181,7 @@ static bool rmw_fd_edge(const struct block_channel *channel)
 
 static bool rmw_silent(const struct block_channel *channel)
 {
-	return block_silent(((const struct rmw_channel *)channel)->inner);
+	return block_needs_poll(((const struct rmw_channel *)channel)->inner);
 }
 
 /* Who waits for its turn comes back undone; the others when the backend gives back what it has. */
@@ -314,7 +314,7 @@ static const struct block_ops rmw_ops = {
 	.poll = rmw_poll,
 	.fd = rmw_fd,
 	.fd_edge = rmw_fd_edge,
-	.silent = rmw_silent,
+	.needs_poll = rmw_silent,
 	.cancel = rmw_cancel,
 	.memory_gone = rmw_memory_gone,
 	.resize = rmw_resize,

@@ -43,10 +43,10 @@ struct parked {
 #define QUEUE_FIRST_SHARE 8
 
 /*
- * What a pumping model takes from. A ring that runs dry is armed where it is dry, before the model
- * gives back what it took in vain: kicks are wanted for more than it could have had.
+ * What a processing model takes from. A ring that runs dry is armed where it is dry, before the
+ * model gives back what it took in vain: kicks are wanted for more than it could have had.
  */
-struct pump_source {
+struct queue_source {
 	struct chain_source source; /* the first member */
 	struct queue *queue;
 	enum ring_pop_result result; /* of the last take; RING_CHAIN: it had something */
@@ -96,14 +96,14 @@ struct queue {
 	bool fresh;	/* ... and none has been, since */
 	bool discard;	/* chains that come back are not shown to the driver any more */
 	bool kicked;
-	bool was_dry;		   /* the last look at the ring found nothing */
-	bool signal_pending;	   /* the driver wants to hear of what this pass has shown */
-	bool unmapped;		   /* the ring's memory was not there when last looked at */
-	bool unmapped_told;	   /* ... and the log says so */
-	bool reapable;		   /* removed windows may have lost their last user */
-	bool settling;		   /* control was asked to look; not again until it did */
-	struct pump_source borrow; /* from queue_borrow to queue_give_back */
-	char refusal[120];	   /* why the model refused a chain; "": it did not */
+	bool was_dry;		    /* the last look at the ring found nothing */
+	bool signal_pending;	    /* the driver wants to hear of what this pass has shown */
+	bool unmapped;		    /* the ring's memory was not there when last looked at */
+	bool unmapped_told;	    /* ... and the log says so */
+	bool reapable;		    /* removed windows may have lost their last user */
+	bool settling;		    /* control was asked to look; not again until it did */
+	struct queue_source borrow; /* from queue_borrow to queue_give_back */
+	char refusal[120];	    /* why the model refused a chain; "": it did not */
 
 	/*
 	 * Made when the queue first starts, kept until the driver is gone. A slot is touched when
@@ -111,8 +111,9 @@ struct queue {
 	 */
 	uint8_t *slots;
 	struct ring_prefetch *prefetch; /* untouched while nothing has to be copied */
-	struct segment *few, *more; /* the chains' tables: those in use all the time are small */
-	unsigned slot_count;	    /* made so far: the worker's */
+	struct segment *inline_segs,
+		*overflow_segs; /* the chains' tables: those in use all the time are small */
+	unsigned slot_count;	/* made so far: the worker's */
 	struct request *free;
 	unsigned in_flight;
 	uint64_t next_sequence;

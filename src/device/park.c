@@ -28,7 +28,7 @@ void queue_park(struct queue *queue)
 	const struct model_ops *ops = device->model->ops;
 
 	if (!queue->ring.started || (queue->ring.packed && !queue_moves_along(queue)) ||
-	    queue->ring.setup.reorder || !ops->cancel || ops->pump)
+	    queue->ring.setup.reorder || !ops->cancel || ops->process_queue)
 		return;
 	if (!queue->parked)
 		queue->parked = calloc(device->options.queue_size, sizeof(queue->parked[0]));

@@ -102,8 +102,8 @@ static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
 			refuse_queue(queue, "more chains in flight than the ring has entries");
 		return r == RING_CHAIN ? RING_BROKEN : r;
 	}
-	request->chain.segments = request->few;
-	request->chain.max_segments = CHAIN_FEW_SEGMENTS;
+	request->chain.segments = request->inline_segs;
+	request->chain.max_segments = CHAIN_INLINE_SEGMENTS;
 	r = ring_pop(&queue->ring, &request->chain);
 	if (r != RING_CHAIN)
 		return r;
@@ -248,11 +248,11 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	return r;
 }
 
-/* Chains in a record are taken one by one: what is completed there cannot be followed by untake. */
+/* Chains in a record are taken one by one: what is completed there cannot be followed by unpop. */
 static unsigned source_take(struct chain_source *source, struct request **requests, unsigned max)
 {
-	struct pump_source *pump = (struct pump_source *)source;
-	struct queue *queue = pump->queue;
+	struct queue_source *qsource = (struct queue_source *)source;
+	struct queue *queue = qsource->queue;
 	enum ring_pop_result r;
 	unsigned count;
 
@@ -261,22 +261,22 @@ static unsigned source_take(struct chain_source *source, struct request **reques
 	if (queue->record)
 		max = 1;
 	r = pop_batch(queue, requests, max, &count);
-	if (!count && r == RING_EMPTY && !pump->polling && ring_enable_notify(&queue->ring)) {
+	if (!count && r == RING_EMPTY && !qsource->polling && ring_enable_notify(&queue->ring)) {
 		r = pop_batch(queue, requests, max, &count);
-		pump->more_came = !count && r == RING_EMPTY;
+		qsource->more_came = !count && r == RING_EMPTY;
 	}
-	pump->result = count ? RING_CHAIN : r;
+	qsource->result = count ? RING_CHAIN : r;
 	if (count)
 		ring_disable_notify(&queue->ring);
 	return count;
 }
 
-static void source_untake(struct chain_source *source, struct request *request)
+static void source_unpop(struct chain_source *source, struct request *request)
 {
-	struct queue *queue = ((struct pump_source *)source)->queue;
+	struct queue *queue = ((struct queue_source *)source)->queue;
 
 	assert(request->owner == queue && request->sequence == queue->next_sequence);
-	ring_untake(&queue->ring, &request->chain);
+	ring_unpop(&queue->ring, &request->chain);
 	queue->next_sequence--;
 	give_back(queue, request);
 }
@@ -284,11 +284,11 @@ static void source_untake(struct chain_source *source, struct request *request)
 static unsigned source_take_batch(struct chain_source *source, enum space_access access,
 				  struct batch_chain *batch, unsigned max)
 {
-	struct pump_source *pump = (struct pump_source *)source;
-	struct queue *queue = pump->queue;
+	struct queue_source *qsource = (struct queue_source *)source;
+	struct queue *queue = qsource->queue;
 	unsigned count;
 
-	assert(!pump->batch);
+	assert(!qsource->batch);
 	if (!queue->open)
 		return 0;
 	count = ring_take_batch(&queue->ring, access, batch, max);
@@ -297,41 +297,41 @@ static unsigned source_take_batch(struct chain_source *source, enum space_access
 	if (queue->fresh)
 		note_first(queue, batch[0].head);
 	ring_disable_notify(&queue->ring);
-	pump->batch = count;
-	pump->result = RING_CHAIN;
+	qsource->batch = count;
+	qsource->result = RING_CHAIN;
 	return count;
 }
 
-static void source_untake_batch(struct chain_source *source, unsigned count)
+static void source_unpop_batch(struct chain_source *source, unsigned count)
 {
-	struct pump_source *pump = (struct pump_source *)source;
+	struct queue_source *qsource = (struct queue_source *)source;
 
-	assert(count <= pump->batch);
-	ring_untake_batch(&pump->queue->ring, count);
-	pump->batch -= count;
+	assert(count <= qsource->batch);
+	ring_unpop_batch(&qsource->queue->ring, count);
+	qsource->batch -= count;
 }
 
 static void source_complete_batch(struct chain_source *source, const struct batch_chain *batch,
 				  const uint32_t *written, unsigned count)
 {
-	struct pump_source *pump = (struct pump_source *)source;
+	struct queue_source *qsource = (struct queue_source *)source;
 
-	assert(count <= pump->batch);
-	ring_complete_batch(&pump->queue->ring, batch, written, count);
-	pump->queue->stats.requests += count;
-	pump->batch -= count;
+	assert(count <= qsource->batch);
+	ring_complete_batch(&qsource->queue->ring, batch, written, count);
+	qsource->queue->stats.requests += count;
+	qsource->batch -= count;
 }
 
-static struct pump_source source_of(struct queue *queue, bool polling)
+static struct queue_source source_of(struct queue *queue, bool polling)
 {
-	return (struct pump_source){.source = {.take = source_take,
-					       .untake = source_untake,
-					       .take_batch = source_take_batch,
-					       .untake_batch = source_untake_batch,
-					       .complete_batch = source_complete_batch},
-				    .queue = queue,
-				    .result = RING_CHAIN,
-				    .polling = polling};
+	return (struct queue_source){.source = {.take = source_take,
+						.unpop = source_unpop,
+						.take_batch = source_take_batch,
+						.unpop_batch = source_unpop_batch,
+						.complete_batch = source_complete_batch},
+				     .queue = queue,
+				     .result = RING_CHAIN,
+				     .polling = polling};
 }
 
 /*
@@ -347,26 +347,26 @@ static void give_up_taken(struct queue *queue)
 }
 
 /* Lets the model take what it can use. Returns how to go on. */
-static enum device_turn pump(struct queue *queue, unsigned budget, bool polling)
+static enum device_turn qsource(struct queue *queue, unsigned budget, bool polling)
 {
 	struct model *model = queue->device->model;
-	struct pump_source pump = source_of(queue, polling);
+	struct queue_source qsource = source_of(queue, polling);
 	bool kicked = queue->kicked, more;
 
 	queue->kicked = false;
-	more = model->ops->pump(model, queue->index, &pump.source, budget);
-	assert(!pump.batch);
+	more = model->ops->process_queue(model, queue->index, &qsource.source, budget);
+	assert(!qsource.batch);
 	if (!queue->open)
 		give_up_taken(queue);
-	if (pump.result == RING_UNMAPPED)
+	if (qsource.result == RING_UNMAPPED)
 		note_unmapped(queue, kicked);
 	else
 		queue->unmapped = queue->unmapped_told = false;
 	if (!may_take(queue))
 		return TURN_IDLE;
-	if (pump.more_came || (more && pump.result == RING_CHAIN))
+	if (qsource.more_came || (more && qsource.result == RING_CHAIN))
 		return TURN_MORE;
-	return polling && pump.result == RING_EMPTY ? TURN_EMPTY : TURN_IDLE;
+	return polling && qsource.result == RING_EMPTY ? TURN_EMPTY : TURN_IDLE;
 }
 
 /*
@@ -424,7 +424,8 @@ static bool must_look(const struct queue *queue)
 {
 	const struct model *model = queue->device->model;
 
-	return queue->slots && model->ops->silent && model->ops->silent(model, queue->index);
+	return queue->slots && model->ops->needs_poll &&
+	       model->ops->needs_poll(model, queue->index);
 }
 
 /* What is dry now may have more in a kind if it had something. */
@@ -456,10 +457,10 @@ enum device_turn device_turn_queue(struct device *device, unsigned index, unsign
 		queue->unmapped = true; /* closed before its first pass: see may_take */
 	if (queue->in_flight && is_sated(queue))
 		turn = TURN_FULL;
-	else if (may_take(queue) && !ops->pump)
+	else if (may_take(queue) && !ops->process_queue)
 		turn = take_turn(queue, budget, polling);
 	else if (may_take(queue))
-		turn = pump(queue, budget, polling);
+		turn = qsource(queue, budget, polling);
 	publish(queue);
 	if (turn == TURN_EMPTY || turn == TURN_IDLE)
 		turn = after_work(turn, before != queue->next_sequence + queue->stats.requests);

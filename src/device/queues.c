@@ -163,12 +163,12 @@ static int make_reorder(struct queue *queue, struct fault *f)
 static void free_slots(struct queue *queue)
 {
 	free(queue->slots);
-	free(queue->few);
-	free(queue->more);
+	free(queue->inline_segs);
+	free(queue->overflow_segs);
 	free(queue->prefetch);
 	queue->slots = NULL;
 	queue->prefetch = NULL;
-	queue->few = queue->more = NULL;
+	queue->inline_segs = queue->overflow_segs = NULL;
 }
 
 struct request *queue_make_slot(struct queue *queue)
@@ -181,8 +181,8 @@ struct request *queue_make_slot(struct queue *queue)
 	queue->slot_count++;
 	request = queue_slot(queue, i);
 	memset(request, 0, sizeof(*request));
-	request->few = queue->few + (size_t)i * CHAIN_FEW_SEGMENTS;
-	request->chain.more = queue->more + (size_t)i * CHAIN_MAX_SEGMENTS;
+	request->inline_segs = queue->inline_segs + (size_t)i * CHAIN_INLINE_SEGMENTS;
+	request->chain.overflow_segs = queue->overflow_segs + (size_t)i * CHAIN_MAX_SEGMENTS;
 	request->sink = &queue_sink;
 	request->owner = queue;
 	request->queue = (uint16_t)queue->index;
@@ -223,10 +223,10 @@ static int prepare(struct queue *queue, struct fault *f)
 	if (queue->slots)
 		return 0;
 	queue->slots = aligned_alloc(64, count * queue_slot_size(device));
-	queue->few = malloc((size_t)count * CHAIN_FEW_SEGMENTS * sizeof(struct segment));
-	queue->more = malloc((size_t)count * CHAIN_MAX_SEGMENTS * sizeof(struct segment));
+	queue->inline_segs = malloc((size_t)count * CHAIN_INLINE_SEGMENTS * sizeof(struct segment));
+	queue->overflow_segs = malloc((size_t)count * CHAIN_MAX_SEGMENTS * sizeof(struct segment));
 	queue->prefetch = malloc(sizeof(*queue->prefetch));
-	if (!queue->slots || !queue->few || !queue->more || !queue->prefetch) {
+	if (!queue->slots || !queue->inline_segs || !queue->overflow_segs || !queue->prefetch) {
 		r = fault(f, -ENOMEM, "no memory");
 		goto fail;
 	}

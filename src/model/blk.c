@@ -91,11 +91,11 @@ static bool blk_poll_edge(const struct model *model, unsigned index)
 	return block_fd_edge(blk_of(model)->queues[index].channel);
 }
 
-static bool blk_silent(const struct model *model, unsigned index)
+static bool blk_needs_poll(const struct model *model, unsigned index)
 {
 	const struct blk_queue *queue = &blk_of(model)->queues[index];
 
-	return queue->channel && block_silent(queue->channel);
+	return queue->channel && block_needs_poll(queue->channel);
 }
 
 static void blk_cancel(struct model *model, unsigned index)
@@ -219,7 +219,7 @@ static const struct model_ops blk_ops = {
 	.poll = blk_poll,
 	.poll_fd = blk_poll_fd,
 	.poll_edge = blk_poll_edge,
-	.silent = blk_silent,
+	.needs_poll = blk_needs_poll,
 	.sated = blk_sated,
 	.cancel = blk_cancel,
 	.memory_gone = blk_memory_gone,

@@ -2,7 +2,7 @@
  * The contract of a device model (virtio-blk, virtio-net, ...): what a device
  * type means, and nothing about rings, exports or threads.
  *
- * Control functions are called with no queue of the device in a pass. handle, pump,
+ * Control functions are called with no queue of the device in a pass. handle, process_queue,
  * batch_end and poll of one queue are called on that queue's worker; two
  * queues may be on two workers at once.
  */
@@ -40,7 +40,7 @@ struct model_ops {
 	unsigned (*queue_count)(struct model *model);
 	/* Writes config_size bytes: the config space as it is now. */
 	void (*config_read)(struct model *model, uint8_t *config);
-	/* One chain, now the model's. Not called where there is a pump. */
+	/* One chain, now the model's. Not called where there is a process_queue. */
 	void (*handle)(struct model *model, struct request *request);
 	void (*destroy)(struct model *model);
 
@@ -84,7 +84,7 @@ struct model_ops {
 	int (*poll_fd)(struct model *model, unsigned queue);
 	/* Whether poll has to be called again and again for now: poll_fd will not tell of
 	 * everything. */
-	bool (*silent)(const struct model *model, unsigned queue);
+	bool (*needs_poll)(const struct model *model, unsigned queue);
 	/* Gives back every request of this queue soon, finished or failed. */
 	void (*cancel)(struct model *model, unsigned queue);
 	/*
@@ -93,8 +93,8 @@ struct model_ops {
 	 * on at once; otherwise it is called again after a kick, when poll_fd has something, and
 	 * when the queue opens.
 	 */
-	bool (*pump)(struct model *model, unsigned queue, struct chain_source *source,
-		     unsigned budget);
+	bool (*process_queue)(struct model *model, unsigned queue, struct chain_source *source,
+			      unsigned budget);
 	/* poll_fd stays readable though there is nothing to do: one event per change is wanted. */
 	bool (*poll_edge)(const struct model *model, unsigned queue);
 	/*
@@ -158,8 +158,8 @@ struct model_ops {
  */
 struct model_port {
 	/*
-	 * 0: until leave, it is as in a call of that queue's pump, with *source to take from.
-	 * -EAGAIN: somebody else has the queue, for a kind; otherwise it takes nothing now
+	 * 0: until leave, it is as in a call of that queue's process_queue, with *source to take
+	 * from. -EAGAIN: somebody else has the queue, for a kind; otherwise it takes nothing now
 	 * (suspended, not set up), or nobody borrows here. Never waits.
 	 */
 	int (*enter)(struct model_port *port, unsigned queue, struct chain_source **source);

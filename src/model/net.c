@@ -122,19 +122,19 @@ static void net_queue_stop(struct model *model, unsigned index)
 	queue->frame = NULL;
 }
 
-static bool net_pump(struct model *model, unsigned index, struct chain_source *source,
-		     unsigned budget)
+static bool net_process_queue(struct model *model, unsigned index, struct chain_source *source,
+			      unsigned budget)
 {
 	struct net *net = net_of(model);
 	struct net_queue *queue = &net->queues[index];
 
 	if (index == net_control_queue(net))
-		return net_pump_control(queue, source, budget);
+		return net_process_control(queue, source, budget);
 	if (index / 2 >= net->pairs)
 		return false;
 	if (index % 2)
-		return net_pump_send(queue, net->pair[index / 2].channel, source, budget);
-	return net_pump_receive(queue, net->pair[index / 2].channel, source, budget);
+		return net_process_send(queue, net->pair[index / 2].channel, source, budget);
+	return net_process_receive(queue, net->pair[index / 2].channel, source, budget);
 }
 
 static void net_flow(const struct model *model, unsigned index, uint64_t *in, uint64_t *out)
@@ -252,7 +252,7 @@ static const struct model_ops net_ops = {
 	.queue_start = net_queue_start,
 	.queue_stop = net_queue_stop,
 	.poll_fd = net_poll_fd,
-	.pump = net_pump,
+	.process_queue = net_process_queue,
 	.poll_edge = net_poll_edge,
 	.flow = net_flow,
 	.reset = net_reset,

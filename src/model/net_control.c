@@ -224,7 +224,7 @@ static bool run(struct net *net, const struct chain *chain)
 	return false;
 }
 
-bool net_pump_control(struct net_queue *queue, struct chain_source *source, unsigned budget)
+bool net_process_control(struct net_queue *queue, struct chain_source *source, unsigned budget)
 {
 	for (; budget; budget--) {
 		struct request *request = chain_take(source);

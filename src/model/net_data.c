@@ -83,15 +83,15 @@ static const char *buffer_trouble(const struct chain *chain, unsigned number)
 	return NULL;
 }
 
-static void untake(struct net_queue *queue, struct chain_source *source, unsigned down_to)
+static void unpop(struct net_queue *queue, struct chain_source *source, unsigned down_to)
 {
 	while (queue->have > down_to)
-		source->untake(source, queue->taken[--queue->have]);
+		source->unpop(source, queue->taken[--queue->have]);
 }
 
 void net_give_back(struct net_queue *queue, struct chain_source *source)
 {
-	untake(queue, source, queue->first);
+	unpop(queue, source, queue->first);
 	queue->first = queue->have = 0;
 }
 
@@ -123,7 +123,7 @@ static bool take_more(struct net_queue *queue, struct chain_source *source)
 static void refuse_buffers(struct net_queue *queue, struct chain_source *source, unsigned count,
 			   const char *why)
 {
-	untake(queue, source, queue->first + count);
+	unpop(queue, source, queue->first + count);
 	while (queue->have > queue->first)
 		request_refuse(queue->taken[--queue->have], why);
 }
@@ -251,8 +251,8 @@ static bool receive(struct net_queue *queue, struct packet_channel *channel,
 	return true;
 }
 
-bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
-		      struct chain_source *source, unsigned budget)
+bool net_process_receive(struct net_queue *queue, struct packet_channel *channel,
+			 struct chain_source *source, unsigned budget)
 {
 	bool more = receive(queue, channel, source, budget);
 
@@ -386,7 +386,7 @@ static unsigned send_chains(struct net_queue *queue, struct packet_channel *chan
 	for (unsigned k = 0; k < i; k++)
 		request_complete(batch[k], 0);
 	for (unsigned k = count; k > i; k--)
-		source->untake(source, batch[k - 1]);
+		source->unpop(source, batch[k - 1]);
 	count_sent(queue, &tally);
 	return i;
 }
@@ -430,7 +430,7 @@ static unsigned send_batch(struct net_queue *queue, struct packet_channel *chann
 		tally.no_room = lost.frames;
 		tally.bytes -= lost.bytes;
 	}
-	source->untake_batch(source, have - n);
+	source->unpop_batch(source, have - n);
 	source->complete_batch(source, batch, NULL, n);
 	for (unsigned i = 0; i < n; i++)
 		tally.bytes += frames[i].size;
@@ -465,8 +465,8 @@ static bool send_all(struct net_queue *queue, struct packet_channel *channel,
 	return true;
 }
 
-bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
-		   struct chain_source *source, unsigned budget)
+bool net_process_send(struct net_queue *queue, struct packet_channel *channel,
+		      struct chain_source *source, unsigned budget)
 {
 	if (queue->tell && !net_is_cut_off(queue)) {
 		queue->tell = false;

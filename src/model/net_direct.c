@@ -169,7 +169,7 @@ static unsigned take_frames(struct packet_sink *sink, const struct packet_frame 
 		written[n++] = NET_HDR_SIZE + frame->size;
 		bytes += frame->size;
 	}
-	source->untake_batch(source, have - n);
+	source->unpop_batch(source, have - n);
 	source->complete_batch(source, batch, written, n);
 	count_placed(queue, n, bytes, i - n);
 	return i;
@@ -202,7 +202,8 @@ static int begin(struct packet_sink *sink)
 	error = port->enter(port, index, &queue->borrowed);
 	if (error)
 		return error == -EAGAIN ? error : 0;
-	waiting = net_pump_receive(queue, net->pair[index / 2].channel, queue->borrowed, BACKLOG);
+	waiting =
+		net_process_receive(queue, net->pair[index / 2].channel, queue->borrowed, BACKLOG);
 	waiting = waiting || queue->staged;
 	if (!waiting && !net->link_down)
 		return 1;

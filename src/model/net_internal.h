@@ -208,10 +208,10 @@ unsigned net_take_buffers(struct net_queue *queue, struct chain_source *source, 
 void net_finish(struct net_queue *queue, unsigned count, unsigned size, bool gone);
 /* Chains that were taken and are not needed: before a pass or a borrowing ends. */
 void net_give_back(struct net_queue *queue, struct chain_source *source);
-bool net_pump_receive(struct net_queue *queue, struct packet_channel *channel,
+bool net_process_receive(struct net_queue *queue, struct packet_channel *channel,
+			 struct chain_source *source, unsigned budget);
+bool net_process_send(struct net_queue *queue, struct packet_channel *channel,
 		      struct chain_source *source, unsigned budget);
-bool net_pump_send(struct net_queue *queue, struct packet_channel *channel,
-		   struct chain_source *source, unsigned budget);
 
 /* net_state.c */
 size_t net_state_save(struct model *model, uint8_t *bytes);
@@ -219,6 +219,6 @@ int net_state_check(struct model *model, const uint8_t *bytes, size_t size, stru
 void net_state_load(struct model *model, const uint8_t *bytes, size_t size);
 
 /* net_control.c */
-bool net_pump_control(struct net_queue *queue, struct chain_source *source, unsigned budget);
+bool net_process_control(struct net_queue *queue, struct chain_source *source, unsigned budget);
 
 #endif

@@ -170,7 +170,7 @@ enum net_into net_receive_into(struct net_queue *queue, struct packet_channel *c
 	if (!rooms.have)
 		return NET_INTO_NOT;
 	r = fill(queue, channel, &rooms, budget);
-	source->untake_batch(source, rooms.have - rooms.first);
+	source->unpop_batch(source, rooms.have - rooms.first);
 	source->complete_batch(source, rooms.batch, rooms.written, rooms.first);
 	return r;
 }

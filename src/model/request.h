@@ -26,7 +26,7 @@ struct request {
 	const struct request_sink *sink;
 	void *owner;			/* the device's queue */
 	struct request *next;		/* the device's free list */
-	struct segment *few;		/* the chain's table to begin with */
+	struct segment *inline_segs;	/* the chain's table to begin with */
 	uint64_t generation;		/* of the space, when the chain was translated */
 	uint64_t sequence;		/* order of taking; 0: free */
 	uint16_t queue;			/* index of the queue it came from */
@@ -34,8 +34,8 @@ struct request {
 };
 
 /*
- * Where a model with a pump takes its chains: a chain that is not taken is not in flight, and no
- * suspension waits for it.
+ * Where a model with a process_queue takes its chains: a chain that is not taken is not in flight,
+ * and no suspension waits for it.
  */
 struct chain_source {
 	/*
@@ -47,17 +47,17 @@ struct chain_source {
 	 * Gives the chain taken last back to the driver's ring, as if it had never been taken. What
 	 * was taken before may be complete by then.
 	 */
-	void (*untake)(struct chain_source *source, struct request *request);
+	void (*unpop)(struct chain_source *source, struct request *request);
 	/*
 	 * All three or none. The same for chains of one mapped buffer, the first so many that wait:
 	 * none does not say that there are none of any kind. Others that were taken and may still
-	 * be given back are given back before. Within the pump (or the borrowing) in which they
-	 * were taken, and before anything else is, all are completed, in order, or, from the last
-	 * on, given back.
+	 * be given back are given back before. Within the process_queue (or the borrowing) in which
+	 * they were taken, and before anything else is, all are completed, in order, or, from the
+	 * last on, given back.
 	 */
 	unsigned (*take_batch)(struct chain_source *source, enum space_access access,
 			       struct batch_chain *batch, unsigned max);
-	void (*untake_batch)(struct chain_source *source, unsigned count);
+	void (*unpop_batch)(struct chain_source *source, unsigned count);
 	/* `written`: as ring_complete_batch. */
 	void (*complete_batch)(struct chain_source *source, const struct batch_chain *batch,
 			       const uint32_t *written, unsigned count);

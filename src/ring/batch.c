@@ -146,7 +146,7 @@ unsigned ring_take_batch(struct ring *ring, enum space_access access, struct bat
 			    : take_split(ring, SPACE_READ, batch, max);
 }
 
-void ring_untake_batch(struct ring *ring, unsigned count)
+void ring_unpop_batch(struct ring *ring, unsigned count)
 {
 	assert(count <= ring->setup.num);
 	if (ring->packed && count > ring->last_avail) {

@@ -89,10 +89,10 @@ static int translate(struct ring *ring, struct chain *chain, unsigned used,
 	int n = space_translate(ring->space, buffer->addr, buffer->len, access,
 				chain->segments + used, chain->max_segments - used);
 
-	if (n != -E2BIG || !chain->more || chain->segments == chain->more)
+	if (n != -E2BIG || !chain->overflow_segs || chain->segments == chain->overflow_segs)
 		return n;
-	memcpy(chain->more, chain->segments, used * sizeof(chain->segments[0]));
-	chain->segments = chain->more;
+	memcpy(chain->overflow_segs, chain->segments, used * sizeof(chain->segments[0]));
+	chain->segments = chain->overflow_segs;
 	chain->max_segments = CHAIN_MAX_SEGMENTS;
 	return space_translate(ring->space, buffer->addr, buffer->len, access,
 			       chain->segments + used, chain->max_segments - used);

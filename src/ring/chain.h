@@ -17,7 +17,7 @@
 /* virtio 1.3, 2.7.5 and 2.8.10: the total length stays within 32 bits, as the used length does. */
 #define CHAIN_MAX_BYTES UINT32_MAX
 /* What most chains get by with: tables of this size lie close together in the cache. */
-#define CHAIN_FEW_SEGMENTS 8
+#define CHAIN_INLINE_SEGMENTS 8
 
 struct chain;
 
@@ -44,12 +44,13 @@ struct chain {
 	struct segment *segments;
 	uint16_t max_segments;		     /* room in `segments` */
 	const struct chain_prefetch *header; /* or NULL */
-	struct segment *more; /* CHAIN_MAX_SEGMENTS, to go on in when these are full; or NULL */
-	bool in_order;	      /* the model writes from the beginning on: nothing beyond `written` is
-				 touched */
-	uint16_t entry;	      /* of the record (packed layout) */
-	uint16_t seq;	      /* among those in flight, for rings that are used in order */
-	uint16_t at;	      /* the ring's position before the chain was taken: see ring_untake */
+	struct segment
+		*overflow_segs; /* CHAIN_MAX_SEGMENTS, to go on in when these are full; or NULL */
+	bool in_order;	/* the model writes from the beginning on: nothing beyond `written` is
+			   touched */
+	uint16_t entry; /* of the record (packed layout) */
+	uint16_t seq;	/* among those in flight, for rings that are used in order */
+	uint16_t at;	/* the ring's position before the chain was taken: see ring_unpop */
 	bool at_wrap;
 	bool resubmitted; /* taken again after a restart; then, where in the record it was found: */
 	uint64_t at_counter;

@@ -43,7 +43,7 @@ void inflight_take(struct inflight_record *record, uint16_t head, uint64_t count
 	STORE(record->desc[head].inflight, 1);
 }
 
-void inflight_untake(struct inflight_record *record, uint16_t head)
+void inflight_unpop(struct inflight_record *record, uint16_t head)
 {
 	STORE(record->desc[head].inflight, 0);
 }
@@ -306,7 +306,7 @@ struct inflight_packed_desc inflight_packed_get(const struct inflight_packed *re
 					     .addr = LOAD(from->addr)};
 }
 
-void inflight_packed_untake(struct inflight_packed *record, uint16_t entry)
+void inflight_packed_unpop(struct inflight_packed *record, uint16_t entry)
 {
 	STORE(record->desc[entry].inflight, 0);
 	STORE(record->free_head, entry);

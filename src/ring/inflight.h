@@ -58,7 +58,7 @@ bool inflight_fits(const struct inflight_record *record, uint16_t num);
  * used index. */
 void inflight_take(struct inflight_record *record, uint16_t head, uint64_t counter);
 /* Takes back the last take. */
-void inflight_untake(struct inflight_record *record, uint16_t head);
+void inflight_unpop(struct inflight_record *record, uint16_t head);
 void inflight_complete(struct inflight_record *record, uint16_t head);
 void inflight_flush_used(struct inflight_record *record, uint16_t num, uint16_t batch,
 			 uint16_t used);
@@ -134,12 +134,12 @@ int inflight_packed_recover(struct inflight_packed *record, uint16_t num, bool s
 
 /*
  * The steps. put: one descriptor of a chain after the other. Returns the chain's entry, or -EINVAL:
- * somebody else has written into the record. untake: the last chain.
+ * somebody else has written into the record. unpop: the last chain.
  */
 int inflight_packed_put(struct inflight_packed *record, uint16_t num,
 			const struct inflight_packed_desc *desc, bool first, bool last,
 			uint64_t counter);
-void inflight_packed_untake(struct inflight_packed *record, uint16_t entry);
+void inflight_packed_unpop(struct inflight_packed *record, uint16_t entry);
 /* An entry below `num`, each of its members loaded once: somebody else may be writing to it. */
 struct inflight_packed_desc inflight_packed_get(const struct inflight_packed *record,
 						uint16_t entry);

@@ -229,7 +229,7 @@ enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain)
 	return r;
 }
 
-void ring_untake(struct ring *ring, const struct chain *chain)
+void ring_unpop(struct ring *ring, const struct chain *chain)
 {
 	if (ring->broken)
 		return;
@@ -242,9 +242,9 @@ void ring_untake(struct ring *ring, const struct chain *chain)
 	ring->last_avail = chain->at;
 	ring->avail_wrap = chain->at_wrap;
 	if (ring->setup.record && ring->packed)
-		inflight_packed_untake(ring_packed_record(ring), chain->entry);
+		inflight_packed_unpop(ring_packed_record(ring), chain->entry);
 	else if (ring->setup.record)
-		inflight_untake(ring->setup.record, chain->head);
+		inflight_unpop(ring->setup.record, chain->head);
 }
 
 static void use(struct ring *ring, const struct ring_used *used)

@@ -208,7 +208,7 @@ enum ring_pop_result ring_look(struct ring *ring);
 enum ring_pop_result ring_pop(struct ring *ring, struct chain *chain);
 
 /* Gives back the chain taken last, as if it had never been taken. Not after a complete. */
-void ring_untake(struct ring *ring, const struct chain *chain);
+void ring_unpop(struct ring *ring, const struct chain *chain);
 
 /* Writes the used element of a taken chain; the driver sees it at the next publish. */
 void ring_complete(struct ring *ring, const struct chain *chain, uint32_t written);
@@ -223,7 +223,7 @@ void ring_complete(struct ring *ring, const struct chain *chain, uint32_t writte
 unsigned ring_take_batch(struct ring *ring, enum space_access access, struct batch_chain *batch,
 			 unsigned max);
 /* Gives back the last `count` of them. */
-void ring_untake_batch(struct ring *ring, unsigned count);
+void ring_unpop_batch(struct ring *ring, unsigned count);
 /* Writes their used elements; `written`: NULL, or for each how many bytes, which says that they are
  * writable. */
 void ring_complete_batch(struct ring *ring, const struct batch_chain *batch,

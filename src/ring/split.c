@@ -333,7 +333,7 @@ static int load_head(struct ring *ring, uint16_t *head)
 			    : area_load16(ring, &ring->driver, AVAIL_RING + 2 * slot, head);
 }
 
-/* The next chain that is to be taken again; ring_untake wants to know where the record had it. */
+/* The next chain that is to be taken again; ring_unpop wants to know where the record had it. */
 static enum ring_pop_result find_again(struct ring *ring, struct chain *chain)
 {
 	int head;

@@ -44,7 +44,7 @@ static unsigned source_take(struct chain_source *source, struct request **reques
 	return count;
 }
 
-static void source_untake(struct chain_source *source, struct request *request)
+static void source_unpop(struct chain_source *source, struct request *request)
 {
 	struct stock *stock = (struct stock *)(void *)source;
 
@@ -72,7 +72,7 @@ static unsigned source_take_batch(struct chain_source *source, enum space_access
 	return count;
 }
 
-static void source_untake_batch(struct chain_source *source, unsigned count)
+static void source_unpop_batch(struct chain_source *source, unsigned count)
 {
 	struct stock *stock = (struct stock *)(void *)source;
 
@@ -149,7 +149,7 @@ static void run_queue(unsigned queue)
 	struct stock *stock = &stocks[queue];
 	struct model *model = cards[queue == 0];
 
-	model->ops->pump(model, queue, &stock->source, 8);
+	model->ops->process_queue(model, queue, &stock->source, 8);
 	for (unsigned i = 0; i < stock->offered; i++) {
 		check(&stock->mades[i], i < stock->taken, queue);
 		made_end(&stock->mades[i]);
@@ -188,9 +188,9 @@ static void start(uint64_t without, bool pair)
 		cards[1] = make_card(packets[1], without);
 	for (unsigned i = 0; i < 3; i++)
 		stocks[i].source = (struct chain_source){.take = source_take,
-							 .untake = source_untake,
+							 .unpop = source_unpop,
 							 .take_batch = source_take_batch,
-							 .untake_batch = source_untake_batch,
+							 .unpop_batch = source_unpop_batch,
 							 .complete_batch = source_complete_batch};
 }
 

@@ -127,7 +127,7 @@ static void batch(struct bench *b, unsigned choice)
 			       plain[i].host <= b->ram.bytes + RAM_SIZE - plain[i].size);
 	}
 	back = count ? choice / 2 % (count + 1) : 0;
-	ring_untake_batch(&b->ring, back);
+	ring_unpop_batch(&b->ring, back);
 	ring_complete_batch(&b->ring, plain, access == SPACE_WRITE ? written : NULL, count - back);
 }
 

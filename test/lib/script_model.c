@@ -220,7 +220,7 @@ static bool silent(const struct model *model, unsigned queue)
 {
 	const struct script_model *script = (const struct script_model *)model;
 
-	return script->silent && script->held_count;
+	return script->needs_poll && script->held_count;
 }
 
 static bool sated(const struct model *model, unsigned queue)
@@ -255,7 +255,7 @@ static const struct model_ops script_ops = {
 	.queue_stop = queue_stop,
 	.batch_end = batch_end,
 	.poll = poll,
-	.silent = silent,
+	.needs_poll = silent,
 	.sated = sated,
 	.cancel = cancel,
 	.memory_gone = memory_gone,

@@ -33,7 +33,7 @@ struct script_model {
 	unsigned queues, groups;
 	bool instant;	    /* finish everything at once */
 	bool sated;	    /* no pass may hold more work */
-	bool silent;	    /* whoever holds something is not told when it is finished */
+	bool needs_poll;    /* whoever holds something is not told when it is finished */
 	bool undoes;	    /* what it did for memory that goes, on each queue's worker */
 	bool gives_back;    /* what is held comes back undone when it is cancelled */
 	unsigned bad_start; /* bit q: queue q cannot start */

@@ -333,7 +333,7 @@ static void operator_verb(struct sim *sim)
  */
 
 /* Lets everything happen that is due, and nothing else: no kick, no look without an interrupt. */
-static void pump(struct sim *sim)
+static void process_queue(struct sim *sim)
 {
 	for (unsigned limit = 99999; limit && !sim->failed; limit--) {
 		bool due = false;
@@ -400,18 +400,18 @@ void sim_drain(struct sim *sim)
 		sim->rigs[i].disk->stubborn = sim->rigs[i].disk->lazy = false;
 		rig_resume(&sim->rigs[i], HOLDER_OPERATOR);
 	}
-	pump(sim);
+	process_queue(sim);
 	for (unsigned limit = 50; !sim->failed && calm_down(sim); limit--) {
 		if (!limit)
 			sim_fail(sim, "it never calms down");
-		pump(sim);
+		process_queue(sim);
 	}
 	if (sim_rig(sim)->uncalled)
 		sim_fail(sim, "device %u: after a kill nobody was called of what was used",
 			 sim->active);
 	if (!sim->failed)
 		guest_listen(sim);
-	pump(sim);
+	process_queue(sim);
 	if (!sim->failed && device_state(sim_rig(sim)->device) != STATE_RUNNING)
 		sim_fail(sim, "device %u: %s when all is calm", sim->active,
 			 lifecycle_state_name(device_state(sim_rig(sim)->device)));

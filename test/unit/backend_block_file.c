@@ -149,7 +149,7 @@ static void deep(void **state)
 		job_submit(channel, &jobs[i], BLOCK_WRITE, i * 4096, bytes + i * 4096, 4096);
 	for (unsigned i = 0; i < DEPTH; i++)
 		assert_int_equal(job_wait(channel, &jobs[i], 10000), 0);
-	assert_false(block_silent(channel)); /* nobody is to look for what is not there */
+	assert_false(block_needs_poll(channel)); /* nobody is to look for what is not there */
 	memset(bytes + DEPTH * 4096, 0, SIZE - DEPTH * 4096);
 	expect_file(path, bytes, SIZE);
 	memset(other, 1, SIZE);
@@ -160,7 +160,7 @@ static void deep(void **state)
 	assert_memory_equal(other, bytes, DEPTH * 4096);
 	assert_int_equal(channel->outstanding, 0);
 	assert_int_equal(channel->submitted, 2 * DEPTH);
-	assert_false(block_silent(channel));
+	assert_false(block_needs_poll(channel));
 	close_disk();
 }
 

@@ -202,7 +202,7 @@ static void head_moves_late(void **state)
 
 	open_sqpoll();
 	assert_int_equal(job_run(channel, BLOCK_FLUSH, 0, NULL, 0), 0);
-	assert_false(block_silent(channel));
+	assert_false(block_needs_poll(channel));
 	while (io_uring_sq_ready(last_ring))
 		sched_yield();
 	head = *last_ring->sq.khead;
@@ -211,10 +211,10 @@ static void head_moves_late(void **state)
 	block_kick(channel);
 	block_poll(channel);
 	assert_int_equal(job.result, PENDING);
-	assert_true(block_silent(channel));
+	assert_true(block_needs_poll(channel));
 	*last_ring->sq.khead = head;
 	assert_int_equal(block_poll(channel), 0); /* hands it over */
-	assert_false(block_silent(channel));
+	assert_false(block_needs_poll(channel));
 	assert_int_equal(job_wait(channel, &job, 10000), 0);
 	close_disk();
 }

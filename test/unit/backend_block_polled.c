@@ -42,7 +42,7 @@ static void wait_all(struct job *jobs, unsigned count)
 		assert_int_equal(job_wait(channel, &jobs[i], 60000), 0);
 		assert_int_equal(jobs[i].calls, 1);
 	}
-	assert_false(block_silent(channel));
+	assert_false(block_needs_poll(channel));
 }
 
 /* Everything at once, some of it polled and some not: the queues fill several times. */
@@ -74,16 +74,16 @@ static void polled_requests_are_silent(void **state)
 	struct job job = {0};
 
 	open_disk();
-	assert_false(block_silent(channel));
+	assert_false(block_needs_poll(channel));
 	job_submit(channel, &job, BLOCK_READ, 0, bytes, 4096);
-	assert_true(block_silent(channel));
+	assert_true(block_needs_poll(channel));
 	wait_all(&job, 1);
 	job_submit(channel, &job, BLOCK_FLUSH, 0, NULL, 0);
-	assert_false(block_silent(channel));
+	assert_false(block_needs_poll(channel));
 	wait_all(&job, 1);
 	job.request.durable = true;
 	job_submit(channel, &job, BLOCK_WRITE, 0, bytes, 4096);
-	assert_false(block_silent(channel));
+	assert_false(block_needs_poll(channel));
 	wait_all(&job, 1);
 	close_disk();
 }
@@ -97,7 +97,7 @@ static void long_requests_are_not_polled(void **state)
 	pattern(bytes, SIZE, 3);
 	assert_int_equal(job_run(channel, BLOCK_WRITE, 0, bytes, SIZE), 0);
 	job_submit(channel, &job, BLOCK_READ, 0, other, SIZE);
-	assert_false(block_silent(channel));
+	assert_false(block_needs_poll(channel));
 	wait_all(&job, 1);
 	assert_memory_equal(other, bytes, SIZE);
 	close_disk();

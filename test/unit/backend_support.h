@@ -72,7 +72,7 @@ static inline bool has_news(struct block_channel *channel, int news, int ms)
 	struct epoll_event event;
 	int n;
 
-	if (block_silent(channel))
+	if (block_needs_poll(channel))
 		return true;
 	do
 		n = epoll_wait(news, &event, 1, ms);

@@ -58,7 +58,7 @@ static unsigned take_batch(struct chain_source *source, enum space_access access
 	return n;
 }
 
-static void untake_batch(struct chain_source *source, unsigned count)
+static void unpop_batch(struct chain_source *source, unsigned count)
 {
 	struct stock *stock = (struct stock *)source;
 
@@ -115,7 +115,7 @@ static void start_with(struct packet *packet, uint64_t features)
 	for (unsigned i = 0; i < 2; i++) {
 		stocks[i].source = (struct chain_source){.take = take,
 							 .take_batch = take_batch,
-							 .untake_batch = untake_batch,
+							 .unpop_batch = unpop_batch,
 							 .complete_batch = complete_batch};
 		stocks[i].access = i == RX ? SPACE_WRITE : SPACE_READ;
 		assert_int_equal(model->ops->queue_start(model, i, MOST, &f), 0);

@@ -118,7 +118,7 @@ static void silent_backends(void **state)
 	struct device *device = b->stage.device;
 
 	stage_up(&b->stage);
-	b->stage.model.silent = true;
+	b->stage.model.needs_poll = true;
 	stage_post(&b->theatre, 0, 1, 16);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(device_turn_queue(device, 0, 16, false), TURN_MORE);

@@ -9,7 +9,7 @@ static int command(const void *bytes, size_t size)
 	uint8_t answer = 0xee;
 
 	made_fill(made, &client, 0, bytes, size);
-	assert_false(pump(control));
+	assert_false(process_queue(control));
 	assert_int_equal(made->answers, 1);
 	assert_int_equal(made->written, 1);
 	made_fetch(made, &client, 0, &answer, 1);
@@ -168,7 +168,7 @@ static void a_command_without_room(void **state)
 
 	start_loopback(1, EVERYTHING);
 	made = offer(3, 0, false);
-	assert_false(pump(control));
+	assert_false(process_queue(control));
 	assert_int_equal(made->refusals, 1);
 	stop();
 }
@@ -244,7 +244,7 @@ static void frames_of_every_cut(void **state)
 		transmit(size, copied);
 		for (unsigned k = 0; k < count; k++)
 			offer(0, room, copied);
-		assert_false(pump(RX));
+		assert_false(process_queue(RX));
 		assert_int_equal(taken, count);
 		assert_int_equal(collect(count), size);
 		assert_int_equal(load_le16(got + NET_HDR_BUFFERS), count);
@@ -264,12 +264,12 @@ static void starved(void **state)
 	transmit(1000, false);
 	offer(0, 400, false);
 	offer(0, 400, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(taken, 0);
-	assert_int_equal(untaken, 2);
+	assert_int_equal(unpopn, 2);
 	assert_int_equal(mades[0].answers + mades[1].answers, 0);
 	offer(0, 400, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(collect(3), 1000);
 	assert_memory_equal(got + NET_HDR_SIZE, sent + NET_HDR_SIZE, 1000 - NET_HDR_SIZE);
 	assert_true(net_get_stats(model, RX, &stats));
@@ -283,13 +283,13 @@ static void starved_to_the_end(void **state)
 	start_loopback(1, EVERYTHING);
 	for (unsigned size = 1000; size < 1003; size++)
 		transmit(size, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	model->ops->queue_stop(model, RX);
 	assert_int_equal(model->ops->queue_start(model, RX, MOST, NULL), 0);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	model->ops->reset(model);
 	offer(0, 2000, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(collect(1), 1002);
 	stop();
 }
@@ -304,14 +304,14 @@ static void one_buffer(void **state)
 	transmit(1000, false);
 	offer(0, 999, false);
 	offer(0, 1000, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(taken, 0);
 	assert_true(net_get_stats(model, RX, &stats));
 	assert_int_equal(stats.no_room, 1);
 	clear();
 	transmit(1000, false);
 	offer(0, 1000, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(collect(1), 1000);
 	stop();
 }
@@ -321,8 +321,8 @@ static void no_frame_no_chain(void **state)
 {
 	start_loopback(1, EVERYTHING);
 	offer(0, 1536, false);
-	assert_false(pump(RX));
-	assert_int_equal(taken + untaken, 0);
+	assert_false(process_queue(RX));
+	assert_int_equal(taken + unpopn, 0);
 	stop();
 }
 
@@ -344,7 +344,7 @@ static void bad_frames(void **state)
 	assert_int_equal(stats.malformed, 4);
 	assert_int_equal(stats.packets, 0);
 	offer(0, 1536, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(taken, 0);
 	stop();
 }
@@ -355,18 +355,18 @@ static void bad_buffers(void **state)
 	fill(100);
 	transmit(100, false);
 	offer(30, 0, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(mades[0].refusals, 1);
 	clear();
 	offer(0, 11, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(mades[0].refusals, 1);
 	clear();
 	offer(0, 50, true);
 	client.gone = true;
 	offer(0, 50, true);
 	offer(0, 50, true);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(mades[0].refusals, 1);
 	assert_int_equal(mades[1].refusals, 1);
 	client.gone = false;
@@ -383,7 +383,7 @@ static void checksum_for_the_ignorant(void **state)
 	store_le16(sent + NET_HDR_CSUM_OFFSET, 16);
 	transmit(100, false);
 	offer(0, 1536, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(collect(1), 100);
 	assert_int_equal(got[NET_HDR_FLAGS], 0);
 	packet_finish_checksum(sent, 100);
@@ -401,7 +401,7 @@ static void filtered(void **state)
 	memcpy(sent + NET_HDR_SIZE, other, 6);
 	transmit(100, false);
 	offer(0, 1536, false);
-	assert_false(pump(RX));
+	assert_false(process_queue(RX));
 	assert_int_equal(taken, 0);
 	assert_true(net_get_stats(model, RX, &stats));
 	assert_int_equal(stats.filtered, 1);
@@ -416,9 +416,9 @@ static void budget_is_kept(void **state)
 		transmit(60, false);
 	for (unsigned i = 0; i < 5; i++)
 		offer(0, 1536, false);
-	assert_true(model->ops->pump(model, RX, &source, 2));
+	assert_true(model->ops->process_queue(model, RX, &source, 2));
 	assert_int_equal(taken, 2);
-	assert_false(model->ops->pump(model, RX, &source, 2));
+	assert_false(model->ops->process_queue(model, RX, &source, 2));
 	assert_int_equal(taken, 3);
 	stop();
 }

@@ -34,7 +34,7 @@ static void start(uint64_t features)
 
 static void run(void)
 {
-	model->ops->pump(model, TX, &stocks[TX].source, 64);
+	model->ops->process_queue(model, TX, &stocks[TX].source, 64);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(stocks[i].taken, stocks[i].completed);
 	assert_int_equal(left_waiting, 0);

@@ -26,7 +26,7 @@ static void headers(void **state)
 		store_le16(sent + NET_HDR_BUFFERS, 7);
 		transmit(100, i % 2);
 		offer(0, 1536, i % 2);
-		assert_false(pump(RX));
+		assert_false(process_queue(RX));
 		assert_int_equal(collect(1), 100);
 		assert_int_equal(load_le16(got + NET_HDR_BUFFERS), 1);
 		if (knows)
@@ -48,8 +48,8 @@ static bool arrives(unsigned size, unsigned tags)
 	}
 	transmit(NET_HDR_SIZE + size, false);
 	offer(0, 70000, false);
-	assert_false(pump(RX));
-	delivered = taken - untaken;
+	assert_false(process_queue(RX));
+	delivered = taken - unpopn;
 	clear();
 	return delivered;
 }

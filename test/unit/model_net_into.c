@@ -129,7 +129,7 @@ static void offer_buffers(unsigned count, uint32_t size)
 
 static bool run(unsigned budget)
 {
-	bool more = model->ops->pump(model, RX, &stocks[RX].source, budget);
+	bool more = model->ops->process_queue(model, RX, &stocks[RX].source, budget);
 
 	assert_int_equal(stocks[RX].taken, stocks[RX].completed);
 	return more;

@@ -46,7 +46,7 @@ static uint8_t frame[PACKET_BUFFER];
 
 static int run(struct model *model)
 {
-	assert_false(model->ops->pump(model, TX, &nothing, 64));
+	assert_false(model->ops->process_queue(model, TX, &nothing, 64));
 	return packet_receive(net_of(model)->pair[0].channel, frame);
 }
 

@@ -30,7 +30,7 @@ static unsigned control;
 
 /* A source over requests made by hand, which counts what is taken and given back. */
 static struct made mades[MOST];
-static unsigned offered, taken, untaken;
+static unsigned offered, taken, unpopn;
 
 static unsigned source_take(struct chain_source *source, struct request **requests, unsigned max)
 {
@@ -41,14 +41,14 @@ static unsigned source_take(struct chain_source *source, struct request **reques
 	return count;
 }
 
-static void source_untake(struct chain_source *source, struct request *request)
+static void source_unpop(struct chain_source *source, struct request *request)
 {
 	assert_true(taken && request == mades[taken - 1].request);
 	taken--;
-	untaken++;
+	unpopn++;
 }
 
-static struct chain_source source = {.take = source_take, .untake = source_untake};
+static struct chain_source source = {.take = source_take, .unpop = source_unpop};
 
 static void start(struct packet *packet, uint64_t features)
 {
@@ -66,7 +66,7 @@ static void start(struct packet *packet, uint64_t features)
 	for (unsigned i = 0; i < model->ops->queue_count(model); i++)
 		assert_int_equal(model->ops->queue_start(model, i, MOST, &f), 0);
 	client_open(&client);
-	offered = taken = untaken = 0;
+	offered = taken = unpopn = 0;
 }
 
 static void start_loopback(unsigned pairs, uint64_t features)
@@ -81,7 +81,7 @@ static void clear(void)
 {
 	while (offered)
 		made_end(&mades[--offered]);
-	taken = untaken = 0;
+	taken = unpopn = 0;
 	client.used = 0;
 }
 
@@ -112,9 +112,9 @@ static struct made *offer(uint64_t out, uint64_t in, bool copied)
 	return made;
 }
 
-static bool pump(unsigned queue)
+static bool process_queue(unsigned queue)
 {
-	return model->ops->pump(model, queue, &source, 64);
+	return model->ops->process_queue(model, queue, &source, 64);
 }
 
 /* The card's address. */
@@ -138,7 +138,7 @@ static void transmit(unsigned size, bool copied)
 	struct made *made = offer(size, 0, copied);
 
 	made_fill(made, &client, 0, sent, size);
-	assert_false(pump(TX));
+	assert_false(process_queue(TX));
 	assert_int_equal(made->answers, 1);
 	clear();
 }

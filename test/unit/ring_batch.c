@@ -174,10 +174,10 @@ static void batches(bool packed)
 					 buffer(b, b->used + i) - b->ram.iova);
 			assert_int_equal(plain[i].size, BUFFER);
 		}
-		ring_untake_batch(&b->ring, 5);
+		ring_unpop_batch(&b->ring, 5);
 		assert_int_equal(ring_base(&b->ring), base);
 		assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 4), 4);
-		ring_untake_batch(&b->ring, 1);
+		ring_unpop_batch(&b->ring, 1);
 		ring_complete_batch(&b->ring, plain, written, 3);
 		assert_false(has_used(b)); /* before it is published */
 		assert_int_equal(ring_take_batch(&b->ring, SPACE_WRITE, plain, 8), 2);
@@ -381,7 +381,7 @@ static void mixtures(bool packed)
 			      rand_r(&seed) % 4 ? 1 : 2);
 		n = ring_take_batch(&b->ring, SPACE_WRITE, plain, 1 + (unsigned)rand_r(&seed) % 8);
 		some = n ? (unsigned)rand_r(&seed) % (n + 1) : 0;
-		ring_untake_batch(&b->ring, some);
+		ring_unpop_batch(&b->ring, some);
 		ring_complete_batch(&b->ring, plain, written, n - some);
 		if (!n && ring_look(&b->ring) == RING_CHAIN)
 			pop_and_complete(b, 0);
@@ -448,14 +448,14 @@ static void not_more_than_a_lap(void **state)
 	store_le32(desc + 8, BUFFER);
 	store_le16(desc + 14, 1u << VRING_PACKED_DESC_F_AVAIL);
 	assert_int_equal(ring_pop(&b->ring, &chain), RING_CHAIN);
-	ring_untake(&b->ring, &chain);
+	ring_unpop(&b->ring, &chain);
 	hostile_over = false;
 	assert_int_equal(pthread_create(&thread, NULL, hostile, desc + 14), 0);
 	/* until they were at it at the same time often enough */
 	for (unsigned changes = 0, before = 0, count; changes < 500; before = count) {
 		count = ring_take_batch(&b->ring, SPACE_READ, plain, 64);
 		assert_true(count <= 1);
-		ring_untake_batch(&b->ring, count);
+		ring_unpop_batch(&b->ring, count);
 		changes += count != before;
 	}
 	hostile_over = true;

@@ -217,8 +217,8 @@ static void untaking(struct bench *b)
 			assert_int_equal(pop(b, &(struct chain){0}), RING_EMPTY);
 			if (again)
 				break;
-			ring_untake(&b->ring, &second);
-			ring_untake(&b->ring, &first);
+			ring_unpop(&b->ring, &second);
+			ring_unpop(&b->ring, &first);
 			assert_int_equal(ring_base(&b->ring), base);
 		}
 		ring_complete(&b->ring, &first, 1);

@@ -264,7 +264,7 @@ static void taken_back_and_again(void **state)
 	assert_int_equal(pop(b), RING_CHAIN);
 	assert_int_equal(pop(b), RING_CHAIN);
 	chain = b->chain;
-	ring_untake(&b->ring, &chain);
+	ring_unpop(&b->ring, &chain);
 	for (uint16_t i = 1; i < 4; i++) {
 		assert_int_equal(pop(b), RING_CHAIN);
 		assert_int_equal(expect(b, i, (uint8_t)i), 0);

@@ -67,7 +67,7 @@ static void one_that_grows(struct bench *b)
 		assert_int_equal(space_write(b->space, b->buffer + 1024 * i, in + i * 16, 16), 0);
 	}
 	b->chain.max_segments = 3;
-	b->chain.more = more;
+	b->chain.overflow_segs = more;
 	vq_offer(&b->vq, 0);
 	assert_int_equal(pop(b), RING_CHAIN);
 	assert_ptr_equal(b->chain.segments, more);
@@ -154,8 +154,8 @@ static void one_untaking(struct bench *b)
 			if (again)
 				break;
 			assert_false(ring_enable_notify(&b->ring));
-			ring_untake(&b->ring, &chains[1]);
-			ring_untake(&b->ring, &chains[0]);
+			ring_unpop(&b->ring, &chains[1]);
+			ring_unpop(&b->ring, &chains[0]);
 			assert_int_equal(ring_base(&b->ring), base);
 			if (b->ring.event_idx)
 				assert_int_equal(vq_avail_event(&b->vq), (uint16_t)(base + 2));
@@ -291,7 +291,7 @@ static void one_in_order(struct bench *b)
 			chains[i].max_segments = 4;
 			assert_int_equal(ring_pop(&b->ring, &chains[i]), RING_CHAIN);
 		}
-		ring_untake(&b->ring, &chains[4]);
+		ring_unpop(&b->ring, &chains[4]);
 		assert_int_equal(ring_pop(&b->ring, &chains[4]), RING_CHAIN);
 		ring_complete(&b->ring, &chains[2], 16);
 		ring_complete(&b->ring, &chains[4], 16);
