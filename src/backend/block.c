@@ -172,10 +172,10 @@ void block_cancel(struct block_channel *channel)
 		channel->block->ops->cancel(channel);
 }
 
-void block_memory_gone(struct block_channel *channel, uint64_t id)
+void block_region_invalidated(struct block_channel *channel, uint64_t id)
 {
-	if (channel->block->ops->memory_gone)
-		channel->block->ops->memory_gone(channel, id);
+	if (channel->block->ops->region_invalidated)
+		channel->block->ops->region_invalidated(channel, id);
 }
 
 int block_resize(struct block *block, uint64_t size, struct fault *f)

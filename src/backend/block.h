@@ -23,7 +23,7 @@ enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE
 /* Entries of one request's iov, at most: the kernel's UIO_MAXIOV. */
 #define BLOCK_MAX_IOV 1024
 
-/* A stretch of memory that requests lie in. It stays where it is until block_memory_gone. */
+/* A region of memory that requests lie in. It stays where it is until block_region_invalidated. */
 struct block_memory {
 	uint64_t id; /* never another's; 0: not known */
 	uint8_t *base;
@@ -87,8 +87,8 @@ struct block_ops {
 	bool (*needs_poll)(const struct block_channel *channel);
 	/* End outstanding requests soon: the caller sees to it that poll is called. */
 	void (*cancel)(struct block_channel *channel);
-	/* No request is in this stretch of memory, nor will be. poll is called later. */
-	void (*memory_gone)(struct block_channel *channel, uint64_t id);
+	/* No request is in this region of memory, nor will be. poll is called later. */
+	void (*region_invalidated)(struct block_channel *channel, uint64_t id);
 	int (*resize)(struct block *block, uint64_t size, struct fault *fault); /* updates limits */
 	/*
 	 * Requests are about to come, or (none is outstanding) will not for now: another process
@@ -116,7 +116,7 @@ struct block_channel {
 /*
  * The checking front. All return as the op of that name does. A channel's functions are called by
  * one thread at a time: submit, kick and poll always by the same, its worker; open, cancel,
- * memory_gone and close also by control, while the worker is held off.
+ * region_invalidated and close also by control, while the worker is held off.
  */
 int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
 		       struct fault *fault);
@@ -132,7 +132,7 @@ int block_fd(struct block_channel *channel);
 bool block_fd_edge(const struct block_channel *channel);
 bool block_needs_poll(const struct block_channel *channel);
 void block_cancel(struct block_channel *channel);
-void block_memory_gone(struct block_channel *channel, uint64_t id);
+void block_region_invalidated(struct block_channel *channel, uint64_t id);
 int block_resize(struct block *block, uint64_t size, struct fault *fault);
 /* Whether there are such bytes: what block_submit asks of a request, for those who send several. */
 bool block_holds(const struct block *block, uint64_t offset, uint64_t length);

@@ -297,9 +297,9 @@ static void fault_cancel(struct block_channel *channel)
 	block_cancel(ch->inner);
 }
 
-static void fault_memory_gone(struct block_channel *channel, uint64_t id)
+static void fault_region_invalidated(struct block_channel *channel, uint64_t id)
 {
-	block_memory_gone(((struct fault_channel *)channel)->inner, id);
+	block_region_invalidated(((struct fault_channel *)channel)->inner, id);
 }
 
 static void fault_channel_close(struct block_channel *channel)
@@ -398,7 +398,7 @@ static const struct block_ops fault_ops = {
 	.fd_edge = fault_fd_edge,
 	.needs_poll = fault_needs_poll,
 	.cancel = fault_cancel,
-	.memory_gone = fault_memory_gone,
+	.region_invalidated = fault_region_invalidated,
 	.resize = fault_resize,
 	.activate = fault_activate,
 	.inactivate = fault_inactivate,

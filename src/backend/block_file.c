@@ -572,7 +572,7 @@ static void file_cancel(struct block_channel *channel)
 	ch->cancelling = ch->cancel_due = true;
 }
 
-static void file_memory_gone(struct block_channel *channel, uint64_t id)
+static void file_region_invalidated(struct block_channel *channel, uint64_t id)
 {
 	struct file_channel *ch = (struct file_channel *)channel;
 
@@ -592,7 +592,7 @@ const struct block_ops file_ops = {
 	.fd_edge = file_fd_edge,
 	.needs_poll = file_needs_poll,
 	.cancel = file_cancel,
-	.memory_gone = file_memory_gone,
+	.region_invalidated = file_region_invalidated,
 	.resize = file_resize,
 	.activate = file_activate,
 	.inactivate = file_inactivate,

@@ -17,7 +17,7 @@
 #define NOT_YET 0
 #define REFUSED UINT16_MAX
 
-struct stretch {
+struct region {
 	uint64_t id; /* 0: none, or gone */
 	uint8_t *base;
 	uint64_t size;
@@ -28,10 +28,10 @@ struct stretch {
 struct file_buffers {
 	struct file_block *file;
 	struct file_ring *ring;
-	struct stretch stretches[STRETCHES];
-	struct stretch *last; /* hit */
-	bool gone;	      /* some of them are, and have not been let go of */
-	bool full;	      /* there is no sense in registering more */
+	struct region regions[STRETCHES];
+	struct region *last; /* hit */
+	bool gone;	     /* some of them are, and have not been let go of */
+	bool full;	     /* there is no sense in registering more */
 	unsigned free_count;
 	uint16_t free[NUMBERS]; /* numbers */
 };
@@ -72,7 +72,7 @@ void file_buffers_free(struct file_buffers *buffers)
 	if (!buffers)
 		return;
 	for (unsigned i = 0; i < STRETCHES; i++)
-		free(buffers->stretches[i].parts);
+		free(buffers->regions[i].parts);
 	free(buffers);
 }
 
@@ -81,35 +81,35 @@ const struct file_ring *file_buffers_ring(const struct file_buffers *buffers)
 	return buffers->ring;
 }
 
-static struct stretch *add_stretch(struct file_buffers *buffers, const struct block_memory *memory)
+static struct region *add_region(struct file_buffers *buffers, const struct block_memory *memory)
 {
 	uint64_t count = (memory->size + PART - 1) / PART;
 
 	for (unsigned i = 0; memory->size <= STRETCH_MAX && i < STRETCHES; i++) {
-		struct stretch *stretch = &buffers->stretches[i];
+		struct region *region = &buffers->regions[i];
 
-		if (stretch->parts)
+		if (region->parts)
 			continue;
-		stretch->parts = calloc(count, sizeof(stretch->parts[0]));
-		if (!stretch->parts)
+		region->parts = calloc(count, sizeof(region->parts[0]));
+		if (!region->parts)
 			return NULL;
-		stretch->id = memory->id;
-		stretch->base = memory->base;
-		stretch->size = memory->size;
-		stretch->count = (unsigned)count;
-		return stretch;
+		region->id = memory->id;
+		region->base = memory->base;
+		region->size = memory->size;
+		region->count = (unsigned)count;
+		return region;
 	}
 	return NULL;
 }
 
-static struct stretch *find_stretch(struct file_buffers *buffers, const struct block_memory *memory)
+static struct region *find_region(struct file_buffers *buffers, const struct block_memory *memory)
 {
 	if (buffers->last && buffers->last->id == memory->id)
 		return buffers->last;
 	for (unsigned i = 0; i < STRETCHES; i++)
-		if (buffers->stretches[i].id == memory->id)
-			return buffers->last = &buffers->stretches[i];
-	return buffers->last = buffers->full ? NULL : add_stretch(buffers, memory);
+		if (buffers->regions[i].id == memory->id)
+			return buffers->last = &buffers->regions[i];
+	return buffers->last = buffers->full ? NULL : add_region(buffers, memory);
 }
 
 static int set(struct file_buffers *buffers, unsigned number, uint8_t *base, uint64_t size)
@@ -120,67 +120,67 @@ static int set(struct file_buffers *buffers, unsigned number, uint8_t *base, uin
 	return n < 0 ? n : 0;
 }
 
-static void register_part(struct file_buffers *buffers, struct stretch *stretch, unsigned part)
+static void register_part(struct file_buffers *buffers, struct region *region, unsigned part)
 {
-	uint64_t offset = part * PART, left = stretch->size - offset;
+	uint64_t offset = part * PART, left = region->size - offset;
 	unsigned number;
 	int error;
 
 	if (buffers->full || !buffers->free_count)
 		return;
 	number = buffers->free[buffers->free_count - 1];
-	error = set(buffers, number, stretch->base + offset, left < PART ? left : PART);
+	error = set(buffers, number, region->base + offset, left < PART ? left : PART);
 	if (error) {
 		tell(buffers->file, error);
-		stretch->parts[part] = REFUSED;
+		region->parts[part] = REFUSED;
 		buffers->full = error == -ENOMEM;
 		return;
 	}
 	buffers->free_count--;
-	stretch->parts[part] = (uint16_t)(number + 1);
+	region->parts[part] = (uint16_t)(number + 1);
 }
 
 unsigned file_buffers_find(struct file_buffers *buffers, const struct block_request *request)
 {
-	struct stretch *stretch = find_stretch(buffers, &request->memory);
+	struct region *region = find_region(buffers, &request->memory);
 	uint64_t offset;
 	unsigned part;
 
-	if (!stretch)
+	if (!region)
 		return 0;
-	offset = (uint64_t)((uint8_t *)request->iov[0].iov_base - stretch->base);
-	assert(offset < stretch->size && request->length <= stretch->size - offset);
+	offset = (uint64_t)((uint8_t *)request->iov[0].iov_base - region->base);
+	assert(offset < region->size && request->length <= region->size - offset);
 	if (offset / PART != (offset + request->length - 1) / PART)
 		return 0;
 	part = (unsigned)(offset / PART);
-	if (stretch->parts[part] == NOT_YET)
-		register_part(buffers, stretch, part);
-	return stretch->parts[part] == REFUSED ? 0 : stretch->parts[part];
+	if (region->parts[part] == NOT_YET)
+		register_part(buffers, region, part);
+	return region->parts[part] == REFUSED ? 0 : region->parts[part];
 }
 
 void file_buffers_gone(struct file_buffers *buffers, uint64_t id)
 {
 	for (unsigned i = 0; i < STRETCHES; i++)
-		if (buffers->stretches[i].id == id) {
-			buffers->stretches[i].id = 0;
+		if (buffers->regions[i].id == id) {
+			buffers->regions[i].id = 0;
 			buffers->gone = true;
 		}
 	buffers->last = NULL;
 }
 
-static void release(struct file_buffers *buffers, struct stretch *stretch)
+static void release(struct file_buffers *buffers, struct region *region)
 {
-	for (unsigned i = 0; i < stretch->count; i++) {
-		unsigned number = stretch->parts[i] - 1u;
+	for (unsigned i = 0; i < region->count; i++) {
+		unsigned number = region->parts[i] - 1u;
 
-		if (stretch->parts[i] == NOT_YET || stretch->parts[i] == REFUSED)
+		if (region->parts[i] == NOT_YET || region->parts[i] == REFUSED)
 			continue;
 		/* one that cannot be emptied is not used again: it pins until the ring ends */
 		if (!set(buffers, number, NULL, 0))
 			buffers->free[buffers->free_count++] = (uint16_t)number;
 	}
-	free(stretch->parts);
-	*stretch = (struct stretch){0};
+	free(region->parts);
+	*region = (struct region){0};
 }
 
 void file_buffers_release(struct file_buffers *buffers)
@@ -188,7 +188,7 @@ void file_buffers_release(struct file_buffers *buffers)
 	if (!buffers->gone)
 		return;
 	for (unsigned i = 0; i < STRETCHES; i++)
-		if (buffers->stretches[i].parts && !buffers->stretches[i].id)
-			release(buffers, &buffers->stretches[i]);
+		if (buffers->regions[i].parts && !buffers->regions[i].id)
+			release(buffers, &buffers->regions[i]);
 	buffers->gone = buffers->full = false;
 }

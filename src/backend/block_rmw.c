@@ -203,9 +203,9 @@ static void rmw_cancel(struct block_channel *channel)
 	block_cancel(ch->inner);
 }
 
-static void rmw_memory_gone(struct block_channel *channel, uint64_t id)
+static void rmw_region_invalidated(struct block_channel *channel, uint64_t id)
 {
-	block_memory_gone(((struct rmw_channel *)channel)->inner, id);
+	block_region_invalidated(((struct rmw_channel *)channel)->inner, id);
 }
 
 static void rmw_channel_close(struct block_channel *channel)
@@ -316,7 +316,7 @@ static const struct block_ops rmw_ops = {
 	.fd_edge = rmw_fd_edge,
 	.needs_poll = rmw_silent,
 	.cancel = rmw_cancel,
-	.memory_gone = rmw_memory_gone,
+	.region_invalidated = rmw_region_invalidated,
 	.resize = rmw_resize,
 	.activate = rmw_activate,
 	.inactivate = rmw_inactivate,

@@ -65,7 +65,7 @@ struct survey {
 	unsigned count, max;
 };
 
-/* The next stretch, up to `end`: copied, be it that it is mapped afterwards. NULL: there is no
+/* The next region, up to `end`: copied, be it that it is mapped afterwards. NULL: there is no
  * room. */
 static struct window *add_window(struct survey *survey, uint64_t end)
 {
@@ -79,7 +79,7 @@ static struct window *add_window(struct survey *survey, uint64_t end)
 	return window;
 }
 
-/* The stretch that one mapping of the client is, after the hole before it. */
+/* The region that one mapping of the client is, after the hole before it. */
 static int add_vma(struct survey *survey, const struct process_vma *vma)
 {
 	struct process *process = survey->memory->process;

@@ -27,12 +27,12 @@ int device_set_client(struct device *device, struct client_memory *memory)
 	return r;
 }
 
-/* What the model has done for a stretch of memory its queues' workers undo. Workers excluded. */
-static void stretch_gone(void *arg, uint64_t id)
+/* What the model has done for a region of memory its queues' workers undo. Workers excluded. */
+static void region_invalidated(void *arg, uint64_t id)
 {
 	struct device *device = arg;
 
-	if (!device->model->ops->memory_gone(device->model, id))
+	if (!device->model->ops->region_invalidated(device->model, id))
 		return;
 	for (unsigned i = 0; i < device->queue_count; i++)
 		if (device->queues[i].slots)
@@ -46,8 +46,8 @@ struct space *spaces_get(struct device *device, unsigned asid)
 	if (*space || !device->client)
 		return *space;
 	*space = space_new(device->client);
-	if (*space && device->model->ops->memory_gone)
-		space_on_gone(*space, stretch_gone, device);
+	if (*space && device->model->ops->region_invalidated)
+		space_on_gone(*space, region_invalidated, device);
 	return *space;
 }
 

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A stretch of client memory and how to reach it. */
+/* A region of client memory and how to reach it. */
 struct window {
 	uint64_t uaddr; /* where it begins in the client */
 	uint64_t size;	/* bytes */
@@ -30,9 +30,9 @@ struct client_memory;
 struct client_memory_ops {
 	/*
 	 * Finds out how [uaddr, uaddr + size) is reachable. Fills `out` with a
-	 * stretch that begins at `uaddr` and has at least one and at most `size`
+	 * region that begins at `uaddr` and has at least one and at most `size`
 	 * bytes. Where it cannot be mapped (or is not there: accesses tell), it
-	 * is a copied stretch. Returns 0, or -ENOMEM. The caller unmaps it.
+	 * is a copied region. Returns 0, or -ENOMEM. The caller unmaps it.
 	 */
 	int (*map)(struct client_memory *memory, uint64_t uaddr, uint64_t size, bool writable,
 		   struct window *out);
@@ -41,7 +41,7 @@ struct client_memory_ops {
 	int (*read)(struct client_memory *memory, uint64_t uaddr, void *to, size_t size);
 	int (*write)(struct client_memory *memory, uint64_t uaddr, const void *from, size_t size);
 	/*
-	 * As `map`, for as many stretches as [uaddr, uaddr + size) has, each beginning where the
+	 * As `map`, for as many regions as [uaddr, uaddr + size) has, each beginning where the
 	 * one before ends, at most `max`. Returns how many, at least 1, or -ENOMEM. NULL: `map` is
 	 * as quick.
 	 */

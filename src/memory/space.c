@@ -9,10 +9,10 @@
 
 #include "memory/client.h"
 
-/* How the stretches of one entry are reached, in address order and without gaps. */
+/* How the regions of one entry are reached, in address order and without gaps. */
 struct piece {
 	uint64_t offset; /* from the entry's start */
-	uint64_t id;	 /* see struct space_stretch */
+	uint64_t id;	 /* see struct space_region */
 	struct window window;
 };
 
@@ -21,7 +21,7 @@ struct pieces {
 	struct piece piece[];
 };
 
-/* More stretches than this in one mapping: the rest is copied. */
+/* More regions than this in one mapping: the rest is copied. */
 #define PIECES_MAX   4096
 #define PIECES_LEAST 4
 
@@ -303,11 +303,11 @@ static struct entry *find(struct space *space, uint64_t iova)
 	return &space->now.entries[at];
 }
 
-/* So many stretches are asked for at once. */
+/* So many regions are asked for at once. */
 #define ASK_MAX 1024
 
 /*
- * Adds one stretch; behind a copied one another is part of it: a client may have any number of
+ * Adds one region; behind a copied one another is part of it: a client may have any number of
  * mappings there.
  */
 static int pieces_add(struct pieces **pieces, uint64_t offset, const struct window *window)
@@ -334,7 +334,7 @@ static int pieces_add(struct pieces **pieces, uint64_t offset, const struct wind
 	return 0;
 }
 
-/* Asks the client memory about the next stretches, up to ASK_MAX. Returns how many, or -ENOMEM. */
+/* Asks the client memory about the next regions, up to ASK_MAX. Returns how many, or -ENOMEM. */
 static int ask(struct client_memory *memory, uint64_t uaddr, uint64_t size, bool writable,
 	       struct window *windows)
 {
@@ -435,7 +435,7 @@ static const struct piece *find_piece(const struct pieces *pieces, uint64_t offs
 	return &pieces->piece[low];
 }
 
-/* Translates the beginning of [iova, iova + size): as much of it as is in one stretch. */
+/* Translates the beginning of [iova, iova + size): as much of it as is in one region. */
 static int locate(struct space *space, uint64_t iova, uint64_t size, enum space_access access,
 		  struct place *place)
 {
@@ -503,7 +503,7 @@ void space_keep(struct space *space, struct space_cache *cache, uint64_t iova)
 					    .access = entry->perm};
 }
 
-bool space_find_stretch(struct space *space, uint64_t iova, struct space_stretch *stretch)
+bool space_find_region(struct space *space, uint64_t iova, struct space_region *region)
 {
 	struct entry *entry = find(space, iova);
 	const struct pieces *pieces = entry ? entry_pieces(space, entry) : NULL;
@@ -512,8 +512,8 @@ bool space_find_stretch(struct space *space, uint64_t iova, struct space_stretch
 	if (!pieces)
 		return false;
 	piece = find_piece(pieces, iova - entry->start);
-	*stretch = (struct space_stretch){piece->id, piece->window.host, piece->window.size};
-	return stretch->host;
+	*region = (struct space_region){piece->id, piece->window.host, piece->window.size};
+	return region->host;
 }
 
 void space_on_gone(struct space *space, void (*gone)(void *arg, uint64_t id), void *arg)
@@ -522,9 +522,9 @@ void space_on_gone(struct space *space, void (*gone)(void *arg, uint64_t id), vo
 	space->gone_arg = arg;
 }
 
-/* Copies one stretch: into `to`, or, where that is NULL, from `from`. */
-static int copy_stretch(struct space *space, const struct place *place, uint8_t *to,
-			const uint8_t *from)
+/* Copies one region: into `to`, or, where that is NULL, from `from`. */
+static int copy_region(struct space *space, const struct place *place, uint8_t *to,
+		       const uint8_t *from)
 {
 	struct client_memory *memory = space->memory;
 	uint64_t size = place->segment.size;
@@ -549,8 +549,8 @@ static int copy(struct space *space, uint64_t iova, uint8_t *to, const uint8_t *
 			       &place);
 
 		if (r == 0)
-			r = copy_stretch(space, &place, to ? to + done : NULL,
-					 from ? from + done : NULL);
+			r = copy_region(space, &place, to ? to + done : NULL,
+					from ? from + done : NULL);
 		if (r < 0)
 			return r;
 		done += place.segment.size;

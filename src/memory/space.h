@@ -10,7 +10,7 @@
  *     pieces  [ mapped ][ copied ][ mapped ]         made at first use
  *
  * An entry knows only the client's address. At its first use the client memory
- * is asked how each stretch of it is reachable; the answer (the pieces) is
+ * is asked how each region of it is reachable; the answer (the pieces) is
  * published with one atomic store, so workers need no lock. QEMU maps ROMs that
  * no descriptor ever names: those are never looked at.
  *
@@ -50,7 +50,7 @@ enum space_access { SPACE_READ = 1, SPACE_WRITE = 2 };
 /* As many entries as Linux allows (vhost_vdpa.max_iotlb_entries). */
 #define SPACE_MAX_ENTRIES 2048
 
-/* A stretch of an I/O buffer, translated. host NULL: reach it with space_read and space_write. */
+/* A region of an I/O buffer, translated. host NULL: reach it with space_read and space_write. */
 struct segment {
 	uint8_t *host;
 	uint64_t iova;
@@ -70,7 +70,7 @@ void space_free(struct space *space);
 int space_add(struct space *space, uint64_t iova, uint64_t size, uint64_t uaddr, uint8_t perm);
 
 /*
- * What an entry finds out at its first use, found out before: how its stretches are reached. That
+ * What an entry finds out at its first use, found out before: how its regions are reached. That
  * may take time, and wait for the client's system (it may have many mappings, and keep others from
  * looking at them), which nobody who holds a lock or is in a pass should. Any thread. NULL: memory
  * is short.
@@ -125,7 +125,7 @@ int space_translate(struct space *space, uint64_t iova, uint64_t size, enum spac
 		    struct segment *segments, unsigned max);
 
 /*
- * Where the last translations of one user (a ring) hit: mapped stretches, whole. Requests of one
+ * Where the last translations of one user (a ring) hit: mapped regions, whole. Requests of one
  * guest lie in one or two of them, so that most translations need no search. What is kept is good
  * for one generation of the space; its user begins anew ({0}) with the next.
  */
@@ -151,24 +151,24 @@ static inline uint8_t *space_cached(const struct space_cache *cache, uint64_t io
 	return NULL;
 }
 
-/* Keeps the stretch that `iova` is in, if that is mapped. */
+/* Keeps the region that `iova` is in, if that is mapped. */
 void space_keep(struct space *space, struct space_cache *cache, uint64_t iova);
 
 /*
- * A mapped stretch of the client's memory, whole. Its number is never used again: whoever keeps
- * something about a stretch cannot mistake another one for it that lies where it was.
+ * A mapped region of the client's memory, whole. Its number is never used again: whoever keeps
+ * something about a region cannot mistake another one for it that lies where it was.
  */
-struct space_stretch {
+struct space_region {
 	uint64_t id;
 	uint8_t *host;
 	uint64_t size;
 };
 
-/* The stretch that `iova` is in. False: it is none, only copied or not mapped at all. */
-bool space_find_stretch(struct space *space, uint64_t iova, struct space_stretch *stretch);
+/* The region that `iova` is in. False: it is none, only copied or not mapped at all. */
+bool space_find_region(struct space *space, uint64_t iova, struct space_region *region);
 
 /*
- * Before a stretch that somebody may have found is unmapped, and no request is in it any more,
+ * Before a region that somebody may have found is unmapped, and no request is in it any more,
  * `gone` is called; by whoever removes or reaps.
  */
 void space_on_gone(struct space *space, void (*gone)(void *arg, uint64_t id), void *arg);

@@ -108,7 +108,7 @@ static void blk_cancel(struct model *model, unsigned index)
 	block_cancel(queue->channel);
 }
 
-static bool blk_memory_gone(struct model *model, uint64_t stretch)
+static bool blk_region_invalidated(struct model *model, uint64_t region)
 {
 	struct blk *blk = blk_of(model);
 
@@ -118,9 +118,9 @@ static bool blk_memory_gone(struct model *model, uint64_t stretch)
 		if (!queue->channel)
 			continue;
 		for (unsigned k = 0; k < 2; k++)
-			if (queue->memory[k].id == stretch)
+			if (queue->memory[k].id == region)
 				queue->memory[k] = (struct block_memory){0};
-		block_memory_gone(queue->channel, stretch);
+		block_region_invalidated(queue->channel, region);
 	}
 	return blk->block->wants_memory;
 }
@@ -222,7 +222,7 @@ static const struct model_ops blk_ops = {
 	.needs_poll = blk_needs_poll,
 	.sated = blk_sated,
 	.cancel = blk_cancel,
-	.memory_gone = blk_memory_gone,
+	.region_invalidated = blk_region_invalidated,
 	.flow = blk_flow,
 	.failure = blk_failure,
 	.reset = blk_reset,

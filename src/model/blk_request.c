@@ -113,22 +113,22 @@ static const struct block_memory *find_memory(struct blk_request *r, const uint8
 {
 	const struct chain *chain = &request_of(r)->chain;
 	unsigned count = chain->readable_count + chain->writable_count;
-	struct space_stretch stretch;
+	struct space_region region;
 	struct block_memory *memory;
 
 	for (const struct segment *s = chain->segments; count; s++, count--) {
 		if (!s->host || host < s->host || host >= s->host + s->size)
 			continue;
-		if (!space_find_stretch(chain->space, s->iova, &stretch))
+		if (!space_find_region(chain->space, s->iova, &region))
 			return NULL;
 		memory = &r->queue->memory[r->queue->memory_next++ % 2];
-		*memory = (struct block_memory){stretch.id, stretch.host, stretch.size};
+		*memory = (struct block_memory){region.id, region.host, region.size};
 		return memory;
 	}
 	return NULL;
 }
 
-/* The stretch of memory that a transfer of one piece is in, for backends that have a use for it. */
+/* The region of memory that a transfer of one piece is in, for backends that have a use for it. */
 static struct block_memory memory_of(struct blk_request *r)
 {
 	const struct iovec *iov = r->transfer.iov;

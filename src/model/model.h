@@ -98,10 +98,10 @@ struct model_ops {
 	/* poll_fd stays readable though there is nothing to do: one event per change is wanted. */
 	bool (*poll_edge)(const struct model *model, unsigned queue);
 	/*
-	 * A stretch of the client's memory (space_find_stretch) is about to go. No request is in
+	 * A region of the client's memory (space_find_region) is about to go. No request is in
 	 * it, nor will be. True: something is to be undone on the workers, so poll is to be called.
 	 */
-	bool (*memory_gone)(struct model *model, uint64_t stretch);
+	bool (*region_invalidated)(struct model *model, uint64_t region);
 	/* The driver reset the device or left: back to the state of a new device. */
 	void (*reset)(struct model *model);
 	/* Somebody else's driver comes: what reset kept of the last one's choices goes, too. */

@@ -81,7 +81,7 @@ void transfer_give_back(struct transfer *transfer)
 	transfer->table = NULL;
 }
 
-/* Adds a stretch to the list, or to its last entry if it continues that one in memory. */
+/* Adds a region to the list, or to its last entry if it continues that one in memory. */
 static unsigned add(struct iovec *iov, unsigned n, uint8_t *host, uint64_t size)
 {
 	if (n && (uint8_t *)iov[n - 1].iov_base + iov[n - 1].iov_len == host) {

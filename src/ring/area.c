@@ -1,5 +1,5 @@
 /*
- * Words of an area that is not one mapped, aligned stretch: it lies in several of them, or has to
+ * Words of an area that is not one mapped, aligned region: it lies in several of them, or has to
  * be copied, or both.
  *
  * An index is a word like any other to whoever copies memory: not whole (two bytes may be copied

@@ -1,7 +1,7 @@
 /*
  * For files of ring/ only: the usual chain, taken fast.
  *
- * Most chains have few buffers, each of which lies in a stretch of memory that the ring found
+ * Most chains have few buffers, each of which lies in a region of memory that the ring found
  * before, and most rings are mapped. Such a chain is put together here with little more than the
  * loads that it takes. It is judged by the same rules as any other; but where one of them fails, be
  * it that the chain is unusual or that it is nonsense, nothing is said and nothing has changed: it

@@ -2,7 +2,7 @@
  * What all ring layouts share: life, the areas, and being broken.
  *
  * An area is used through a host pointer when all of it lies in one mapped,
- * aligned stretch; otherwise every access copies. Which of the two can change
+ * aligned region; otherwise every access copies. Which of the two can change
  * with any change of the address space, so areas are resolved again whenever
  * its generation moved.
  */
@@ -160,7 +160,7 @@ static bool resolve_area(struct ring *ring, struct ring_area *area, enum space_a
 	area->host = NULL;
 	r = space_translate(ring->space, area->iova, area->size, access, &segment, 1);
 	if (r == -E2BIG)
-		return true; /* mapped in several stretches: by copying */
+		return true; /* mapped in several regions: by copying */
 	if (r < 0)
 		return false;
 	if (segment.host && (uintptr_t)segment.host % alignment == 0)

@@ -37,7 +37,7 @@ static inline void area_mark(const struct ring *ring, const struct ring_area *ar
 }
 
 /*
- * Words of areas that are not one mapped stretch: see area.c. `lower`: what the lower half of the
+ * Words of areas that are not one mapped region: see area.c. `lower`: what the lower half of the
  * word of four bytes is known to be, of which this is the upper one; NULL: not known.
  */
 int ring_load16(const struct ring *ring, const struct ring_area *area, uint32_t offset,

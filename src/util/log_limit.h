@@ -1,7 +1,7 @@
 /*
  * How often a kind of line may be in the log: what a client can have us say again and again is not
  * to fill a disk. A kind is a format and who it is about. So many lines of it are shown in a
- * stretch of time; the others are counted, and the count is told.
+ * region of time; the others are counted, and the count is told.
  */
 #ifndef UVDPA_UTIL_LOG_LIMIT_H
 #define UVDPA_UTIL_LOG_LIMIT_H
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOG_LIMIT_LINES	  20 /* in each stretch */
+#define LOG_LIMIT_LINES	  20 /* in each region */
 #define LOG_LIMIT_SECONDS 10
 #define LOG_LIMIT_KINDS	  64 /* that are told apart at once */
 #define LOG_LIMIT_WHO	  64
@@ -18,7 +18,7 @@
 struct log_kind {
 	const char *format; /* as an address */
 	char who[LOG_LIMIT_WHO];
-	uint64_t since; /* when its stretch began, in seconds */
+	uint64_t since; /* when its region began, in seconds */
 	unsigned shown, missed;
 };
 
@@ -34,7 +34,7 @@ bool log_limit_allows(struct log_limit *limit, const char *format, const char *w
 		      struct log_kind *before);
 
 /*
- * The next kind whose stretch is over and whose count was not told: call it until it says false.
+ * The next kind whose region is over and whose count was not told: call it until it says false.
  * At the end of everything: with UINT64_MAX.
  */
 bool log_limit_over(struct log_limit *limit, uint64_t now, struct log_kind *over);

@@ -226,7 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		 : options & MIXED ? RAM_MIXED
 				   : RAM_DIRECT,
 		 RAM_SIZE);
-	b.ram.stretch = 72;
+	b.ram.region = 72;
 	b.space = space_new(&b.ram.memory);
 	assert(b.space);
 	for (unsigned n = eat_byte(&food) % 4 + 1u; n; n--)

@@ -46,9 +46,9 @@ static int ram_map(struct client_memory *memory, uint64_t uaddr, uint64_t size, 
 	if (size > ram->size - offset)
 		size = ram->size - offset;
 	if (ram->kind == RAM_MIXED) {
-		left = ram->stretch - offset % ram->stretch;
+		left = ram->region - offset % ram->region;
 		size = size < left ? size : left;
-		mapped = offset / ram->stretch % 2 == 0;
+		mapped = offset / ram->region % 2 == 0;
 	}
 	out->size = size;
 	if (!mapped)
@@ -123,7 +123,7 @@ void ram_init(struct ram *ram, enum ram_kind kind, uint64_t size)
 	ram->size = size;
 	ram->uaddr = UINT64_C(0x7f0000000000);
 	ram->iova = 0x100000;
-	ram->stretch = 4096;
+	ram->region = 4096;
 	ram->fd = memfd_create("ram", MFD_CLOEXEC);
 	assert(ram->fd >= 0);
 	if (ftruncate(ram->fd, (off_t)size) < 0)

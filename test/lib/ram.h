@@ -14,7 +14,7 @@
 enum ram_kind {
 	RAM_MAPPED, /* one window for whatever is asked */
 	RAM_COPIED, /* no windows at all */
-	RAM_MIXED,  /* mapped and copied stretches take turns */
+	RAM_MIXED,  /* mapped and copied regions take turns */
 	RAM_DIRECT, /* as mapped, without an alias per window: cheap, for simulations */
 };
 
@@ -24,9 +24,9 @@ struct ram {
 	int fd;
 	uint8_t *bytes; /* the guest's own view */
 	uint64_t size;
-	uint64_t uaddr;	  /* where it begins in the client */
-	uint64_t iova;	  /* where tests map it: IOVA of byte 0 */
-	uint64_t stretch; /* RAM_MIXED: bytes per stretch */
+	uint64_t uaddr;	 /* where it begins in the client */
+	uint64_t iova;	 /* where tests map it: IOVA of byte 0 */
+	uint64_t region; /* RAM_MIXED: bytes per region */
 
 	unsigned maps, unmaps; /* windows given out and taken back */
 	unsigned reads, writes;

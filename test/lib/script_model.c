@@ -228,7 +228,7 @@ static bool sated(const struct model *model, unsigned queue)
 	return ((const struct script_model *)model)->sated;
 }
 
-static bool memory_gone(struct model *model, uint64_t stretch)
+static bool region_invalidated(struct model *model, uint64_t region)
 {
 	struct script_model *m = script_of(model);
 
@@ -258,7 +258,7 @@ static const struct model_ops script_ops = {
 	.needs_poll = silent,
 	.sated = sated,
 	.cancel = cancel,
-	.memory_gone = memory_gone,
+	.region_invalidated = region_invalidated,
 	.reset = reset,
 	.resize = resize,
 	.state_save = state_save,

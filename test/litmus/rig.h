@@ -18,7 +18,7 @@
 #define RIG_IOVA   UINT64_C(0x40000)
 #define RIG_MEMORY 2048u
 
-/* Where things lie. The ring's areas lie across stretches, where there are several. */
+/* Where things lie. The ring's areas lie across regions, where there are several. */
 enum {
 	RIG_STRETCH = 32,
 	RIG_DESC = 0x010,

@@ -365,7 +365,7 @@ void guest_init(struct sim *sim)
 					      RAM_MAPPED, RAM_MIXED,  RAM_COPIED};
 
 	ram_init(&sim->ram, kinds[sim_random(sim, 6)], 2 * HALF);
-	sim->ram.stretch = 1000;
+	sim->ram.region = 1000;
 	sim->ram.hook = meanwhile;
 	sim->ram.hook_arg = sim;
 	sim->ram.iova = BASE;

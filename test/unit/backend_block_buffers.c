@@ -218,7 +218,7 @@ static void mapped_anew(void **state)
 	open_disk();
 	there_and_back(0, 1);
 	before = guest_id;
-	block_memory_gone(channel, guest_id);
+	block_region_invalidated(channel, guest_id);
 	unmap_guest();
 	map_guest(PROT_READ | PROT_WRITE);
 	assert_true(guest_id != before);
@@ -250,7 +250,7 @@ static void let_go(void **state)
 		map_guest(PROT_READ | PROT_WRITE);
 		there_and_back(0, round);
 		expect_pinned(PART / 1024);
-		block_memory_gone(channel, guest_id);
+		block_region_invalidated(channel, guest_id);
 		unmap_guest();
 		block_poll(channel);
 		expect_pinned(0);
@@ -354,7 +354,7 @@ static bool give_up_privilege(void)
 	return !syscall(SYS_capset, &header, data);
 }
 
-/* As much as may be locked, and no more: one small stretch of three. */
+/* As much as may be locked, and no more: one small region of three. */
 static int run_limited(void)
 {
 	struct rlimit limit;
@@ -397,7 +397,7 @@ static void no_places(void **state)
 	there_and_back(0, 1);
 	assert_int_equal(fixed, 0);
 	assert_int_equal(ordinary, 2);
-	block_memory_gone(channel, guest_id);
+	block_region_invalidated(channel, guest_id);
 	assert_int_equal(lines, 1);
 	close_disk();
 	unmap_guest();

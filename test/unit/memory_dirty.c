@@ -86,7 +86,7 @@ static void ring_marks(void **state)
 		struct bench *b = bench_new(kind, EVENT, 0);
 		uint64_t data = b->buffer / 4096, used = b->vq.used / 4096;
 
-		b->ram.stretch = 1000; /* buffers in several pieces, but not in more than fit */
+		b->ram.region = 1000; /* buffers in several pieces, but not in more than fit */
 		memset((void *)map, 0, sizeof(map));
 		ring_set_log(&b->ring, &log, &log, b->vq.used);
 		vq_desc(&b->vq, 0, b->buffer, 16, D_NEXT, 1);

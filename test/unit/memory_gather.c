@@ -140,7 +140,7 @@ static void mapped_and_mixed(void **state)
 
 	for (enum ram_kind kind = RAM_MAPPED; kind <= RAM_MIXED; kind++) {
 		begin(kind);
-		ram.stretch = 80;
+		ram.region = 80;
 		assert_int_equal(space_add(space, ram.iova, RAM_SIZE, ram.uaddr, RW), 0);
 		for (unsigned i = 0; i < 40; i++)
 			pieces[i] = piece(i, i * 37u % 40 * 333, 1 + i * 5);

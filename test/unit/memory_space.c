@@ -283,29 +283,29 @@ static void on_gone(void *arg, uint64_t id)
 	b->gone_unmaps = b->ram.unmaps;
 }
 
-/* A stretch has a number of its own, and says when it goes: before that, and when nobody is in it.
+/* A region has a number of its own, and says when it goes: before that, and when nobody is in it.
  */
-static void numbered_stretches(void **state)
+static void numbered_regions(void **state)
 {
 	struct bench *b = bench_new(RAM_MAPPED);
-	struct space_stretch first, again, second;
+	struct space_region first, again, second;
 
 	space_on_gone(b->space, on_gone, b);
-	assert_false(space_find_stretch(b->space, BASE, &first));
+	assert_false(space_find_region(b->space, BASE, &first));
 	assert_int_equal(add(b, BASE, 0x2000, 0, RW), 0);
 	assert_int_equal(add(b, BASE + 0x4000, 0x1000, 0x4000, RW), 0);
-	assert_true(space_find_stretch(b->space, BASE + 0x1fff, &first));
+	assert_true(space_find_region(b->space, BASE + 0x1fff, &first));
 	assert_int_equal(first.size, 0x2000);
 	first.host[0x10] = 7;
 	assert_int_equal(b->ram.bytes[0x10], 7);
-	assert_true(space_find_stretch(b->space, BASE, &again));
+	assert_true(space_find_region(b->space, BASE, &again));
 	assert_int_equal(again.id, first.id);
-	assert_true(space_find_stretch(b->space, BASE + 0x4000, &second));
+	assert_true(space_find_region(b->space, BASE + 0x4000, &second));
 	assert_true(second.id != first.id);
 	assert_int_equal(space_remove(b->space, BASE, 1), 1);
 	assert_int_equal(b->gone, 0);
 	assert_int_equal(add(b, BASE, 0x2000, 0, RW), 0);
-	assert_true(space_find_stretch(b->space, BASE, &again)); /* the same memory, another */
+	assert_true(space_find_region(b->space, BASE, &again)); /* the same memory, another */
 	assert_true(again.id != first.id && again.id != second.id);
 	space_reap(b->space, UINT64_MAX);
 	assert_int_equal(b->gone, 1);
@@ -315,14 +315,14 @@ static void numbered_stretches(void **state)
 	bench_free(b);
 }
 
-static void copied_stretches_have_none(void **state)
+static void copied_regions_have_none(void **state)
 {
 	struct bench *b = bench_new(RAM_COPIED);
-	struct space_stretch stretch;
+	struct space_region region;
 
 	space_on_gone(b->space, on_gone, b);
 	assert_int_equal(add(b, BASE, 0x1000, 0, RW), 0);
-	assert_false(space_find_stretch(b->space, BASE, &stretch));
+	assert_false(space_find_region(b->space, BASE, &region));
 	space_remove(b->space, BASE, 1);
 	space_reap(b->space, UINT64_MAX);
 	assert_int_equal(b->gone, 0);
@@ -424,8 +424,8 @@ static void resolved_and_removed_within_a_batch(void **state)
 	bench_free(b);
 }
 
-/* What is kept answers as a search would, within the stretch that was found and nowhere else. */
-static void kept_stretches(void **state)
+/* What is kept answers as a search would, within the region that was found and nowhere else. */
+static void kept_regions(void **state)
 {
 	struct bench *b = bench_new(RAM_MAPPED);
 	struct space_cache cache = {0};
@@ -481,14 +481,14 @@ int main(void)
 		cmocka_unit_test(pieces_of_one_entry),
 		cmocka_unit_test(memory_that_is_not_there),
 		cmocka_unit_test(retired_windows),
-		cmocka_unit_test(numbered_stretches),
-		cmocka_unit_test(copied_stretches_have_none),
+		cmocka_unit_test(numbered_regions),
+		cmocka_unit_test(copied_regions_have_none),
 		cmocka_unit_test(unused_entries_retire_nothing),
 		cmocka_unit_test(batches_show_at_once),
 		cmocka_unit_test(windows_made_within_a_batch),
 		cmocka_unit_test(freed_within_a_batch),
 		cmocka_unit_test(resolved_and_removed_within_a_batch),
-		cmocka_unit_test(kept_stretches),
+		cmocka_unit_test(kept_regions),
 		cmocka_unit_test(copied_memory_is_not_kept),
 	};
 

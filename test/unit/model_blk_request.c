@@ -207,7 +207,7 @@ static void nonsense(void **state)
 	made_end(&made);
 }
 
-static void client_memory_gone(void **state)
+static void client_region_invalidated(void **state)
 {
 	static const struct cut all = {{0}, true}, status = {{16}, false};
 
@@ -350,7 +350,7 @@ int main(void)
 		CASE(refused_ranges),
 		CASE(all_ranges_are_checked_first),
 		CASE(nonsense),
-		CASE(client_memory_gone),
+		CASE(client_region_invalidated),
 		SLOW(errors_of_the_backend),
 		SLOW(ranges_in_turn),
 		SLOW(cancelled_between_steps),

@@ -21,7 +21,7 @@
 #define COPIED_SIZE (8u << 20)
 #define COPIED_IOVA 0x100000u
 
-/* The client: one stretch of memory that can only be copied. */
+/* The client: one region of memory that can only be copied. */
 struct copied_client {
 	struct client_memory memory;
 	struct space *space;

@@ -137,7 +137,7 @@ static enum ring_pop_result pop(struct bench *b, struct chain *chain)
 	return ring_pop(&b->ring, chain);
 }
 
-/* One by one, which also finds the buffers' stretch for those that follow. */
+/* One by one, which also finds the buffers' region for those that follow. */
 static void pop_and_complete(struct bench *b, uint32_t written)
 {
 	struct chain chain;

@@ -63,7 +63,7 @@ static inline struct bench *bench_new(enum ram_kind kind, uint64_t features, uin
 
 	assert_non_null(b);
 	ram_init(&b->ram, kind, RAM_SIZE);
-	b->ram.stretch = 80; /* RAM_MIXED: every area is in several pieces */
+	b->ram.region = 80; /* RAM_MIXED: every area is in several pieces */
 	b->space = space_new(&b->ram.memory);
 	assert_non_null(b->space);
 	assert_int_equal(space_add(b->space, b->ram.iova, RAM_SIZE, b->ram.uaddr, 3), 0);

@@ -30,7 +30,7 @@ static void kinds_are_limited(void **state)
 	assert_true(log_limit_allows(&limit, gone, "disk0", 100, &before));
 	assert_true(log_limit_allows(&limit, connected, NULL, 100, &before));
 	assert_false(log_limit_over(&limit, 100 + LOG_LIMIT_SECONDS - 1, &over));
-	/* the next stretch: what was missed is told once */
+	/* the next region: what was missed is told once */
 	assert_true(log_limit_allows(&limit, connected, "disk0", 100 + LOG_LIMIT_SECONDS, &before));
 	assert_int_equal(before.missed, 1000);
 	assert_string_equal(before.who, "disk0");
