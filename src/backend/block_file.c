@@ -118,7 +118,7 @@ static int file_channel_open(struct block *block, unsigned depth, struct block_c
 
 	if (!ch)
 		return fault(f, -ENOMEM, "no memory for a channel of %s", file->path);
-	error = file_ring_open(&ch->ring, file->fd, file->tie[1], depth,
+	error = file_ring_open(&ch->ring, file->fd, file->lifetime[1], depth,
 			       file->sqpoll ? FILE_RING_SQPOLL : FILE_RING_PLAIN, f);
 	if (!error && file->iopoll) {
 		error = open_polled(ch, file->fd, depth, f);
@@ -146,7 +146,7 @@ static void file_channel_close(struct block_channel *channel)
 	free(ch->polled);
 	file_buffers_free(ch->buffers);
 	if (!file_ring_close(&ch->ring))
-		file_of(ch)->tied = true;
+		file_of(ch)->lifetime_bound = true;
 	free(ch);
 }
 
@@ -552,7 +552,7 @@ static int file_fd(struct block_channel *channel)
 
 static bool file_fd_edge(const struct block_channel *channel)
 {
-	return ((const struct file_channel *)channel)->ring.bell >= 0;
+	return ((const struct file_channel *)channel)->ring.cq_eventfd >= 0;
 }
 
 static bool file_needs_poll(const struct block_channel *channel)

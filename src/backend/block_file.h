@@ -12,9 +12,9 @@ struct file_block {
 	 * A pipe, the write end of which the rings have, too: when nobody is left who has that,
 	 * nobody but we has the file.
 	 */
-	int tie[2];
-	bool tied;    /* a ring that was closed may still have it */
-	bool regular; /* not a block device */
+	int lifetime[2];
+	bool lifetime_bound; /* a ring that was closed may still have it */
+	bool regular;	     /* not a block device */
 	bool direct, sqpoll, iopoll, fixed_buffers;
 	uint32_t direct_size;  /* direct: what the kernel takes is multiples of it */
 	bool share;	       /* other servers may have the file open, too */

@@ -332,7 +332,7 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 	if (!file)
 		return fault(f, -ENOMEM, "no memory for the disk %s", options->path);
 	memcpy(file->path, options->path, length);
-	file->fd = file->tie[0] = file->tie[1] = -1;
+	file->fd = file->lifetime[0] = file->lifetime[1] = -1;
 	file->direct = options->direct;
 	file->share = options->share;
 	file->wait_ms = options->wait_ms;
@@ -348,7 +348,7 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 		error = find_limits(file, options, f);
 	if (!error)
 		error = probe(file, f);
-	if (!error && pipe2(file->tie, O_CLOEXEC))
+	if (!error && pipe2(file->lifetime, O_CLOEXEC))
 		error = fault(f, -errno, "cannot make a pipe for %s: %s", file->path,
 			      strerror(errno));
 	file->in_memory = !error && is_in_memory(file);
@@ -399,7 +399,7 @@ void file_note_end(struct file_block *file)
 /* Whoever has the disk closed wants to unmount what it is on, perhaps, or detach it. */
 static void wait_for_rings(const struct file_block *file)
 {
-	struct pollfd end = {.fd = file->tie[0]};
+	struct pollfd end = {.fd = file->lifetime[0]};
 
 	while (poll(&end, 1, RINGS_END_MS) < 0 && errno == EINTR)
 		;
@@ -411,12 +411,12 @@ void file_close(struct block *block)
 
 	if (file->fd >= 0)
 		file_unlock(file);
-	if (file->tie[1] >= 0)
-		close(file->tie[1]);
-	if (file->tied)
+	if (file->lifetime[1] >= 0)
+		close(file->lifetime[1]);
+	if (file->lifetime_bound)
 		wait_for_rings(file);
-	if (file->tie[0] >= 0)
-		close(file->tie[0]);
+	if (file->lifetime[0] >= 0)
+		close(file->lifetime[0]);
 	if (file->fd >= 0)
 		close(file->fd);
 	free(file);

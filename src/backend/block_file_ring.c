@@ -35,20 +35,20 @@ static int refused(int error, struct fault *f)
 	return fault(f, error, "cannot set up io_uring: %s", strerror(-error));
 }
 
-static int hang_bell(struct file_ring *ring, struct fault *f)
+static int register_cq_eventfd(struct file_ring *ring, struct fault *f)
 {
 	int error;
 
-	ring->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (ring->bell < 0)
+	ring->cq_eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ring->cq_eventfd < 0)
 		return refused(-errno, f);
-	error = io_uring_register_eventfd(&ring->ring, ring->bell);
+	error = io_uring_register_eventfd(&ring->ring, ring->cq_eventfd);
 	return error ? refused(error, f) : 0;
 }
 
 #define DEFERRED (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED)
 
-int file_ring_open(struct file_ring *ring, int fd, int tie, unsigned depth,
+int file_ring_open(struct file_ring *ring, int fd, int lifetime, unsigned depth,
 		   enum file_ring_kind kind, struct fault *f)
 {
 	/* Old kernels do not know all flags that help: what is only needed comes last. */
@@ -60,10 +60,10 @@ int file_ring_open(struct file_ring *ring, int fd, int tie, unsigned depth,
 		[FILE_RING_POLLED] = {IORING_SETUP_IOPOLL, IORING_SETUP_IOPOLL,
 				      IORING_SETUP_IOPOLL},
 	};
-	const int files[] = {tie, fd, tie};
+	const int files[] = {lifetime, fd, lifetime};
 	int error = 0;
 
-	*ring = (struct file_ring){.kind = kind, .fd = fd, .bell = -1};
+	*ring = (struct file_ring){.kind = kind, .fd = fd, .cq_eventfd = -1};
 	for (unsigned i = 0; i < 3; i++) {
 		struct io_uring_params params = {
 			.flags = flags[kind][i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
@@ -79,7 +79,7 @@ int file_ring_open(struct file_ring *ring, int fd, int tie, unsigned depth,
 		return refused(error, f);
 	ring->fixed = io_uring_register_files(&ring->ring, files, 3) == 0;
 	ring->disabled = ring->ring.flags & IORING_SETUP_R_DISABLED;
-	error = ring->disabled ? hang_bell(ring, f) : 0;
+	error = ring->disabled ? register_cq_eventfd(ring, f) : 0;
 	if (error)
 		file_ring_close(ring);
 	return error;
@@ -87,7 +87,7 @@ int file_ring_open(struct file_ring *ring, int fd, int tie, unsigned depth,
 
 int file_ring_fd(const struct file_ring *ring)
 {
-	return ring->bell >= 0 ? ring->bell : ring->ring.ring_fd;
+	return ring->cq_eventfd >= 0 ? ring->cq_eventfd : ring->ring.ring_fd;
 }
 
 bool file_ring_needs_poll(const struct file_ring *ring, bool waiting)
@@ -99,7 +99,7 @@ bool file_ring_needs_poll(const struct file_ring *ring, bool waiting)
 	 */
 	if (!ring->in_kernel && (waiting || ring->refused))
 		return true;
-	return ring->bell >= 0 && (ring->missed || io_uring_cq_ready(&ring->ring));
+	return ring->cq_eventfd >= 0 && (ring->missed || io_uring_cq_ready(&ring->ring));
 }
 
 bool file_ring_close(struct file_ring *ring)
@@ -111,8 +111,8 @@ bool file_ring_close(struct file_ring *ring)
 	bool gone = !ring->fixed || !io_uring_unregister_files(&ring->ring);
 
 	io_uring_queue_exit(&ring->ring);
-	if (ring->bell >= 0)
-		close(ring->bell);
+	if (ring->cq_eventfd >= 0)
+		close(ring->cq_eventfd);
 	return gone;
 }
 
@@ -127,17 +127,18 @@ static void enable(struct file_ring *ring)
 	ring->disabled = false;
 }
 
-static void muffle(struct file_ring *ring)
+static void mask(struct file_ring *ring)
 {
-	if (ring->bell >= 0)
+	if (ring->cq_eventfd >= 0)
 		io_uring_cq_eventfd_toggle(&ring->ring, false);
 }
 
-/* The kernel says that there is something before it looks at the bell, and we the other way round.
+/* The kernel says that there is something before it looks at the eventfd, and we the other way
+ * round.
  */
-static void unmuffle(struct file_ring *ring)
+static void unmask(struct file_ring *ring)
 {
-	if (ring->bell < 0)
+	if (ring->cq_eventfd < 0)
 		return;
 	io_uring_cq_eventfd_toggle(&ring->ring, true);
 	atomic_thread_fence(memory_order_seq_cst);
@@ -177,10 +178,10 @@ void file_ring_hand_over(struct file_ring *ring)
 		return;
 	if (ring->disabled)
 		enable(ring);
-	muffle(ring);
+	mask(ring);
 	submit(ring);
 	ring->refused = ring->unsubmitted;
-	unmuffle(ring);
+	unmask(ring);
 }
 
 struct io_uring_sqe *file_ring_entry(struct file_ring *ring)

@@ -7,9 +7,9 @@
  * such rings; there it is one that anybody may use.
  *
  * That something waits to be asked for makes such a ring's own fd readable, but wakes nobody who
- * sleeps for it (io_req_local_work_add wakes no poll_wq). What does is an eventfd, the bell. It is
- * never read: each ring is an edge. While entries are handed over it is muffled, since what is done
- * by then is reaped at once.
+ * sleeps for it (io_req_local_work_add wakes no poll_wq). What does is an eventfd, the eventfd. It
+ * is never read: each ring is an edge. While entries are handed over it is masked, since what is
+ * done by then is reaped at once.
  *
  * A polled one (IORING_SETUP_IOPOLL) takes reads and writes that go round the page cache and
  * nothing else; the disk does not interrupt for them, so that somebody has to look.
@@ -31,22 +31,22 @@ struct file_ring {
 	bool fixed;	      /* it is registered */
 	bool disabled;	      /* nobody is its issuer yet */
 	bool refused;	      /* the kernel did not take all that was handed over last */
-	bool missed;	      /* something may have come while the bell was muffled */
-	int bell;	      /* -1: the ring's own fd will do */
+	bool missed;	      /* something may have come while the eventfd was masked */
+	int cq_eventfd;	      /* -1: the ring's own fd will do */
 	unsigned unsubmitted; /* entries prepared, not handed over */
 	unsigned in_kernel;   /* entries handed over, not reaped */
 };
 
 /*
  * The completion queue has room for `depth` entries and one more. As long as the kernel has the
- * file for this ring it has `tie`, too (-1: nothing). 0 or a negative errno, fault filled.
+ * file for this ring it has `lifetime`, too (-1: nothing). 0 or a negative errno, fault filled.
  */
-int file_ring_open(struct file_ring *ring, int fd, int tie, unsigned depth,
+int file_ring_open(struct file_ring *ring, int fd, int lifetime, unsigned depth,
 		   enum file_ring_kind kind, struct fault *fault);
 /* What wakes who waits for completions. */
 int file_ring_fd(const struct file_ring *ring);
 /*
- * There are completions that the bell will not tell of, or something is to be handed over
+ * There are completions that the eventfd will not tell of, or something is to be handed over
  * (`waiting`: what found no entry free) and no completion will come that could remind of it.
  */
 bool file_ring_needs_poll(const struct file_ring *ring, bool waiting);

@@ -5,7 +5,7 @@
  * A backend is a struct that begins with `struct packet`, a table of operations, and a function
  * that opens it. Frames to send arrive checked (packet.c): they have a sensible size, and their
  * headers ask only for what the backend said it can do. One that can receive has an fd, too, and is
- * asked until it has nothing more (packet_wire.c).
+ * asked until it has nothing more (packet_pair.c).
  */
 #include "backend/backends.h"
 

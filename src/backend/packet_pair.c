@@ -1,6 +1,6 @@
 /*
- * Cables inside this process: frames sent at one end arrive at the other.
- * A loopback is one cable whose two ends are the same card; a pair is one
+ * Pairs inside this process: frames sent at one end arrive at the other.
+ * A loopback is one pair whose two ends are the same card; a pair is one
  * between two cards of a server.
  *
  * Theory of operation
@@ -33,7 +33,7 @@
  * too many tries in a row gets a batch by the line, so that two cards that send to each other do
  * not wait for each other for ever.
  *
- * The two ends of a pair live as long as either does: the last one closed frees the cable. Frames
+ * The two ends of a pair live as long as either does: the last one closed frees the pair. Frames
  * go into the line even while nobody listens, as into a tap's queue; opening a channel empties it.
  */
 #include "backend/backends.h"
@@ -71,9 +71,9 @@ struct line {
 	uint32_t seen; /* the receiver's: tail when last looked at */
 };
 
-struct cable;
+struct pair;
 
-struct wire_channel {
+struct pair_channel {
 	struct packet_channel channel; /* the first member */
 	/* the sender's, while a batch is under way: */
 	struct line *into;	  /* NULL: none is */
@@ -84,14 +84,14 @@ struct wire_channel {
 /* One end, a card's backend. */
 struct end {
 	struct packet packet; /* the first member */
-	struct cable *cable;
+	struct pair *pair;
 	struct end *other;	 /* itself: a loopback */
 	_Atomic unsigned active; /* pairs that get frames */
 	bool open;
 	struct line lines[PACKET_MAX_PAIRS];
 };
 
-struct cable {
+struct pair {
 	struct end ends[2];
 	unsigned count;
 };
@@ -162,7 +162,7 @@ static int enter_sink(struct line *line, struct packet_sink **out)
 	return entered;
 }
 
-static void leave_sink(struct wire_channel *channel)
+static void leave_sink(struct pair_channel *channel)
 {
 	if (!channel->sink)
 		return;
@@ -172,7 +172,7 @@ static void leave_sink(struct wire_channel *channel)
 }
 
 /* The first frame of a batch. Returns 0, or -EBUSY: not at this very kind. */
-static int begin_batch(struct wire_channel *channel)
+static int begin_batch(struct pair_channel *channel)
 {
 	struct line *line = line_to(&channel->channel);
 
@@ -256,10 +256,10 @@ static int send_by_line(struct line *line, const struct iovec *iov, unsigned cou
 	return room ? 0 : -EAGAIN;
 }
 
-static int wire_send(struct packet_channel *packet_channel, const struct iovec *iov, unsigned count,
+static int pair_send(struct packet_channel *packet_channel, const struct iovec *iov, unsigned count,
 		     size_t size)
 {
-	struct wire_channel *channel = (struct wire_channel *)packet_channel;
+	struct pair_channel *channel = (struct pair_channel *)packet_channel;
 
 	if (!channel->into && begin_batch(channel) < 0)
 		return -EBUSY;
@@ -269,19 +269,19 @@ static int wire_send(struct packet_channel *packet_channel, const struct iovec *
 	return send_by_line(channel->into, iov, count, size);
 }
 
-static int wire_send_frames(struct packet_channel *packet_channel,
+static int pair_send_frames(struct packet_channel *packet_channel,
 			    const struct packet_frame *frames, unsigned count)
 {
-	struct wire_channel *channel = (struct wire_channel *)packet_channel;
+	struct pair_channel *channel = (struct pair_channel *)packet_channel;
 
 	if (!channel->into && begin_batch(channel) < 0)
 		return -EBUSY;
 	return channel->sink ? (int)channel->sink->take_frames(channel->sink, frames, count) : 0;
 }
 
-static struct packet_lost wire_flush(struct packet_channel *packet_channel)
+static struct packet_lost pair_flush(struct packet_channel *packet_channel)
 {
-	struct wire_channel *channel = (struct wire_channel *)packet_channel;
+	struct pair_channel *channel = (struct pair_channel *)packet_channel;
 	struct line *line = channel->into;
 
 	if (!line)
@@ -324,7 +324,7 @@ static void pass_frame(struct line *line, uint32_t size)
 			      memory_order_release);
 }
 
-static int wire_receive(struct packet_channel *channel, uint8_t *buffer)
+static int pair_receive(struct packet_channel *channel, uint8_t *buffer)
 {
 	struct line *line = line_of(channel);
 	uint32_t size;
@@ -337,7 +337,7 @@ static int wire_receive(struct packet_channel *channel, uint8_t *buffer)
 	return (int)size;
 }
 
-static int wire_peek(struct packet_channel *channel, uint8_t **frame)
+static int pair_peek(struct packet_channel *channel, uint8_t **frame)
 {
 	uint32_t size = 0;
 
@@ -345,7 +345,7 @@ static int wire_peek(struct packet_channel *channel, uint8_t **frame)
 	return (int)size;
 }
 
-static void wire_release(struct packet_channel *channel)
+static void pair_release(struct packet_channel *channel)
 {
 	struct line *line = line_of(channel);
 	uint32_t size;
@@ -354,16 +354,16 @@ static void wire_release(struct packet_channel *channel)
 		pass_frame(line, size);
 }
 
-static int wire_fd(struct packet_channel *channel)
+static int pair_fd(struct packet_channel *channel)
 {
 	return line_of(channel)->fd;
 }
 
-static int wire_channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
+static int pair_channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
 			     struct fault *f)
 {
 	struct line *line = &((struct end *)packet)->lines[index];
-	struct wire_channel *made = calloc(1, sizeof(*made));
+	struct pair_channel *made = calloc(1, sizeof(*made));
 
 	if (!made)
 		return fault(f, -ENOMEM, "no memory for a channel of a cable");
@@ -373,12 +373,12 @@ static int wire_channel_open(struct packet *packet, unsigned index, struct packe
 	return 0;
 }
 
-static void wire_channel_close(struct packet_channel *channel)
+static void pair_channel_close(struct packet_channel *channel)
 {
 	free(channel);
 }
 
-static void wire_set_sink(struct packet_channel *channel, struct packet_sink *sink)
+static void pair_set_sink(struct packet_channel *channel, struct packet_sink *sink)
 {
 	struct line *line = line_of(channel);
 
@@ -387,16 +387,16 @@ static void wire_set_sink(struct packet_channel *channel, struct packet_sink *si
 	pthread_mutex_unlock(&line->sink_lock);
 }
 
-static void wire_set_pairs(struct packet *packet, unsigned pairs)
+static void pair_set_pairs(struct packet *packet, unsigned pairs)
 {
 	atomic_store(&((struct end *)packet)->active, pairs);
 }
 
-static void free_cable(struct cable *cable)
+static void free_pair(struct pair *pair)
 {
-	for (unsigned i = 0; i < cable->count; i++)
+	for (unsigned i = 0; i < pair->count; i++)
 		for (unsigned k = 0; k < PACKET_MAX_PAIRS; k++) {
-			struct line *line = &cable->ends[i].lines[k];
+			struct line *line = &pair->ends[i].lines[k];
 
 			if (!line->bytes)
 				continue;
@@ -405,32 +405,32 @@ static void free_cable(struct cable *cable)
 			pthread_mutex_destroy(&line->lock);
 			pthread_mutex_destroy(&line->sink_lock);
 		}
-	free(cable);
+	free(pair);
 }
 
-static void wire_close(struct packet *packet)
+static void pair_close(struct packet *packet)
 {
 	struct end *end = (struct end *)packet;
 
 	end->open = false;
 	if (!end->other->open)
-		free_cable(end->cable);
+		free_pair(end->pair);
 }
 
-static const struct packet_ops wire_ops = {
+static const struct packet_ops pair_ops = {
 	.name = "wire",
-	.channel_open = wire_channel_open,
-	.channel_close = wire_channel_close,
-	.send = wire_send,
-	.send_frames = wire_send_frames,
-	.flush = wire_flush,
-	.receive = wire_receive,
-	.close = wire_close,
-	.peek = wire_peek,
-	.release = wire_release,
-	.fd = wire_fd,
-	.set_pairs = wire_set_pairs,
-	.set_sink = wire_set_sink,
+	.channel_open = pair_channel_open,
+	.channel_close = pair_channel_close,
+	.send = pair_send,
+	.send_frames = pair_send_frames,
+	.flush = pair_flush,
+	.receive = pair_receive,
+	.close = pair_close,
+	.peek = pair_peek,
+	.release = pair_release,
+	.fd = pair_fd,
+	.set_pairs = pair_set_pairs,
+	.set_sink = pair_set_sink,
 };
 
 static bool make_line(struct line *line, bool shared)
@@ -446,59 +446,59 @@ static bool make_line(struct line *line, bool shared)
 }
 
 /* Checksums may stay undone on the way: whoever cannot take them so has them done. */
-static bool make_end(struct cable *cable, unsigned i, const unsigned *pairs)
+static bool make_end(struct pair *pair, unsigned i, const unsigned *pairs)
 {
-	struct end *end = &cable->ends[i];
+	struct end *end = &pair->ends[i];
 
 	end->packet = (struct packet){
-		.ops = &wire_ops,
+		.ops = &pair_ops,
 		.pairs = pairs[i],
 		.send_offloads = PACKET_CSUM,
 		.receive_offloads = PACKET_CSUM,
 	};
-	end->cable = cable;
-	end->other = &cable->ends[cable->count - 1 - i];
+	end->pair = pair;
+	end->other = &pair->ends[pair->count - 1 - i];
 	end->open = true;
 	atomic_store(&end->active, 1);
 	for (unsigned k = 0; k < pairs[i]; k++)
-		if (!make_line(&end->lines[k], pairs[cable->count - 1 - i] > 1))
+		if (!make_line(&end->lines[k], pairs[pair->count - 1 - i] > 1))
 			return false;
 	return true;
 }
 
-static int make_cable(unsigned count, const unsigned pairs[2], struct cable **out, struct fault *f)
+static int make_pair(unsigned count, const unsigned pairs[2], struct pair **out, struct fault *f)
 {
-	struct cable *cable = aligned_alloc(_Alignof(struct cable), sizeof(*cable));
+	struct pair *pair = aligned_alloc(_Alignof(struct pair), sizeof(*pair));
 
-	if (!cable)
+	if (!pair)
 		return fault(f, -ENOMEM, "no memory for a cable");
-	memset(cable, 0, sizeof(*cable));
-	cable->count = count;
+	memset(pair, 0, sizeof(*pair));
+	pair->count = count;
 	for (unsigned i = 0; i < count; i++)
-		if (!make_end(cable, i, pairs)) {
-			free_cable(cable);
+		if (!make_end(pair, i, pairs)) {
+			free_pair(pair);
 			return fault(f, -ENOMEM, "no memory for a cable");
 		}
-	*out = cable;
+	*out = pair;
 	return 0;
 }
 
 int packet_loopback_open(unsigned pairs, struct packet **packet, struct fault *f)
 {
-	struct cable *cable = NULL; /* for compilers that do not see what make_cable does */
-	int error = make_cable(1, (unsigned[2]){pairs, 0}, &cable, f);
+	struct pair *pair = NULL; /* for compilers that do not see what make_pair does */
+	int error = make_pair(1, (unsigned[2]){pairs, 0}, &pair, f);
 
 	if (!error)
-		*packet = &cable->ends[0].packet;
+		*packet = &pair->ends[0].packet;
 	return error;
 }
 
 int packet_pair_open(const unsigned pairs[2], struct packet *packets[2], struct fault *f)
 {
-	struct cable *cable = NULL; /* for compilers that do not see what make_cable does */
-	int error = make_cable(2, pairs, &cable, f);
+	struct pair *pair = NULL; /* for compilers that do not see what make_pair does */
+	int error = make_pair(2, pairs, &pair, f);
 
 	for (unsigned i = 0; !error && i < 2; i++)
-		packets[i] = &cable->ends[i].packet;
+		packets[i] = &pair->ends[i].packet;
 	return error;
 }
