@@ -29,7 +29,7 @@ static _Atomic unsigned total;
 
 /* What the operator allows: file systems, and (if not 0) devices. Written before exports are open.
  */
-static struct place {
+static struct rundir {
 	uint64_t device;
 	bool is_device; /* the number is the file's own, not its file system's */
 } places[PLACES_MAX];
@@ -85,7 +85,7 @@ int client_map_allow(const char *path, struct fault *f)
 		return fault(f, -errno, "%s: %s", path, strerror(errno));
 	if (place_count == PLACES_MAX)
 		return fault(f, -ENOSPC, "%s: more than %d places", path, PLACES_MAX);
-	places[place_count++] = (struct place){
+	places[place_count++] = (struct rundir){
 		.device = S_ISCHR(st.st_mode) ? st.st_rdev : st.st_dev,
 		.is_device = S_ISCHR(st.st_mode),
 	};

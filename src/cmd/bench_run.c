@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "serve/embed.h"
+#include "serve/inproc_device.h"
 #include "load/ferry.h"
 #include "load/traffic.h"
 
@@ -36,7 +36,7 @@ struct load {
 struct bench {
 	struct bench_options o;
 	struct bench_result *result;
-	struct embed *embedded[2];
+	struct inproc_device *embedded[2];
 	struct ferry ferry;
 	struct load loads[FERRY_QUEUES];
 	atomic_bool stop, ended;
@@ -91,7 +91,7 @@ static int open_target(struct bench *b, unsigned i, struct fault *f)
 	int r;
 
 	if (strncmp(target, "blk,", 4) == 0 || strncmp(target, "net,", 4) == 0) {
-		r = embed_open(target, &b->embedded[i], &b->ferry.devices[i], f);
+		r = inproc_device_open(target, &b->embedded[i], &b->ferry.devices[i], f);
 		if (r < 0)
 			fault_prefix(f, "%s", target);
 	} else {
@@ -470,8 +470,8 @@ static int measure_target(struct bench *b, struct fault *f)
 	ferry_stop(&b->ferry);
 	for (unsigned i = 0; i < b->o.queues; i++)
 		traffic_free(b->loads[i].traffic);
-	embed_free(b->embedded[0]);
-	embed_free(b->embedded[1]);
+	inproc_device_free(b->embedded[0]);
+	inproc_device_free(b->embedded[1]);
 	return r;
 }
 

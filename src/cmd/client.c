@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "serve/place.h"
+#include "serve/rundir.h"
 #include "cmd/verb.h"
 
 /* Of an answer: a status of 64-queue devices is some ten kilobytes each. */
@@ -39,13 +39,13 @@ int client_parse(int argc, char **argv, bool has_timeout, unsigned min, unsigned
 static int connect_to(const char *dir, struct fault *f)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct place place;
+	struct rundir rundir;
 	int fd, ret;
 
-	ret = place_paths(dir, &place, f);
+	ret = rundir_paths(dir, &rundir, f);
 	if (ret)
 		return ret;
-	memcpy(address.sun_path, place.control, strlen(place.control) + 1);
+	memcpy(address.sun_path, rundir.control, strlen(rundir.control) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fault(f, -errno, "cannot make a socket: %s", strerror(errno));
@@ -55,9 +55,9 @@ static int connect_to(const char *dir, struct fault *f)
 	close(fd);
 	if (ret == -ENOENT || ret == -ECONNREFUSED)
 		return fault(f, ret, "no server at %s (start one with 'uvdpa serve%s%s%s",
-			     place.control, dir ? " --dir " : "", dir ? dir : "",
+			     rundir.control, dir ? " --dir " : "", dir ? dir : "",
 			     dir ? "')" : "', or give its --dir)");
-	return fault(f, ret, "cannot reach the server at %s: %s", place.control, strerror(-ret));
+	return fault(f, ret, "cannot reach the server at %s: %s", rundir.control, strerror(-ret));
 }
 
 static int send_all(int fd, const char *text, size_t size)

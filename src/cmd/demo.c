@@ -20,7 +20,7 @@
 
 #include "load/moves.h"
 #include "load/ferry.h"
-#include "cmd/stage.h"
+#include "cmd/sandbox.h"
 #include "cmd/verb.h"
 #include "load/workload.h"
 #include "util/args.h"
@@ -65,7 +65,7 @@ struct demo {
 	sigset_t signals;
 	bool interrupted;
 
-	struct stage stage;
+	struct sandbox sandbox;
 	struct ferry ferry;
 	struct workload *load;
 	pthread_t thread;
@@ -116,7 +116,7 @@ static int start_load(struct demo *demo, struct fault *f)
 		.blank = true,
 	};
 	const struct ferry_options ferry = {.depth = DEPTH,
-					    .packed = demo->stage.packed,
+					    .packed = demo->sandbox.packed,
 					    .data_size = workload_memory_size(&options)};
 	int r = ferry_start(&demo->ferry, &ferry, f);
 
@@ -220,13 +220,13 @@ static int look_back(struct demo *demo, struct fault *f)
 	r = workload_verify(demo->load, PATIENCE_MS);
 	if (r < 0)
 		return fault(f, r, "reading back: %s", strerror(-r));
-	fd = open(demo->stage.image, O_RDONLY | O_CLOEXEC);
+	fd = open(demo->sandbox.image, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return fault(f, -errno, "%s: %s", demo->stage.image, strerror(errno));
+		return fault(f, -errno, "%s: %s", demo->sandbox.image, strerror(errno));
 	r = workload_check_file(demo->load, fd, &checked);
 	close(fd);
 	if (r < 0)
-		return fault(f, r, "%s: %s", demo->stage.image, strerror(-r));
+		return fault(f, r, "%s: %s", demo->sandbox.image, strerror(-r));
 	printf("  compared %u blocks of the image itself\n", checked);
 	if (checked != BLOCKS)
 		return fault(f, -EIO, "only %u of %u blocks could be compared", checked, BLOCKS);
@@ -286,13 +286,13 @@ static int choose_export(struct demo *demo, struct fault *f)
 	if (demo->export && strcmp(demo->export, "files") && strcmp(demo->export, "inprocess"))
 		return fault(f, -EINVAL, "--door %s: it is files or inprocess", demo->export);
 	if (demo->export && demo->export[0] == 'i') {
-		demo->stage.in_process = true;
+		demo->sandbox.in_process = true;
 		return 0;
 	}
-	r = stage_can_serve(&demo->stage, f);
+	r = sandbox_can_serve(&demo->sandbox, f);
 	if (r == 0 || demo->export)
 		return r;
-	demo->stage.in_process = true;
+	demo->sandbox.in_process = true;
 	printf("demo: no files can be served here (%s),\n"
 	       "demo: so both devices are inside this process\n",
 	       f->text);
@@ -301,17 +301,17 @@ static int choose_export(struct demo *demo, struct fault *f)
 
 static int play(struct demo *demo, struct fault *f)
 {
-	int r = stage_make(&demo->stage, f);
+	int r = sandbox_make(&demo->sandbox, f);
 
 	if (r == 0)
 		r = choose_export(demo, f);
 	if (r < 0)
 		return r;
 	printf("demo: two %s over one image of 256 MiB, %d requests in flight, %lu moves\n",
-	       demo->stage.in_process ? "devices in this process" : "serving processes", DEPTH,
+	       demo->sandbox.in_process ? "devices in this process" : "serving processes", DEPTH,
 	       demo->moves);
 	fflush(stdout);
-	r = stage_open(&demo->stage, IMAGE_SIZE, demo->ferry.devices, f);
+	r = sandbox_open(&demo->sandbox, IMAGE_SIZE, demo->ferry.devices, f);
 	demo->ferry.count = demo->ferry.devices[0] ? (demo->ferry.devices[1] ? 2 : 1) : 0;
 	if (r == 0)
 		r = start_load(demo, f);
@@ -346,7 +346,7 @@ static int run_demo(struct demo *demo)
 	if (play(demo, &f) == 0)
 		f.code = 0;
 	ferry_stop(&demo->ferry);
-	if (stage_close(&demo->stage, &late) < 0 && f.code == 0)
+	if (sandbox_close(&demo->sandbox, &late) < 0 && f.code == 0)
 		f = late;
 	r = verdict(demo, &f);
 	workload_free(demo->load);
@@ -360,8 +360,8 @@ static int run(int argc, char **argv)
 	const struct arg table[] = {
 		{"moves", 0, ARG_TEXT, &moves},
 		{"door", 0, ARG_TEXT, demo ? &demo->export : NULL},
-		{"packed", 0, ARG_FLAG, demo ? &demo->stage.packed : NULL},
-		{"keys", 0, ARG_TEXT, demo ? &demo->stage.keys : NULL},
+		{"packed", 0, ARG_FLAG, demo ? &demo->sandbox.packed : NULL},
+		{"keys", 0, ARG_TEXT, demo ? &demo->sandbox.keys : NULL},
 		{NULL},
 	};
 	struct arg_list words = {0};

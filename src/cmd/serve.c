@@ -18,7 +18,7 @@
 #include "cmd/ending.h"
 #include "serve/notify.h"
 #include "serve/parts.h"
-#include "serve/place.h"
+#include "serve/rundir.h"
 #include "serve/spec.h"
 #include "cmd/verb.h"
 #include "client/map.h"
@@ -267,7 +267,7 @@ static int serve_specs(const struct options *options, const struct spec_list *sp
 		       struct fault *f)
 {
 	struct server server = {.specs = specs->items, .count = specs->count};
-	struct place place;
+	struct rundir rundir;
 	sigset_t signals;
 	int ret = parse_access(options, &server, f);
 
@@ -281,18 +281,18 @@ static int serve_specs(const struct options *options, const struct spec_list *sp
 	raise_file_limit();
 	log_begin();
 
-	ret = place_take(options->dir, &place, f);
+	ret = rundir_take(options->dir, &rundir, f);
 	if (ret)
 		return ret;
-	server.vdpa = place.vdpa;
-	server.control = place.control;
+	server.vdpa = rundir.vdpa;
+	server.control = rundir.control;
 	ret = open_devices(&server, f);
 	if (!ret) {
 		ret = serve_exports(&server, &signals, f);
 		if (!server.in_use)
 			close_devices(&server);
 	}
-	place_leave(&place);
+	rundir_leave(&rundir);
 	return ret;
 }
 

@@ -59,7 +59,7 @@ struct space {
 static _Atomic uint64_t next_id = 1;
 
 /* A place in the client's memory. */
-struct place {
+struct rundir {
 	struct segment segment;
 	uint64_t uaddr;
 	bool barred;
@@ -437,7 +437,7 @@ static const struct piece *find_piece(const struct pieces *pieces, uint64_t offs
 
 /* Translates the beginning of [iova, iova + size): as much of it as is in one region. */
 static int locate(struct space *space, uint64_t iova, uint64_t size, enum space_access access,
-		  struct place *place)
+		  struct rundir *place)
 {
 	struct entry *entry = find(space, iova);
 	const struct pieces *pieces;
@@ -471,7 +471,7 @@ int space_translate(struct space *space, uint64_t iova, uint64_t size, enum spac
 	if (size && iova + size - 1 < iova)
 		return -EINVAL;
 	while (size) {
-		struct place place;
+		struct rundir place;
 		int r = locate(space, iova, size, access, &place);
 
 		if (r < 0)
@@ -523,7 +523,7 @@ void space_on_gone(struct space *space, void (*gone)(void *arg, uint64_t id), vo
 }
 
 /* Copies one region: into `to`, or, where that is NULL, from `from`. */
-static int copy_region(struct space *space, const struct place *place, uint8_t *to,
+static int copy_region(struct space *space, const struct rundir *place, uint8_t *to,
 		       const uint8_t *from)
 {
 	struct client_memory *memory = space->memory;
@@ -544,7 +544,7 @@ static int copy_region(struct space *space, const struct place *place, uint8_t *
 static int copy(struct space *space, uint64_t iova, uint8_t *to, const uint8_t *from, size_t size)
 {
 	for (size_t done = 0; done < size;) {
-		struct place place;
+		struct rundir place;
 		int r = locate(space, iova + done, size - done, to ? SPACE_READ : SPACE_WRITE,
 			       &place);
 

@@ -89,7 +89,7 @@ static int net_queue_start(struct model *model, unsigned index, unsigned depth, 
 	queue->frame = malloc(PACKET_BUFFER);
 	queue->taken = calloc(depth, sizeof(queue->taken[0]));
 	queue->depth = depth;
-	queue->staged = queue->first = queue->have = 0;
+	queue->pending = queue->first = queue->have = 0;
 	if (!queue->frame || !queue->taken)
 		error = fault(f, -ENOMEM, "no memory for a queue of a network card");
 	if (!error && index / 2 < net->pairs)
@@ -113,7 +113,7 @@ static void net_queue_stop(struct model *model, unsigned index)
 		return;
 	if (index % 2 == 0 && index / 2 < net->pairs)
 		packet_set_sink(net->pair[index / 2].channel, NULL);
-	if (queue->staged) /* it stays counted as such: a reset wants to know */
+	if (queue->pending) /* it stays counted as such: a reset wants to know */
 		packet_release(net->pair[index / 2].channel);
 	if (index / 2 < net->pairs)
 		close_channel(net, index / 2);
@@ -177,10 +177,10 @@ static void net_reset(struct model *model)
 	for (unsigned i = 0; i < net->queue_count; i++) {
 		net->queues[i].discards = false;
 		/* it was for a driver that is not there any more */
-		if (!net->queues[i].staged)
+		if (!net->queues[i].pending)
 			continue;
 		net_count(&net->queues[i].counters.no_room, 1);
-		net->queues[i].staged = 0;
+		net->queues[i].pending = 0;
 		if (net->queues[i].frame) /* otherwise queue_stop has seen to it */
 			packet_release(net->pair[i / 2].channel);
 	}

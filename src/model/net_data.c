@@ -49,7 +49,7 @@ static bool adapt(struct net *net, uint8_t *frame, unsigned size)
 }
 
 /* Stages the next frame that the driver wants. Returns false if nothing more has arrived. */
-static bool stage(struct net_queue *queue, struct packet_channel *channel)
+static bool pending(struct net_queue *queue, struct packet_channel *channel)
 {
 	struct net *net = queue->net;
 	int size = packet_peek(channel, queue->frame, &queue->arrived);
@@ -67,8 +67,8 @@ static bool stage(struct net_queue *queue, struct packet_channel *channel)
 	else if (!adapt(net, queue->arrived, (unsigned)size))
 		net_count(&queue->counters.malformed, 1);
 	else
-		queue->staged = (unsigned)size;
-	if (!queue->staged)
+		queue->pending = (unsigned)size;
+	if (!queue->pending)
 		packet_release(channel);
 	return true;
 }
@@ -175,7 +175,7 @@ void net_finish(struct net_queue *queue, unsigned count, unsigned size, bool gon
 	net_count(&queue->counters.bytes, size - NET_HDR_SIZE);
 }
 
-/* Writes the staged frame into the chains taken for it. */
+/* Writes the pending frame into the chains taken for it. */
 static void deliver(struct net_queue *queue, unsigned count)
 {
 	uint32_t at = 0;
@@ -184,14 +184,14 @@ static void deliver(struct net_queue *queue, unsigned count)
 	store_le16(queue->arrived + NET_HDR_BUFFERS, (uint16_t)count);
 	for (unsigned i = 0; i < count; i++) {
 		const struct chain *chain = &queue->taken[queue->first + i]->chain;
-		uint32_t n = queue->staged - at;
+		uint32_t n = queue->pending - at;
 
 		if (n > chain->writable)
 			n = (uint32_t)chain->writable;
 		gone = gone || chain_write(chain, 0, queue->arrived + at, n) < 0;
 		at += n;
 	}
-	net_finish(queue, count, queue->staged, gone);
+	net_finish(queue, count, queue->pending, gone);
 }
 
 /*
@@ -207,8 +207,8 @@ static void use_up(unsigned *budget, unsigned frames)
 }
 
 /*
- * One frame, by way of where it is staged, out of the budget. Returns false if there is none, or no
- * buffer for it.
+ * One frame, by way of where it is pending, out of the budget. Returns false if there is none, or
+ * no buffer for it.
  */
 static bool receive_one(struct net_queue *queue, struct packet_channel *channel,
 			struct chain_source *source, unsigned *budget)
@@ -218,19 +218,19 @@ static bool receive_one(struct net_queue *queue, struct packet_channel *channel,
 
 	use_up(budget, 1);
 
-	if (!queue->staged && !stage(queue, channel))
+	if (!queue->pending && !pending(queue, channel))
 		return false;
-	if (!queue->staged)
+	if (!queue->pending)
 		return true;
-	count = net_take_buffers(queue, source, queue->staged, &dry);
+	count = net_take_buffers(queue, source, queue->pending, &dry);
 	use_up(budget, count / BUFFERS_PER_FRAME);
 	if (dry)
-		return false; /* the frame stays staged */
+		return false; /* the frame stays pending */
 	if (count)
 		deliver(queue, count);
 	else /* no buffer will ever do */
 		net_count(&queue->counters.no_room, 1);
-	queue->staged = 0;
+	queue->pending = 0;
 	packet_release(channel);
 	return true;
 }

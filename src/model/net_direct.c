@@ -28,13 +28,13 @@ static unsigned index_of(const struct net_queue *queue)
 }
 
 /* Where the next bytes go: into chain `at` of those taken, behind `offset` bytes of it. */
-struct place {
+struct rundir {
 	unsigned at;
 	uint64_t offset;
 	bool gone;
 };
 
-static void copy(struct net_queue *queue, struct place *place, const uint8_t *from, size_t size)
+static void copy(struct net_queue *queue, struct rundir *place, const uint8_t *from, size_t size)
 {
 	while (size) {
 		struct chain *chain = &queue->taken[place->at]->chain;
@@ -58,7 +58,7 @@ static void deliver(struct net_queue *queue, unsigned buffers, unsigned offloads
 		    const struct iovec *iov, unsigned count, size_t size)
 {
 	const struct chain *chain = &queue->taken[queue->first]->chain;
-	struct place place = {.at = queue->first};
+	struct rundir place = {.at = queue->first};
 	uint8_t header[NET_HDR_SIZE];
 
 	memcpy(header, iov[0].iov_base, sizeof(header));
@@ -204,7 +204,7 @@ static int begin(struct packet_sink *sink)
 		return error == -EAGAIN ? error : 0;
 	waiting =
 		net_process_receive(queue, net->pair[index / 2].channel, queue->borrowed, BACKLOG);
-	waiting = waiting || queue->staged;
+	waiting = waiting || queue->pending;
 	if (!waiting && !net->link_down)
 		return 1;
 	leave(queue, waiting);

@@ -8,10 +8,10 @@
  * VIRTIO_NET_F_MQ the control queue is number 2, however many pairs there could be (virtio 1.3,
  * 5.1.2).
  *
- * A frame received is staged (at most one per receive queue) before any chain is taken for it: in
+ * A frame received is pending (at most one per receive queue) before any chain is taken for it: in
  * the queue's buffer or, where the backend lets it lie (packet_peek), there.
  * Chains are taken some at a time, what is over goes back at the end of the pass.
- * Without enough chains it stays staged, the chains go back, and the next kick goes on. So nothing
+ * Without enough chains it stays pending, the chains go back, and the next kick goes on. So nothing
  * is in flight between two passes, a suspension never waits, and no frame is delivered by half: all
  * its chains are published with one store. What arrives while the device is suspended waits in the
  * backend.
@@ -71,8 +71,8 @@ struct net_queue {
 	struct packet_sink sink; /* the first member. Receive queues: net_direct.c */
 	struct net *net;
 	uint8_t *frame;		/* PACKET_BUFFER bytes; NULL: the queue is not started */
-	uint8_t *arrived;	/* the frame that is staged */
-	unsigned staged;	/* received and not delivered yet: bytes of it */
+	uint8_t *arrived;	/* the frame that is pending */
+	unsigned pending;	/* received and not delivered yet: bytes of it */
 	struct request **taken; /* `depth` of them; within a pass: */
 	unsigned first, have;	/* those from first to have are taken, and have no frame yet */
 	unsigned depth;

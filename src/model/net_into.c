@@ -10,7 +10,7 @@
  *
  * A frame that the driver does not want, or that is none, leaves traces in buffers that stay where
  * they are: it is the next one's. One that does not fit, or that has to be changed before the
- * driver may see it, is put together in queue->frame and staged, and goes on as those of other
+ * driver may see it, is put together in queue->frame and pending, and goes on as those of other
  * backends do (net_data.c). All of this is within one pass; between passes no buffer is taken.
  */
 #include "model/net_internal.h"
@@ -83,7 +83,7 @@ static void gather(struct net_queue *queue, const struct iovec *iov, uint32_t ro
 		at += (uint32_t)n;
 	}
 	queue->arrived = queue->frame;
-	queue->staged = size;
+	queue->pending = size;
 }
 
 /* The frame is where it belongs. The header that the driver sees is the one that was judged. */
@@ -105,7 +105,7 @@ static void keep(struct net_queue *queue, struct rooms *rooms, uint8_t *header, 
 	net_count(&queue->counters.bytes, size - NET_HDR_SIZE);
 }
 
-/* A frame has arrived. Returns false if it is staged. */
+/* A frame has arrived. Returns false if it is pending. */
 static bool settle(struct net_queue *queue, struct rooms *rooms, const struct iovec *iov,
 		   uint32_t room, uint8_t *header, uint32_t size)
 {
@@ -162,7 +162,7 @@ enum net_into net_receive_into(struct net_queue *queue, struct packet_channel *c
 	enum net_into r;
 
 	/* of a card that is not plugged in nothing is written to the driver's memory */
-	if (queue->staged || queue->net->link_down || !source->take_batch ||
+	if (queue->pending || queue->net->link_down || !source->take_batch ||
 	    !packet_receives_into(channel))
 		return NET_INTO_NOT;
 	net_give_back(queue, source); /* they come first */

@@ -277,7 +277,7 @@ static void starved(void **state)
 	stop();
 }
 
-/* A queue that is stopped, and a reset, drop the frame that was staged and no other. */
+/* A queue that is stopped, and a reset, drop the frame that was pending and no other. */
 static void starved_to_the_end(void **state)
 {
 	start_loopback(1, EVERYTHING);

@@ -14,7 +14,7 @@ struct fountain {
 		int error;
 	} frames[WAITING];
 	unsigned count, at;
-	unsigned staged; /* received the other way */
+	unsigned pending; /* received the other way */
 };
 
 static struct fountain fountain;
@@ -70,7 +70,7 @@ static int receive(struct packet_channel *channel, uint8_t *buffer)
 
 	if (size > 0)
 		memcpy(buffer, image, (size_t)size);
-	fountain.staged += size != 0;
+	fountain.pending += size != 0;
 	return size;
 }
 
@@ -156,18 +156,18 @@ static unsigned expect(unsigned n, unsigned m)
 	return n;
 }
 
-/* The frame that is staged is the m-th, whole. */
-static void expect_staged(unsigned m)
+/* The frame that is pending is the m-th, whole. */
+static void expect_pending(unsigned m)
 {
 	struct net_queue *queue = &net_of(model)->queues[RX];
 	unsigned at_frame = fountain.at;
 
-	assert_int_equal(queue->staged, fountain.frames[m].size);
+	assert_int_equal(queue->pending, fountain.frames[m].size);
 	fountain.at = m;
 	next_frame();
 	fountain.at = at_frame;
 	assert_memory_equal(queue->arrived + NET_HDR_SIZE, image + NET_HDR_SIZE,
-			    queue->staged - NET_HDR_SIZE);
+			    queue->pending - NET_HDR_SIZE);
 }
 
 static void one_buffer_each(void **state)
@@ -180,7 +180,7 @@ static void one_buffer_each(void **state)
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(expect(i, i), i + 1);
 	assert_int_equal(stocks[RX].completed, 10);
-	assert_int_equal(fountain.staged, 0);
+	assert_int_equal(fountain.pending, 0);
 	assert_int_equal(stats(RX).packets, 10);
 	assert_int_equal(stats(RX).bytes, 10 * 14 + 100 * 45);
 	stop();
@@ -197,7 +197,7 @@ static void no_more_than_asked_for(void **state)
 	assert_true(run(3));
 	assert_false(run(64));
 	assert_int_equal(stocks[RX].completed, 10);
-	assert_int_equal(fountain.staged, 0);
+	assert_int_equal(fountain.pending, 0);
 	stop();
 }
 
@@ -216,7 +216,7 @@ static void merged(void **state)
 		n = expect(n, m);
 	assert_int_equal(n, stocks[RX].completed);
 	assert_int_equal(n, 1 + 2 + 1 + 20 + 32 + 1);
-	assert_int_equal(fountain.staged, 0);
+	assert_int_equal(fountain.pending, 0);
 	stop();
 }
 
@@ -231,7 +231,7 @@ static void merged_later(void **state)
 	assert_false(run(64));
 	assert_int_equal(stocks[RX].completed, 1);
 	expect(0, 0);
-	expect_staged(1);
+	expect_pending(1);
 	assert_int_equal(fountain.at, 2);
 	stop();
 }
@@ -246,7 +246,7 @@ static void too_long(void **state)
 	assert_false(run(64));
 	assert_int_equal(stocks[RX].completed, 1);
 	expect(0, 0);
-	expect_staged(1);
+	expect_pending(1);
 	stop();
 
 	start(MERGE);
@@ -254,7 +254,7 @@ static void too_long(void **state)
 	wait_frame(9000);
 	assert_false(run(64));
 	assert_int_equal(stocks[RX].completed, 0);
-	expect_staged(0);
+	expect_pending(0);
 	stop();
 }
 
@@ -307,7 +307,7 @@ static void not_for_this_driver(void **state)
 	fountain.frames[0].flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	assert_false(run(64));
 	assert_int_equal(stocks[RX].completed, 0);
-	expect_staged(0);
+	expect_pending(0);
 	stop();
 
 	start(OFFLOADS);
@@ -350,7 +350,7 @@ static void memory_is_gone(void **state)
 	assert_false(run(64));
 	assert_int_equal(stocks[RX].completed, 0);
 	assert_int_equal(fountain.at, 2);
-	assert_int_equal(fountain.staged, 1);
+	assert_int_equal(fountain.pending, 1);
 	stop();
 }
 
@@ -362,7 +362,7 @@ static void tiny_buffers(void **state)
 	wait_frame(60);
 	assert_false(run(64));
 	assert_int_equal(stocks[RX].completed, 0);
-	assert_int_equal(fountain.staged, 1);
+	assert_int_equal(fountain.pending, 1);
 	stop();
 }
 

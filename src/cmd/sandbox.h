@@ -3,8 +3,8 @@
  * that serve the image, each in a process of its own where files can be served, else both in
  * this one. Nothing of it is left afterwards.
  */
-#ifndef UVDPA_CMD_STAGE_H
-#define UVDPA_CMD_STAGE_H
+#ifndef UVDPA_CMD_SANDBOX_H
+#define UVDPA_CMD_SANDBOX_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,32 +13,32 @@
 #include "util/fault.h"
 #include "uvdpa/driver.h"
 
-struct embed;
+struct inproc_device;
 
-struct stage {
+struct sandbox {
 	char dir[80]; /* "": none */
 	char image[112];
 	bool in_process;  /* set by the caller, as is */
 	bool packed;	  /* offer packed rings; set by the caller */
 	const char *keys; /* more of --device for both, or NULL */
 	struct child servers[2];
-	struct embed *embedded[2];
+	struct inproc_device *embedded[2];
 };
 
 /* Makes the folder below $TMPDIR or /tmp. */
-int stage_make(struct stage *stage, struct fault *f);
+int sandbox_make(struct sandbox *sandbox, struct fault *f);
 
 /* Whether files can be served here, by trying it. 0, or the reason in the fault. */
-int stage_can_serve(const struct stage *stage, struct fault *f);
+int sandbox_can_serve(const struct sandbox *sandbox, struct fault *f);
 
 /*
  * Makes the image, `size` bytes and blank, and opens the two devices. They are used one at a
- * time. The drivers are the caller's, to close before stage_close().
+ * time. The drivers are the caller's, to close before sandbox_close().
  */
-int stage_open(struct stage *stage, uint64_t size, struct uvdpa_driver *devices[2],
-	       struct fault *f);
+int sandbox_open(struct sandbox *sandbox, uint64_t size, struct uvdpa_driver *devices[2],
+		 struct fault *f);
 
 /* Ends the servers and removes everything. 0, or -EIO: a server did not end well. */
-int stage_close(struct stage *stage, struct fault *f);
+int sandbox_close(struct sandbox *sandbox, struct fault *f);
 
 #endif

@@ -1,5 +1,5 @@
-/* A server's directory: see place.h. */
-#include "serve/place.h"
+/* A server's directory: see rundir.h. */
+#include "serve/rundir.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -16,10 +16,10 @@
 #include "util/log.h"
 #include "util/trusted.h"
 
-static_assert(sizeof(((struct place *)0)->control) <= sizeof(((struct sockaddr_un *)0)->sun_path),
+static_assert(sizeof(((struct rundir *)0)->control) <= sizeof(((struct sockaddr_un *)0)->sun_path),
 	      "a control path fits a socket address");
 
-const char *place_default(void)
+const char *rundir_default(void)
 {
 	static char path[96];
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
@@ -30,20 +30,20 @@ const char *place_default(void)
 	return path;
 }
 
-int place_paths(const char *dir, struct place *place, struct fault *f)
+int rundir_paths(const char *dir, struct rundir *rundir, struct fault *f)
 {
 	int used;
 
 	if (!dir)
-		dir = place_default();
+		dir = rundir_default();
 	if (!dir[0])
 		return fault(f, -EINVAL, "--dir: it is empty");
-	used = snprintf(place->control, sizeof(place->control), "%s/control", dir);
-	if (used < 0 || (size_t)used >= sizeof(place->control))
+	used = snprintf(rundir->control, sizeof(rundir->control), "%s/control", dir);
+	if (used < 0 || (size_t)used >= sizeof(rundir->control))
 		return fault(f, -ENAMETOOLONG,
 			     "--dir %.40s...: too long, a socket's path has at most %zu bytes", dir,
-			     sizeof(place->control) - 1);
-	snprintf(place->vdpa, sizeof(place->vdpa), "%s/vdpa", dir);
+			     sizeof(rundir->control) - 1);
+	snprintf(rundir->vdpa, sizeof(rundir->vdpa), "%s/vdpa", dir);
 	return 0;
 }
 
@@ -89,7 +89,7 @@ static int tell_holder(int lock, const char *dir, struct fault *f)
 }
 
 /* Locks DIR/lock. The lock goes with the process, however it ends, so it is never stale. */
-static int take_lock(int at, const char *dir, struct place *place, struct fault *f)
+static int take_lock(int at, const char *dir, struct rundir *rundir, struct fault *f)
 {
 	int fd = openat(at, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644), ret;
 
@@ -107,29 +107,29 @@ static int take_lock(int at, const char *dir, struct place *place, struct fault 
 		close(fd);
 		return ret;
 	}
-	place->lock = fd;
+	rundir->lock = fd;
 	return 0;
 }
 
-int place_take(const char *dir, struct place *place, struct fault *f)
+int rundir_take(const char *dir, struct rundir *rundir, struct fault *f)
 {
-	int ret = place_paths(dir, place, f), at;
+	int ret = rundir_paths(dir, rundir, f), at;
 
 	if (ret)
 		return ret;
-	at = trusted_dir(dir ? dir : place_default(), f);
+	at = trusted_dir(dir ? dir : rundir_default(), f);
 	if (at < 0)
 		return dir ? at : fault_prefix(f, "without --dir");
-	ret = take_lock(at, dir ? dir : place_default(), place, f);
+	ret = take_lock(at, dir ? dir : rundir_default(), rundir, f);
 	close(at);
 	return ret;
 }
 
-void place_leave(struct place *place)
+void rundir_leave(struct rundir *rundir)
 {
 	/* the file stays: removing it could take it from under a server that just locked it */
-	if (ftruncate(place->lock, 0) < 0)
+	if (ftruncate(rundir->lock, 0) < 0)
 		log_warning(NULL, "the lock file keeps our process id: %s", strerror(errno));
-	close(place->lock);
-	place->lock = -1;
+	close(rundir->lock);
+	rundir->lock = -1;
 }
