@@ -294,7 +294,7 @@ static const uint8_t *read_back(struct single *s, unsigned block)
 }
 
 /* Is it one whole write of the load (its number in every word)? Which one? */
-static uint64_t stamp_of(struct check *c, const uint8_t *data, uint32_t len, unsigned block)
+static uint64_t pattern_of(struct check *c, const uint8_t *data, uint32_t len, unsigned block)
 {
 	uint64_t first = load_le64(data);
 
@@ -345,18 +345,18 @@ static void ks36(struct check *c)
 		uvdpa_driver_close(rig.drv);
 		single_set_up(c, &s);
 		for (unsigned b = 0; b < blocks; b++) {
-			uint64_t stamp = stamp_of(c, read_back(&s, b), s.block, b);
+			uint64_t pattern = pattern_of(c, read_back(&s, b), s.block, b);
 
-			if (stamp < acknowledged[b])
+			if (pattern < acknowledged[b])
 				broken(c, "a write that is acknowledged is on the disk (S3)",
 				       "block %u holds request %llu, request %llu was acknowledged",
-				       b, (unsigned long long)stamp,
+				       b, (unsigned long long)pattern,
 				       (unsigned long long)acknowledged[b]);
-			if (stamp > acknowledged[b])
+			if (pattern > acknowledged[b])
 				broken(c,
 				       "a write that is not acknowledged has not been taken (S3)",
 				       "block %u holds request %llu, the last acknowledged is %llu",
-				       b, (unsigned long long)stamp,
+				       b, (unsigned long long)pattern,
 				       (unsigned long long)acknowledged[b]);
 		}
 		uvdpa_driver_close(s.rig.drv);

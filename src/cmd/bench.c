@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "load/ferry.h"
+#include "load/session.h"
 #include "cmd/verb.h"
 #include "util/args.h"
 #include "util/log.h"
@@ -96,7 +96,7 @@ static int set_numbers(struct bench_options *o, const struct texts *t, struct fa
 		uint64_t min, max, initial, *to;
 	} numbers[] = {
 		{"depth", t->depth, 1, 32768, 128, &depth},
-		{"queues", t->queues, 1, FERRY_QUEUES, 1, &queues},
+		{"queues", t->queues, 1, SESSION_QUEUES, 1, &queues},
 		{"seconds", t->seconds, 1, 1000000, 5, &seconds},
 		{"every", t->every, 0, 100000, 5, &every},
 		{"suspend-every", t->suspend_every, 1, 100000, 0, &suspend_every},

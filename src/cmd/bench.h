@@ -30,7 +30,7 @@ struct bench_options {
 	unsigned queues;
 	bool poll, packed;
 	uint32_t poll_us; /* before sleeping; 0: not at all */
-	bool copied;	  /* the driver's memory: see ferry_options */
+	bool copied;	  /* the driver's memory: see load_session_options */
 	double seconds;
 	unsigned every_ms;	/* between suspensions, or moves */
 	unsigned suspend_every; /* ms, for as long as it lasts; 0: not */

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "serve/inproc_device.h"
-#include "load/ferry.h"
+#include "load/session.h"
 #include "load/traffic.h"
 
 #define PATIENCE_MS 15000
@@ -37,8 +37,8 @@ struct bench {
 	struct bench_options o;
 	struct bench_result *result;
 	struct inproc_device *embedded[2];
-	struct ferry ferry;
-	struct load loads[FERRY_QUEUES];
+	struct load_session session;
+	struct load loads[SESSION_QUEUES];
 	atomic_bool stop, ended;
 };
 
@@ -91,16 +91,16 @@ static int open_target(struct bench *b, unsigned i, struct fault *f)
 	int r;
 
 	if (strncmp(target, "blk,", 4) == 0 || strncmp(target, "net,", 4) == 0) {
-		r = inproc_device_open(target, &b->embedded[i], &b->ferry.devices[i], f);
+		r = inproc_device_open(target, &b->embedded[i], &b->session.devices[i], f);
 		if (r < 0)
 			fault_prefix(f, "%s", target);
 	} else {
-		r = uvdpa_driver_open(target, 0, &b->ferry.devices[i], &error);
+		r = uvdpa_driver_open(target, 0, &b->session.devices[i], &error);
 		if (r < 0)
 			fault(f, r, "%s", error.text);
 	}
 	if (r == 0)
-		b->ferry.count = i + 1;
+		b->session.count = i + 1;
 	return r;
 }
 
@@ -126,7 +126,7 @@ static uint64_t find_lock(const char *target)
 /* The process that serves: the socket's other end, or the holder of the directory's lock. */
 static uint64_t find_server(const struct bench *b)
 {
-	pid_t peer = uvdpa_driver_peer(b->ferry.devices[0]);
+	pid_t peer = uvdpa_driver_peer(b->session.devices[0]);
 
 	if (b->embedded[0])
 		return 0;
@@ -226,27 +226,27 @@ static int make_disk_load(struct bench *b, struct fault *f)
 		.sequential = b->o.rw->sequential,
 		.poll = b->o.poll,
 	};
-	const struct ferry_options ferry = {.depth = load.depth,
-					    .queues = b->o.queues,
-					    .packed = b->o.packed,
-					    .copied = b->o.copied,
-					    .poll_us = poll_us(&b->o),
-					    .data_size = traffic_memory_size(&load),
-					    .indirect = true};
-	int r = ferry_start(&b->ferry, &ferry, f);
+	const struct load_session_options session = {.depth = load.depth,
+						     .queues = b->o.queues,
+						     .packed = b->o.packed,
+						     .copied = b->o.copied,
+						     .poll_us = poll_us(&b->o),
+						     .data_size = traffic_memory_size(&load),
+						     .indirect = true};
+	int r = load_session_start(&b->session, &session, f);
 
 	if (r < 0)
 		return r;
-	load.blocks = b->ferry.config.capacity * 512 / load.block_size;
-	load.chain_flags = ferry_chain_flags(&b->ferry, &ferry);
+	load.blocks = b->session.config.capacity * 512 / load.block_size;
+	load.chain_flags = load_session_chain_flags(&b->session, &session);
 	if (load.blocks == 0)
 		return fault(f, -EINVAL, "%s has only %" PRIu64 " bytes", b->o.targets[0],
-			     b->ferry.config.capacity * 512);
-	if (load.write_percent && b->ferry.config.read_only)
+			     b->session.config.capacity * 512);
+	if (load.write_percent && b->session.config.read_only)
 		return fault(f, -EROFS, "%s is read-only", b->o.targets[0]);
 	for (unsigned i = 0; i < b->o.queues && r == 0; i++) {
 		load.seed = i + 1;
-		r = traffic_new(&load, &b->ferry, i, &b->loads[i].traffic, f);
+		r = traffic_new(&load, &b->session, i, &b->loads[i].traffic, f);
 	}
 	return r;
 }
@@ -258,22 +258,22 @@ static int make_net_load(struct bench *b, struct fault *f)
 						 .send = b->o.rw->send,
 						 .receive = b->o.rw->receive,
 						 .poll = b->o.poll};
-	const struct ferry_options ferry = {.depth = load.depth,
-					    .queues = b->o.queues,
-					    .packed = b->o.packed,
-					    .copied = b->o.copied,
-					    .poll_us = poll_us(&b->o),
-					    .data_size = traffic_net_memory_size(&load)};
-	int r = ferry_start(&b->ferry, &ferry, f);
+	const struct load_session_options session = {.depth = load.depth,
+						     .queues = b->o.queues,
+						     .packed = b->o.packed,
+						     .copied = b->o.copied,
+						     .poll_us = poll_us(&b->o),
+						     .data_size = traffic_net_memory_size(&load)};
+	int r = load_session_start(&b->session, &session, f);
 
 	for (unsigned i = 0; i < b->o.queues && r == 0; i++)
-		r = traffic_net_new(&load, &b->ferry, i, &b->loads[i].traffic, f);
+		r = traffic_net_new(&load, &b->session, i, &b->loads[i].traffic, f);
 	return r;
 }
 
 static int make_load(struct bench *b, struct fault *f)
 {
-	bool net = ferry_is_net(&b->ferry);
+	bool net = load_session_is_net(&b->session);
 	int r = choose_rw(&b->o, net, f);
 
 	for (unsigned i = 0; i < b->o.queues; i++)
@@ -302,7 +302,7 @@ static int more_done(struct bench *b, uint64_t count, struct fault *f)
 
 static int suspend_once(struct bench *b, struct fault *f)
 {
-	struct uvdpa_driver *drv = b->ferry.devices[0];
+	struct uvdpa_driver *drv = b->session.devices[0];
 	uint64_t begin = now_ns(), suspended, end;
 	int r = uvdpa_driver_suspend(drv);
 
@@ -324,7 +324,7 @@ static int move_once(struct bench *b, struct fault *f)
 	int r;
 
 	take_gap(b);
-	r = ferry_move(&b->ferry, &times, f);
+	r = load_session_move(&b->session, &times, f);
 	/* more than were in flight: at least one of these was begun by the new device */
 	if (r == 0)
 		r = more_done(b, b->o.depth * b->o.queues + 1, f);
@@ -467,7 +467,7 @@ static int measure_target(struct bench *b, struct fault *f)
 		b->o.pid = find_server(b);
 	if (r == 0)
 		r = measure(b, f);
-	ferry_stop(&b->ferry);
+	load_session_stop(&b->session);
 	for (unsigned i = 0; i < b->o.queues; i++)
 		traffic_free(b->loads[i].traffic);
 	inproc_device_free(b->embedded[0]);

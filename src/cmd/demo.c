@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "load/moves.h"
-#include "load/ferry.h"
+#include "load/session.h"
 #include "cmd/sandbox.h"
 #include "cmd/verb.h"
 #include "load/workload.h"
@@ -66,7 +66,7 @@ struct demo {
 	bool interrupted;
 
 	struct sandbox sandbox;
-	struct ferry ferry;
+	struct load_session session;
 	struct workload *load;
 	pthread_t thread;
 	bool running;
@@ -115,14 +115,14 @@ static int start_load(struct demo *demo, struct fault *f)
 		.seed = (uint64_t)now_ns(),
 		.blank = true,
 	};
-	const struct ferry_options ferry = {.depth = DEPTH,
-					    .packed = demo->sandbox.packed,
-					    .data_size = workload_memory_size(&options)};
-	int r = ferry_start(&demo->ferry, &ferry, f);
+	const struct load_session_options session = {.depth = DEPTH,
+						     .packed = demo->sandbox.packed,
+						     .data_size = workload_memory_size(&options)};
+	int r = load_session_start(&demo->session, &session, f);
 
 	if (r == 0)
-		r = workload_new(&options, demo->ferry.memory, demo->ferry.queues[0], &demo->load,
-				 f);
+		r = workload_new(&options, demo->session.memory, demo->session.queues[0],
+				 &demo->load, f);
 	if (r < 0)
 		return r;
 	demo->began = now_ns();
@@ -182,7 +182,7 @@ static int move_once(struct demo *demo, struct fault *f)
 	if (r < 0)
 		return r;
 	workload_take_gap(demo->load);
-	r = ferry_move(&demo->ferry, &times, f);
+	r = load_session_move(&demo->session, &times, f);
 	/* more than were in flight: at least one of these was begun by the new device */
 	if (r == 0)
 		r = more_done(demo, DEPTH + 1, f);
@@ -311,8 +311,8 @@ static int play(struct demo *demo, struct fault *f)
 	       demo->sandbox.in_process ? "devices in this process" : "serving processes", DEPTH,
 	       demo->moves);
 	fflush(stdout);
-	r = sandbox_open(&demo->sandbox, IMAGE_SIZE, demo->ferry.devices, f);
-	demo->ferry.count = demo->ferry.devices[0] ? (demo->ferry.devices[1] ? 2 : 1) : 0;
+	r = sandbox_open(&demo->sandbox, IMAGE_SIZE, demo->session.devices, f);
+	demo->session.count = demo->session.devices[0] ? (demo->session.devices[1] ? 2 : 1) : 0;
 	if (r == 0)
 		r = start_load(demo, f);
 	if (r == 0)
@@ -345,7 +345,7 @@ static int run_demo(struct demo *demo)
 	log_set_level(LOG_LEVEL_WARNING);
 	if (play(demo, &f) == 0)
 		f.code = 0;
-	ferry_stop(&demo->ferry);
+	load_session_stop(&demo->session);
 	if (sandbox_close(&demo->sandbox, &late) < 0 && f.code == 0)
 		f = late;
 	r = verdict(demo, &f);

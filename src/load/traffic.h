@@ -16,7 +16,7 @@
 #include "load/histogram.h"
 #include "util/fault.h"
 
-struct ferry;
+struct load_session;
 struct traffic;
 
 struct traffic_options {
@@ -33,8 +33,8 @@ struct traffic_options {
 /* Bytes of arena for the requests of such traffic. */
 uint64_t traffic_memory_size(const struct traffic_options *options);
 
-/* For one of the ferry's queues. */
-int traffic_new(const struct traffic_options *options, struct ferry *ferry, unsigned queue,
+/* For one of the session's queues. */
+int traffic_new(const struct traffic_options *options, struct load_session *session, unsigned queue,
 		struct traffic **traffic, struct fault *f);
 
 struct net_traffic_options {
@@ -46,8 +46,8 @@ struct net_traffic_options {
 
 uint64_t traffic_net_memory_size(const struct net_traffic_options *options);
 /* For queues 2 * pair and 2 * pair + 1. */
-int traffic_net_new(const struct net_traffic_options *options, struct ferry *ferry, unsigned pair,
-		    struct traffic **traffic, struct fault *f);
+int traffic_net_new(const struct net_traffic_options *options, struct load_session *session,
+		    unsigned pair, struct traffic **traffic, struct fault *f);
 
 void traffic_free(struct traffic *traffic);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/ferry.h"
+#include "load/session.h"
 
 #define SECTOR 512
 
@@ -43,20 +43,20 @@ uint64_t traffic_memory_size(const struct traffic_options *o)
 	return (uint64_t)o->depth * ((uint64_t)o->block_size + 64) + 8192;
 }
 
-static int get_buffers(struct disk *d, struct ferry *ferry, struct fault *f)
+static int get_buffers(struct disk *d, struct load_session *session, struct fault *f)
 {
 	struct uvdpa_error error;
-	int r = uvdpa_blk_new(ferry->memory, d->traffic.queue, d->o.depth, &d->blk, &error);
+	int r = uvdpa_blk_new(session->memory, d->traffic.queue, d->o.depth, &d->blk, &error);
 
 	if (r < 0)
 		return fault(f, r, "%s", error.text);
 	for (unsigned i = 0; i < d->o.depth; i++) {
-		void *buf = uvdpa_memory_alloc(ferry->memory, d->o.block_size, 4096);
+		void *buf = uvdpa_memory_alloc(session->memory, d->o.block_size, 4096);
 
 		if (!buf)
 			return fault(f, -ENOSPC, "no room for %u buffers of %u", d->o.depth,
 				     d->o.block_size);
-		d->slots[i].data.iova = uvdpa_memory_iova(ferry->memory, buf);
+		d->slots[i].data.iova = uvdpa_memory_iova(session->memory, buf);
 		d->slots[i].data.len = d->o.block_size;
 	}
 	return 0;
@@ -146,7 +146,7 @@ static unsigned disk_in_flight(const struct traffic *t)
 
 static const struct traffic_kind disk_kind = {disk_start, disk_turn, disk_in_flight, disk_free};
 
-int traffic_new(const struct traffic_options *options, struct ferry *ferry, unsigned queue,
+int traffic_new(const struct traffic_options *options, struct load_session *session, unsigned queue,
 		struct traffic **out, struct fault *f)
 {
 	struct disk *d = calloc(1, sizeof(*d));
@@ -155,12 +155,12 @@ int traffic_new(const struct traffic_options *options, struct ferry *ferry, unsi
 	if (!d)
 		return fault(f, -ENOMEM, "out of memory");
 	d->traffic.kind = &disk_kind;
-	d->traffic.queue = ferry->queues[queue];
+	d->traffic.queue = session->queues[queue];
 	d->traffic.poll = options->poll;
 	d->o = *options;
 	d->random = options->seed * 2 + 1;
 	d->slots = calloc(options->depth, sizeof(*d->slots));
-	r = d->slots ? get_buffers(d, ferry, f) : fault(f, -ENOMEM, "out of memory");
+	r = d->slots ? get_buffers(d, session, f) : fault(f, -ENOMEM, "out of memory");
 	if (r < 0) {
 		disk_free(&d->traffic);
 		return r;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/ferry.h"
+#include "load/session.h"
 #include "wire/net.h"
 
 #define ETHERTYPE 0x88b5 /* IEEE 802: for local experiments */
@@ -51,7 +51,7 @@ static void write_frame(unsigned char *frame, uint32_t size)
 	memcpy(frame + NET_HDR_SIZE, head, sizeof(head));
 }
 
-static int get_buffers(struct card *c, struct ferry *ferry, struct fault *f)
+static int get_buffers(struct card *c, struct load_session *session, struct fault *f)
 {
 	c->buffers = calloc(c->o.depth * 2, sizeof(*c->buffers));
 	c->starts = calloc(c->o.depth, sizeof(*c->starts));
@@ -59,12 +59,12 @@ static int get_buffers(struct card *c, struct ferry *ferry, struct fault *f)
 		return fault(f, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < c->o.depth * 2; i++) {
 		struct uvdpa_segment *s = &c->buffers[i];
-		void *buffer = uvdpa_memory_alloc(ferry->memory, room(&c->o), 64);
+		void *buffer = uvdpa_memory_alloc(session->memory, room(&c->o), 64);
 
 		if (!buffer)
 			return fault(f, -ENOSPC, "no room for %u frames of %u", c->o.depth * 2,
 				     c->o.frame_size);
-		s->iova = uvdpa_memory_iova(ferry->memory, buffer);
+		s->iova = uvdpa_memory_iova(session->memory, buffer);
 		s->writable = i < c->o.depth;
 		s->len = s->writable ? room(&c->o) : NET_HDR_SIZE + c->o.frame_size;
 		if (!s->writable)
@@ -172,8 +172,8 @@ static unsigned card_in_flight(const struct traffic *t)
 
 static const struct traffic_kind card_kind = {card_start, card_turn, card_in_flight, card_free};
 
-int traffic_net_new(const struct net_traffic_options *options, struct ferry *ferry, unsigned pair,
-		    struct traffic **out, struct fault *f)
+int traffic_net_new(const struct net_traffic_options *options, struct load_session *session,
+		    unsigned pair, struct traffic **out, struct fault *f)
 {
 	struct card *c = calloc(1, sizeof(*c));
 	int r;
@@ -183,10 +183,10 @@ int traffic_net_new(const struct net_traffic_options *options, struct ferry *fer
 	c->traffic.kind = &card_kind;
 	c->traffic.poll = options->poll;
 	c->o = *options;
-	c->rx = ferry->queues[2 * pair];
-	c->tx = ferry->queues[2 * pair + 1];
+	c->rx = session->queues[2 * pair];
+	c->tx = session->queues[2 * pair + 1];
 	c->traffic.queue = options->receive ? c->rx : c->tx;
-	r = get_buffers(c, ferry, f);
+	r = get_buffers(c, session, f);
 	if (r < 0) {
 		card_free(&c->traffic);
 		return r;

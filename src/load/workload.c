@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "load/stamp.h"
+#include "load/pattern.h"
 #include "load/workload_internal.h"
 #include "uvdpa/driver.h"
 
@@ -57,7 +57,7 @@ static int check_options(const struct workload_options *o, struct fault *f)
 {
 	if (o->blocks == 0)
 		return fault(f, -EINVAL, "workload: the region has no blocks");
-	if (o->block_size % STAMP_SECTOR || o->block_size > 1 << 20)
+	if (o->block_size % PATTERN_SECTOR || o->block_size > 1 << 20)
 		return fault(f, -EINVAL,
 			     "workload: block size %u is not a multiple of 512 up to 1048576",
 			     o->block_size);
@@ -77,7 +77,7 @@ static int get_buffers(struct workload *w, struct fault *f)
 	if (r < 0)
 		return fault(f, r, "workload: %s", error.text);
 	for (unsigned i = 0; i < w->o.depth; i++) {
-		w->slots[i].buf = uvdpa_memory_alloc(w->memory, w->o.block_size, STAMP_SECTOR);
+		w->slots[i].buf = uvdpa_memory_alloc(w->memory, w->o.block_size, PATTERN_SECTOR);
 		if (!w->slots[i].buf)
 			return fault(f, -ENOSPC,
 				     "workload: the arena has no room for %u buffers of %u",
@@ -135,15 +135,16 @@ void workload_free(struct workload *w)
 
 static uint64_t sector_of(const struct workload *w, uint32_t block)
 {
-	return w->o.first_sector + (uint64_t)block * (w->o.block_size / STAMP_SECTOR);
+	return w->o.first_sector + (uint64_t)block * (w->o.block_size / PATTERN_SECTOR);
 }
 
-static void stamp_block(struct workload *w, struct slot *s, uint32_t generation)
+static void pattern_block(struct workload *w, struct slot *s, uint32_t generation)
 {
-	struct stamp stamp = {.instance = w->o.seed, .block = s->block, .generation = generation};
+	struct pattern pattern = {
+		.instance = w->o.seed, .block = s->block, .generation = generation};
 
-	for (; stamp.sector < w->o.block_size / STAMP_SECTOR; stamp.sector++)
-		stamp_write(&stamp, s->buf + stamp.sector * STAMP_SECTOR);
+	for (; pattern.sector < w->o.block_size / PATTERN_SECTOR; pattern.sector++)
+		pattern_write(&pattern, s->buf + pattern.sector * PATTERN_SECTOR);
 }
 
 static int send_write(struct workload *w, unsigned number, uint32_t block)
@@ -154,7 +155,7 @@ static int send_write(struct workload *w, unsigned number, uint32_t block)
 
 	s->block = block;
 	s->low = cell->sent + 1;
-	stamp_block(w, s, s->low);
+	pattern_block(w, s, s->low);
 	r = uvdpa_blk_write(w->blk, sector_of(w, block), s->buf, w->o.block_size, number);
 	if (r < 0)
 		return r;
@@ -171,7 +172,7 @@ static int send_read(struct workload *w, unsigned number, uint32_t block)
 
 	s->block = block;
 	s->low = w->cells[block].acked;
-	stamp_poison(s->buf, w->o.block_size);
+	pattern_poison(s->buf, w->o.block_size);
 	r = uvdpa_blk_read(w->blk, sector_of(w, block), s->buf, w->o.block_size, number);
 	if (r == 0)
 		s->kind = SLOT_READ;

@@ -2,7 +2,7 @@
  * A workload that knows what it ought to see: random reads and writes, a fixed number of them in
  * flight, over a region of a disk, through nothing but the public driver interface.
  *
- * Each block carries its number and generation in every sector (stamp.h). The workload keeps, per
+ * Each block carries its number and generation in every sector (pattern.h). The workload keeps, per
  * block, the last generation acknowledged and the last one sent, and so can tell for every read
  * what may come back. It sees requests that never complete (lost), completions of requests that the
  * device did not do or did twice (duplicated), contents that no write sent (corrupt), that belong

@@ -26,7 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "load/stamp.h"
+#include "load/pattern.h"
 
 void workload_problem(struct workload *w, const char *format, ...)
 {
@@ -46,19 +46,19 @@ bool workload_is_known(const struct workload *w, uint32_t block)
 	return cell->acked != 0 || (w->o.blank && cell->sent == 0);
 }
 
-static void count_verdict(struct workload *w, enum stamp_verdict verdict)
+static void count_verdict(struct workload *w, enum pattern_verdict verdict)
 {
 	switch (verdict) {
-	case STAMP_GOOD:
+	case PATTERN_GOOD:
 		break;
-	case STAMP_STALE:
+	case PATTERN_STALE:
 		w->counts.stale++;
 		break;
-	case STAMP_MISPLACED:
+	case PATTERN_MISPLACED:
 		w->counts.misplaced++;
 		break;
-	case STAMP_CORRUPT:
-	case STAMP_UNFILLED:
+	case PATTERN_CORRUPT:
+	case PATTERN_UNFILLED:
 		w->counts.corrupt++;
 		break;
 	}
@@ -78,34 +78,34 @@ static void judge_blank(struct workload *w, uint32_t block, const unsigned char 
 }
 
 /* Whether a sector that is not whole was being written while it was read: that is allowed. */
-static bool is_torn(const struct stamp *expected, enum stamp_verdict verdict, uint32_t low,
+static bool is_torn(const struct pattern *expected, enum pattern_verdict verdict, uint32_t low,
 		    const unsigned char *sector)
 {
-	return verdict == STAMP_CORRUPT && low < expected->generation &&
-	       stamp_is_mixture(expected, low, sector);
+	return verdict == PATTERN_CORRUPT && low < expected->generation &&
+	       pattern_is_mixture(expected, low, sector);
 }
 
 void workload_judge(struct workload *w, uint32_t block, uint32_t low, const unsigned char *data)
 {
-	struct stamp expected = {
+	struct pattern expected = {
 		.instance = w->o.seed, .block = block, .generation = w->cells[block].sent};
-	struct stamp found;
+	struct pattern found;
 
 	if (expected.generation == 0) {
 		judge_blank(w, block, data);
 		return;
 	}
-	for (; expected.sector < w->o.block_size / STAMP_SECTOR; expected.sector++) {
-		const unsigned char *sector = data + expected.sector * STAMP_SECTOR;
-		enum stamp_verdict verdict = stamp_judge(&expected, low, sector, &found);
+	for (; expected.sector < w->o.block_size / PATTERN_SECTOR; expected.sector++) {
+		const unsigned char *sector = data + expected.sector * PATTERN_SECTOR;
+		enum pattern_verdict verdict = pattern_judge(&expected, low, sector, &found);
 
-		if (verdict == STAMP_GOOD || is_torn(&expected, verdict, low, sector))
+		if (verdict == PATTERN_GOOD || is_torn(&expected, verdict, low, sector))
 			continue;
 		count_verdict(w, verdict);
 		workload_problem(w,
 				 "block %u sector %u: %s: it says block %llu generation %u, "
 				 "expected generation %u to %u",
-				 block, expected.sector, stamp_verdict_name(verdict),
+				 block, expected.sector, pattern_verdict_name(verdict),
 				 (unsigned long long)found.block, found.generation, low,
 				 expected.generation);
 		return;
@@ -119,7 +119,8 @@ int workload_check_file(struct workload *w, int fd, uint32_t *checked)
 
 	*checked = 0;
 	for (uint32_t block = 0; r == 0 && block < w->o.blocks; block++) {
-		uint64_t at = w->o.first_sector * STAMP_SECTOR + (uint64_t)block * w->o.block_size;
+		uint64_t at =
+			w->o.first_sector * PATTERN_SECTOR + (uint64_t)block * w->o.block_size;
 		ssize_t n;
 
 		if (!workload_is_known(w, block))

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "load/ferry.h"
+#include "load/session.h"
 #include "load/workload.h"
 #include "export/inprocess/inprocess.h"
 #include "util/log.h"
@@ -74,7 +74,7 @@ static bool has_fuse(void)
 }
 
 /* Both ends by their servers: [0] is the file, [1] the socket. */
-static int open_served(const char *program, struct ferry *ferry)
+static int open_served(const char *program, struct load_session *session)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		snprintf(places[i], sizeof(places[i]), "%s/%u", dir, i);
@@ -83,7 +83,7 @@ static int open_served(const char *program, struct ferry *ferry)
 	snprintf(paths[0], sizeof(paths[0]), "%s/vdpa/disk0", places[0]);
 	snprintf(paths[1], sizeof(paths[1]), "%s/disk0.sock", places[1]);
 	for (unsigned i = 0; i < 2; i++)
-		if (open_when_there(paths[i], &ferry->devices[i]) < 0)
+		if (open_when_there(paths[i], &session->devices[i]) < 0)
 			return -1;
 	return 0;
 }
@@ -91,7 +91,7 @@ static int open_served(const char *program, struct ferry *ferry)
 static const struct uvdpa_transport in_process = {inprocess_ioctl, inprocess_write,
 						  inprocess_close};
 
-static int open_here(struct disk disks[2], struct ferry *ferry)
+static int open_here(struct disk disks[2], struct load_session *session)
 {
 	struct inprocess_options options = {0};
 	struct inprocess *export = NULL;
@@ -102,9 +102,9 @@ static int open_here(struct disk disks[2], struct ferry *ferry)
 		disk_open(&disks[i], &(struct disk_options){.file = image, .packed = packed});
 	if (inprocess_open(disks[0].runtime, &options, &export, &f) < 0 ||
 	    uvdpa_driver_open_transport(&in_process, export, "in this process", 0,
-					&ferry->devices[0], &error) < 0)
+					&session->devices[0], &error) < 0)
 		return -1;
-	return uvdpa_driver_open(disks[1].path, 0, &ferry->devices[1], &error);
+	return uvdpa_driver_open(disks[1].path, 0, &session->devices[1], &error);
 }
 
 static void *run(void *arg)
@@ -114,7 +114,7 @@ static void *run(void *arg)
 }
 
 /* Moves under load, so that something is done between any two. Returns how many came off. */
-static unsigned move(struct ferry *ferry, struct workload *w, unsigned moves)
+static unsigned move(struct load_session *session, struct workload *w, unsigned moves)
 {
 	struct uvdpa_handover_times times;
 	struct fault f = {0};
@@ -128,7 +128,7 @@ static unsigned move(struct ferry *ferry, struct workload *w, unsigned moves)
 
 		for (unsigned i = 0; workload_done(w) < before + 200 && i < 2000; i++)
 			usleep(1000);
-		if (ferry_move(ferry, &times, &f) < 0) {
+		if (load_session_move(session, &times, &f) < 0) {
 			fprintf(stderr, "move %u: %s\n", done, f.text);
 			break;
 		}
@@ -164,11 +164,11 @@ int main(int argc, char **argv)
 {
 	const struct workload_options load = {
 		.blocks = 2048, .depth = DEPTH, .write_percent = 50, .flush_every = 100, .seed = 3};
-	const struct ferry_options options = {
+	const struct load_session_options options = {
 		.depth = DEPTH, .packed = argc > 3, .data_size = workload_memory_size(&load)};
 	unsigned moves = argc > 2 ? (unsigned)atoi(argv[2]) : 100;
 	struct disk disks[2] = {0};
-	struct ferry ferry = {.count = 2};
+	struct load_session session = {.count = 2};
 	struct workload *w = NULL;
 	struct fault f = {0};
 	bool served = argc > 1 && argv[1][0] != '-' && has_fuse();
@@ -183,16 +183,16 @@ int main(int argc, char **argv)
 	if (fd < 0 || ftruncate(fd, 16 << 20) < 0)
 		return 1;
 	close(fd);
-	if ((served ? open_served(argv[1], &ferry) : open_here(disks, &ferry)) < 0)
+	if ((served ? open_served(argv[1], &session) : open_here(disks, &session)) < 0)
 		goto out;
-	if (ferry_start(&ferry, &options, &f) < 0 ||
-	    workload_new(&load, ferry.memory, ferry.queues[0], &w, &f) < 0)
+	if (load_session_start(&session, &options, &f) < 0 ||
+	    workload_new(&load, session.memory, session.queues[0], &w, &f) < 0)
 		fprintf(stderr, "%s\n", f.text);
 	else
-		r = judge(w, moves, move(&ferry, w, moves), served ? "served" : "in-process");
+		r = judge(w, moves, move(&session, w, moves), served ? "served" : "in-process");
 	workload_free(w);
 out:
-	ferry_stop(&ferry);
+	load_session_stop(&session);
 	end_servers();
 	for (unsigned i = 0; !served && i < 2; i++)
 		disk_close(&disks[i]);
