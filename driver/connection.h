@@ -43,8 +43,8 @@ const char *drv_reason(struct uvdpa_driver *drv, int r);
 /* Takes every queue off, and forgets what was announced; the device is not told. */
 void drv_detach_all(struct uvdpa_driver *drv);
 /* Sets what does not depend on where the queue stands: NUM, ADDR, CALL, KICK. */
-int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue,
-		 struct uvdpa_error *error);
+int drv_setup_queue(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue,
+		    struct uvdpa_error *error);
 /* uvdpa_driver_attach(), without what is announced already. */
 int drv_attach(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *queue, uint32_t base,
 	       struct uvdpa_error *error);

@@ -42,7 +42,7 @@
 #define BREATH_NS 100000
 
 /* The queues on their way. */
-struct luggage {
+struct handover_state {
 	struct uvdpa_queue *queues[DRV_MAX_QUEUES];
 	uint32_t bases[DRV_MAX_QUEUES];
 	struct drv_map maps[DRV_MAX_MAPS];
@@ -57,8 +57,9 @@ static int64_t now_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Step 1: exactly the features, the mappings and the queues of the luggage. */
-static int prepare(struct uvdpa_driver *to, const struct luggage *l, struct uvdpa_error *error)
+/* Step 1: exactly the features, the mappings and the queues of the handover_state. */
+static int prepare(struct uvdpa_driver *to, const struct handover_state *l,
+		   struct uvdpa_error *error)
 {
 	uint64_t got = 0;
 	int r = uvdpa_driver_negotiate(to, l->features, &got, error);
@@ -75,7 +76,7 @@ static int prepare(struct uvdpa_driver *to, const struct luggage *l, struct uvdp
 			r = uvdpa_driver_map(to, l->maps[i].memory, l->maps[i].asid, error);
 	for (unsigned i = 0; i < DRV_MAX_QUEUES && r == 0; i++)
 		if (l->queues[i])
-			r = drv_announce(to, i, l->queues[i], error);
+			r = drv_setup_queue(to, i, l->queues[i], error);
 	return r;
 }
 
@@ -101,7 +102,7 @@ static bool is_prepared(const struct uvdpa_driver *from, const struct uvdpa_driv
 }
 
 /* What `from` has, held so that it outlives a reset. */
-static void pack(const struct uvdpa_driver *from, struct luggage *l)
+static void pack(const struct uvdpa_driver *from, struct handover_state *l)
 {
 	memset(l, 0, sizeof(*l));
 	l->features = from->features;
@@ -113,7 +114,7 @@ static void pack(const struct uvdpa_driver *from, struct luggage *l)
 		l->queues[i] = from->queues[i];
 }
 
-static void unpack(struct luggage *l)
+static void unpack(struct handover_state *l)
 {
 	for (unsigned i = 0; i < DRV_MAX_MAPS; i++)
 		if (l->maps[i].memory)
@@ -123,7 +124,7 @@ static void unpack(struct luggage *l)
 int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 			   struct uvdpa_error *error)
 {
-	struct luggage l;
+	struct handover_state l;
 	int r;
 
 	if (from == to)
@@ -138,8 +139,8 @@ int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
 }
 
 /* Steps 2 and 3. */
-static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_handover_times *times,
-		struct uvdpa_error *error)
+static int stop(struct uvdpa_driver *from, struct handover_state *l,
+		struct uvdpa_handover_times *times, struct uvdpa_error *error)
 {
 	int r = uvdpa_driver_suspend(from);
 
@@ -154,7 +155,7 @@ static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_hando
 	for (unsigned i = 0; i < from->queue_count; i++) {
 		struct uvdpa_queue *q = l->queues[i];
 
-		if (q && l->bases[i] != uvdpa_queue_position(q))
+		if (q && l->bases[i] != uvdpa_queue_base(q))
 			return drv_error(error, -EPROTO,
 					 uvdpa_queue_is_packed(q)
 						 ? "%s: queue %u: base 0x%x but used 0x%x: "
@@ -163,7 +164,7 @@ static int stop(struct uvdpa_driver *from, struct luggage *l, struct uvdpa_hando
 						 : "%s: queue %u: base %u but used index "
 						   "%u: what lies between would be lost "
 						   "(the device broke clause S3)",
-					 from->name, i, l->bases[i], uvdpa_queue_position(q));
+					 from->name, i, l->bases[i], uvdpa_queue_base(q));
 	}
 	return 0;
 }
@@ -189,10 +190,10 @@ static int unbind(struct uvdpa_driver *from)
 }
 
 /* Whether a device has finished something since the queues were handed over. */
-static bool goes_on(const struct luggage *l)
+static bool goes_on(const struct handover_state *l)
 {
 	for (unsigned i = 0; i < DRV_MAX_QUEUES; i++)
-		if (l->queues[i] && uvdpa_queue_position(l->queues[i]) != l->bases[i])
+		if (l->queues[i] && uvdpa_queue_base(l->queues[i]) != l->bases[i])
 			return true;
 	return false;
 }
@@ -202,7 +203,7 @@ static bool goes_on(const struct luggage *l)
  * few, the one on which it could answer. So it waits for a first sign of life, but not for long:
  * there may be nothing to do, or only what takes longer.
  */
-static void let_go_on(const struct luggage *l)
+static void resume_source(const struct handover_state *l)
 {
 	const struct timespec while_ns = {.tv_nsec = BREATH_NS};
 
@@ -211,14 +212,14 @@ static void let_go_on(const struct luggage *l)
 }
 
 /* Steps 4 to 8. */
-static int start(struct uvdpa_driver *to, const struct luggage *l,
+static int start(struct uvdpa_driver *to, const struct handover_state *l,
 		 struct uvdpa_handover_times *times, struct uvdpa_error *error)
 {
 	int r = 0;
 
 	int refused;
 
-	drv_vhost_user_together(to);
+	drv_vhost_user_batch_begin(to);
 	for (unsigned i = 0; i < DRV_MAX_QUEUES && r == 0; i++)
 		if (l->queues[i])
 			r = drv_attach(to, i, l->queues[i], l->bases[i], error);
@@ -226,7 +227,7 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 		times->attached = now_ns();
 		r = drv_set_driver_ok(to, error);
 	}
-	refused = drv_vhost_user_collect(to);
+	refused = drv_vhost_user_batch_end(to);
 	if (r < 0)
 		return r;
 	if (refused < 0)
@@ -237,8 +238,8 @@ static int start(struct uvdpa_driver *to, const struct luggage *l,
 	if (r < 0)
 		return drv_error(error, r, "%s: kick: %s", to->name, drv_reason(to, r));
 	times->kicked = now_ns();
-	drv_vhost_user_hurry(to, false);
-	let_go_on(l);
+	drv_vhost_user_busy_poll(to, false);
+	resume_source(l);
 	return drv_see_driver_ok(to, error);
 }
 
@@ -253,8 +254,8 @@ static int released(struct uvdpa_driver *from, int r, struct uvdpa_handover_time
 }
 
 /* Step 9. The queues are the target's already, or nobody's. */
-static int dismiss(struct uvdpa_driver *from, struct uvdpa_handover_times *times,
-		   struct uvdpa_error *error)
+static int release_source(struct uvdpa_driver *from, struct uvdpa_handover_times *times,
+			  struct uvdpa_error *error)
 {
 	int r = released(from, drv_stop(from), times, error);
 
@@ -264,8 +265,8 @@ static int dismiss(struct uvdpa_driver *from, struct uvdpa_handover_times *times
 }
 
 /* Within one device: everything of its is set up anew. */
-static int begin_anew(struct uvdpa_driver *drv, const struct luggage *l,
-		      struct uvdpa_handover_times *times, struct uvdpa_error *error)
+static int restart(struct uvdpa_driver *drv, const struct handover_state *l,
+		   struct uvdpa_handover_times *times, struct uvdpa_error *error)
 {
 	int r = released(drv, uvdpa_driver_reset(drv), times, error);
 
@@ -276,8 +277,9 @@ static int begin_anew(struct uvdpa_driver *drv, const struct luggage *l,
 	return r;
 }
 
-static int move(struct uvdpa_driver *from, struct uvdpa_driver *to, bool keep, struct luggage *l,
-		struct uvdpa_handover_times *times, struct uvdpa_error *error)
+static int move(struct uvdpa_driver *from, struct uvdpa_driver *to, bool keep,
+		struct handover_state *l, struct uvdpa_handover_times *times,
+		struct uvdpa_error *error)
 {
 	bool late = from != to && !keep;
 	int r = stop(from, l, times, error), last;
@@ -289,14 +291,14 @@ static int move(struct uvdpa_driver *from, struct uvdpa_driver *to, bool keep, s
 	else if (keep)
 		r = released(from, unbind(from), times, error);
 	else
-		r = begin_anew(from, l, times, error);
+		r = restart(from, l, times, error);
 	if (r < 0)
 		return r;
 	r = start(to, l, times, error);
 	if (!late)
 		return r;
 	/* whatever became of the target; the first error is the one that is told */
-	last = dismiss(from, times, r < 0 ? NULL : error);
+	last = release_source(from, times, r < 0 ? NULL : error);
 	return r < 0 ? r : last;
 }
 
@@ -305,7 +307,7 @@ int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned 
 {
 	bool keep = flags & UVDPA_HANDOVER_KEEP_SOURCE;
 	struct uvdpa_handover_times own;
-	struct luggage l;
+	struct handover_state l;
 	int r;
 
 	if ((flags & ~UVDPA_HANDOVER_KEEP_SOURCE) || (keep && from == to))
@@ -321,11 +323,11 @@ int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned 
 		times->prepared = now_ns();
 	}
 	pack(from, &l);
-	drv_vhost_user_hurry(from, true);
-	drv_vhost_user_hurry(to, true);
+	drv_vhost_user_busy_poll(from, true);
+	drv_vhost_user_busy_poll(to, true);
 	r = move(from, to, keep, &l, times, error);
-	drv_vhost_user_hurry(from, false);
-	drv_vhost_user_hurry(to, false);
+	drv_vhost_user_busy_poll(from, false);
+	drv_vhost_user_busy_poll(to, false);
 	unpack(&l);
 	return r;
 }

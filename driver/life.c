@@ -192,8 +192,8 @@ void drv_forget_maps(struct uvdpa_driver *drv)
 
 /* Queues ----------------------------------------------------------------------------------- */
 
-int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q,
-		 struct uvdpa_error *error)
+int drv_setup_queue(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q,
+		    struct uvdpa_error *error)
 {
 	struct uvdpa_queue_areas a;
 	int r;
@@ -224,7 +224,7 @@ int drv_announce(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q
 static int set_up(struct uvdpa_driver *drv, unsigned index, struct uvdpa_queue *q, uint32_t base,
 		  struct uvdpa_error *error)
 {
-	int r = drv_announce(drv, index, q, error);
+	int r = drv_setup_queue(drv, index, q, error);
 
 	if (r < 0)
 		return r;
@@ -297,7 +297,7 @@ int drv_see_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error)
 	return see(drv, S_DRIVER_OK, "DRIVER_OK", error);
 }
 
-int uvdpa_driver_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error)
+int uvdpa_driver_start(struct uvdpa_driver *drv, struct uvdpa_error *error)
 {
 	int r = set_and_see(drv, S_DRIVER_OK, "DRIVER_OK", error);
 

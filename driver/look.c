@@ -38,12 +38,12 @@ unsigned uvdpa_queue_free_descriptors(const struct uvdpa_queue *q)
 	return q->free_count;
 }
 
-uint32_t uvdpa_queue_position(const struct uvdpa_queue *q)
+uint32_t uvdpa_queue_base(const struct uvdpa_queue *q)
 {
 	return q->ring->position(q);
 }
 
-void uvdpa_queue_peek(const struct uvdpa_queue *q, struct uvdpa_queue_view *view)
+void uvdpa_queue_debug_snapshot(const struct uvdpa_queue *q, struct uvdpa_queue_view *view)
 {
 	q->ring->peek(q, view);
 }

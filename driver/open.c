@@ -15,7 +15,7 @@ const char *uvdpa_driver_version(void)
 }
 
 /* Asks what is needed before anything else, and takes ownership. */
-static int introduce(struct uvdpa_driver *drv, unsigned flags, struct uvdpa_error *error)
+static int probe(struct uvdpa_driver *drv, unsigned flags, struct uvdpa_error *error)
 {
 	uint32_t count;
 	int r = uvdpa_get_device_id(drv, &drv->device_id);
@@ -62,7 +62,7 @@ static int connect_to(const struct uvdpa_transport *ops, void *ctx, const char *
 	}
 	drv->ops = ops;
 	drv->ctx = ctx;
-	r = introduce(drv, flags, error);
+	r = probe(drv, flags, error);
 	if (r < 0) {
 		release(drv);
 		return r;

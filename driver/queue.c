@@ -168,7 +168,7 @@ int uvdpa_queue_restart(struct uvdpa_queue *q, uint32_t base)
 	q->in_flight = 0;
 	q->in_batch = false;
 	q->fault[0] = 0;
-	q->broken = UVDPA_QUEUE_SOUND;
+	q->broken = UVDPA_QUEUE_OK;
 	q->ring->start(q, base);
 	q->ring->arm(q, q->calls);
 	return 0;

@@ -35,7 +35,7 @@ struct drv_ring {
 	int (*poll)(struct uvdpa_queue *q, struct uvdpa_completion *completions, unsigned max);
 	/* Tells the device at which point it is to call: at the next completion, or not. */
 	void (*arm)(struct uvdpa_queue *q, bool calls);
-	/* As uvdpa_queue_position() and uvdpa_queue_peek(). */
+	/* As uvdpa_queue_base() and uvdpa_queue_debug_snapshot(). */
 	uint32_t (*position)(const struct uvdpa_queue *q);
 	void (*peek)(const struct uvdpa_queue *q, struct uvdpa_queue_view *view);
 	/* As uvdpa_queue_descriptor(), within the ring. */

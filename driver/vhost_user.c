@@ -236,7 +236,7 @@ static void front_close(void *ctx)
 
 static const struct uvdpa_transport front_transport = {front_ioctl, front_write, front_close};
 
-void drv_vhost_user_hurry(struct uvdpa_driver *drv, bool on)
+void drv_vhost_user_busy_poll(struct uvdpa_driver *drv, bool on)
 {
 	struct vu_front *front = drv->ctx;
 
@@ -247,18 +247,18 @@ void drv_vhost_user_hurry(struct uvdpa_driver *drv, bool on)
 	pthread_mutex_unlock(&front->lock);
 }
 
-void drv_vhost_user_together(struct uvdpa_driver *drv)
+void drv_vhost_user_batch_begin(struct uvdpa_driver *drv)
 {
 	struct vu_front *front = drv->ctx;
 
 	if (drv->ops != &front_transport)
 		return;
 	pthread_mutex_lock(&front->lock);
-	vu_together(front);
+	vu_batch_begin(front);
 	pthread_mutex_unlock(&front->lock);
 }
 
-int drv_vhost_user_collect(struct uvdpa_driver *drv)
+int drv_vhost_user_batch_end(struct uvdpa_driver *drv)
 {
 	struct vu_front *front = drv->ctx;
 	int r;
@@ -266,7 +266,7 @@ int drv_vhost_user_collect(struct uvdpa_driver *drv)
 	if (drv->ops != &front_transport)
 		return 0;
 	pthread_mutex_lock(&front->lock);
-	r = vu_collect(front);
+	r = vu_batch_end(front);
 	pthread_mutex_unlock(&front->lock);
 	return r;
 }
@@ -341,7 +341,7 @@ static int count_regions(struct vu_front *front)
 }
 
 /* Features, protocol features, how many rings and regions, and the device's own channel. */
-static int greet(struct vu_front *front, const char *path, struct uvdpa_error *error)
+static int handshake(struct vu_front *front, const char *path, struct uvdpa_error *error)
 {
 	uint64_t offered = 0, rings = 0;
 	int r = vu_get_u64(front, VHOST_USER_GET_FEATURES, &front->offered);
@@ -397,7 +397,7 @@ static struct vu_front *front_new(const struct uvdpa_open_options *options)
 static int begin(struct vu_front *front, const char *name, const struct uvdpa_transport **ops,
 		 void **ctx, struct uvdpa_error *error)
 {
-	int r = greet(front, name, error);
+	int r = handshake(front, name, error);
 
 	if (r < 0) {
 		front_close(front);

@@ -33,9 +33,9 @@ const char *drv_vhost_user_lost(struct uvdpa_driver *drv);
  * before the thread sleeps. together: what needs no answer but an acknowledgement is not waited for
  * until collect: 0 or the first refusal.
  */
-void drv_vhost_user_hurry(struct uvdpa_driver *drv, bool on);
-void drv_vhost_user_together(struct uvdpa_driver *drv);
-int drv_vhost_user_collect(struct uvdpa_driver *drv);
+void drv_vhost_user_busy_poll(struct uvdpa_driver *drv, bool on);
+void drv_vhost_user_batch_begin(struct uvdpa_driver *drv);
+int drv_vhost_user_batch_end(struct uvdpa_driver *drv);
 
 /* The process at the other end; 0: the socket does not tell. */
 pid_t drv_vhost_user_peer(const void *ctx);

@@ -92,12 +92,12 @@ int vu_front_start_rings(struct vu_front *front);
 const char *vu_request_name(uint32_t request);
 
 /*
- * From here to vu_collect() requests that have no answer but an acknowledgement go out without
- * waiting for it, and count as taken. vu_collect() waits for them all: 0 or the first refusal. In
- * pairs inside each other it is the outermost vu_collect() that does.
+ * From here to vu_batch_end() requests that have no answer but an acknowledgement go out without
+ * waiting for it, and count as taken. vu_batch_end() waits for them all: 0 or the first refusal. In
+ * pairs inside each other it is the outermost vu_batch_end() that does.
  */
-void vu_together(struct vu_front *front);
-int vu_collect(struct vu_front *front);
+void vu_batch_begin(struct vu_front *front);
+int vu_batch_end(struct vu_front *front);
 
 /* Requests whose payload, or whose answer, is one number. */
 int vu_get_u64(struct vu_front *front, uint32_t request, uint64_t *value);

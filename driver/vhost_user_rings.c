@@ -81,9 +81,9 @@ static int start(struct vu_front *front, unsigned index)
 {
 	int r, refused;
 
-	vu_together(front);
+	vu_batch_begin(front);
 	r = send_all_of(front, index);
-	refused = vu_collect(front);
+	refused = vu_batch_end(front);
 	r = r < 0 ? r : refused;
 	front->rings[index].running = r == 0;
 	return r;

@@ -207,7 +207,7 @@ static int receive_ack(struct vu_front *front, uint32_t request)
 	return !reply.u64 ? 0 : reply.u64 < 4096 ? -(int)reply.u64 : -EIO;
 }
 
-/* All acknowledgements that are owed. The first refusal is kept for vu_collect(). */
+/* All acknowledgements that are owed. The first refusal is kept for vu_batch_end(). */
 static int settle(struct vu_front *front)
 {
 	for (unsigned i = 0; i < front->owed_count && !front->end.code; i++) {
@@ -260,12 +260,12 @@ int vu_ask(struct vu_front *front, uint32_t request, union vhost_user_payload *p
 	return got == answer ? 0 : got ? -EPROTO : -EINVAL;
 }
 
-void vu_together(struct vu_front *front)
+void vu_batch_begin(struct vu_front *front)
 {
 	front->together++;
 }
 
-int vu_collect(struct vu_front *front)
+int vu_batch_end(struct vu_front *front)
 {
 	int r;
 

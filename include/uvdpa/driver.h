@@ -10,8 +10,8 @@
  *	uvdpa_driver_map(drv, memory, 0, &error);
  *	uvdpa_queue_new(memory, &(struct uvdpa_queue_options){.size = 256, .features = features},
  *			&queue, &error);
- *	uvdpa_driver_attach(drv, 0, queue, uvdpa_queue_position(queue), &error);
- *	uvdpa_driver_driver_ok(drv, &error);
+ *	uvdpa_driver_attach(drv, 0, queue, uvdpa_queue_base(queue), &error);
+ *	uvdpa_driver_start(drv, &error);
  *	... uvdpa_queue_add(), uvdpa_queue_submit(), uvdpa_queue_wait(), uvdpa_queue_poll() ...
  *	uvdpa_handover(drv, other, 0, &times, &error);
  *
@@ -218,7 +218,7 @@ int uvdpa_driver_unmap(struct uvdpa_driver *drv, struct uvdpa_memory *memory, ui
 
 /*
  * Makes `queue` the device's queue `index`, starting at `base` (the queue's own
- * uvdpa_queue_position(), or what GET_VRING_BASE answered elsewhere): NUM, ADDR, CALL, KICK, BASE,
+ * uvdpa_queue_base(), or what GET_VRING_BASE answered elsewhere): NUM, ADDR, CALL, KICK, BASE,
  * ENABLE. Before DRIVER_OK. The queue stays the caller's and is attached to one device at a time.
  *
  * A base is SET_VRING_BASE's number (linux: vhost_vring_ioctl()). Split: the available index.
@@ -240,7 +240,7 @@ struct uvdpa_queue *uvdpa_driver_queue(const struct uvdpa_driver *drv, unsigned 
  * Sets DRIVER_OK, looks whether the device kept it, and kicks every attached queue once: a kick
  * before DRIVER_OK is lost on the kernel's simulators. -EPROTO: the device refused.
  */
-int uvdpa_driver_driver_ok(struct uvdpa_driver *drv, struct uvdpa_error *error);
+int uvdpa_driver_start(struct uvdpa_driver *drv, struct uvdpa_error *error);
 
 /*
  * Status 0. Detaches all queues, unmaps what was mapped, forgets the features. What was in flight
@@ -300,13 +300,13 @@ int uvdpa_handover_prepare(struct uvdpa_driver *from, struct uvdpa_driver *to,
  * `to` may be the same driver: the ring state is then carried over a reset of it. `times` may be
  * NULL. UVDPA_HANDOVER_KEEP_SOURCE with from == to is -EINVAL.
  *
- * -EPROTO  a base differs from uvdpa_queue_position(): something that was taken is not finished
+ * -EPROTO  a base differs from uvdpa_queue_base(): something that was taken is not finished
  * (S3)
  *
  * A failure up to and including that check leaves all queues with `from`, which is suspended if
  * times->suspended is set: uvdpa_driver_resume() continues there. A later failure leaves
  * them attached to neither, or to `to` without DRIVER_OK: reset `to` and attach them anywhere at
- * their uvdpa_queue_position(). If it is the last step that fails, the reset of the source
+ * their uvdpa_queue_base(). If it is the last step that fails, the reset of the source
  * (times->kicked is set and times->released is not), they are the target's and served.
  */
 int uvdpa_handover(struct uvdpa_driver *from, struct uvdpa_driver *to, unsigned flags,

@@ -206,7 +206,7 @@ int uvdpa_queue_call_fd(const struct uvdpa_queue *queue);
 
 /* What broke a queue. */
 enum uvdpa_queue_break {
-	UVDPA_QUEUE_SOUND,
+	UVDPA_QUEUE_OK,
 	UVDPA_QUEUE_USED_INDEX, /* more is used than was published, or the used index went back */
 	UVDPA_QUEUE_HEAD_RANGE, /* a used entry names a descriptor that does not exist */
 	UVDPA_QUEUE_NOT_IN_FLIGHT, /* a used entry names no chain in flight: done twice, perhaps */
@@ -230,7 +230,7 @@ unsigned uvdpa_queue_free_descriptors(const struct uvdpa_queue *queue);
  * used chain, in both halves. A base: see uvdpa_driver_attach(). A device that keeps clause S3
  * answers GET_VRING_BASE with it while suspended. From any thread, if the device is suspended.
  */
-uint32_t uvdpa_queue_position(const struct uvdpa_queue *queue);
+uint32_t uvdpa_queue_base(const struct uvdpa_queue *queue);
 
 /*
  * Forgets what is in flight and starts anew at exactly `base`, with empty rings. -EBUSY while
@@ -257,7 +257,7 @@ struct uvdpa_queue_view {
 	uint16_t unpublished; /* chains added and not published */
 };
 
-void uvdpa_queue_peek(const struct uvdpa_queue *queue, struct uvdpa_queue_view *view);
+void uvdpa_queue_debug_snapshot(const struct uvdpa_queue *queue, struct uvdpa_queue_view *view);
 
 /*
  * The three areas (virtio 2.7; 2.8: descriptor ring, driver and device event suppression) for both

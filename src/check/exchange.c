@@ -85,8 +85,8 @@ static void ks15(struct check *c)
 	uvdpa_queue_kick_always(old);
 	check_sleep(WATCH_US);
 	defined(c, "rings given while suspended, without enabling anew, are %s",
-		rig_used(&rig, rig.work) != uvdpa_queue_position(old) ? "used after RESUME"
-								      : "not used");
+		rig_used(&rig, rig.work) != uvdpa_queue_base(old) ? "used after RESUME"
+								  : "not used");
 }
 
 static void ks16(struct check *c)

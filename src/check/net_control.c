@@ -51,11 +51,10 @@ static void start(struct rig *rig, struct control *k, struct uvdpa_memory *memor
 	doing(rig->c, "setting up the control queue");
 	if (uvdpa_queue_new(memory, &options, &k->queue, &error) < 0)
 		skip(rig->c, "no control queue: %s", error.text);
-	if (uvdpa_driver_attach(rig->drv, index, k->queue, uvdpa_queue_position(k->queue), &error) <
-	    0)
+	if (uvdpa_driver_attach(rig->drv, index, k->queue, uvdpa_queue_base(k->queue), &error) < 0)
 		broken(rig->c, "the control queue can be set up", "%s", error.text);
 	doing(rig->c, "DRIVER_OK");
-	if (uvdpa_driver_driver_ok(rig->drv, &error) < 0)
+	if (uvdpa_driver_start(rig->drv, &error) < 0)
 		broken(rig->c, "the device takes DRIVER_OK", "%s", error.text);
 	doing(rig->c, "after the set-up");
 }

@@ -180,11 +180,10 @@ static void r23(struct check *c)
 
 		if (uvdpa_queue_new(rig.memory, &options, &second, NULL) < 0)
 			skip(c, "no room for a second ring");
-		if (uvdpa_driver_attach(rig.drv, 1, second, uvdpa_queue_position(second), &error) <
-		    0)
+		if (uvdpa_driver_attach(rig.drv, 1, second, uvdpa_queue_base(second), &error) < 0)
 			broken(c, "a queue can be set up", "%s", error.text);
 	}
-	if (uvdpa_driver_driver_ok(rig.drv, &error) < 0)
+	if (uvdpa_driver_start(rig.drv, &error) < 0)
 		broken(c, "the device takes DRIVER_OK", "%s", error.text);
 	load_must_run(&rig, 2, "at first");
 	for (unsigned i = 0; i < 5; i++) {

@@ -34,7 +34,7 @@ static void put_state(struct rig *rig, const uint32_t *bases)
 			broken(rig->c,
 			       "a queue can be set up at a base that GET_VRING_BASE answered", "%s",
 			       error.text);
-	if (uvdpa_driver_driver_ok(rig->drv, &error) < 0)
+	if (uvdpa_driver_start(rig->drv, &error) < 0)
 		broken(rig->c, "the device takes DRIVER_OK after a restore", "%s", error.text);
 }
 

@@ -107,8 +107,8 @@ static void attach(struct rig *rig)
 
 	for (unsigned i = 0; i < rig->queues; i++) {
 		doing(rig->c, "setting up queue %u", i);
-		if (uvdpa_driver_attach(rig->drv, i, rig->queue[i],
-					uvdpa_queue_position(rig->queue[i]), &error) < 0)
+		if (uvdpa_driver_attach(rig->drv, i, rig->queue[i], uvdpa_queue_base(rig->queue[i]),
+					&error) < 0)
 			broken(rig->c, "a queue can be set up", "%s", error.text);
 	}
 }
@@ -119,7 +119,7 @@ void rig_start(struct rig *rig)
 
 	attach(rig);
 	doing(rig->c, "DRIVER_OK");
-	if (uvdpa_driver_driver_ok(rig->drv, &error) < 0)
+	if (uvdpa_driver_start(rig->drv, &error) < 0)
 		broken(rig->c, "the device takes DRIVER_OK", "%s", error.text);
 }
 
@@ -213,7 +213,7 @@ void rig_reset(struct rig *rig)
 
 uint32_t rig_used(struct rig *rig, unsigned queue)
 {
-	return uvdpa_queue_position(rig->queue[queue]);
+	return uvdpa_queue_base(rig->queue[queue]);
 }
 
 uint32_t rig_after(const struct rig *rig, uint32_t used, uint64_t requests, unsigned each)

@@ -55,7 +55,7 @@ static void show_split(struct text *t, const struct uvdpa_queue *q)
 /* The descriptors around the place where the next is going to be used. */
 static void show_packed(struct text *t, const struct uvdpa_queue *q)
 {
-	uint32_t at = uvdpa_queue_position(q);
+	uint32_t at = uvdpa_queue_base(q);
 	uint16_t size = uvdpa_queue_size(q), slot = at & 0x7fff;
 
 	add(t, "packed, %u entries: next used 0x%x\n", size, at & 0xffff);

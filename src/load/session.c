@@ -107,14 +107,14 @@ static int start_device(struct load_session *session, struct fault *f)
 
 	for (unsigned i = 0; i < session->queue_count && r == 0; i++)
 		r = uvdpa_driver_attach(drv, i, session->queues[i],
-					uvdpa_queue_position(session->queues[i]), &error);
+					uvdpa_queue_base(session->queues[i]), &error);
 	if (r < 0)
 		return fault(f, r, "%s", error.text);
 	if (load_session_is_net(session))
 		r = load_session_net_add_control(session, f);
 	if (r < 0)
 		return r;
-	r = uvdpa_driver_driver_ok(drv, &error);
+	r = uvdpa_driver_start(drv, &error);
 	if (r < 0)
 		return fault(f, r, "%s", error.text);
 	return load_session_net_set_pairs(session, f);

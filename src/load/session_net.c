@@ -79,7 +79,7 @@ int load_session_net_add_control(struct load_session *session, struct fault *f)
 	r = uvdpa_queue_new(session->memory, &ring, &session->control, &error);
 	if (r == 0)
 		r = uvdpa_driver_attach(session->devices[0], 2 * max_pairs(session),
-					session->control, uvdpa_queue_position(session->control),
+					session->control, uvdpa_queue_base(session->control),
 					&error);
 	return r < 0 ? fault(f, r, "%s", error.text) : 0;
 }

@@ -290,7 +290,7 @@ static int broken(struct workload *w, int r)
 
 	if (how == UVDPA_QUEUE_NOT_IN_FLIGHT)
 		w->counts.duplicated++;
-	else if (how != UVDPA_QUEUE_SOUND)
+	else if (how != UVDPA_QUEUE_OK)
 		w->counts.broken++;
 	workload_problem(w, "the ring: %s",
 			 uvdpa_queue_fault(w->queue) ? uvdpa_queue_fault(w->queue) : "?");

@@ -70,7 +70,7 @@ static void connect_driver(struct load *load, struct runtime *runtime)
 	must(uvdpa_driver_map(drv, load->memory, 0, &e), e.text);
 	must(uvdpa_queue_new(load->memory, &queue, &load->queue, &e), e.text);
 	must(uvdpa_driver_attach(drv, 0, load->queue, 0, &e), e.text);
-	must(uvdpa_driver_driver_ok(drv, &e), e.text);
+	must(uvdpa_driver_start(drv, &e), e.text);
 }
 
 /* Reads of the first block, over and over: a header of zeroes says just that. */

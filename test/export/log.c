@@ -169,7 +169,7 @@ static void start(struct world *w, const struct kinds *kind)
 	assert_int_equal(uvdpa_set_vring_addr(w->drv, 0, 1u << VHOST_VRING_F_LOG, areas.desc_iova,
 					      areas.avail_iova, areas.used_iova, USED_AT),
 			 0);
-	assert_int_equal(uvdpa_driver_driver_ok(w->drv, &e), 0);
+	assert_int_equal(uvdpa_driver_start(w->drv, &e), 0);
 	w->pages = uvdpa_memory_alloc(w->memory, (size_t)32 * PAGE, PAGE);
 	assert_non_null(w->pages);
 	w->log = mmap(NULL, LOG_SIZE, PROT_READ | PROT_WRITE, kind->log | MAP_ANONYMOUS, -1, 0);

@@ -82,7 +82,7 @@ static void drive(void)
 	must(uvdpa_queue_new(memory, &options, &queue, &error), &error, "queue");
 	bytes = uvdpa_memory_alloc(memory, BYTES, 8);
 	must(uvdpa_driver_attach(driver, 0, queue, 0, &error), &error, "attach");
-	must(uvdpa_driver_driver_ok(driver, &error), &error, "DRIVER_OK");
+	must(uvdpa_driver_start(driver, &error), &error, "DRIVER_OK");
 	assert(ask(queue, memory, bytes) > BYTES / 2);
 	must(uvdpa_driver_suspend(driver), &error, "suspend");
 	must(uvdpa_driver_resume(driver), &error, "resume");

@@ -187,9 +187,9 @@ static void use_queue(struct uvdpa_driver *drv, struct uvdpa_memory *memory, uin
 		uvdpa_driver_close(drv);
 		return;
 	}
-	if (judged(uvdpa_driver_attach(drv, 0, queue, uvdpa_queue_position(queue), &error),
-		   &error) == 0 &&
-	    judged(uvdpa_driver_driver_ok(drv, &error), &error) == 0) {
+	if (judged(uvdpa_driver_attach(drv, 0, queue, uvdpa_queue_base(queue), &error), &error) ==
+		    0 &&
+	    judged(uvdpa_driver_start(drv, &error), &error) == 0) {
 		uvdpa_driver_suspend(drv);
 		uvdpa_driver_get_bases(drv, bases, 2);
 		uvdpa_driver_resume(drv);

@@ -71,8 +71,8 @@ static void open_and_start(uint16_t base)
 		CHECK(uvdpa_blk_new(memory, q, DEPTH, &blk, &error) == 0);
 	}
 	CHECK(uvdpa_queue_in_flight(q) || uvdpa_queue_restart(q, base) == 0);
-	CHECK(uvdpa_driver_attach(drv, 0, q, uvdpa_queue_position(q), &error) == 0);
-	CHECK(uvdpa_driver_driver_ok(drv, &error) == 0);
+	CHECK(uvdpa_driver_attach(drv, 0, q, uvdpa_queue_base(q), &error) == 0);
+	CHECK(uvdpa_driver_start(drv, &error) == 0);
 }
 
 static void stop(void)
@@ -162,7 +162,7 @@ static void writes_and_reads(void)
 	add_writes(DEPTH, 1000);
 	CHECK(uvdpa_queue_submit(q) == 1);
 	collect(DEPTH);
-	CHECK(uvdpa_queue_position(q) == (uint16_t)(65530 + DEPTH));
+	CHECK(uvdpa_queue_base(q) == (uint16_t)(65530 + DEPTH));
 	read_back(DEPTH, 1000);
 	stop();
 }
@@ -179,12 +179,12 @@ static void suspend_and_resume(void)
 	CHECK(uvdpa_queue_submit(q) == 1);
 	CHECK(uvdpa_driver_suspend(drv) == 0);
 	CHECK(uvdpa_get_vring_base(drv, 0, &base) == 0);
-	uvdpa_queue_peek(q, &before);
+	uvdpa_queue_debug_snapshot(q, &before);
 	CHECK(base == before.used_idx);
 	CHECK(uvdpa_get_status(drv, &status) == 0 && status == 0x0f);
 	CHECK(uvdpa_queue_kick_always(q) == 0);
 	poll(NULL, 0, 50);
-	uvdpa_queue_peek(q, &after);
+	uvdpa_queue_debug_snapshot(q, &after);
 	CHECK(memcmp(&before, &after, sizeof(after)) == 0);
 	CHECK(uvdpa_get_vring_base(drv, 0, &again) == 0 && again == base);
 	CHECK(uvdpa_driver_resume(drv) == 0);
@@ -220,7 +220,7 @@ static void hand_over_to_a_new_connection(void)
 	CHECK(uvdpa_queue_submit(q) == 1);
 	CHECK(uvdpa_driver_suspend(drv) == 0);
 	CHECK(uvdpa_driver_get_bases(drv, &base, 1) == 0);
-	CHECK(base == uvdpa_queue_position(q));
+	CHECK(base == uvdpa_queue_base(q));
 	stop();
 	/* what was in flight goes on in the new one, from the same base */
 	open_and_start(0);

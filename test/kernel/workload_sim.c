@@ -44,7 +44,7 @@ static int set_up(void)
 	if (r == 0)
 		r = uvdpa_driver_attach(drv, 0, q, ring.base, &error);
 	if (r == 0)
-		r = uvdpa_driver_driver_ok(drv, &error);
+		r = uvdpa_driver_start(drv, &error);
 	if (r < 0) {
 		printf("FAILED: %s\n", error.text);
 		return r;

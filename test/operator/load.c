@@ -32,7 +32,7 @@ static int prepare(const char *path, struct uvdpa_driver **drv, struct uvdpa_mem
 				   &error) ||
 	    uvdpa_memory_new(&room, memory, &error) || uvdpa_driver_map(*drv, *memory, 0, &error) ||
 	    uvdpa_queue_new(*memory, &options, queue, &error) ||
-	    uvdpa_driver_attach(*drv, 0, *queue, 0, &error) || uvdpa_driver_driver_ok(*drv, &error))
+	    uvdpa_driver_attach(*drv, 0, *queue, 0, &error) || uvdpa_driver_start(*drv, &error))
 		return complain("set-up");
 	return 0;
 }

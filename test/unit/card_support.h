@@ -81,10 +81,10 @@ static inline void start_driver(struct card *card)
 	for (unsigned i = 0; i < 2 * card->pairs + 1; i++) {
 		assert_int_equal(uvdpa_queue_new(card->memory, &queue, &card->queues[i], &e), 0);
 		assert_int_equal(uvdpa_driver_attach(card->drv, i, card->queues[i],
-						     uvdpa_queue_position(card->queues[i]), &e),
+						     uvdpa_queue_base(card->queues[i]), &e),
 				 0);
 	}
-	assert_int_equal(uvdpa_driver_driver_ok(card->drv, &e), 0);
+	assert_int_equal(uvdpa_driver_start(card->drv, &e), 0);
 	card->tx = uvdpa_memory_alloc(card->memory, (size_t)RING * 4096, 64);
 	card->command = uvdpa_memory_alloc(card->memory, 64, 64);
 	assert_true(card->tx && card->command);

@@ -38,7 +38,7 @@ static int set_up(void **state)
 			 0);
 	assert_int_equal(uvdpa_blk_new(memory, q, 4, &blk, NULL), 0);
 	assert_int_equal(uvdpa_driver_attach(drv, 0, q, 0, &error), 0);
-	assert_int_equal(uvdpa_driver_driver_ok(drv, &error), 0);
+	assert_int_equal(uvdpa_driver_start(drv, &error), 0);
 	return 0;
 }
 

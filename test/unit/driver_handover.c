@@ -48,7 +48,7 @@ static int set_up(void **state)
 	assert_int_equal(uvdpa_blk_new(memory, q, 8, &blk, NULL), 0);
 	data = uvdpa_memory_alloc(memory, 4096, 4096);
 	assert_int_equal(uvdpa_driver_attach(da, 0, q, 65534, &error), 0);
-	assert_int_equal(uvdpa_driver_driver_ok(da, &error), 0);
+	assert_int_equal(uvdpa_driver_start(da, &error), 0);
 	return 0;
 }
 
@@ -218,8 +218,8 @@ static void target_that_fails_late(void **state)
 	assert_null(uvdpa_driver_queue(db, 0));
 	assert_int_equal(uvdpa_driver_negotiate(da, WANTED, NULL, &error), 0);
 	assert_int_equal(uvdpa_driver_map(da, memory, 0, &error), 0);
-	assert_int_equal(uvdpa_driver_attach(da, 0, q, uvdpa_queue_position(q), &error), 0);
-	assert_int_equal(uvdpa_driver_driver_ok(da, &error), 0);
+	assert_int_equal(uvdpa_driver_attach(da, 0, q, uvdpa_queue_base(q), &error), 0);
+	assert_int_equal(uvdpa_driver_start(da, &error), 0);
 	all_five_done(&a);
 }
 

@@ -216,7 +216,7 @@ static void attaching(void **state)
 
 	assert_int_equal(uvdpa_driver_negotiate(drv, 0, NULL, &error), 0);
 	assert_int_equal(uvdpa_driver_map(drv, m, 0, &error), 0);
-	assert_int_equal(uvdpa_driver_attach(drv, 1, q, uvdpa_queue_position(q), &error), 0);
+	assert_int_equal(uvdpa_driver_attach(drv, 1, q, uvdpa_queue_base(q), &error), 0);
 	assert_ptr_equal(uvdpa_driver_queue(drv, 1), q);
 	assert_null(uvdpa_driver_queue(drv, 0));
 	uvdpa_queue_areas(q, &a);
@@ -230,7 +230,7 @@ static void attaching(void **state)
 	assert_int_equal(uvdpa_driver_attach(drv, 1, other, 0, &error), -EBUSY);
 	assert_int_equal(uvdpa_driver_attach(drv, 3, other, 0, &error), -ENOBUFS);
 	assert_int_equal(uvdpa_queue_restart(q, 0), -EBUSY);
-	assert_int_equal(uvdpa_driver_driver_ok(drv, &error), 0);
+	assert_int_equal(uvdpa_driver_start(drv, &error), 0);
 	assert_int_equal(fake.status, 0x0f);
 	/* enabled last, then DRIVER_OK, then a kick */
 	assert_string_equal(fake.order, "n1a1c1k1b1e1!0");
@@ -266,7 +266,7 @@ static void attaching_refused(void **state)
 	fake.fail_error = 0;
 	assert_int_equal(uvdpa_driver_attach(drv, 0, q, 0, &error), 0);
 	fake.refuse_status = VIRTIO_CONFIG_S_DRIVER_OK;
-	assert_int_equal(uvdpa_driver_driver_ok(drv, &error), -EPROTO);
+	assert_int_equal(uvdpa_driver_start(drv, &error), -EPROTO);
 	fake.refuse_status = 0;
 	fake.fail_cmd = VHOST_GET_VRING_BASE;
 	fake.fail_error = -EOPNOTSUPP;
@@ -285,7 +285,7 @@ static void suspending(void **state)
 
 	assert_int_equal(uvdpa_driver_negotiate(drv, 0, NULL, &error), 0);
 	assert_int_equal(uvdpa_driver_attach(drv, 0, q, 0, &error), 0);
-	assert_int_equal(uvdpa_driver_driver_ok(drv, &error), 0);
+	assert_int_equal(uvdpa_driver_start(drv, &error), 0);
 	assert_int_equal(read(uvdpa_queue_kick_fd(q), &kicks, 8), 8);
 	assert_int_equal(uvdpa_driver_suspend(drv), 0);
 	assert_true(fake.suspended);

@@ -117,12 +117,12 @@ static void chains_as_the_specification_has_them(void **state)
 	int id, second;
 
 	set_up(&rig, 8, 0, 0);
-	assert_int_equal(uvdpa_queue_position(rig.q), 0x80008000);
+	assert_int_equal(uvdpa_queue_base(rig.q), 0x80008000);
 	id = uvdpa_queue_add(rig.q, s, 3, 0, 42);
 	second = uvdpa_queue_add(rig.q, s, 2, 0, 43);
 	assert_true(id >= 0 && second >= 0 && id != second);
 	assert_false(is_available(&rig, 0, true));
-	uvdpa_queue_peek(rig.q, &view);
+	uvdpa_queue_debug_snapshot(rig.q, &view);
 	assert_int_equal(view.avail_idx, WRAP);
 	assert_int_equal(view.unpublished, 2);
 	assert_int_equal(uvdpa_queue_publish(rig.q), 2);
@@ -138,7 +138,7 @@ static void chains_as_the_specification_has_them(void **state)
 	for (unsigned i = 5; i < 8; i++)
 		assert_false(is_available(&rig, i, true));
 	assert_int_equal(uvdpa_queue_free_descriptors(rig.q), 3);
-	uvdpa_queue_peek(rig.q, &view);
+	uvdpa_queue_debug_snapshot(rig.q, &view);
 	assert_int_equal(view.avail_idx, WRAP | 5);
 	assert_int_equal(view.unpublished, 0);
 	tear_down(&rig);
@@ -179,7 +179,7 @@ static void completions_in_any_order(void **state)
 	uvdpa_queue_publish(rig.q);
 	finish(&rig, id[2], 101);
 	mark(&rig, (uint16_t)id[0], 77, 0, 2); /* without WRITE the length means nothing */
-	assert_int_equal(uvdpa_queue_position(rig.q), position(&rig));
+	assert_int_equal(uvdpa_queue_base(rig.q), position(&rig));
 	assert_int_equal(uvdpa_queue_poll(rig.q, c, 8), 2);
 	assert_int_equal(c[0].cookie, 12);
 	assert_int_equal(c[0].written, 101);
@@ -189,7 +189,7 @@ static void completions_in_any_order(void **state)
 	assert_int_equal(uvdpa_queue_in_flight(rig.q), 1);
 	assert_int_equal(uvdpa_queue_free_descriptors(rig.q), 6);
 	assert_int_equal(uvdpa_queue_poll(rig.q, c, 8), 0);
-	assert_int_equal(uvdpa_queue_position(rig.q), position(&rig));
+	assert_int_equal(uvdpa_queue_base(rig.q), position(&rig));
 	tear_down(&rig);
 }
 
@@ -212,10 +212,10 @@ static void positions_wrap(void **state)
 			if (b >= 0)
 				finish(&rig, b, 0);
 			finish(&rig, a, 1);
-			assert_int_equal(uvdpa_queue_position(rig.q), position(&rig));
+			assert_int_equal(uvdpa_queue_base(rig.q), position(&rig));
 			assert_int_equal(uvdpa_queue_poll(rig.q, c, 8), b >= 0 ? 2 : 1);
 			assert_int_equal(c[b >= 0].cookie, i);
-			assert_int_equal(uvdpa_queue_position(rig.q), position(&rig));
+			assert_int_equal(uvdpa_queue_base(rig.q), position(&rig));
 		}
 		assert_int_equal(uvdpa_queue_free_descriptors(rig.q), 4);
 		assert_int_equal(uvdpa_queue_in_flight(rig.q), 0);
@@ -234,7 +234,7 @@ static void a_restart_anywhere(void **state)
 		uint32_t half = (at % 8) | (at < 8 ? 0 : WRAP);
 
 		assert_int_equal(uvdpa_queue_restart(rig.q, half | half << 16), 0);
-		assert_int_equal(uvdpa_queue_position(rig.q), half | half << 16);
+		assert_int_equal(uvdpa_queue_base(rig.q), half | half << 16);
 		assert_int_equal(uvdpa_queue_poll(rig.q, c, 1), 0);
 		for (unsigned i = 0; i < 8; i++)
 			assert_false(is_available(&rig, i, i < at % 8 ? at < 8 : at >= 8));
@@ -283,7 +283,7 @@ static void as_another_driver(void **state)
 		assert_true(pq_take_used(&pq, &id, &len));
 		assert_int_equal(uvdpa_queue_poll(rig.q, &c, 1), 1);
 		assert_int_equal(c.head, id);
-		assert_int_equal(uvdpa_queue_position(rig.q), pq_base(&pq));
+		assert_int_equal(uvdpa_queue_base(rig.q), pq_base(&pq));
 	}
 	ram_destroy(&ram);
 	tear_down(&rig);
@@ -351,7 +351,7 @@ static void is_broken(struct rig *rig, enum uvdpa_queue_break how, const char *w
 	assert_int_equal(uvdpa_queue_wait(rig->q, 1000), -EPROTO);
 	assert_int_equal(uvdpa_queue_restart(rig->q, 0x80078007), 0);
 	assert_null(uvdpa_queue_fault(rig->q));
-	assert_int_equal(uvdpa_queue_position(rig->q), 0x80078007);
+	assert_int_equal(uvdpa_queue_base(rig->q), 0x80078007);
 	assert_true(add(rig, 1, 0) >= 0);
 	tear_down(rig);
 }
@@ -432,12 +432,12 @@ static void in_order(uint16_t size)
 			id[i] = add(&rig, 1 + i % 2, round * 3 + i);
 		uvdpa_queue_publish(rig.q);
 		mark(&rig, (uint16_t)id[1], 3, WRITE, 3);
-		assert_int_equal(uvdpa_queue_position(rig.q), position(&rig));
+		assert_int_equal(uvdpa_queue_base(rig.q), position(&rig));
 		assert_int_equal(uvdpa_queue_poll(rig.q, c, 1), 1);
-		assert_int_equal(uvdpa_queue_position(rig.q), position(&rig));
+		assert_int_equal(uvdpa_queue_base(rig.q), position(&rig));
 		assert_int_equal(uvdpa_queue_wait(rig.q, 0), 1);
 		mark(&rig, (uint16_t)id[2], 4, WRITE, 1);
-		assert_int_equal(uvdpa_queue_position(rig.q), position(&rig));
+		assert_int_equal(uvdpa_queue_base(rig.q), position(&rig));
 		assert_int_equal(uvdpa_queue_poll(rig.q, c + 1, 7), 2);
 		for (unsigned i = 0; i < 3; i++) {
 			assert_int_equal(c[i].cookie, round * 3 + i);

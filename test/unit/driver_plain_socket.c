@@ -210,7 +210,7 @@ static void without_status(void **state)
 	assert_int_equal(uvdpa_driver_negotiate(drv, 0, NULL, NULL), 0);
 	assert_int_equal(uvdpa_driver_map(drv, memory, 0, NULL), 0);
 	assert_int_equal(uvdpa_driver_attach(drv, 0, queue, 0, NULL), 0);
-	assert_int_equal(uvdpa_driver_driver_ok(drv, NULL), 0);
+	assert_int_equal(uvdpa_driver_start(drv, NULL), 0);
 	assert_int_equal(uvdpa_get_status(drv, &status), 0);
 	assert_true(status & VIRTIO_CONFIG_S_DRIVER_OK);
 	assert_int_equal(uvdpa_driver_suspend(drv), 0);
@@ -264,7 +264,7 @@ static void resume_kicks(void **state)
 	struct uvdpa_queue *queue = run_queue(drv, memory);
 	uint64_t count = 0;
 
-	assert_int_equal(uvdpa_driver_driver_ok(drv, NULL), 0);
+	assert_int_equal(uvdpa_driver_start(drv, NULL), 0);
 	assert_int_equal(uvdpa_suspend(drv), 0);
 	while (read(uvdpa_queue_kick_fd(queue), &count, sizeof(count)) > 0)
 		;

@@ -92,7 +92,7 @@ static int set_up(void **state)
 					 &rig.q, NULL),
 			 0);
 	assert_int_equal(uvdpa_driver_attach(rig.drv[0], 0, rig.q, 65500, &error), 0);
-	assert_int_equal(uvdpa_driver_driver_ok(rig.drv[0], &error), 0);
+	assert_int_equal(uvdpa_driver_start(rig.drv[0], &error), 0);
 	assert_int_equal(workload_new(&options, rig.memory, rig.q, &rig.w, NULL), 0);
 	return 0;
 }

@@ -138,12 +138,11 @@ static void connect_driver(struct world *w)
 	for (unsigned i = 0; i < QUEUES; i++) {
 		assert_int_equal(uvdpa_queue_new(w->memory, &queue, &w->contexts[i].queue, &e), 0);
 		assert_int_equal(uvdpa_driver_attach(w->drv, i, w->contexts[i].queue,
-						     uvdpa_queue_position(w->contexts[i].queue),
-						     &e),
+						     uvdpa_queue_base(w->contexts[i].queue), &e),
 				 0);
 		w->contexts[i].workload = make_workload(w, i);
 	}
-	assert_int_equal(uvdpa_driver_driver_ok(w->drv, &e), 0);
+	assert_int_equal(uvdpa_driver_start(w->drv, &e), 0);
 }
 
 static struct world *setup(const struct block_fault_options *trouble, uint32_t timeout_ms)
@@ -268,7 +267,7 @@ static void suspended_means_still(void **state)
 		assert_int_equal(uvdpa_driver_get_bases(w->drv, bases, QUEUES), 0);
 		for (unsigned q = 0; q < QUEUES; q++) {
 			uvdpa_queue_kick_always(w->contexts[q].queue);
-			assert_int_equal(uvdpa_queue_position(w->contexts[q].queue), bases[q]);
+			assert_int_equal(uvdpa_queue_base(w->contexts[q].queue), bases[q]);
 		}
 		sched_yield();
 		assert_true(requests(w) == before);

@@ -109,9 +109,9 @@ static void disk_open(struct disk *d, opener *open_block, bool packed, size_t da
 	d->status = uvdpa_memory_alloc(d->memory, 1, 1);
 	if (uvdpa_queue_new(d->memory, &queue, &d->queue, &e))
 		fail_msg("%s", e.text);
-	assert_int_equal(
-		uvdpa_driver_attach(d->drv, 0, d->queue, uvdpa_queue_position(d->queue), &e), 0);
-	assert_int_equal(uvdpa_driver_driver_ok(d->drv, &e), 0);
+	assert_int_equal(uvdpa_driver_attach(d->drv, 0, d->queue, uvdpa_queue_base(d->queue), &e),
+			 0);
+	assert_int_equal(uvdpa_driver_start(d->drv, &e), 0);
 }
 
 static void disk_close(struct disk *d)

@@ -77,7 +77,7 @@ static void set_up(struct world *w, unsigned workers)
 		assert_int_equal(uvdpa_queue_new(w->memory, &queue, &w->queues[i], &e), 0);
 		assert_int_equal(uvdpa_driver_attach(w->drv, i, w->queues[i], 0, &e), 0);
 	}
-	assert_int_equal(uvdpa_driver_driver_ok(w->drv, &e), 0);
+	assert_int_equal(uvdpa_driver_start(w->drv, &e), 0);
 	w->sent = uvdpa_memory_alloc(w->memory, 4096, 64);
 	w->received = uvdpa_memory_alloc(w->memory, (size_t)64 * PIECE, 64);
 	assert_true(w->sent && w->received);
@@ -156,7 +156,7 @@ static void nothing_delivered(struct world *w)
 {
 	struct uvdpa_queue_view view;
 
-	uvdpa_queue_peek(w->queues[RX], &view);
+	uvdpa_queue_debug_snapshot(w->queues[RX], &view);
 	assert_int_equal(view.used_idx, view.last_used);
 }
 

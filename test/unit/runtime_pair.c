@@ -85,7 +85,7 @@ static void suspended(void **state)
 	assert_int_equal(uvdpa_driver_suspend(cards[1].drv), 0);
 	for (unsigned i = 1; i < 5; i++)
 		send_and_await(&cards[0], 0, i, 100);
-	uvdpa_queue_peek(cards[1].queues[0], &view);
+	uvdpa_queue_debug_snapshot(cards[1].queues[0], &view);
 	assert_int_equal(view.used_idx, view.last_used);
 	assert_int_equal(uvdpa_driver_get_bases(cards[1].drv, bases, 3), 0);
 	assert_int_equal(bases[0], 1);

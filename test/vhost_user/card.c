@@ -122,7 +122,7 @@ static void stops_at_once(void **state)
 		assert_int_equal(uvdpa_queue_new(memory, &options, &queues[q], &error), 0);
 		assert_int_equal(uvdpa_driver_attach(drv, q, queues[q], 0, &error), 0);
 	}
-	assert_int_equal(uvdpa_driver_driver_ok(drv, &error), 0);
+	assert_int_equal(uvdpa_driver_start(drv, &error), 0);
 	buffers = uvdpa_memory_alloc(memory, 16 * 2048, 4096);
 	assert_non_null(buffers);
 	for (unsigned i = 0; i < 16; i++) {
@@ -256,7 +256,7 @@ static void disabled_send_ring(void **state)
 	uvdpa_queue_free(b.tx);
 	must(uvdpa_queue_new(b.s.memory, &ring, &b.tx, &error), &error);
 	session_start_ring(b.s.fd, 1, b.tx, 0);
-	session_start_ring(b.s.fd, 0, b.s.queue, uvdpa_queue_position(b.s.queue));
+	session_start_ring(b.s.fd, 0, b.s.queue, uvdpa_queue_base(b.s.queue));
 	post_frame(&b, 4);
 	is_done(b.tx, &done);
 	assert_int_equal(next_frame(&b)[59], 4);

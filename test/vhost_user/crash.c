@@ -82,7 +82,7 @@ static int64_t recover(struct session *s, struct workload *w, pid_t *server)
 	session_hang_up(s);
 	*server = start_server();
 	/* what a VMM knows then: the used index (QEMU: virtio_queue_restore_last_avail_idx) */
-	session_start(s, path, uvdpa_queue_position(s->queue));
+	session_start(s, path, uvdpa_queue_base(s->queue));
 	while (workload_done(w) == done)
 		if (workload_step(w) < 0)
 			break;
@@ -126,7 +126,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	server = start_server();
-	session_start(&s, path, uvdpa_queue_position(s.queue));
+	session_start(&s, path, uvdpa_queue_base(s.queue));
 	srand(1);
 	for (unsigned i = 0; i < rounds && !bad; i++) {
 		bad = work(w, 1000 + rand() % 20000);

@@ -197,7 +197,7 @@ static void test_truth(void **state)
 	}
 	wait_all();
 	harvest();
-	assert_int_equal(session_stop(&session), uvdpa_queue_position(session.queue));
+	assert_int_equal(session_stop(&session), uvdpa_queue_base(session.queue));
 	harvest();
 	assert_true(used_ring_seen());
 	judge(&missed, &extra);
@@ -221,7 +221,7 @@ static void test_switching(void **state)
 			submit(i);
 		uvdpa_queue_submit(session.queue);
 		log_on();
-		in_time = uvdpa_queue_position(session.queue) == (uint16_t)(round * 2 * DEPTH);
+		in_time = uvdpa_queue_base(session.queue) == (uint16_t)(round * 2 * DEPTH);
 		checked += in_time;
 		if (!in_time) /* some were done before: those of the first copy of memory */
 			memset(truth, 0, sizeof(truth));

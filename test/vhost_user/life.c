@@ -73,7 +73,7 @@ static void test_suspend_and_resume(void **state)
 	usleep(20000);
 	assert_int_equal(uvdpa_blk_poll(u.blk, &done, 1), 0);
 	assert_int_equal(uvdpa_get_vring_base(u.drv, 0, &base), 0);
-	assert_int_equal(base, uvdpa_queue_position(u.queue));
+	assert_int_equal(base, uvdpa_queue_base(u.queue));
 	assert_int_equal(base, 2);
 	assert_int_equal(uvdpa_driver_resume(u.drv), 0);
 	assert_int_equal(uvdpa_blk_finish(u.blk, 7, 5000), 0);
@@ -105,7 +105,7 @@ static void test_reset_and_again(void **state)
 			     &u.queue, &error),
 		     &error);
 		must(uvdpa_driver_attach(u.drv, 0, u.queue, 0, &error), &error);
-		must(uvdpa_driver_driver_ok(u.drv, &error), &error);
+		must(uvdpa_driver_start(u.drv, &error), &error);
 		must(uvdpa_blk_new(u.memory, u.queue, 8, &u.blk, &error), &error);
 		write_and_read(&u, 8 * i, (unsigned char)(0x10 + i));
 	}

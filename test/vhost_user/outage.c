@@ -60,7 +60,7 @@ static void end(struct outage *o)
 /* So many requests, one after the other; then nobody is there. */
 static void work(struct outage *o)
 {
-	session_start(&o->s, o->disk.path, uvdpa_queue_position(o->s.queue));
+	session_start(&o->s, o->disk.path, uvdpa_queue_base(o->s.queue));
 	for (uint64_t i = 0; i < BEFORE; i++) {
 		memset(o->data, (int)i, 512);
 		assert_int_equal(uvdpa_blk_write(o->blk, i, o->data, 512, i), 0);
@@ -124,14 +124,14 @@ static void one_outage(uint16_t packed, enum base base, uint16_t record_size)
 	begin(&o, packed);
 	o.s.record_size = record_size;
 	work(&o);
-	used = uvdpa_queue_position(o.s.queue);
+	used = uvdpa_queue_base(o.s.queue);
 	memset(o.data, 0xee, MEANWHILE * 512);
 	for (uint64_t i = 0; i < MEANWHILE; i++)
 		assert_int_equal(uvdpa_blk_read(o.blk, i, o.data + 512 * i, 512, 1000 + i), 0);
 	assert_true(uvdpa_queue_submit(o.s.queue) >= 0);
 	session_start(&o.s, o.disk.path, base_of(&o, base, used));
 	take_all(&o);
-	assert_int_equal(session_stop(&o.s), uvdpa_queue_position(o.s.queue));
+	assert_int_equal(session_stop(&o.s), uvdpa_queue_base(o.s.queue));
 	end(&o);
 }
 
@@ -204,7 +204,7 @@ static void one_call(uint16_t packed, bool record)
 	o.s.without_record = !record;
 	work(&o);
 	called(o.s.queue, false); /* whatever there was */
-	base = uvdpa_queue_position(o.s.queue);
+	base = uvdpa_queue_base(o.s.queue);
 	session_start(&o.s, o.disk.path, base);
 	assert_true(called(o.s.queue, true));
 	assert_int_equal(session_stop(&o.s), base);

@@ -231,7 +231,7 @@ static void again_and_again(bool packed, bool record)
 		assert_true(uvdpa_queue_submit(b->s.queue) >= 0);
 		base = session_stop(&b->s);
 		/* what was taken is done, be it all or nothing */
-		assert_int_equal(base, uvdpa_queue_position(b->s.queue));
+		assert_int_equal(base, uvdpa_queue_base(b->s.queue));
 		is_left_alone(b);
 		begin_anew(b);
 		write_and_read(b, (unsigned char)round);

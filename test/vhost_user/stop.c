@@ -40,7 +40,7 @@ static void client_begin_any(struct client *u, const char *path, uint64_t protoc
 	else
 		session_init(&u->s, 1 << 20);
 	u->s.protocol_off = protocol_off;
-	session_start(&u->s, path, uvdpa_queue_position(u->s.queue));
+	session_start(&u->s, path, uvdpa_queue_base(u->s.queue));
 	assert_int_equal(uvdpa_blk_new(u->s.memory, u->s.queue, 16, &u->blk, &error), 0);
 	u->data = uvdpa_memory_alloc(u->s.memory, 65536, 4096);
 	assert_non_null(u->data);
@@ -283,7 +283,7 @@ static void refused_to_a_driver(void **state)
 	two_queues(drv, &memory, queues);
 	for (unsigned q = 0; q < 2; q++)
 		assert_int_equal(uvdpa_blk_new(memory, queues[q], 8, &blk[q], &error), 0);
-	assert_int_equal(uvdpa_driver_driver_ok(drv, &error), 0);
+	assert_int_equal(uvdpa_driver_start(drv, &error), 0);
 	data = uvdpa_memory_alloc(memory, 4096, 4096);
 	for (unsigned i = 1; i <= 3; i++)
 		assert_int_equal(uvdpa_blk_read(blk[1], 8 * i, data, 4096, i), 0);

@@ -30,8 +30,8 @@ void user_begin(struct user *u, uint64_t features, size_t data)
 			     &(struct uvdpa_queue_options){.size = 64, .features = features},
 			     &u->queue, &e),
 	     &e);
-	must(uvdpa_driver_attach(u->drv, 0, u->queue, uvdpa_queue_position(u->queue), &e), &e);
-	must(uvdpa_driver_driver_ok(u->drv, &e), &e);
+	must(uvdpa_driver_attach(u->drv, 0, u->queue, uvdpa_queue_base(u->queue), &e), &e);
+	must(uvdpa_driver_start(u->drv, &e), &e);
 	must(uvdpa_blk_new(u->memory, u->queue, 16, &u->blk, &e), &e);
 	u->data = uvdpa_memory_alloc(u->memory, data, 4096);
 	assert_non_null(u->data);
