@@ -16,14 +16,14 @@ struct file_block {
 	bool lifetime_bound; /* a ring that was closed may still have it */
 	bool regular;	     /* not a block device */
 	bool direct, sqpoll, iopoll, fixed_buffers;
-	uint32_t direct_size;  /* direct: what the kernel takes is multiples of it */
-	bool share;	       /* other servers may have the file open, too */
-	uint32_t wait_ms;      /* for somebody else's locks to go */
-	uint32_t polled_max;   /* iopoll: bytes, a power of two */
-	bool in_memory;	       /* its file system has nothing to wait for */
-	_Atomic bool told_end; /* that it is shorter than the disk */
-	_Atomic bool told;     /* that not all can be registered, by any of its queues */
-	char path[];	       /* for messages */
+	uint32_t direct_size;	 /* direct: what the kernel takes is multiples of it */
+	bool share;		 /* other servers may have the file open, too */
+	uint32_t wait_ms;	 /* for somebody else's locks to go */
+	uint32_t polled_max;	 /* iopoll: bytes, a power of two */
+	bool in_memory;		 /* its file system has nothing to wait for */
+	_Atomic bool logged_end; /* that it is shorter than the disk */
+	_Atomic bool logged;	 /* that not all can be registered, by any of its queues */
+	char path[];		 /* for messages */
 };
 
 extern const struct block_ops file_ops;

@@ -39,7 +39,7 @@ struct file_buffers {
 /* Once for a disk. */
 static void tell(struct file_block *file, int error)
 {
-	if (!atomic_exchange(&file->told, true))
+	if (!atomic_exchange(&file->logged, true))
 		log_info(NULL,
 			 "%s: fixed-buffers=on has no effect on some memory, which cannot be "
 			 "registered: %s%s",

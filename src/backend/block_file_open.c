@@ -386,7 +386,7 @@ void file_note_end(struct file_block *file)
 {
 	uint64_t now = 0;
 
-	if (atomic_exchange(&file->told_end, true))
+	if (atomic_exchange(&file->logged_end, true))
 		return;
 	size_now(file, &now);
 	log_warning(

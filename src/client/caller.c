@@ -37,9 +37,9 @@ static int reach(struct process_caller *caller, struct process **process)
 	}
 	r = process_open(caller->tid, caller->uid, &found, &fault);
 	if (r) {
-		if (!*caller->told)
+		if (!*caller->logged)
 			log_warning(caller->name, "%s", fault.text);
-		*caller->told = true;
+		*caller->logged = true;
 		return r;
 	}
 	process_unref(*caller->known);
@@ -105,7 +105,7 @@ static int caller_own(struct caller *caller, struct owner **out)
 }
 
 void process_caller_init(struct process_caller *caller, pid_t tid, uid_t uid, const char *name,
-			 struct process **known, bool *told)
+			 struct process **known, bool *logged)
 {
 	static const struct caller_ops ops = {.read = caller_read,
 					      .write = caller_write,
@@ -117,5 +117,5 @@ void process_caller_init(struct process_caller *caller, pid_t tid, uid_t uid, co
 					  .uid = uid,
 					  .name = name,
 					  .known = known,
-					  .told = told};
+					  .logged = logged};
 }

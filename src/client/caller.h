@@ -48,10 +48,10 @@ struct process_caller {
 	const char *name; /* of the device, for the log */
 	struct process *
 		*known; /* the process of the last call: mostly the same one. May be replaced */
-	bool *told;	/* whether the log has heard why a process cannot be reached */
+	bool *logged;	/* whether the log has heard why a process cannot be reached */
 };
 
 void process_caller_init(struct process_caller *caller, pid_t tid, uid_t uid, const char *name,
-			 struct process **known, bool *told);
+			 struct process **known, bool *logged);
 
 #endif

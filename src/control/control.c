@@ -27,7 +27,7 @@ static void hang_up(struct connection *connection)
 	close(connection->fd); /* nobody else has it, so it leaves the epoll set, too */
 	free(connection->in);
 	free(connection->out);
-	*connection = (struct connection){.mood = CONNECTION_FREE, .fd = -1};
+	*connection = (struct connection){.state = CONNECTION_FREE, .fd = -1};
 }
 
 static uint64_t token_of(const struct control *control, const struct connection *connection)
@@ -36,18 +36,19 @@ static uint64_t token_of(const struct control *control, const struct connection 
 }
 
 /* Sets what the connection is woken for. A hang-up is always told. */
-static void set_mood(struct control *control, struct connection *connection, enum mood mood)
+static void set_state(struct control *control, struct connection *connection,
+		      enum connection_state state)
 {
 	struct epoll_event event = {
-		.events = mood == CONNECTION_READING   ? EPOLLIN
-			  : mood == CONNECTION_WRITING ? EPOLLOUT
-						       : 0,
+		.events = state == CONNECTION_READING	? EPOLLIN
+			  : state == CONNECTION_WRITING ? EPOLLOUT
+							: 0,
 		.data.u64 = token_of(control, connection),
 	};
 
-	if (connection->mood == mood)
+	if (connection->state == state)
 		return;
-	connection->mood = mood;
+	connection->state = state;
 	if (epoll_ctl(control->epoll, EPOLL_CTL_MOD, connection->fd, &event) < 0)
 		hang_up(connection);
 }
@@ -67,7 +68,7 @@ static void flush(struct control *control, struct connection *connection)
 		connection->heard = ++control->events;
 	}
 	if (connection->out_sent < connection->out_size) {
-		set_mood(control, connection, CONNECTION_WRITING);
+		set_state(control, connection, CONNECTION_WRITING);
 		return;
 	}
 	free(connection->out);
@@ -75,7 +76,7 @@ static void flush(struct control *control, struct connection *connection)
 	if (connection->hang_up)
 		hang_up(connection);
 	else
-		set_mood(control, connection, CONNECTION_READING);
+		set_state(control, connection, CONNECTION_READING);
 }
 
 /* Takes the answer over. */
@@ -108,13 +109,13 @@ static void answer_line(struct control *control, struct connection *connection, 
 	if (answer)
 		send_answer(control, connection, answer);
 	else
-		set_mood(control, connection, CONNECTION_WAITING);
+		set_state(control, connection, CONNECTION_WAITING);
 }
 
 /* Answers the lines that have come, as long as the client takes the answers. */
 static void answer_lines(struct control *control, struct connection *connection)
 {
-	while (connection->mood == CONNECTION_READING) {
+	while (connection->state == CONNECTION_READING) {
 		char *end = memchr(connection->in, '\n', connection->in_used);
 
 		if (end) {
@@ -156,9 +157,9 @@ static struct connection *free_connection(struct control *control)
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
 		struct connection *connection = &control->connections[i];
 
-		if (connection->mood == CONNECTION_FREE)
+		if (connection->state == CONNECTION_FREE)
 			return connection;
-		if (connection->mood != CONNECTION_WAITING &&
+		if (connection->state != CONNECTION_WAITING &&
 		    (!silent || connection->heard < silent->heard))
 			silent = connection;
 	}
@@ -217,7 +218,7 @@ static void accept_one(struct control *control)
 		return;
 	}
 	*connection = (struct connection){
-		.mood = CONNECTION_READING,
+		.state = CONNECTION_READING,
 		.fd = fd,
 		.number = ++control->last_number,
 		.heard = ++control->events,
@@ -232,13 +233,13 @@ static void serve_connection(struct control *control, uint64_t token, uint32_t e
 {
 	struct connection *connection = &control->connections[token % TOKEN_PLACES];
 
-	if (connection->mood == CONNECTION_FREE || connection->number != token / TOKEN_PLACES)
+	if (connection->state == CONNECTION_FREE || connection->number != token / TOKEN_PLACES)
 		return; /* it ended while this event was on its way */
-	if (connection->mood == CONNECTION_READING && events & EPOLLIN)
+	if (connection->state == CONNECTION_READING && events & EPOLLIN)
 		receive(control, connection);
 	else if (events & (EPOLLHUP | EPOLLERR))
 		hang_up(connection);
-	else if (connection->mood == CONNECTION_WRITING && events & EPOLLOUT) {
+	else if (connection->state == CONNECTION_WRITING && events & EPOLLOUT) {
 		flush(control, connection);
 		answer_lines(control, connection);
 	}
@@ -247,7 +248,7 @@ static void serve_connection(struct control *control, uint64_t token, uint32_t e
 static struct connection *find_connection(struct control *control, uint64_t number)
 {
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
-		if (control->connections[i].mood == CONNECTION_WAITING &&
+		if (control->connections[i].state == CONNECTION_WAITING &&
 		    control->connections[i].number == number)
 			return &control->connections[i];
 	return NULL;
@@ -334,7 +335,7 @@ static int add_source(struct control *control, int fd, uint64_t token)
 static void dispose(struct control *control)
 {
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
-		if (control->connections[i].mood != CONNECTION_FREE)
+		if (control->connections[i].state != CONNECTION_FREE)
 			hang_up(&control->connections[i]);
 	if (control->listener >= 0) {
 		close(control->listener);

@@ -4,7 +4,7 @@
  * Theory of operation
  * -------------------
  * One thread (control.c) has the socket, the connections and everything in
- * them. A connection is in one of three moods, and never reads while it is in
+ * them. A connection is in one of three states, and never reads while it is in
  * the latter two, so that a client can have at most one request in the works
  * and one answer unread:
  *
@@ -36,10 +36,15 @@
 #define CONNECTIONS_MAX 32
 #define LINE_MAX_BYTES	(512 * 1024) /* a saved state fits, as base64 */
 
-enum mood { CONNECTION_FREE, CONNECTION_READING, CONNECTION_WAITING, CONNECTION_WRITING };
+enum connection_state {
+	CONNECTION_FREE,
+	CONNECTION_READING,
+	CONNECTION_WAITING,
+	CONNECTION_WRITING
+};
 
 struct connection {
-	enum mood mood;
+	enum connection_state state;
 	int fd;
 	uint64_t number;
 	uint64_t heard; /* when something of it was last read or written: counts up */

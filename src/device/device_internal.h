@@ -99,7 +99,7 @@ struct queue {
 	bool was_dry;		    /* the last look at the ring found nothing */
 	bool signal_pending;	    /* the driver wants to hear of what this pass has shown */
 	bool unmapped;		    /* the ring's memory was not there when last looked at */
-	bool unmapped_told;	    /* ... and the log says so */
+	bool unmapped_logged;	    /* ... and the log says so */
 	bool reapable;		    /* removed windows may have lost their last user */
 	bool settling;		    /* control was asked to look; not again until it did */
 	struct queue_source borrow; /* from queue_borrow to queue_give_back */

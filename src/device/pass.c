@@ -123,14 +123,14 @@ static enum ring_pop_result pop_one(struct queue *queue, struct request **out)
  */
 static void note_unmapped(struct queue *queue, bool kicked)
 {
-	if (kicked && !queue->unmapped_told)
+	if (kicked && !queue->unmapped_logged)
 		log_warning(
 			queue->device->name,
 			"queue %u was kicked, but its ring (0x%llx, 0x%llx, 0x%llx) is not mapped",
 			queue->index, (unsigned long long)queue->desc,
 			(unsigned long long)queue->driver, (unsigned long long)queue->used);
 	queue->unmapped = true;
-	queue->unmapped_told |= kicked;
+	queue->unmapped_logged |= kicked;
 }
 
 /*
@@ -244,7 +244,7 @@ static enum ring_pop_result take(struct queue *queue, unsigned budget)
 	if (r == RING_UNMAPPED)
 		note_unmapped(queue, kicked);
 	else
-		queue->unmapped = queue->unmapped_told = false;
+		queue->unmapped = queue->unmapped_logged = false;
 	return r;
 }
 
@@ -361,7 +361,7 @@ static enum device_turn qsource(struct queue *queue, unsigned budget, bool polli
 	if (qsource.result == RING_UNMAPPED)
 		note_unmapped(queue, kicked);
 	else
-		queue->unmapped = queue->unmapped_told = false;
+		queue->unmapped = queue->unmapped_logged = false;
 	if (!may_take(queue))
 		return TURN_IDLE;
 	if (qsource.more_came || (more && qsource.result == RING_CHAIN))

@@ -306,7 +306,7 @@ void queue_open(struct queue *queue)
 	queue->open = queue->fresh = true;
 	queue->share = QUEUE_FIRST_SHARE;
 	queue->discard = false;
-	queue->unmapped = queue->unmapped_told = false;
+	queue->unmapped = queue->unmapped_logged = false;
 	queue->resubmit_count = 0; /* they are the ring's now */
 	device_trace(device, TRACE_QUEUE_OPEN, queue->index, 0);
 	/* Also a look at the ring without any kick (S8). */

@@ -263,7 +263,7 @@ bool net_process_receive(struct net_queue *queue, struct packet_channel *channel
 /* --- Sending ---------------------------------------------------------------------------------- */
 
 /* What became of a batch. */
-struct tally {
+struct stats {
 	unsigned packets, malformed, no_room;
 	uint64_t bytes;
 };
@@ -337,26 +337,26 @@ static int send_chain(struct net_queue *queue, struct packet_channel *channel,
 	return packet_put(channel, iov, n, size);
 }
 
-static void tally_sent(struct tally *tally, const struct chain *chain, int error)
+static void stats_add_sent(struct stats *stats, const struct chain *chain, int error)
 {
 	if (!error) {
-		tally->packets++;
-		tally->bytes += chain->readable - NET_HDR_SIZE;
+		stats->packets++;
+		stats->bytes += chain->readable - NET_HDR_SIZE;
 	} else if (error == -EMSGSIZE || error == -EINVAL || error == -EFAULT) {
-		tally->malformed++;
+		stats->malformed++;
 	} else {
-		tally->no_room++;
+		stats->no_room++;
 	}
 }
 
-static void count_sent(struct net_queue *queue, const struct tally *tally)
+static void count_sent(struct net_queue *queue, const struct stats *stats)
 {
-	net_count(&queue->counters.packets, tally->packets);
-	net_count(&queue->counters.bytes, tally->bytes);
-	if (tally->malformed)
-		net_count(&queue->counters.malformed, tally->malformed);
-	if (tally->no_room)
-		net_count(&queue->counters.no_room, tally->no_room);
+	net_count(&queue->counters.packets, stats->packets);
+	net_count(&queue->counters.bytes, stats->bytes);
+	if (stats->malformed)
+		net_count(&queue->counters.malformed, stats->malformed);
+	if (stats->no_room)
+		net_count(&queue->counters.no_room, stats->no_room);
 }
 
 /*
@@ -366,7 +366,7 @@ static void count_sent(struct net_queue *queue, const struct tally *tally)
 static unsigned send_chains(struct net_queue *queue, struct packet_channel *channel,
 			    struct chain_source *source, struct request **batch, unsigned count)
 {
-	struct tally tally = {0};
+	struct stats stats = {0};
 	struct packet_lost lost;
 	unsigned i;
 
@@ -377,17 +377,17 @@ static unsigned send_chains(struct net_queue *queue, struct packet_channel *chan
 			error = send_chain(queue, channel, &batch[i]->chain);
 		if (error == -EBUSY)
 			break;
-		tally_sent(&tally, &batch[i]->chain, error);
+		stats_add_sent(&stats, &batch[i]->chain, error);
 	}
 	lost = packet_flush(channel);
-	tally.packets -= lost.frames;
-	tally.no_room += lost.frames;
-	tally.bytes -= lost.bytes;
+	stats.packets -= lost.frames;
+	stats.no_room += lost.frames;
+	stats.bytes -= lost.bytes;
 	for (unsigned k = 0; k < i; k++)
 		request_complete(batch[k], 0);
 	for (unsigned k = count; k > i; k--)
 		source->unpop(source, batch[k - 1]);
-	count_sent(queue, &tally);
+	count_sent(queue, &stats);
 	return i;
 }
 
@@ -412,7 +412,7 @@ static unsigned send_batch(struct net_queue *queue, struct packet_channel *chann
 {
 	struct batch_chain batch[NET_BATCH];
 	struct packet_frame frames[NET_BATCH];
-	struct tally tally = {0};
+	struct stats stats = {0};
 	struct packet_lost lost;
 	unsigned have, n = 0;
 	int sent = 0;
@@ -427,16 +427,16 @@ static unsigned send_batch(struct net_queue *queue, struct packet_channel *chann
 	n = sent > 0 ? (unsigned)sent : 0;
 	if (have) { /* else nothing was put */
 		lost = packet_flush(channel);
-		tally.no_room = lost.frames;
-		tally.bytes -= lost.bytes;
+		stats.no_room = lost.frames;
+		stats.bytes -= lost.bytes;
 	}
 	source->unpop_batch(source, have - n);
 	source->complete_batch(source, batch, NULL, n);
 	for (unsigned i = 0; i < n; i++)
-		tally.bytes += frames[i].size;
-	tally.packets = n - tally.no_room;
+		stats.bytes += frames[i].size;
+	stats.packets = n - stats.no_room;
 	if (n)
-		count_sent(queue, &tally);
+		count_sent(queue, &stats);
 	return n;
 }
 

@@ -54,7 +54,7 @@ struct node;
 struct opened {
 	struct vdpa_file *file;
 	struct process *known; /* who called last */
-	bool told;
+	bool logged;
 };
 
 /* What the requests received so far make of a file; they may still be in its request queue. */

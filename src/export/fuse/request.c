@@ -15,7 +15,7 @@ static struct process_caller caller_of(struct fuse_request *request)
 	struct process_caller caller;
 
 	process_caller_init(&caller, request->tid, request->uid, request->node->name,
-			    &request->opened->known, &request->opened->told);
+			    &request->opened->known, &request->opened->logged);
 	return caller;
 }
 

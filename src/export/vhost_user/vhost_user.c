@@ -133,9 +133,9 @@ static void on_config(struct vhost_user *export)
 	broken = device_state(export->device) == STATE_BROKEN;
 	runtime_unlock(export->runtime);
 	client->config_due = true;
-	if (broken && !client->told_broken)
+	if (broken && !client->logged_broken)
 		vu_rings_signal_error(client);
-	client->told_broken = broken;
+	client->logged_broken = broken;
 	vu_notify(client);
 }
 

@@ -99,7 +99,7 @@ struct vu_client {
 	bool config_due;      /* a change is still to be told */
 	uint64_t calls_due;   /* in-band calls still to be sent: bit per ring */
 	uint64_t errors_due;  /* in-band errors, likewise */
-	bool told_broken;
+	bool logged_broken;
 
 	struct fault fault; /* why the present message failed */
 };
