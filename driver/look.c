@@ -18,9 +18,9 @@ enum uvdpa_queue_break uvdpa_queue_broken(const struct uvdpa_queue *q)
 	return q->broken;
 }
 
-const char *uvdpa_queue_fault(const struct uvdpa_queue *q)
+const char *uvdpa_queue_error(const struct uvdpa_queue *q)
 {
-	return q->fault[0] ? q->fault : NULL;
+	return q->err[0] ? q->err : NULL;
 }
 
 uint16_t uvdpa_queue_size(const struct uvdpa_queue *q)

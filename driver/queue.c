@@ -167,7 +167,7 @@ int uvdpa_queue_restart(struct uvdpa_queue *q, uint32_t base)
 	q->free_count = q->size;
 	q->in_flight = 0;
 	q->in_batch = false;
-	q->fault[0] = 0;
+	q->err[0] = 0;
 	q->broken = UVDPA_QUEUE_OK;
 	q->ring->start(q, base);
 	q->ring->arm(q, q->calls);
@@ -181,7 +181,7 @@ int drv_break_queue(struct uvdpa_queue *q, enum uvdpa_queue_break how, const cha
 	if (!q->broken) {
 		q->broken = how;
 		va_start(args, format);
-		vsnprintf(q->fault, sizeof(q->fault), format, args);
+		vsnprintf(q->err, sizeof(q->err), format, args);
 		va_end(args);
 	}
 	return -EPROTO;

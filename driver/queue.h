@@ -33,7 +33,7 @@ struct uvdpa_queue {
 	bool calls; /* wanted */
 	bool attached;
 	enum uvdpa_queue_break broken;
-	char fault[160]; /* why; empty: sound */
+	char err[160]; /* why; empty: sound */
 
 	/* In the arena. Which of them are used is the layout's affair. */
 	union {

@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 	struct model rng = {&rng_ops};
 	struct fuse_export *export;
 	struct runtime *runtime;
-	struct fault why = {0};
+	struct error why = {0};
 	sigset_t stop;
 	int number;
 

@@ -31,7 +31,7 @@
  * Units      lengths and addresses in bytes, times in nanoseconds of CLOCK_MONOTONIC, timeouts in
  *            milliseconds, disk positions in sectors of 512 bytes.
  * Trust      a device is a stranger: nothing that it answers or writes ends the process. A
- *            queue that finds nonsense in its ring stops, and says why (uvdpa_queue_fault()).
+ *            queue that finds nonsense in its ring stops, and says why (uvdpa_queue_error()).
  *
  * "Clause S1" to "S14" are uvdpa's suspend contract; "linux: f()" names the kernel function
  * whose behaviour a call meets; "virtio 2.7" is a section of virtio 1.3.

@@ -124,7 +124,7 @@ struct uvdpa_segment {
  * -EINVAL  no segments, an unknown flag, or UVDPA_CHAIN_INDIRECT on a queue without .indirect
  * -E2BIG   more segments than the queue (or its indirect tables) can ever hold
  * -ENOSPC  not enough free descriptors at present: collect completions first
- * -EPROTO  the queue is broken: uvdpa_queue_fault()
+ * -EPROTO  the queue is broken: uvdpa_queue_error()
  */
 int uvdpa_queue_add(struct uvdpa_queue *queue, const struct uvdpa_segment *segments, unsigned count,
 		    unsigned flags, uint64_t cookie);
@@ -215,7 +215,7 @@ enum uvdpa_queue_break {
 
 enum uvdpa_queue_break uvdpa_queue_broken(const struct uvdpa_queue *queue);
 /* NULL, or why the queue is broken: one line, with the numbers. */
-const char *uvdpa_queue_fault(const struct uvdpa_queue *queue);
+const char *uvdpa_queue_error(const struct uvdpa_queue *queue);
 
 uint16_t uvdpa_queue_size(const struct uvdpa_queue *queue);
 /* 1: a packed ring, 0: a split one. */

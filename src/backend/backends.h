@@ -1,4 +1,4 @@
-/* How each block and packet backend is opened. All return 0, or a negative errno with the fault
+/* How each block and packet backend is opened. All return 0, or a negative errno with the error
  * filled. */
 #ifndef UVDPA_BACKEND_BACKENDS_H
 #define UVDPA_BACKEND_BACKENDS_H
@@ -7,10 +7,10 @@
 #include "backend/packet.h"
 
 /* Reads give zeroes, writes vanish. `size` in bytes. */
-int block_null_open(uint64_t size, struct block **block, struct fault *fault);
+int block_null_open(uint64_t size, struct block **block, struct error *err);
 
 /* Bytes in this process's memory, gone with it. */
-int block_memory_open(uint64_t size, struct block **block, struct fault *fault);
+int block_memory_open(uint64_t size, struct block **block, struct error *err);
 
 /* A regular file or block device, through io_uring. */
 struct block_file_options {
@@ -25,7 +25,7 @@ struct block_file_options {
 			that can */
 };
 int block_file_open(const struct block_file_options *options, struct block **block,
-		    struct fault *fault);
+		    struct error *err);
 
 /*
  * Wraps `inner` (taken over, also on failure) with trouble. All off by default (zeroed options).
@@ -42,7 +42,7 @@ struct block_fault_options {
 	bool stubborn;	      /* never_every requests survive a cancel, too */
 };
 int block_fault_open(const struct block_fault_options *options, struct block *inner,
-		     struct block **block, struct fault *fault);
+		     struct block **block, struct error *err);
 
 /*
  * `inner` (taken over, also on failure) with smaller blocks than it has: of block_size bytes, a
@@ -50,14 +50,14 @@ int block_fault_open(const struct block_fault_options *options, struct block *in
  * at most.
  */
 int block_rmw_open(uint32_t block_size, struct block *inner, struct block **block,
-		   struct fault *fault);
+		   struct error *err);
 
 /* Frames vanish. */
-int packet_null_open(unsigned pairs, struct packet **packet, struct fault *fault);
+int packet_null_open(unsigned pairs, struct packet **packet, struct error *err);
 /* Frames come back to the card that sent them. */
-int packet_loopback_open(unsigned pairs, struct packet **packet, struct fault *fault);
+int packet_loopback_open(unsigned pairs, struct packet **packet, struct error *err);
 /* A cable between two cards. */
-int packet_pair_open(const unsigned pairs[2], struct packet *packets[2], struct fault *fault);
+int packet_pair_open(const unsigned pairs[2], struct packet *packets[2], struct error *err);
 
 /* A TAP interface of this machine (linux: drivers/net/tun.c). */
 struct packet_tap_options {
@@ -67,7 +67,7 @@ struct packet_tap_options {
 	bool uso;    /* offer UDP segmentation, which QEMU's shadow virtqueues refuse */
 };
 int packet_tap_open(const struct packet_tap_options *options, struct packet **packet,
-		    struct fault *fault);
+		    struct error *err);
 
 /* A unix stream socket, a size before each frame: passt's, and QEMU's -netdev stream. */
 struct packet_stream_options {
@@ -76,13 +76,13 @@ struct packet_stream_options {
 	uint32_t reconnect_ms; /* time between attempts; 0: 1000 */
 };
 int packet_stream_open(const struct packet_stream_options *options, struct packet **packet,
-		       struct fault *fault);
+		       struct error *err);
 
 /* Datagrams: paths of unix sockets, or HOST:PORT; QEMU's -netdev dgram. */
 struct packet_dgram_options {
 	const char *local, *remote;
 };
 int packet_dgram_open(const struct packet_dgram_options *options, struct packet **packet,
-		      struct fault *fault);
+		      struct error *err);
 
 #endif

@@ -4,26 +4,26 @@
 #include <assert.h>
 #include <errno.h>
 
-int block_check_size(uint64_t size, const char *what, struct fault *f)
+int block_check_size(uint64_t size, const char *what, struct error *f)
 {
 	if (size == 0)
-		return fault(f, -EINVAL, "%s is empty; a disk needs at least 512 bytes", what);
+		return error_set(f, -EINVAL, "%s is empty; a disk needs at least 512 bytes", what);
 	if (size % 512)
-		return fault(f, -EINVAL, "%s has %llu bytes, which is not a multiple of 512", what,
-			     (unsigned long long)size);
+		return error_set(f, -EINVAL, "%s has %llu bytes, which is not a multiple of 512",
+				 what, (unsigned long long)size);
 	if (size > INT64_MAX)
-		return fault(f, -EFBIG, "%s has %llu bytes, more than files can have", what,
-			     (unsigned long long)size);
+		return error_set(f, -EFBIG, "%s has %llu bytes, more than files can have", what,
+				 (unsigned long long)size);
 	return 0;
 }
 
-int block_raise_block_size(struct block *block, uint32_t block_size, struct fault *f)
+int block_raise_block_size(struct block *block, uint32_t block_size, struct error *f)
 {
 	struct block_limits *limits = &block->limits;
 
 	assert(block_size >= limits->block_size);
 	if (limits->size % block_size)
-		return fault(
+		return error_set(
 			f, -EINVAL,
 			"the disk has %llu bytes, which is not a multiple of %u, the block size "
 			"that is asked for",
@@ -36,7 +36,7 @@ int block_raise_block_size(struct block *block, uint32_t block_size, struct faul
 }
 
 int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
-		       struct fault *f)
+		       struct error *f)
 {
 	const struct block_limits *limits = &block->limits;
 	int error;
@@ -178,21 +178,22 @@ void block_region_invalidated(struct block_channel *channel, uint64_t id)
 		channel->block->ops->region_invalidated(channel, id);
 }
 
-int block_resize(struct block *block, uint64_t size, struct fault *f)
+int block_resize(struct block *block, uint64_t size, struct error *f)
 {
 	int error;
 
 	if (!block->ops->resize)
-		return fault(f, -EOPNOTSUPP, "a disk on the %s backend cannot be resized",
-			     block->ops->name);
+		return error_set(f, -EOPNOTSUPP, "a disk on the %s backend cannot be resized",
+				 block->ops->name);
 	if (size < block->limits.size)
-		return fault(
+		return error_set(
 			f, -EINVAL,
 			"the disk has %llu bytes; disks can grow but not shrink (asked for %llu)",
 			(unsigned long long)block->limits.size, (unsigned long long)size);
 	if (size % block->limits.block_size)
-		return fault(f, -EINVAL, "the new size %llu is not a multiple of the block size %u",
-			     (unsigned long long)size, block->limits.block_size);
+		return error_set(f, -EINVAL,
+				 "the new size %llu is not a multiple of the block size %u",
+				 (unsigned long long)size, block->limits.block_size);
 	error = block_check_size(size, "the new size", f);
 	return error ? error : block->ops->resize(block, size, f);
 }
@@ -202,7 +203,7 @@ bool block_holds(const struct block *block, uint64_t offset, uint64_t length)
 	return is_within(&block->limits, offset, length);
 }
 
-int block_activate(struct block *block, struct fault *f)
+int block_activate(struct block *block, struct error *f)
 {
 	return block->ops->activate ? block->ops->activate(block, f) : 0;
 }

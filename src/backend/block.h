@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
 
@@ -69,9 +69,9 @@ struct block_limits {
 
 struct block_ops {
 	const char *name;
-	/* Returns 0 or a negative errno with the fault filled. */
+	/* Returns 0 or a negative errno with the error filled. */
 	int (*channel_open)(struct block *block, unsigned depth, struct block_channel **channel,
-			    struct fault *fault);
+			    struct error *err);
 	/* No request is outstanding. */
 	void (*channel_close)(struct block_channel *channel);
 	void (*submit)(struct block_channel *channel, struct block_request *request);
@@ -89,14 +89,14 @@ struct block_ops {
 	void (*cancel)(struct block_channel *channel);
 	/* No request is in this region of memory, nor will be. poll is called later. */
 	void (*region_invalidated)(struct block_channel *channel, uint64_t id);
-	int (*resize)(struct block *block, uint64_t size, struct fault *fault); /* updates limits */
+	int (*resize)(struct block *block, uint64_t size, struct error *err); /* updates limits */
 	/*
 	 * Requests are about to come, or (none is outstanding) will not for now: another process
 	 * that has the same disk open may have its turn. Neither counts: each may come several
-	 * times. activate returns 0 or a negative errno with the fault filled; it may wait for half
+	 * times. activate returns 0 or a negative errno with the error filled; it may wait for half
 	 * a second.
 	 */
-	int (*activate)(struct block *block, struct fault *fault);
+	int (*activate)(struct block *block, struct error *err);
 	void (*inactivate)(struct block *block);
 };
 
@@ -119,7 +119,7 @@ struct block_channel {
  * region_invalidated and close also by control, while the worker is held off.
  */
 int block_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
-		       struct fault *fault);
+		       struct error *err);
 void block_channel_close(struct block_channel *channel);
 /*
  * Refusals arrive through done, too: -ERANGE, -EINVAL (alignment of range or memory), -EROFS,
@@ -133,22 +133,22 @@ bool block_fd_edge(const struct block_channel *channel);
 bool block_needs_poll(const struct block_channel *channel);
 void block_cancel(struct block_channel *channel);
 void block_region_invalidated(struct block_channel *channel, uint64_t id);
-int block_resize(struct block *block, uint64_t size, struct fault *fault);
+int block_resize(struct block *block, uint64_t size, struct error *err);
 /* Whether there are such bytes: what block_submit asks of a request, for those who send several. */
 bool block_holds(const struct block *block, uint64_t offset, uint64_t length);
-int block_activate(struct block *block, struct fault *fault);
+int block_activate(struct block *block, struct error *err);
 void block_inactivate(struct block *block);
 void block_close(struct block *block);
 
 /*
  * Before a channel is opened: gives a block larger logical blocks than it needs, of block_size
- * bytes, a power of two. Returns 0, or -EINVAL with the fault filled: its size is not a multiple of
+ * bytes, a power of two. Returns 0, or -EINVAL with the error filled: its size is not a multiple of
  * that.
  */
-int block_raise_block_size(struct block *block, uint32_t block_size, struct fault *fault);
+int block_raise_block_size(struct block *block, uint32_t block_size, struct error *err);
 
 /* For those who open: refuses a size that is not whole sectors. `what` names the disk. */
-int block_check_size(uint64_t size, const char *what, struct fault *fault);
+int block_check_size(uint64_t size, const char *what, struct error *err);
 
 /* Implementations call this, never request->done, so that counters stay right. */
 void block_done(struct block_channel *channel, struct block_request *request, int error);

@@ -319,7 +319,7 @@ static void fault_channel_close(struct block_channel *channel)
  * The epoll file descriptor that is readable when the timer or the inner channel is. Nobody waits
  * on it but through another, which hears of each of their edges, too.
  */
-static int watch(struct fault_channel *ch, struct fault *f)
+static int watch(struct fault_channel *ch, struct error *f)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	int inner = block_fd(ch->inner);
@@ -329,19 +329,19 @@ static int watch(struct fault_channel *ch, struct fault *f)
 	if (ch->timer < 0 || ch->epoll < 0 ||
 	    epoll_ctl(ch->epoll, EPOLL_CTL_ADD, ch->timer, &event) ||
 	    (inner >= 0 && epoll_ctl(ch->epoll, EPOLL_CTL_ADD, inner, &event)))
-		return fault(f, -errno, "cannot watch a channel of the fault wrapper: %s",
-			     strerror(errno));
+		return error_set(f, -errno, "cannot watch a channel of the fault wrapper: %s",
+				 strerror(errno));
 	return 0;
 }
 
 static int fault_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
-			      struct fault *f)
+			      struct error *f)
 {
 	struct fault_channel *ch = calloc(1, sizeof(*ch) + depth * sizeof(ch->pool[0]));
 	int error;
 
 	if (!ch)
-		return fault(f, -ENOMEM, "no memory for a channel of the fault wrapper");
+		return error_set(f, -ENOMEM, "no memory for a channel of the fault wrapper");
 	ch->timer = ch->epoll = -1;
 	list_init(&ch->held);
 	list_init(&ch->late);
@@ -361,7 +361,7 @@ static int fault_channel_open(struct block *block, unsigned depth, struct block_
 	return error;
 }
 
-static int fault_resize(struct block *block, uint64_t size, struct fault *f)
+static int fault_resize(struct block *block, uint64_t size, struct error *f)
 {
 	struct fault_block *wrapper = (struct fault_block *)block;
 	int error = block_resize(wrapper->inner, size, f);
@@ -370,7 +370,7 @@ static int fault_resize(struct block *block, uint64_t size, struct fault *f)
 	return error;
 }
 
-static int fault_activate(struct block *block, struct fault *f)
+static int fault_activate(struct block *block, struct error *f)
 {
 	return block_activate(((struct fault_block *)block)->inner, f);
 }
@@ -405,13 +405,13 @@ static const struct block_ops fault_ops = {
 };
 
 int block_fault_open(const struct block_fault_options *options, struct block *inner,
-		     struct block **block, struct fault *f)
+		     struct block **block, struct error *f)
 {
 	struct fault_block *wrapper = calloc(1, sizeof(*wrapper));
 
 	if (!wrapper) {
 		block_close(inner);
-		return fault(f, -ENOMEM, "no memory for the fault wrapper");
+		return error_set(f, -ENOMEM, "no memory for the fault wrapper");
 	}
 	wrapper->block.ops = &fault_ops;
 	wrapper->block.limits = inner->limits;

@@ -96,13 +96,13 @@ static struct file_block *file_of(const struct file_channel *ch)
 	return (struct file_block *)ch->channel.block;
 }
 
-static int open_polled(struct file_channel *ch, int fd, unsigned depth, struct fault *f)
+static int open_polled(struct file_channel *ch, int fd, unsigned depth, struct error *f)
 {
 	int error = 0;
 
 	ch->polled = calloc(1, sizeof(*ch->polled));
 	if (!ch->polled)
-		return fault(f, -ENOMEM, "no memory for polling");
+		return error_set(f, -ENOMEM, "no memory for polling");
 	error = file_ring_open(ch->polled, fd, -1, depth, FILE_RING_POLLED, f);
 	if (error)
 		free(ch->polled);
@@ -110,14 +110,14 @@ static int open_polled(struct file_channel *ch, int fd, unsigned depth, struct f
 }
 
 static int file_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
-			     struct fault *f)
+			     struct error *f)
 {
 	struct file_block *file = (struct file_block *)block;
 	struct file_channel *ch = calloc(1, sizeof(*ch));
 	int error;
 
 	if (!ch)
-		return fault(f, -ENOMEM, "no memory for a channel of %s", file->path);
+		return error_set(f, -ENOMEM, "no memory for a channel of %s", file->path);
 	error = file_ring_open(&ch->ring, file->fd, file->lifetime[1], depth,
 			       file->sqpoll ? FILE_RING_SQPOLL : FILE_RING_PLAIN, f);
 	if (!error && file->iopoll) {

@@ -29,7 +29,7 @@ struct file_block {
 extern const struct block_ops file_ops;
 
 /* The resize and close operations (block_file_open.c). */
-int file_resize(struct block *block, uint64_t size, struct fault *fault);
+int file_resize(struct block *block, uint64_t size, struct error *err);
 void file_close(struct block *block);
 /* A read came to the end of the file within the disk: says so, once. Any worker. */
 void file_note_end(struct file_block *file);
@@ -41,17 +41,17 @@ void file_note_end(struct file_block *file);
  * themselves. Returns the fd, or -1 with errno: EBUSY if somebody has.
  */
 int file_open_device(struct file_block *file, int flags);
-/* Takes the locks that say what is done with the file. -EBUSY with the fault filled: others have
+/* Takes the locks that say what is done with the file. -EBUSY with the error filled: others have
  * it.
  */
-int file_lock(struct file_block *file, struct fault *fault);
+int file_lock(struct file_block *file, struct error *err);
 /* Gives up all locks: the last request is done. The kernel may keep the file open for longer. */
 void file_unlock(const struct file_block *file);
 /* The activate and inactivate operations. */
-int file_activate(struct block *block, struct fault *fault);
+int file_activate(struct block *block, struct error *err);
 void file_inactivate(struct block *block);
 
-/* block_file_probe.c: 0, or -EINVAL with the fault filled: it is not a raw image. `size`: bytes. */
-int file_check_format(const struct file_block *file, uint64_t size, struct fault *fault);
+/* block_file_probe.c: 0, or -EINVAL with the error filled: it is not a raw image. `size`: bytes. */
+int file_check_format(const struct file_block *file, uint64_t size, struct error *err);
 
 #endif

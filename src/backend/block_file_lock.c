@@ -137,7 +137,7 @@ static bool wait_a_event(unsigned *waited, unsigned ms)
 	return true;
 }
 
-int file_lock(struct file_block *file, struct fault *f)
+int file_lock(struct file_block *file, struct error *f)
 {
 	unsigned waited = 0;
 	int error;
@@ -146,7 +146,7 @@ int file_lock(struct file_block *file, struct fault *f)
 		error = try_lock(file);
 	} while (error == -EAGAIN && wait_a_event(&waited, file->wait_ms));
 	if (error == -EAGAIN)
-		return fault(
+		return error_set(
 			f, -EBUSY,
 			"%s is in use: another device or program has it (a server, QEMU); stop "
 			"that one, or say share=on in both servers if a device is to move",
@@ -175,7 +175,7 @@ int file_open_device(struct file_block *file, int flags)
 	return open(file->path, flags);
 }
 
-int file_activate(struct block *block, struct fault *f)
+int file_activate(struct block *block, struct error *f)
 {
 	struct file_block *file = (struct file_block *)block;
 	unsigned waited = 0, most = file->wait_ms < TURN_WAIT_MS ? file->wait_ms : TURN_WAIT_MS;
@@ -190,9 +190,9 @@ int file_activate(struct block *block, struct fault *f)
 		lock_bytes(file->fd, UNSHARED, UNSHARED_BASE);
 		return 0;
 	}
-	return fault(f, -EBUSY,
-		     "%s is in use by a device that runs; suspend or stop that one first",
-		     file->path);
+	return error_set(f, -EBUSY,
+			 "%s is in use by a device that runs; suspend or stop that one first",
+			 file->path);
 }
 
 void file_inactivate(struct block *block)

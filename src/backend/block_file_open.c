@@ -33,50 +33,54 @@
 /* The kernel's time to end rings that were closed; it takes it some milliseconds. */
 #define RINGS_END_MS 2000
 
-static int no_access(const struct block_file_options *options, int error, struct fault *f)
+static int no_access(const struct block_file_options *options, int error, struct error *f)
 {
 	const char *path = options->path;
 
 	switch (error) {
 	case ENOENT:
-		return fault(f, -ENOENT, "there is no %s; create an image with: truncate -s 1G %s",
-			     path, path);
+		return error_set(f, -ENOENT,
+				 "there is no %s; create an image with: truncate -s 1G %s", path,
+				 path);
 	case EACCES:
 	case EPERM:
-		return fault(f, -error, "no permission to %s %s as user %u; %s",
-			     options->read_only ? "read" : "write", path, (unsigned)geteuid(),
-			     options->read_only ? "change its owner or mode"
-						: "change its owner or mode, or use readonly=on");
+		return error_set(f, -error, "no permission to %s %s as user %u; %s",
+				 options->read_only ? "read" : "write", path, (unsigned)geteuid(),
+				 options->read_only
+					 ? "change its owner or mode"
+					 : "change its owner or mode, or use readonly=on");
 	case EROFS:
-		return fault(f, -EROFS, "%s is on a read-only file system; use readonly=on", path);
+		return error_set(f, -EROFS, "%s is on a read-only file system; use readonly=on",
+				 path);
 	case EBUSY:
-		return fault(f, -EBUSY,
-			     "%s is in use: it is mounted, or part of a RAID or volume group, or "
-			     "another server's; unmount or stop that first",
-			     path);
+		return error_set(
+			f, -EBUSY,
+			"%s is in use: it is mounted, or part of a RAID or volume group, or "
+			"another server's; unmount or stop that first",
+			path);
 	case EINVAL:
 		if (options->direct)
-			return fault(f, -EINVAL,
-				     "the file system of %s cannot bypass the page cache; "
-				     "leave out direct=on",
-				     path);
+			return error_set(f, -EINVAL,
+					 "the file system of %s cannot bypass the page cache; "
+					 "leave out direct=on",
+					 path);
 		break;
 	}
-	return fault(f, -error, "cannot open %s: %s", path, strerror(error));
+	return error_set(f, -error, "cannot open %s: %s", path, strerror(error));
 }
 
-static int wrong_kind(const char *path, const struct stat *st, struct fault *f)
+static int wrong_kind(const char *path, const struct stat *st, struct error *f)
 {
 	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
 		return 0;
 	if (S_ISDIR(st->st_mode))
-		return fault(f, -EISDIR, "%s is a directory; name a disk image in it", path);
-	return fault(f, -EINVAL, "%s is neither a regular file nor a block device", path);
+		return error_set(f, -EISDIR, "%s is a directory; name a disk image in it", path);
+	return error_set(f, -EINVAL, "%s is neither a regular file nor a block device", path);
 }
 
 /* Looks before opening: opening a pipe may hang, and opening a tape may rewind it. */
 static int open_path(struct file_block *file, const struct block_file_options *options,
-		     struct fault *f)
+		     struct error *f)
 {
 	int flags = O_CLOEXEC | (options->read_only ? O_RDONLY : O_RDWR) |
 		    (options->direct ? O_DIRECT : 0);
@@ -93,9 +97,10 @@ static int open_path(struct file_block *file, const struct block_file_options *o
 	 * for some that nobody would poll meanwhile.
 	 */
 	if (options->iopoll && !S_ISBLK(st.st_mode))
-		return fault(f, -EINVAL,
-			     "%s is no block device; only those can be polled, leave out iopoll=on",
-			     options->path);
+		return error_set(
+			f, -EINVAL,
+			"%s is no block device; only those can be polled, leave out iopoll=on",
+			options->path);
 	file->fd = S_ISBLK(st.st_mode) ? file_open_device(file, flags) : open(options->path, flags);
 	if (file->fd < 0)
 		return no_access(options, errno, f);
@@ -148,7 +153,7 @@ static int probe_alignment(const struct file_block *file, uint32_t *alignment)
 
 /* What O_DIRECT asks of offsets (it becomes the block size, unless that is raised) and of memory.
  */
-static int direct_limits(struct file_block *file, struct fault *f)
+static int direct_limits(struct file_block *file, struct error *f)
 {
 	struct block_limits *limits = &file->block.limits;
 	uint32_t memory = 0, offset = 0;
@@ -164,9 +169,9 @@ static int direct_limits(struct file_block *file, struct fault *f)
 		memory = offset;
 	}
 	if (error == -ENOMEM)
-		return fault(f, error, "no memory to probe %s", file->path);
+		return error_set(f, error, "no memory to probe %s", file->path);
 	if (error || !alignment_is_sane(memory) || !alignment_is_sane(offset))
-		return fault(
+		return error_set(
 			f, -EINVAL,
 			"%s cannot be used with direct=on here (it is encrypted, compressed or "
 			"the like); leave it out",
@@ -198,14 +203,14 @@ static void topology(struct file_block *file)
 }
 
 static int find_limits(struct file_block *file, const struct block_file_options *options,
-		       struct fault *f)
+		       struct error *f)
 {
 	struct block_limits *limits = &file->block.limits;
 	int error = size_now(file, &limits->size);
 
 	if (error)
-		return fault(f, error, "cannot find out the size of %s: %s", file->path,
-			     strerror(-error));
+		return error_set(f, error, "cannot find out the size of %s: %s", file->path,
+				 strerror(-error));
 	if (!options->raw)
 		error = file_check_format(file, limits->size, f);
 	if (!error)
@@ -218,9 +223,9 @@ static int find_limits(struct file_block *file, const struct block_file_options 
 	if (file->direct)
 		error = direct_limits(file, f);
 	if (!error && limits->size % limits->block_size)
-		return fault(f, -EINVAL,
-			     "%s has %llu bytes; with direct=on it must be a multiple of %u",
-			     file->path, (unsigned long long)limits->size, limits->block_size);
+		return error_set(f, -EINVAL,
+				 "%s has %llu bytes; with direct=on it must be a multiple of %u",
+				 file->path, (unsigned long long)limits->size, limits->block_size);
 	if (!error)
 		topology(file);
 	return error;
@@ -287,13 +292,13 @@ static int read_polled(struct file_block *file, struct file_ring *ring)
 
 /* Kernels refuse a polled request of a disk that cannot (6.12), or let it interrupt all the same.
  */
-static int probe_polling(struct file_block *file, struct fault *f)
+static int probe_polling(struct file_block *file, struct error *f)
 {
 	struct file_ring ring;
 	int error;
 
 	if (!file->direct)
-		return fault(f, -EINVAL, "what goes through the page cache cannot be polled");
+		return error_set(f, -EINVAL, "what goes through the page cache cannot be polled");
 	error = file_ring_open(&ring, file->fd, -1, 1, FILE_RING_POLLED, f);
 	if (error)
 		return error;
@@ -301,17 +306,18 @@ static int probe_polling(struct file_block *file, struct fault *f)
 	error = ask_disk(file, "io_poll") == 0 ? -EOPNOTSUPP : read_polled(file, &ring);
 	file_ring_close(&ring);
 	if (error == -EOPNOTSUPP || error == -EINVAL)
-		return fault(f, -EOPNOTSUPP,
-			     "the disk of %s has no polled queues: give its driver some (as "
-			     "nvme.poll_queues=1, virtio_blk.poll_queues=1) or leave out iopoll=on",
-			     file->path);
-	return error ? fault(f, error, "cannot read %s by polling: %s", file->path,
-			     strerror(-error))
+		return error_set(
+			f, -EOPNOTSUPP,
+			"the disk of %s has no polled queues: give its driver some (as "
+			"nvme.poll_queues=1, virtio_blk.poll_queues=1) or leave out iopoll=on",
+			file->path);
+	return error ? error_set(f, error, "cannot read %s by polling: %s", file->path,
+				 strerror(-error))
 		     : 0;
 }
 
 /* Whether io_uring may be used here, in this way: better said now than when a driver comes. */
-static int probe(struct file_block *file, struct fault *f)
+static int probe(struct file_block *file, struct error *f)
 {
 	struct file_ring ring;
 	int error = file_ring_open(&ring, file->fd, -1, 1,
@@ -323,14 +329,14 @@ static int probe(struct file_block *file, struct fault *f)
 	return file->iopoll ? probe_polling(file, f) : 0;
 }
 
-int block_file_open(const struct block_file_options *options, struct block **block, struct fault *f)
+int block_file_open(const struct block_file_options *options, struct block **block, struct error *f)
 {
 	size_t length = strlen(options->path) + 1;
 	struct file_block *file = calloc(1, sizeof(*file) + length);
 	int error;
 
 	if (!file)
-		return fault(f, -ENOMEM, "no memory for the disk %s", options->path);
+		return error_set(f, -ENOMEM, "no memory for the disk %s", options->path);
 	memcpy(file->path, options->path, length);
 	file->fd = file->lifetime[0] = file->lifetime[1] = -1;
 	file->direct = options->direct;
@@ -349,8 +355,8 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 	if (!error)
 		error = probe(file, f);
 	if (!error && pipe2(file->lifetime, O_CLOEXEC))
-		error = fault(f, -errno, "cannot make a pipe for %s: %s", file->path,
-			      strerror(errno));
+		error = error_set(f, -errno, "cannot make a pipe for %s: %s", file->path,
+				  strerror(errno));
 	file->in_memory = !error && is_in_memory(file);
 	if (error)
 		file_close(&file->block);
@@ -360,24 +366,24 @@ int block_file_open(const struct block_file_options *options, struct block **blo
 }
 
 /* Bytes that others have already added to the file are never cut off again. */
-int file_resize(struct block *block, uint64_t size, struct fault *f)
+int file_resize(struct block *block, uint64_t size, struct error *f)
 {
 	struct file_block *file = (struct file_block *)block;
 	uint64_t now;
 	int error = size_now(file, &now);
 
 	if (error)
-		return fault(f, error, "cannot find out the size of %s: %s", file->path,
-			     strerror(-error));
+		return error_set(f, error, "cannot find out the size of %s: %s", file->path,
+				 strerror(-error));
 	if (now < size && block->limits.read_only)
-		return fault(f, -EROFS, "%s is served read-only and has only %llu bytes",
-			     file->path, (unsigned long long)now);
+		return error_set(f, -EROFS, "%s is served read-only and has only %llu bytes",
+				 file->path, (unsigned long long)now);
 	if (now < size && !file->regular)
-		return fault(f, -ENOSPC, "%s has only %llu bytes; grow the device first",
-			     file->path, (unsigned long long)now);
+		return error_set(f, -ENOSPC, "%s has only %llu bytes; grow the device first",
+				 file->path, (unsigned long long)now);
 	if (now < size && ftruncate(file->fd, (off_t)size))
-		return fault(f, -errno, "cannot grow %s to %llu bytes: %s", file->path,
-			     (unsigned long long)size, strerror(errno));
+		return error_set(f, -errno, "cannot grow %s to %llu bytes: %s", file->path,
+				 (unsigned long long)size, strerror(errno));
 	block->limits.size = size;
 	return 0;
 }

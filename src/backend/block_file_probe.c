@@ -69,19 +69,20 @@ static const char *find_format(const struct file_block *file, uint64_t size, uin
 	return matches(&footer, piece + n - FOOTER, FOOTER) ? footer.format : NULL;
 }
 
-int file_check_format(const struct file_block *file, uint64_t size, struct fault *f)
+int file_check_format(const struct file_block *file, uint64_t size, struct error *f)
 {
 	uint8_t *piece = aligned_alloc(PIECE, PIECE);
 	const char *format;
 
 	if (!piece)
-		return fault(f, -ENOMEM, "no memory to look into %s", file->path);
+		return error_set(f, -ENOMEM, "no memory to look into %s", file->path);
 	format = find_format(file, size, piece);
 	free(piece);
 	if (!format)
 		return 0;
-	return fault(f, -EINVAL,
-		     "%s looks like a %s image, and raw images are all that is served: convert it "
-		     "(qemu-img convert -O raw), or say format=raw if its bytes are the disk's",
-		     file->path, format);
+	return error_set(
+		f, -EINVAL,
+		"%s looks like a %s image, and raw images are all that is served: convert it "
+		"(qemu-img convert -O raw), or say format=raw if its bytes are the disk's",
+		file->path, format);
 }

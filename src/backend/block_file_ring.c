@@ -15,27 +15,28 @@
 #define SQ_IDLE_MS 10 /* sqpoll: then the kernel's thread sleeps */
 #define THE_FILE   1  /* among registered ones: between two ties, in whichever order they go */
 
-static int refused(int error, struct fault *f)
+static int refused(int error, struct error *f)
 {
 	switch (error) {
 	case -ENOSYS:
 	case -EPERM:
 	case -EACCES:
-		return fault(f, error,
-			     "io_uring is refused here (%s): allow the io_uring_* calls in the "
-			     "container's seccomp profile and set kernel.io_uring_disabled=0",
-			     strerror(-error));
+		return error_set(f, error,
+				 "io_uring is refused here (%s): allow the io_uring_* calls in the "
+				 "container's seccomp profile and set kernel.io_uring_disabled=0",
+				 strerror(-error));
 	case -EMFILE:
 	case -ENFILE:
-		return fault(f, error, "too many open files for another io_uring: raise ulimit -n");
+		return error_set(f, error,
+				 "too many open files for another io_uring: raise ulimit -n");
 	case -ENOMEM:
-		return fault(f, error,
-			     "no memory for another io_uring: raise ulimit -l or free memory");
+		return error_set(f, error,
+				 "no memory for another io_uring: raise ulimit -l or free memory");
 	}
-	return fault(f, error, "cannot set up io_uring: %s", strerror(-error));
+	return error_set(f, error, "cannot set up io_uring: %s", strerror(-error));
 }
 
-static int register_cq_eventfd(struct file_ring *ring, struct fault *f)
+static int register_cq_eventfd(struct file_ring *ring, struct error *f)
 {
 	int error;
 
@@ -49,7 +50,7 @@ static int register_cq_eventfd(struct file_ring *ring, struct fault *f)
 #define DEFERRED (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED)
 
 int file_ring_open(struct file_ring *ring, int fd, int lifetime, unsigned depth,
-		   enum file_ring_kind kind, struct fault *f)
+		   enum file_ring_kind kind, struct error *f)
 {
 	/* Old kernels do not know all flags that help: what is only needed comes last. */
 	static const unsigned flags[][3] = {

@@ -20,7 +20,7 @@
 #include <liburing.h>
 #include <stdbool.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 enum file_ring_kind { FILE_RING_PLAIN, FILE_RING_SQPOLL, FILE_RING_POLLED };
 
@@ -42,7 +42,7 @@ struct file_ring {
  * file for this ring it has `lifetime`, too (-1: nothing). 0 or a negative errno, fault filled.
  */
 int file_ring_open(struct file_ring *ring, int fd, int lifetime, unsigned depth,
-		   enum file_ring_kind kind, struct fault *fault);
+		   enum file_ring_kind kind, struct error *err);
 /* What wakes who waits for completions. */
 int file_ring_fd(const struct file_ring *ring);
 /*

@@ -23,10 +23,10 @@ static struct memory_block *of(struct block *block)
 }
 
 static int memory_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
-			       struct fault *f)
+			       struct error *f)
 {
 	*channel = calloc(1, sizeof(**channel));
-	return *channel ? 0 : fault(f, -ENOMEM, "no memory for a channel of the memory disk");
+	return *channel ? 0 : error_set(f, -ENOMEM, "no memory for a channel of the memory disk");
 }
 
 static void memory_channel_close(struct block_channel *channel)
@@ -81,14 +81,14 @@ static void memory_submit(struct block_channel *channel, struct block_request *r
 	block_done(channel, request, error);
 }
 
-static int memory_resize(struct block *block, uint64_t size, struct fault *f)
+static int memory_resize(struct block *block, uint64_t size, struct error *f)
 {
 	struct memory_block *memory = of(block);
 	void *moved = mremap(memory->bytes, block->limits.size, size, MREMAP_MAYMOVE);
 
 	if (moved == MAP_FAILED)
-		return fault(f, -ENOMEM, "no memory for %llu bytes of disk: %s",
-			     (unsigned long long)size, strerror(errno));
+		return error_set(f, -ENOMEM, "no memory for %llu bytes of disk: %s",
+				 (unsigned long long)size, strerror(errno));
 	memory->bytes = moved;
 	block->limits.size = size;
 	return 0;
@@ -109,7 +109,7 @@ static const struct block_ops memory_ops = {
 	.resize = memory_resize,
 };
 
-int block_memory_open(uint64_t size, struct block **block, struct fault *f)
+int block_memory_open(uint64_t size, struct block **block, struct error *f)
 {
 	struct memory_block *memory;
 	int error = block_check_size(size, "the memory disk", f);
@@ -118,12 +118,12 @@ int block_memory_open(uint64_t size, struct block **block, struct fault *f)
 		return error;
 	memory = calloc(1, sizeof(*memory));
 	if (!memory)
-		return fault(f, -ENOMEM, "no memory for the memory disk");
+		return error_set(f, -ENOMEM, "no memory for the memory disk");
 	memory->bytes = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory->bytes == MAP_FAILED) {
-		error = fault(f, -errno, "no memory for a disk of %llu bytes: %s",
-			      (unsigned long long)size, strerror(errno));
+		error = error_set(f, -errno, "no memory for a disk of %llu bytes: %s",
+				  (unsigned long long)size, strerror(errno));
 		free(memory);
 		return error;
 	}

@@ -17,10 +17,10 @@
 
 /* A backend with state per queue puts `struct block_channel` first in a struct of its own. */
 static int null_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
-			     struct fault *f)
+			     struct error *f)
 {
 	*channel = calloc(1, sizeof(**channel));
-	return *channel ? 0 : fault(f, -ENOMEM, "no memory for a channel of the null disk");
+	return *channel ? 0 : error_set(f, -ENOMEM, "no memory for a channel of the null disk");
 }
 
 static void null_channel_close(struct block_channel *channel)
@@ -35,7 +35,7 @@ static void null_submit(struct block_channel *channel, struct block_request *req
 	block_done(channel, request, 0);
 }
 
-static int null_resize(struct block *block, uint64_t size, struct fault *f)
+static int null_resize(struct block *block, uint64_t size, struct error *f)
 {
 	block->limits.size = size;
 	return 0;
@@ -55,7 +55,7 @@ static const struct block_ops null_ops = {
 	.resize = null_resize,
 };
 
-int block_null_open(uint64_t size, struct block **block, struct fault *f)
+int block_null_open(uint64_t size, struct block **block, struct error *f)
 {
 	int error = block_check_size(size, "the null disk", f);
 
@@ -63,7 +63,7 @@ int block_null_open(uint64_t size, struct block **block, struct fault *f)
 		return error;
 	*block = calloc(1, sizeof(**block));
 	if (!*block)
-		return fault(f, -ENOMEM, "no memory for the null disk");
+		return error_set(f, -ENOMEM, "no memory for the null disk");
 	(*block)->ops = &null_ops;
 	(*block)->limits = (struct block_limits){
 		.size = size,

@@ -222,7 +222,7 @@ static void rmw_channel_close(struct block_channel *channel)
 	free(ch);
 }
 
-static int watch(struct rmw_channel *ch, struct fault *f)
+static int watch(struct rmw_channel *ch, struct error *f)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	int inner = block_fd(ch->inner);
@@ -232,19 +232,20 @@ static int watch(struct rmw_channel *ch, struct fault *f)
 	if (ch->event < 0 || ch->epoll < 0 ||
 	    epoll_ctl(ch->epoll, EPOLL_CTL_ADD, ch->event, &event) ||
 	    (inner >= 0 && epoll_ctl(ch->epoll, EPOLL_CTL_ADD, inner, &event)))
-		return fault(f, -errno, "cannot watch a queue of a disk with smaller blocks: %s",
-			     strerror(errno));
+		return error_set(f, -errno,
+				 "cannot watch a queue of a disk with smaller blocks: %s",
+				 strerror(errno));
 	return 0;
 }
 
 static int rmw_channel_open(struct block *block, unsigned depth, struct block_channel **channel,
-			    struct fault *f)
+			    struct error *f)
 {
 	struct rmw_channel *ch = calloc(1, sizeof(*ch) + depth * sizeof(ch->pool[0]));
 	int error;
 
 	if (!ch)
-		return fault(f, -ENOMEM, "no memory for a queue of a disk with smaller blocks");
+		return error_set(f, -ENOMEM, "no memory for a queue of a disk with smaller blocks");
 	ch->event = ch->epoll = -1;
 	pthread_mutex_init(&ch->lock, NULL);
 	list_init(&ch->steps);
@@ -276,7 +277,7 @@ static void set_limits(struct rmw_block *rmw, uint32_t block_size)
 		limits->memory_alignment = block_size;
 }
 
-static int rmw_resize(struct block *block, uint64_t size, struct fault *f)
+static int rmw_resize(struct block *block, uint64_t size, struct error *f)
 {
 	struct rmw_block *rmw = (struct rmw_block *)block;
 	int error = block_resize(rmw->inner, size, f);
@@ -285,7 +286,7 @@ static int rmw_resize(struct block *block, uint64_t size, struct fault *f)
 	return error;
 }
 
-static int rmw_activate(struct block *block, struct fault *f)
+static int rmw_activate(struct block *block, struct error *f)
 {
 	return block_activate(((struct rmw_block *)block)->inner, f);
 }
@@ -322,13 +323,13 @@ static const struct block_ops rmw_ops = {
 	.inactivate = rmw_inactivate,
 };
 
-int block_rmw_open(uint32_t block_size, struct block *inner, struct block **block, struct fault *f)
+int block_rmw_open(uint32_t block_size, struct block *inner, struct block **block, struct error *f)
 {
 	struct rmw_block *rmw = calloc(1, sizeof(*rmw));
 
 	if (!rmw) {
 		block_close(inner);
-		return fault(f, -ENOMEM, "no memory for a disk with smaller blocks");
+		return error_set(f, -ENOMEM, "no memory for a disk with smaller blocks");
 	}
 	rmw->block.ops = &rmw_ops;
 	rmw->block.wants_memory = inner->wants_memory;

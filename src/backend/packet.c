@@ -8,7 +8,7 @@
 #include "util/bytes.h"
 
 int packet_channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
-			struct fault *f)
+			struct error *f)
 {
 	int error;
 

@@ -23,7 +23,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 #include "wire/net.h"
 
 #define PACKET_MAX_PAIRS 16
@@ -85,9 +85,9 @@ struct packet_lost {
 
 struct packet_ops {
 	const char *name;
-	/* Returns 0 or a negative errno with the fault filled. */
+	/* Returns 0 or a negative errno with the error filled. */
 	int (*channel_open)(struct packet *packet, unsigned index, struct packet_channel **channel,
-			    struct fault *fault);
+			    struct error *err);
 	void (*channel_close)(struct packet_channel *channel);
 	/*
 	 * iov[0] is the header. 0, or a negative errno: the frame was not sent (-EAGAIN: no room;
@@ -142,7 +142,7 @@ struct packet {
 
 /* The checking front. All return as the op of that name does. */
 int packet_channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
-			struct fault *fault);
+			struct error *err);
 void packet_channel_close(struct packet_channel *channel);
 /* Also -EMSGSIZE (no Ethernet frame fits in it, or too long), -EINVAL: the header is nonsense. */
 int packet_send(struct packet_channel *channel, const struct iovec *iov, unsigned count);

@@ -75,7 +75,7 @@ static int dgram_receive(struct packet_channel *channel, uint8_t *buffer)
 
 /* A card without a driver hears nothing: what waits is not for this one. */
 static int dgram_channel_open(struct packet *packet, unsigned index, struct packet_channel **out,
-			      struct fault *f)
+			      struct error *f)
 {
 	struct dgram *dgram = dgram_of(packet);
 	char stale;
@@ -111,7 +111,7 @@ static const struct packet_ops dgram_ops = {
 };
 
 /* HOST:PORT or [HOST]:PORT, in numbers: nothing is looked up. */
-static int parse_inet(const char *text, struct address *to, struct fault *f)
+static int parse_inet(const char *text, struct address *to, struct error *f)
 {
 	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 				       .ai_socktype = SOCK_DGRAM};
@@ -131,10 +131,10 @@ static int parse_inet(const char *text, struct address *to, struct fault *f)
 			found = NULL;
 	}
 	if (!found)
-		return fault(f, -EINVAL,
-			     "'%s' is neither a path (with a '/') nor an address like "
-			     "127.0.0.1:5000 or [::1]:5000",
-			     text);
+		return error_set(f, -EINVAL,
+				 "'%s' is neither a path (with a '/') nor an address like "
+				 "127.0.0.1:5000 or [::1]:5000",
+				 text);
 	to->size = found->ai_addrlen;
 	memcpy(&to->storage, found->ai_addr, found->ai_addrlen);
 	freeaddrinfo(found);
@@ -142,7 +142,7 @@ static int parse_inet(const char *text, struct address *to, struct fault *f)
 }
 
 static int open_inet(struct dgram *dgram, const struct packet_dgram_options *options,
-		     struct fault *f)
+		     struct error *f)
 {
 	struct address local, remote;
 	int error = parse_inet(options->local, &local, f);
@@ -153,18 +153,18 @@ static int open_inet(struct dgram *dgram, const struct packet_dgram_options *opt
 		return error;
 	dgram->fd = socket(local.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (dgram->fd < 0)
-		return fault(f, -errno, "no UDP socket: %s", strerror(errno));
+		return error_set(f, -errno, "no UDP socket: %s", strerror(errno));
 	if (bind(dgram->fd, (const struct sockaddr *)&local.storage, local.size) < 0)
-		return fault(f, -errno, "UDP %s cannot be bound: %s", options->local,
-			     strerror(errno));
+		return error_set(f, -errno, "UDP %s cannot be bound: %s", options->local,
+				 strerror(errno));
 	if (connect(dgram->fd, (const struct sockaddr *)&remote.storage, remote.size) < 0)
-		return fault(f, -errno, "UDP %s cannot be reached from %s: %s", options->remote,
-			     options->local, strerror(errno));
+		return error_set(f, -errno, "UDP %s cannot be reached from %s: %s", options->remote,
+				 options->local, strerror(errno));
 	return 0;
 }
 
 static int open_unix(struct dgram *dgram, const struct packet_dgram_options *options,
-		     struct fault *f)
+		     struct error *f)
 {
 	struct sockaddr_un remote;
 	int error = unixname_address(options->remote, &remote, f);
@@ -178,18 +178,18 @@ static int open_unix(struct dgram *dgram, const struct packet_dgram_options *opt
 }
 
 int packet_dgram_open(const struct packet_dgram_options *options, struct packet **packet,
-		      struct fault *f)
+		      struct error *f)
 {
 	bool local = strchr(options->local, '/'), remote = strchr(options->remote, '/');
 	struct dgram *dgram;
 	int error;
 
 	if (local != remote)
-		return fault(f, -EINVAL, "'%s' and '%s': both are paths, or both addresses",
-			     options->local, options->remote);
+		return error_set(f, -EINVAL, "'%s' and '%s': both are paths, or both addresses",
+				 options->local, options->remote);
 	dgram = calloc(1, sizeof(*dgram));
 	if (!dgram)
-		return fault(f, -ENOMEM, "no memory for a datagram socket");
+		return error_set(f, -ENOMEM, "no memory for a datagram socket");
 	dgram->packet = (struct packet){.ops = &dgram_ops, .pairs = 1};
 	dgram->fd = -1;
 	error = local ? open_unix(dgram, options, f) : open_inet(dgram, options, f);

@@ -14,10 +14,10 @@
 
 /* A backend with state per queue pair puts `struct packet_channel` first in a struct of its own. */
 static int null_channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
-			     struct fault *f)
+			     struct error *f)
 {
 	*channel = calloc(1, sizeof(**channel));
-	return *channel ? 0 : fault(f, -ENOMEM, "no memory for a channel of the null network");
+	return *channel ? 0 : error_set(f, -ENOMEM, "no memory for a channel of the null network");
 }
 
 static void null_channel_close(struct packet_channel *channel)
@@ -57,11 +57,11 @@ static const struct packet_ops null_ops = {
 	.close = null_close,
 };
 
-int packet_null_open(unsigned pairs, struct packet **packet, struct fault *f)
+int packet_null_open(unsigned pairs, struct packet **packet, struct error *f)
 {
 	*packet = calloc(1, sizeof(**packet));
 	if (!*packet)
-		return fault(f, -ENOMEM, "no memory for the null network");
+		return error_set(f, -ENOMEM, "no memory for the null network");
 	**packet = (struct packet){
 		.ops = &null_ops,
 		.pairs = pairs,

@@ -360,13 +360,13 @@ static int pair_fd(struct packet_channel *channel)
 }
 
 static int pair_channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
-			     struct fault *f)
+			     struct error *f)
 {
 	struct line *line = &((struct end *)packet)->lines[index];
 	struct pair_channel *made = calloc(1, sizeof(*made));
 
 	if (!made)
-		return fault(f, -ENOMEM, "no memory for a channel of a cable");
+		return error_set(f, -ENOMEM, "no memory for a channel of a cable");
 	*channel = &made->channel;
 	line->seen = atomic_load(&line->tail);
 	atomic_store(&line->head, line->seen);
@@ -466,24 +466,24 @@ static bool make_end(struct pair *pair, unsigned i, const unsigned *pairs)
 	return true;
 }
 
-static int make_pair(unsigned count, const unsigned pairs[2], struct pair **out, struct fault *f)
+static int make_pair(unsigned count, const unsigned pairs[2], struct pair **out, struct error *f)
 {
 	struct pair *pair = aligned_alloc(_Alignof(struct pair), sizeof(*pair));
 
 	if (!pair)
-		return fault(f, -ENOMEM, "no memory for a cable");
+		return error_set(f, -ENOMEM, "no memory for a cable");
 	memset(pair, 0, sizeof(*pair));
 	pair->count = count;
 	for (unsigned i = 0; i < count; i++)
 		if (!make_end(pair, i, pairs)) {
 			free_pair(pair);
-			return fault(f, -ENOMEM, "no memory for a cable");
+			return error_set(f, -ENOMEM, "no memory for a cable");
 		}
 	*out = pair;
 	return 0;
 }
 
-int packet_loopback_open(unsigned pairs, struct packet **packet, struct fault *f)
+int packet_loopback_open(unsigned pairs, struct packet **packet, struct error *f)
 {
 	struct pair *pair = NULL; /* for compilers that do not see what make_pair does */
 	int error = make_pair(1, (unsigned[2]){pairs, 0}, &pair, f);
@@ -493,7 +493,7 @@ int packet_loopback_open(unsigned pairs, struct packet **packet, struct fault *f
 	return error;
 }
 
-int packet_pair_open(const unsigned pairs[2], struct packet *packets[2], struct fault *f)
+int packet_pair_open(const unsigned pairs[2], struct packet *packets[2], struct error *f)
 {
 	struct pair *pair = NULL; /* for compilers that do not see what make_pair does */
 	int error = make_pair(2, pairs, &pair, f);

@@ -306,7 +306,7 @@ static int stream_fd(struct packet_channel *channel)
 
 /* A card without a driver hears nothing: what waits is not for this one. */
 static int stream_channel_open(struct packet *packet, unsigned index, struct packet_channel **out,
-			       struct fault *f)
+			       struct error *f)
 {
 	struct stream *stream = stream_of(packet);
 
@@ -371,7 +371,7 @@ static struct stream *allocate(void)
 	return NULL;
 }
 
-static int open_listener(struct stream *stream, const char *path, struct fault *f)
+static int open_listener(struct stream *stream, const char *path, struct error *f)
 {
 	int error;
 
@@ -379,39 +379,39 @@ static int open_listener(struct stream *stream, const char *path, struct fault *
 	if (stream->listener < 0)
 		return stream->listener;
 	if (listen(stream->listener, 4) < 0)
-		return fault(f, -errno, "%s: cannot listen: %s", path, strerror(errno));
+		return error_set(f, -errno, "%s: cannot listen: %s", path, strerror(errno));
 	error = watch(stream, EPOLL_CTL_ADD, stream->listener, EPOLLIN);
 	if (!error)
 		error = watch(stream, EPOLL_CTL_ADD, stream->timer, EPOLLIN);
-	return error ? fault(f, error, "%s: cannot be watched: %s", path, strerror(-error)) : 0;
+	return error ? error_set(f, error, "%s: cannot be watched: %s", path, strerror(-error)) : 0;
 }
 
 /* The first time the peer has to be there, so that a slip of the pen shows. */
-static int open_connection(struct stream *stream, const char *path, struct fault *f)
+static int open_connection(struct stream *stream, const char *path, struct error *f)
 {
 	int fd = reach(stream), error = 0;
 
 	if (fd < 0)
-		return fault(f, fd,
-			     "nobody can be reached at '%s': %s; start the peer first (passt "
-			     "--socket %s), or listen for it: server=on",
-			     path, strerror(-fd), path);
+		return error_set(f, fd,
+				 "nobody can be reached at '%s': %s; start the peer first (passt "
+				 "--socket %s), or listen for it: server=on",
+				 path, strerror(-fd), path);
 	error = watch(stream, EPOLL_CTL_ADD, stream->timer, EPOLLIN);
 	if (error) {
 		close(fd);
-		return fault(f, error, "%s: no timer: %s", path, strerror(-error));
+		return error_set(f, error, "%s: no timer: %s", path, strerror(-error));
 	}
-	return adopt(stream, fd) ? 0 : fault(f, -ENOMEM, "%s: cannot be watched", path);
+	return adopt(stream, fd) ? 0 : error_set(f, -ENOMEM, "%s: cannot be watched", path);
 }
 
 int packet_stream_open(const struct packet_stream_options *options, struct packet **packet,
-		       struct fault *f)
+		       struct error *f)
 {
 	struct stream *stream = allocate();
 	int error;
 
 	if (!stream)
-		return fault(f, -ENOMEM, "no memory for a stream socket");
+		return error_set(f, -ENOMEM, "no memory for a stream socket");
 	stream->reconnect_ms = options->reconnect_ms ? options->reconnect_ms : 1000;
 	error = unixname_address(options->path, &stream->at, f);
 	if (!error)

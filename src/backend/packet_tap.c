@@ -109,13 +109,13 @@ static struct packet_lost tap_flush(struct packet_channel *packet_channel)
 }
 
 static int tap_channel_open(struct packet *packet, unsigned index, struct packet_channel **out,
-			    struct fault *f)
+			    struct error *f)
 {
 	struct tap_channel *channel = calloc(1, sizeof(*channel));
 	char stale[64];
 
 	if (!channel)
-		return fault(f, -ENOMEM, "no memory for a channel of a tap");
+		return error_set(f, -ENOMEM, "no memory for a channel of a tap");
 	channel->fd = tap_of(packet)->fds[index];
 	/* a card without a driver hears nothing: what waits is not for this one */
 	for (unsigned i = 0; i < STALE_MAX && read(channel->fd, stale, sizeof(stale)) > 0; i++)
@@ -194,26 +194,28 @@ static const struct packet_ops tap_ops = {
 	.set_pairs = tap_set_pairs,
 };
 
-static int explain(const char *name, unsigned index, int error, struct fault *f)
+static int explain(const char *name, unsigned index, int error, struct error *f)
 {
 	switch (error) {
 	case EPERM:
 	case EACCES:
-		return fault(f, -error,
-			     "tap '%s': no permission; run as root, or let its owner be you: ip "
-			     "tuntap add %s mode tap user $USER vnet_hdr",
-			     name, name);
+		return error_set(
+			f, -error,
+			"tap '%s': no permission; run as root, or let its owner be you: ip "
+			"tuntap add %s mode tap user $USER vnet_hdr",
+			name, name);
 	case EBUSY:
-		return fault(f, -error, "tap '%s' is in use by another program", name);
+		return error_set(f, -error, "tap '%s' is in use by another program", name);
 	case EINVAL:
-		return fault(f, -error,
-			     "'%s' is no tap interface, or has fewer queues than asked for: ip "
-			     "tuntap add %s mode tap vnet_hdr multi_queue",
-			     name, name);
+		return error_set(f, -error,
+				 "'%s' is no tap interface, or has fewer queues than asked for: ip "
+				 "tuntap add %s mode tap vnet_hdr multi_queue",
+				 name, name);
 	case E2BIG:
-		return fault(f, -error, "tap '%s' has no more than %u queues to give", name, index);
+		return error_set(f, -error, "tap '%s' has no more than %u queues to give", name,
+				 index);
 	default:
-		return fault(f, -error, "tap '%s' cannot be opened: %s", name, strerror(error));
+		return error_set(f, -error, "tap '%s' cannot be opened: %s", name, strerror(error));
 	}
 }
 
@@ -236,7 +238,7 @@ static int attach(const char *name, unsigned flags)
 	return -error;
 }
 
-static int open_queues(struct tap *tap, const struct packet_tap_options *options, struct fault *f)
+static int open_queues(struct tap *tap, const struct packet_tap_options *options, struct error *f)
 {
 	unsigned flags = options->pairs > 1 ? IFF_MULTI_QUEUE : 0;
 
@@ -272,30 +274,30 @@ static unsigned find_offloads(struct tap *tap, bool uso)
 }
 
 /* The interface's MTU; 0 if there is no such interface. */
-static int look_up(const char *name, uint16_t *mtu, struct fault *f)
+static int look_up(const char *name, uint16_t *mtu, struct error *f)
 {
 	struct ifreq request = {0};
 	int fd, error = 0;
 
 	if (!*name || strlen(name) >= IFNAMSIZ)
-		return fault(f, -EINVAL, "tap '%s': interfaces have names of 1 to %d bytes", name,
-			     IFNAMSIZ - 1);
+		return error_set(f, -EINVAL, "tap '%s': interfaces have names of 1 to %d bytes",
+				 name, IFNAMSIZ - 1);
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fault(f, -errno, "tap '%s': no socket to ask for it: %s", name,
-			     strerror(errno));
+		return error_set(f, -errno, "tap '%s': no socket to ask for it: %s", name,
+				 strerror(errno));
 	memcpy(request.ifr_name, name, strlen(name));
 	*mtu = 0;
 	if (ioctl(fd, SIOCGIFMTU, &request) == 0)
 		*mtu = (uint16_t)(request.ifr_mtu > UINT16_MAX ? UINT16_MAX : request.ifr_mtu);
 	else if (errno != ENODEV)
-		error = fault(f, -errno, "tap '%s': %s", name, strerror(errno));
+		error = error_set(f, -errno, "tap '%s': %s", name, strerror(errno));
 	close(fd);
 	return error;
 }
 
 int packet_tap_open(const struct packet_tap_options *options, struct packet **packet,
-		    struct fault *f)
+		    struct error *f)
 {
 	uint16_t mtu;
 	struct tap *tap;
@@ -304,14 +306,14 @@ int packet_tap_open(const struct packet_tap_options *options, struct packet **pa
 	if (error)
 		return error;
 	if (!mtu && !options->create)
-		return fault(f, -ENODEV,
-			     "there is no interface '%s': make it (ip tuntap add %s mode tap "
-			     "vnet_hdr%s), or say create=on",
-			     options->name, options->name,
-			     options->pairs > 1 ? " multi_queue" : "");
+		return error_set(f, -ENODEV,
+				 "there is no interface '%s': make it (ip tuntap add %s mode tap "
+				 "vnet_hdr%s), or say create=on",
+				 options->name, options->name,
+				 options->pairs > 1 ? " multi_queue" : "");
 	tap = calloc(1, sizeof(*tap));
 	if (!tap)
-		return fault(f, -ENOMEM, "no memory for a tap");
+		return error_set(f, -ENOMEM, "no memory for a tap");
 	tap->packet = (struct packet){.ops = &tap_ops, .pairs = options->pairs};
 	for (unsigned i = 0; i < PACKET_MAX_PAIRS; i++)
 		tap->fds[i] = -1;

@@ -29,7 +29,7 @@ int check_main(int argc, char **argv)
 	struct check_options options;
 	struct target targets[2] = {0};
 	struct check_sum sum;
-	struct fault f = {0};
+	struct error f = {0};
 	int r;
 
 	if (check_options_parse(&options, argc, argv, &f) < 0) {

@@ -298,7 +298,7 @@ unsigned load_add(struct rig *rig, unsigned n)
 			break;
 		if (r < 0)
 			broken_by(rig->c, "virtio 2.7.8", "the used ring makes sense", "%s",
-				  uvdpa_queue_fault(rig->queue[rig->work]) ?: answer(r));
+				  uvdpa_queue_error(rig->queue[rig->work]) ?: answer(r));
 		rig->load.serial++;
 		rig->load.posted++;
 	}
@@ -412,7 +412,7 @@ static int poll_queue(struct rig *rig, unsigned queue, struct uvdpa_completion *
 			  rig->in_order ? "buffers are used in the order in which they were made "
 					  "available, each once (virtio 2.7.9)"
 					: "the used ring makes sense (S3, virtio 2.7.8)",
-			  "queue %u: %s", queue, uvdpa_queue_fault(rig->queue[queue]) ?: answer(n));
+			  "queue %u: %s", queue, uvdpa_queue_error(rig->queue[queue]) ?: answer(n));
 	return n;
 }
 

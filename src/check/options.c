@@ -93,30 +93,30 @@ void check_options_init(struct check_options *o)
 }
 
 static int read_number(const char *name, const char *text, uint64_t most, uint64_t *value,
-		       struct fault *f)
+		       struct error *f)
 {
 	char *end;
 
 	errno = 0;
 	*value = strtoull(text, &end, 0);
 	if (errno || end == text || *end || *text == '-' || *value > most)
-		return fault(f, -EINVAL, "check: --%s %s: not a number up to %llu", name, text,
-			     (unsigned long long)most);
+		return error_set(f, -EINVAL, "check: --%s %s: not a number up to %llu", name, text,
+				 (unsigned long long)most);
 	return 0;
 }
 
-static int read_unsigned(const char *name, const char *text, unsigned *to, struct fault *f)
+static int read_unsigned(const char *name, const char *text, unsigned *to, struct error *f)
 {
 	uint64_t value = 0;
 	int r = read_number(name, text, 1000000, &value, f);
 
 	if (r == 0 && value == 0)
-		return fault(f, -EINVAL, "check: --%s 0: at least 1", name);
+		return error_set(f, -EINVAL, "check: --%s 0: at least 1", name);
 	*to = (unsigned)value;
 	return r;
 }
 
-static int read_format(const char *text, enum check_format *format, struct fault *f)
+static int read_format(const char *text, enum check_format *format, struct error *f)
 {
 	static const char *const names[] = {"table", "tap", "json", "junit", "markdown", NULL};
 	const char *near;
@@ -128,12 +128,12 @@ static int read_format(const char *text, enum check_format *format, struct fault
 		}
 	}
 	near = suggest(text, names);
-	return fault(f, -EINVAL,
-		     "check: --format %s: there are table, tap, json, junit and markdown%s%s%s",
-		     text, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	return error_set(f, -EINVAL,
+			 "check: --format %s: there are table, tap, json, junit and markdown%s%s%s",
+			 text, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
-static int read_type(const char *text, uint32_t *device_id, struct fault *f)
+static int read_type(const char *text, uint32_t *device_id, struct error *f)
 {
 	static const char *const names[] = {"net", "blk", "fs", NULL};
 	static const uint32_t ids[] = {1, 2, 26}; /* virtio 5 */
@@ -145,23 +145,23 @@ static int read_type(const char *text, uint32_t *device_id, struct fault *f)
 			return 0;
 	}
 	if (read_number("type", text, UINT32_MAX, &number, f) < 0 || !number)
-		return fault(f, -EINVAL, "check: --type %s: net, blk, fs, or a virtio device id",
-			     text);
+		return error_set(f, -EINVAL,
+				 "check: --type %s: net, blk, fs, or a virtio device id", text);
 	*device_id = (uint32_t)number;
 	return 0;
 }
 
-static int unknown_case(const char *word, struct fault *f)
+static int unknown_case(const char *word, struct error *f)
 {
 	const char *near = case_suggest(word);
 
-	return fault(f, -EINVAL, "check: --only %s: there is no such case or group%s%s%s", word,
-		     near ? "; did you mean '" : "", near ? near : "",
-		     near ? "'?" : "; --list shows them");
+	return error_set(f, -EINVAL, "check: --only %s: there is no such case or group%s%s%s", word,
+			 near ? "; did you mean '" : "", near ? near : "",
+			 near ? "'?" : "; --list shows them");
 }
 
 /* Splits at commas, in place: argv is ours to write. */
-static int read_only(struct check_options *o, char *text, struct fault *f)
+static int read_only(struct check_options *o, char *text, struct error *f)
 {
 	char *rest = text, *word;
 
@@ -169,14 +169,14 @@ static int read_only(struct check_options *o, char *text, struct fault *f)
 		if (!case_find(word) && !case_group_exists(word))
 			return unknown_case(word, f);
 		if (o->only_count == CHECK_MAX_ONLY)
-			return fault(f, -EINVAL, "check: --only: more than %d words",
-				     CHECK_MAX_ONLY);
+			return error_set(f, -EINVAL, "check: --only: more than %d words",
+					 CHECK_MAX_ONLY);
 		o->only[o->only_count++] = word;
 	}
 	return 0;
 }
 
-static int read_option(struct check_options *o, int option, char *text, struct fault *f)
+static int read_option(struct check_options *o, int option, char *text, struct error *f)
 {
 	switch (option) {
 	case OPT_LIST:
@@ -219,24 +219,24 @@ static int read_option(struct check_options *o, int option, char *text, struct f
 }
 
 /* What getopt_long() did not take: ':' where a value is missing, else no option of ours. */
-static int refuse_option(int option, const char *text, struct fault *f)
+static int refuse_option(int option, const char *text, struct error *f)
 {
 	const char *known[sizeof(long_options) / sizeof(long_options[0])] = {NULL};
 	const char *near;
 	char name[32];
 
 	if (option == ':')
-		return fault(f, -EINVAL, "check: option %s needs a value", text);
+		return error_set(f, -EINVAL, "check: option %s needs a value", text);
 	for (unsigned i = 0; long_options[i].name; i++)
 		known[i] = long_options[i].name;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "="), text);
 	near = strncmp(text, "--", 2) == 0 ? suggest(name + 2, known) : NULL;
-	return fault(f, -EINVAL, "check: no such option as %s%s%s%s", text,
-		     near ? "; did you mean --" : "", near ? near : "",
-		     near ? "?" : "; see uvdpa check --help");
+	return error_set(f, -EINVAL, "check: no such option as %s%s%s%s", text,
+			 near ? "; did you mean --" : "", near ? near : "",
+			 near ? "?" : "; see uvdpa check --help");
 }
 
-int check_options_parse(struct check_options *o, int argc, char **argv, struct fault *f)
+int check_options_parse(struct check_options *o, int argc, char **argv, struct error *f)
 {
 	int option, r;
 
@@ -251,14 +251,14 @@ int check_options_parse(struct check_options *o, int argc, char **argv, struct f
 	}
 	for (; optind < argc; optind++) {
 		if (o->target_count == 2)
-			return fault(f, -EINVAL, "check: %s: two TARGETs are the most",
-				     argv[optind]);
+			return error_set(f, -EINVAL, "check: %s: two TARGETs are the most",
+					 argv[optind]);
 		o->targets[o->target_count++] = argv[optind];
 	}
 	if (!o->list && !o->help && o->target_count == 0)
-		return fault(f, -EINVAL,
-			     "check: which TARGET? A path such as /dev/vhost-vdpa-0; "
-			     "see uvdpa check --help");
+		return error_set(f, -EINVAL,
+				 "check: which TARGET? A path such as /dev/vhost-vdpa-0; "
+				 "see uvdpa check --help");
 	return 0;
 }
 

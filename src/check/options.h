@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 struct check_case;
 
@@ -43,9 +43,9 @@ struct check_options {
 	enum check_format format;
 };
 
-/* Reads the words after the program's or verb's name. Returns 0 or -EINVAL with the fault filled.
+/* Reads the words after the program's or verb's name. Returns 0 or -EINVAL with the error filled.
  */
-int check_options_parse(struct check_options *o, int argc, char **argv, struct fault *f);
+int check_options_parse(struct check_options *o, int argc, char **argv, struct error *f);
 /* The defaults, for callers that have no words. */
 void check_options_init(struct check_options *o);
 /* Whether the case is among those asked for. */

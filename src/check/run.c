@@ -138,7 +138,7 @@ static void probe_second(struct check *c)
 static const struct check_case probe_case = {
 	.id = "probe", .group = "probe", .clause = "", .what = "asking the device", .class = 'M'};
 
-static int probe(struct check *c, struct shared *s, struct fault *f)
+static int probe(struct check *c, struct shared *s, struct error *f)
 {
 	for (unsigned i = 0; i < c->options->target_count; i++) {
 		const char *name = c->targets[i].name;
@@ -148,18 +148,18 @@ static int probe(struct check *c, struct shared *s, struct fault *f)
 		c->kase = &probe_case;
 		if (!check_isolate(c, i ? probe_second : probe_first, c->options->deadline) ||
 		    (s->out.verdict == VERDICT_BROKEN && s->facts[i].device_id == 0))
-			return fault(f, -EIO, "%s: cannot be tried: expected that %s; %s", name,
-				     s->out.expected, s->out.seen);
+			return error_set(f, -EIO, "%s: cannot be tried: expected that %s; %s", name,
+					 s->out.expected, s->out.seen);
 		killed = restart_reap(&s->servers);
 		if (killed)
-			return fault(f, -EIO,
-				     "%s: the server ended by signal %d when it was asked "
-				     "what it is",
-				     name, killed);
+			return error_set(f, -EIO,
+					 "%s: the server ended by signal %d when it was asked "
+					 "what it is",
+					 name, killed);
 		if (s->facts[i].trouble[0])
-			return fault(f, -EIO, "%s", s->facts[i].trouble);
+			return error_set(f, -EIO, "%s", s->facts[i].trouble);
 		if (s->facts[i].device_id == 0)
-			return fault(f, -EIO, "%s: a device of id 0, which is none", name);
+			return error_set(f, -EIO, "%s: a device of id 0, which is none", name);
 	}
 	return 0;
 }
@@ -417,7 +417,7 @@ static void allow_time(struct check_options *o, const struct facts *f)
 }
 
 int check_run(const struct check_options *options, const struct target *targets,
-	      struct check_sum *sum, struct fault *f)
+	      struct check_sum *sum, struct error *f)
 {
 	struct shared *s =
 		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -428,7 +428,7 @@ int check_run(const struct check_options *options, const struct target *targets,
 
 	memset(sum, 0, sizeof(*sum));
 	if (s == MAP_FAILED) {
-		fault(f, -errno, "check: no memory: %s", strerror(errno));
+		error_set(f, -errno, "check: no memory: %s", strerror(errno));
 		return 2;
 	}
 	c.out = &s->out;
@@ -453,7 +453,8 @@ int check_run(const struct check_options *options, const struct target *targets,
 	if (sum->differs)
 		return 3;
 	if (sum->kept == 0) {
-		fault(f, -ENOTSUP, "%s: no case could run: see the reasons above", targets[0].name);
+		error_set(f, -ENOTSUP, "%s: no case could run: see the reasons above",
+			  targets[0].name);
 		return 2;
 	}
 	return 0;

@@ -8,7 +8,7 @@
 #include "check/options.h"
 #include "check/target.h"
 #include "check/verdict.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct check_sum {
 	unsigned kept, broken, differs, skipped, noted;
@@ -21,7 +21,7 @@ struct check_sum {
  * fault filled) if the TARGET cannot be used or nothing ran.
  */
 int check_run(const struct check_options *options, const struct target *targets,
-	      struct check_sum *sum, struct fault *f);
+	      struct check_sum *sum, struct error *f);
 
 /*
  * Runs one body in a process of its own, `out` and `facts` shared with it: two of them in `facts`.

@@ -28,17 +28,17 @@ static struct process_caller *of(struct caller *caller)
 static int reach(struct process_caller *caller, struct process **process)
 {
 	struct process *found;
-	struct fault fault;
+	struct error err;
 	int r;
 
 	if (*caller->known && process_has_thread(*caller->known, caller->tid)) {
 		*process = *caller->known;
 		return 0;
 	}
-	r = process_open(caller->tid, caller->uid, &found, &fault);
+	r = process_open(caller->tid, caller->uid, &found, &err);
 	if (r) {
 		if (!*caller->logged)
-			log_warning(caller->name, "%s", fault.text);
+			log_warning(caller->name, "%s", err.text);
 		*caller->logged = true;
 		return r;
 	}

@@ -77,14 +77,14 @@ int client_map_allowed(int fd)
 	return look(fd, &st) == 0 && is_in_place(&st) ? 0 : -EINVAL;
 }
 
-int client_map_allow(const char *path, struct fault *f)
+int client_map_allow(const char *path, struct error *f)
 {
 	struct stat st;
 
 	if (stat(path, &st))
-		return fault(f, -errno, "%s: %s", path, strerror(errno));
+		return error_set(f, -errno, "%s: %s", path, strerror(errno));
 	if (place_count == PLACES_MAX)
-		return fault(f, -ENOSPC, "%s: more than %d places", path, PLACES_MAX);
+		return error_set(f, -ENOSPC, "%s: more than %d places", path, PLACES_MAX);
 	places[place_count++] = (struct rundir){
 		.device = S_ISCHR(st.st_mode) ? st.st_rdev : st.st_dev,
 		.is_device = S_ISCHR(st.st_mode),
@@ -204,42 +204,42 @@ void client_unmap(struct client_map *map)
 }
 
 /* A negative errno of client_map in words. */
-static int in_words(int error, const char *what, struct fault *f)
+static int in_words(int error, const char *what, struct error *f)
 {
 	switch (error) {
 	case -EINVAL:
-		return fault(f, error,
-			     "%s: its descriptor is no file of memory (memfd, shared memory, "
-			     "hugetlbfs); the file system of another could keep the server "
-			     "waiting. To trust it: uvdpa serve --client-files PATH",
-			     what);
+		return error_set(f, error,
+				 "%s: its descriptor is no file of memory (memfd, shared memory, "
+				 "hugetlbfs); the file system of another could keep the server "
+				 "waiting. To trust it: uvdpa serve --client-files PATH",
+				 what);
 	case -ENOSPC:
-		return fault(f, error,
-			     "%s: this client has as many mappings as it gets (vm.max_map_count)",
-			     what);
+		return error_set(
+			f, error,
+			"%s: this client has as many mappings as it gets (vm.max_map_count)", what);
 	default:
-		return fault(f, error, "%s cannot be mapped: %s", what, strerror(-error));
+		return error_set(f, error, "%s cannot be mapped: %s", what, strerror(-error));
 	}
 }
 
 int client_map_promised(struct client_map *map, struct client_maps *maps, int fd, uint64_t offset,
-			uint64_t size, const char *what, struct fault *f)
+			uint64_t size, const char *what, struct error *f)
 {
 	struct statx st;
 	int r;
 
 	*map = (struct client_map){0};
 	if (!size || offset + size < size)
-		return fault(f, -EINVAL, "%s of 0x%llx bytes at 0x%llx", what,
-			     (unsigned long long)size, (unsigned long long)offset);
+		return error_set(f, -EINVAL, "%s of 0x%llx bytes at 0x%llx", what,
+				 (unsigned long long)size, (unsigned long long)offset);
 	r = client_map_allowed(fd);
 	if (r == 0)
 		r = look(fd, &st);
 	if (r < 0)
 		return in_words(r, what, f);
 	if (S_ISREG(st.stx_mode) && st.stx_size < offset + size)
-		return fault(f, -EINVAL, "%s ends after its file, which has 0x%llx bytes", what,
-			     (unsigned long long)st.stx_size);
+		return error_set(f, -EINVAL, "%s ends after its file, which has 0x%llx bytes", what,
+				 (unsigned long long)st.stx_size);
 	r = client_map(map, maps, fd, offset, size, true);
 	return r < 0 ? in_words(r, what, f) : 0;
 }

@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 struct guard_window;
 
@@ -54,16 +54,16 @@ void client_unmap(struct client_map *map);
 
 /*
  * The same for a part, `what` by name, that a front end promises to be in its file now (a device
- * has no size). Returns 0 or a negative errno with the fault filled.
+ * has no size). Returns 0 or a negative errno with the error filled.
  */
 int client_map_promised(struct client_map *map, struct client_maps *maps, int fd, uint64_t offset,
-			uint64_t size, const char *what, struct fault *fault);
+			uint64_t size, const char *what, struct error *err);
 
 /*
  * Allows the files of the file system that `path` is on, or the device that it is, from now on.
- * Before exports are open. Returns 0 or a negative errno with the fault filled.
+ * Before exports are open. Returns 0 or a negative errno with the error filled.
  */
-int client_map_allow(const char *path, struct fault *fault);
+int client_map_allow(const char *path, struct error *err);
 
 /* Whether the operator allows all files of the file system of this number (st_dev). */
 bool client_map_allows_device(uint64_t device);

@@ -49,31 +49,32 @@ static ssize_t read_status(pid_t tid, char *text, size_t size)
 }
 
 /* The thread group of `tid`, which must have file system uid `uid`. */
-static int resolve(pid_t tid, uid_t uid, pid_t *pid, struct fault *fault_out)
+static int resolve(pid_t tid, uid_t uid, pid_t *pid, struct error *err)
 {
 	unsigned long group, fsuid;
 	char text[4096];
 	ssize_t n;
 
 	if (tid <= 0)
-		return fault(fault_out, -EPERM,
-			     "the client is in a pid namespace that cannot be seen from here: run "
-			     "server and client in the same one (containers: --pid=host)");
+		return error_set(
+			err, -EPERM,
+			"the client is in a pid namespace that cannot be seen from here: run "
+			"server and client in the same one (containers: --pid=host)");
 	n = read_status(tid, text, sizeof(text));
 	if (n < 0)
-		return fault(fault_out, n == -EMFILE ? -EMFILE : -ESRCH,
-			     "client thread %d: /proc/%d/status: %s", (int)tid, (int)tid,
-			     strerror((int)-n));
+		return error_set(err, n == -EMFILE ? -EMFILE : -ESRCH,
+				 "client thread %d: /proc/%d/status: %s", (int)tid, (int)tid,
+				 strerror((int)-n));
 	if (n == 0)
-		return fault(fault_out, -ESRCH, "client thread %d is gone", (int)tid);
+		return error_set(err, -ESRCH, "client thread %d is gone", (int)tid);
 	/* Uid: real, effective, saved, file system (proc(5)). */
 	if (status_number(text, "\nTgid:", 0, &group) || status_number(text, "\nUid:", 3, &fsuid))
-		return fault(fault_out, -ESRCH,
-			     "client thread %d: /proc/%d/status is not as expected", (int)tid,
-			     (int)tid);
+		return error_set(err, -ESRCH,
+				 "client thread %d: /proc/%d/status is not as expected", (int)tid,
+				 (int)tid);
 	if (uid != (uid_t)-1 && fsuid != uid)
-		return fault(fault_out, -ESRCH, "client thread %d is another thread by now",
-			     (int)tid);
+		return error_set(err, -ESRCH, "client thread %d is another thread by now",
+				 (int)tid);
 	*pid = (pid_t)group;
 	return 0;
 }
@@ -92,36 +93,36 @@ bool process_is_killed(pid_t tid)
 }
 
 /* Why a file of /proc/PID would not open, and what to do about it. */
-static int refused(pid_t pid, const char *file, int error, struct fault *fault_out)
+static int refused(pid_t pid, const char *file, int error, struct error *err)
 {
 	if (error == EACCES || error == EPERM)
-		return fault(
-			fault_out, -EPERM,
+		return error_set(
+			err, -EPERM,
 			"client process %d: /proc/%d/%s may not be opened: the server needs the "
 			"client's user id and kernel.yama.ptrace_scope=0, or CAP_SYS_PTRACE",
 			(int)pid, (int)pid, file);
-	return fault(fault_out, error == ENOENT ? -ESRCH : -error,
-		     "client process %d: /proc/%d/%s: %s", (int)pid, (int)pid, file,
-		     strerror(error));
+	return error_set(err, error == ENOENT ? -ESRCH : -error,
+			 "client process %d: /proc/%d/%s: %s", (int)pid, (int)pid, file,
+			 strerror(error));
 }
 
-static int open_files(struct process *process, struct fault *fault_out)
+static int open_files(struct process *process, struct error *err)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)process->pid);
 	process->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (process->dir < 0)
-		return refused(process->pid, "", errno, fault_out);
+		return refused(process->pid, "", errno, err);
 	process->mem = openat(process->dir, "mem", O_RDWR | O_CLOEXEC);
 	if (process->mem < 0)
-		return refused(process->pid, "mem", errno, fault_out);
+		return refused(process->pid, "mem", errno, err);
 	process->maps = openat(process->dir, "maps", O_RDONLY | O_CLOEXEC);
 	if (process->maps < 0)
-		return refused(process->pid, "maps", errno, fault_out);
+		return refused(process->pid, "maps", errno, err);
 	process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
 	if (process->pidfd < 0)
-		return refused(process->pid, "(pidfd)", errno, fault_out);
+		return refused(process->pid, "(pidfd)", errno, err);
 	return 0;
 }
 
@@ -137,25 +138,25 @@ static void process_free(struct process *process)
 	free(process);
 }
 
-int process_open(pid_t tid, uid_t uid, struct process **process, struct fault *fault_out)
+int process_open(pid_t tid, uid_t uid, struct process **process, struct error *err)
 {
 	struct process *p;
 	pid_t pid = 0;
-	int r = resolve(tid, uid, &pid, fault_out);
+	int r = resolve(tid, uid, &pid, err);
 
 	if (r)
 		return r;
 	p = calloc(1, sizeof(*p));
 	if (!p)
-		return fault(fault_out, -ENOMEM, "no memory for a client");
+		return error_set(err, -ENOMEM, "no memory for a client");
 	p->dir = p->mem = p->maps = p->pidfd = -1;
 	p->pid = pid;
 	atomic_store(&p->references, 1);
 	pthread_mutex_init(&p->lock, NULL);
-	r = open_files(p, fault_out);
+	r = open_files(p, err);
 	/* Opened by number: only if the thread is in there is it the right process. */
 	if (!r && !process_has_thread(p, tid))
-		r = fault(fault_out, -ESRCH, "client thread %d is gone", (int)tid);
+		r = error_set(err, -ESRCH, "client thread %d is gone", (int)tid);
 	if (r) {
 		process_free(p);
 		return r;

@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 struct process;
 
@@ -27,7 +27,7 @@ struct process;
  * Returns 0; -EPERM: another pid namespace, or the ptrace rules forbid it; -ESRCH; -EMFILE;
  * -ENOMEM.
  */
-int process_open(pid_t tid, uid_t uid, struct process **process, struct fault *fault);
+int process_open(pid_t tid, uid_t uid, struct process **process, struct error *err);
 struct process *process_ref(struct process *process);
 void process_unref(struct process *process);
 

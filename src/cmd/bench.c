@@ -70,16 +70,17 @@ static void help(FILE *to)
 
 /* --- Words ------------------------------------------------------------------------------------ */
 
-static int set_rw(struct bench_options *o, const char *rw, struct fault *f)
+static int set_rw(struct bench_options *o, const char *rw, struct error *f)
 {
 	for (const struct bench_rw *kind = bench_kinds; rw && kind->name; kind++)
 		if (strcmp(rw, kind->name) == 0)
 			o->rw = kind;
 	if (rw && !o->rw)
-		return fault(f, -EINVAL,
-			     "--rw %s: it is randread, randwrite, mix, read or write; for network "
-			     "cards tx, rx or txrx",
-			     rw);
+		return error_set(
+			f, -EINVAL,
+			"--rw %s: it is randread, randwrite, mix, read or write; for network "
+			"cards tx, rx or txrx",
+			rw);
 	return 0;
 }
 
@@ -88,7 +89,7 @@ struct texts {
 		*pid, *memory, *poll_us;
 };
 
-static int set_numbers(struct bench_options *o, const struct texts *t, struct fault *f)
+static int set_numbers(struct bench_options *o, const struct texts *t, struct error *f)
 {
 	uint64_t depth, queues, seconds, every, suspend_every, poll_us;
 	const struct {
@@ -129,21 +130,22 @@ static bool is_socket(const char *path)
 	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-static int set_memory(struct bench_options *o, const char *memory, struct fault *f)
+static int set_memory(struct bench_options *o, const char *memory, struct error *f)
 {
 	o->copied = memory && strcmp(memory, "copied") == 0;
 	if (memory && !o->copied && strcmp(memory, "mapped") != 0)
-		return fault(f, -EINVAL, "--memory %s: it is mapped or copied", memory);
+		return error_set(f, -EINVAL, "--memory %s: it is mapped or copied", memory);
 	for (unsigned i = 0; o->copied && i < 2 && o->targets[i]; i++)
 		if (is_socket(o->targets[i]))
-			return fault(f, -EINVAL,
-				     "--memory copied: %s is a socket, whose server maps it all; "
-				     "use the device's file",
-				     o->targets[i]);
+			return error_set(
+				f, -EINVAL,
+				"--memory copied: %s is a socket, whose server maps it all; "
+				"use the device's file",
+				o->targets[i]);
 	return 0;
 }
 
-static int check_options(struct bench_options *o, const struct texts *t, struct fault *f)
+static int check_options(struct bench_options *o, const struct texts *t, struct error *f)
 {
 	uint64_t size;
 	int r = set_rw(o, t->rw, f);
@@ -155,24 +157,26 @@ static int check_options(struct bench_options *o, const struct texts *t, struct 
 	if (r < 0)
 		return r;
 	if (t->bs && (size_parse(t->bs, &size) < 0 || size == 0 || size > 1 << 20))
-		return fault(f, -EINVAL, "--bs %s: it is a number of bytes, up to 1M", t->bs);
+		return error_set(f, -EINVAL, "--bs %s: it is a number of bytes, up to 1M", t->bs);
 	o->block_size = t->bs ? (uint32_t)size : 0;
 	if (t->moves && !o->targets[1])
-		return fault(f, -EINVAL, "--moves: where to? Give --handover TARGET, too");
+		return error_set(f, -EINVAL, "--moves: where to? Give --handover TARGET, too");
 	if (o->targets[1] && (o->suspends || o->suspend_every))
-		return fault(f, -EINVAL,
-			     "--%s and --handover: one at a time, a move suspends as well",
-			     o->suspends ? "suspends" : "suspend-every");
+		return error_set(f, -EINVAL,
+				 "--%s and --handover: one at a time, a move suspends as well",
+				 o->suspends ? "suspends" : "suspend-every");
 	if (o->suspends && o->suspend_every)
-		return fault(f, -EINVAL, "--suspends and --suspend-every: so many, or so often?");
+		return error_set(f, -EINVAL,
+				 "--suspends and --suspend-every: so many, or so often?");
 	if (o->poll && t->poll_us)
-		return fault(f, -EINVAL, "--poll and --poll-us: for ever, or so long?");
+		return error_set(f, -EINVAL, "--poll and --poll-us: for ever, or so long?");
 	if (o->targets[1] && strcmp(o->targets[0], o->targets[1]) == 0)
-		return fault(f, -EINVAL, "--handover %s: that is the device itself", o->targets[1]);
+		return error_set(f, -EINVAL, "--handover %s: that is the device itself",
+				 o->targets[1]);
 	return 0;
 }
 
-static int parse(int argc, char **argv, struct bench_options *o, struct fault *f)
+static int parse(int argc, char **argv, struct bench_options *o, struct error *f)
 {
 	struct texts t = {0};
 	const struct arg table[] = {
@@ -198,7 +202,7 @@ static int parse(int argc, char **argv, struct bench_options *o, struct fault *f
 	int r = args_parse(argc, argv, table, &words, f);
 
 	if (r == 0 && words.count == 0)
-		r = fault(f, -EINVAL, "usage: uvdpa bench TARGET (see uvdpa bench --help)");
+		r = error_set(f, -EINVAL, "usage: uvdpa bench TARGET (see uvdpa bench --help)");
 	return r ? r : check_options(o, &t, f);
 }
 
@@ -206,7 +210,7 @@ static int run(int argc, char **argv)
 {
 	struct bench_result *result = calloc(1, sizeof(*result));
 	struct bench_options o = {0};
-	struct fault f = {0};
+	struct error f = {0};
 	int r;
 
 	if (!result)
@@ -218,10 +222,10 @@ static int run(int argc, char **argv)
 	if (r == 0)
 		(o.json ? bench_print_json : bench_print)(&o, result, stdout);
 	if (r == 0 && result->interrupted)
-		r = fault(&f, -EINTR, "interrupted: the figures are of the %.1f s until then",
-			  result->seconds);
+		r = error_set(&f, -EINTR, "interrupted: the figures are of the %.1f s until then",
+			      result->seconds);
 	if (r == 0 && result->errors)
-		r = fault(&f, -EIO, "%" PRIu64 " requests failed", result->errors);
+		r = error_set(&f, -EIO, "%" PRIu64 " requests failed", result->errors);
 	free(result);
 	return r < 0 ? complain(&f) : EXIT_OK;
 }

@@ -9,7 +9,7 @@
 
 #include "load/histogram.h"
 #include "load/moves.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 /* What is done with the target. */
 struct bench_rw {
@@ -52,8 +52,8 @@ struct bench_result {
 };
 
 /* Measures, fills what was left to the target, and adds to a blank result. 0, or a negative errno
- * with the fault filled. */
-int bench_measure(struct bench_options *options, struct bench_result *result, struct fault *fault);
+ * with the error filled. */
+int bench_measure(struct bench_options *options, struct bench_result *result, struct error *err);
 
 void bench_print(const struct bench_options *options, const struct bench_result *result, FILE *to);
 void bench_print_json(const struct bench_options *options, const struct bench_result *result,

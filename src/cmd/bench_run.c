@@ -30,7 +30,7 @@ struct load {
 	struct traffic *traffic;
 	pthread_t thread;
 	bool running;
-	struct fault fault;
+	struct error err;
 };
 
 struct bench {
@@ -84,7 +84,7 @@ static uint64_t now_ns(void)
 
 /* --- Targets ---------------------------------------------------------------------------------- */
 
-static int open_target(struct bench *b, unsigned i, struct fault *f)
+static int open_target(struct bench *b, unsigned i, struct error *f)
 {
 	const char *target = b->o.targets[i];
 	struct uvdpa_error error;
@@ -93,11 +93,11 @@ static int open_target(struct bench *b, unsigned i, struct fault *f)
 	if (strncmp(target, "blk,", 4) == 0 || strncmp(target, "net,", 4) == 0) {
 		r = inproc_device_open(target, &b->embedded[i], &b->session.devices[i], f);
 		if (r < 0)
-			fault_prefix(f, "%s", target);
+			error_prefix(f, "%s", target);
 	} else {
 		r = uvdpa_driver_open(target, 0, &b->session.devices[i], &error);
 		if (r < 0)
-			fault(f, r, "%s", error.text);
+			error_set(f, r, "%s", error.text);
 	}
 	if (r == 0)
 		b->session.count = i + 1;
@@ -151,7 +151,7 @@ static void *run_load(void *arg)
 {
 	struct load *load = arg;
 
-	traffic_run(load->traffic, &load->bench->stop, &load->fault);
+	traffic_run(load->traffic, &load->bench->stop, &load->err);
 	atomic_store(&load->bench->ended, true);
 	return NULL;
 }
@@ -191,7 +191,7 @@ const struct bench_rw bench_kinds[] = {
 };
 
 /* What was not said depends on what the target is. */
-static int choose_rw(struct bench_options *o, bool net, struct fault *f)
+static int choose_rw(struct bench_options *o, bool net, struct error *f)
 {
 	const struct bench_rw *fits = bench_kinds;
 
@@ -200,14 +200,15 @@ static int choose_rw(struct bench_options *o, bool net, struct fault *f)
 	o->rw = o->rw ? o->rw : fits;
 	o->block_size = o->block_size ? o->block_size : net ? 64 : 4096;
 	if (o->rw->net != net)
-		return fault(f, -EINVAL, "--rw %s: that is for %s, and %s is a %s", o->rw->name,
-			     net ? "disks" : "network cards", o->targets[0],
-			     net ? "network card" : "disk");
+		return error_set(f, -EINVAL, "--rw %s: that is for %s, and %s is a %s", o->rw->name,
+				 net ? "disks" : "network cards", o->targets[0],
+				 net ? "network card" : "disk");
 	if (net && (o->block_size < 60 || o->block_size > 9014))
-		return fault(f, -EINVAL, "--bs %u: a frame has 60 to 9014 bytes", o->block_size);
+		return error_set(f, -EINVAL, "--bs %u: a frame has 60 to 9014 bytes",
+				 o->block_size);
 	if (!net && (o->block_size % 512 || o->block_size > 1 << 20))
-		return fault(f, -EINVAL, "--bs %u: it is a multiple of 512, up to 1M",
-			     o->block_size);
+		return error_set(f, -EINVAL, "--bs %u: it is a multiple of 512, up to 1M",
+				 o->block_size);
 	return 0;
 }
 
@@ -217,7 +218,7 @@ static uint32_t poll_us(const struct bench_options *o)
 	return o->poll_us ? o->poll_us : UVDPA_QUEUE_POLL_NEVER;
 }
 
-static int make_disk_load(struct bench *b, struct fault *f)
+static int make_disk_load(struct bench *b, struct error *f)
 {
 	struct traffic_options load = {
 		.block_size = b->o.block_size,
@@ -240,10 +241,10 @@ static int make_disk_load(struct bench *b, struct fault *f)
 	load.blocks = b->session.config.capacity * 512 / load.block_size;
 	load.chain_flags = load_session_chain_flags(&b->session, &session);
 	if (load.blocks == 0)
-		return fault(f, -EINVAL, "%s has only %" PRIu64 " bytes", b->o.targets[0],
-			     b->session.config.capacity * 512);
+		return error_set(f, -EINVAL, "%s has only %" PRIu64 " bytes", b->o.targets[0],
+				 b->session.config.capacity * 512);
 	if (load.write_percent && b->session.config.read_only)
-		return fault(f, -EROFS, "%s is read-only", b->o.targets[0]);
+		return error_set(f, -EROFS, "%s is read-only", b->o.targets[0]);
 	for (unsigned i = 0; i < b->o.queues && r == 0; i++) {
 		load.seed = i + 1;
 		r = traffic_new(&load, &b->session, i, &b->loads[i].traffic, f);
@@ -251,7 +252,7 @@ static int make_disk_load(struct bench *b, struct fault *f)
 	return r;
 }
 
-static int make_net_load(struct bench *b, struct fault *f)
+static int make_net_load(struct bench *b, struct error *f)
 {
 	const struct net_traffic_options load = {.frame_size = b->o.block_size,
 						 .depth = b->o.depth,
@@ -271,7 +272,7 @@ static int make_net_load(struct bench *b, struct fault *f)
 	return r;
 }
 
-static int make_load(struct bench *b, struct fault *f)
+static int make_load(struct bench *b, struct error *f)
 {
 	bool net = load_session_is_net(&b->session);
 	int r = choose_rw(&b->o, net, f);
@@ -284,7 +285,7 @@ static int make_load(struct bench *b, struct fault *f)
 }
 
 /* Until so many more requests are done, or it is interrupted. */
-static int more_done(struct bench *b, uint64_t count, struct fault *f)
+static int more_done(struct bench *b, uint64_t count, struct error *f)
 {
 	uint64_t end = done(b) + count;
 
@@ -292,15 +293,15 @@ static int more_done(struct bench *b, uint64_t count, struct fault *f)
 		if (done(b) >= end || interrupted)
 			return 0;
 		if (atomic_load(&b->ended))
-			return fault(f, -EIO, "the load ended");
+			return error_set(f, -EIO, "the load ended");
 		usleep(100);
 	}
-	return fault(f, -ETIMEDOUT, "no request was done for %d s", PATIENCE_MS / 1000);
+	return error_set(f, -ETIMEDOUT, "no request was done for %d s", PATIENCE_MS / 1000);
 }
 
 /* --- Suspensions and moves -------------------------------------------------------------------- */
 
-static int suspend_once(struct bench *b, struct fault *f)
+static int suspend_once(struct bench *b, struct error *f)
 {
 	struct uvdpa_driver *drv = b->session.devices[0];
 	uint64_t begin = now_ns(), suspended, end;
@@ -308,17 +309,17 @@ static int suspend_once(struct bench *b, struct fault *f)
 
 	suspended = now_ns();
 	if (r < 0)
-		return fault(f, r, "%s: SUSPEND: %s", b->o.targets[0], strerror(-r));
+		return error_set(f, r, "%s: SUSPEND: %s", b->o.targets[0], strerror(-r));
 	r = uvdpa_driver_resume(drv);
 	end = now_ns();
 	if (r < 0)
-		return fault(f, r, "%s: RESUME: %s", b->o.targets[0], strerror(-r));
+		return error_set(f, r, "%s: RESUME: %s", b->o.targets[0], strerror(-r));
 	histogram_add(&b->result->suspend, suspended - begin);
 	histogram_add(&b->result->resume, end - suspended);
 	return 0;
 }
 
-static int move_once(struct bench *b, struct fault *f)
+static int move_once(struct bench *b, struct error *f)
 {
 	struct uvdpa_handover_times times;
 	int r;
@@ -351,7 +352,7 @@ static void show_progress(const struct bench *b, double left)
 		fprintf(stderr, ", %.0f s to go   ", left);
 }
 
-static int disturb(struct bench *b, struct fault *f)
+static int disturb(struct bench *b, struct error *f)
 {
 	uint64_t todo = b->o.targets[1] ? b->o.moves : b->o.suspends;
 	int r = more_done(b, b->o.depth, f);
@@ -367,7 +368,7 @@ static int disturb(struct bench *b, struct fault *f)
 }
 
 /* For as long as it was asked, suspending now and then where that was asked, too. */
-static int just_wait(struct bench *b, struct fault *f)
+static int just_wait(struct bench *b, struct error *f)
 {
 	double end = now(CLOCK_MONOTONIC) + b->o.seconds, left;
 	double pause = b->o.suspend_every ? b->o.suspend_every / 1000.0 : 0.1;
@@ -375,7 +376,7 @@ static int just_wait(struct bench *b, struct fault *f)
 
 	while (r == 0 && !interrupted && (left = end - now(CLOCK_MONOTONIC)) > 0) {
 		if (atomic_load(&b->ended))
-			return fault(f, -EIO, "the load ended");
+			return error_set(f, -EIO, "the load ended");
 		usleep((useconds_t)((left > pause ? pause : left) * 1e6));
 		if (b->o.suspend_every)
 			r = more_done(b, 1, f);
@@ -388,21 +389,21 @@ static int just_wait(struct bench *b, struct fault *f)
 
 /* --- All of it -------------------------------------------------------------------------------- */
 
-static int start_loads(struct bench *b, struct fault *f)
+static int start_loads(struct bench *b, struct error *f)
 {
 	for (unsigned i = 0; i < b->o.queues; i++) {
 		struct load *load = &b->loads[i];
 		int r = pthread_create(&load->thread, NULL, run_load, load);
 
 		if (r)
-			return fault(f, -r, "cannot start a thread: %s", strerror(r));
+			return error_set(f, -r, "cannot start a thread: %s", strerror(r));
 		load->running = true;
 	}
 	return 0;
 }
 
 /* Ends the threads and adds up what they found. 0, or the first fault of them. */
-static int stop_loads(struct bench *b, struct fault *f)
+static int stop_loads(struct bench *b, struct error *f)
 {
 	struct bench_result *result = b->result;
 	int r = 0;
@@ -418,20 +419,20 @@ static int stop_loads(struct bench *b, struct fault *f)
 		result->errors += traffic_errors(load->traffic);
 		result->received += traffic_received(load->traffic);
 		histogram_merge(&result->latency, traffic_latency(load->traffic));
-		if (load->fault.code && r == 0) {
-			*f = load->fault;
+		if (load->err.code && r == 0) {
+			*f = load->err;
 			r = f->code;
 		}
 	}
 	return r;
 }
 
-static int measure(struct bench *b, struct fault *f)
+static int measure(struct bench *b, struct error *f)
 {
 	struct bench_result *result = b->result;
 	double begin = now(CLOCK_MONOTONIC), server = server_cpu(b);
 	double client = now(CLOCK_PROCESS_CPUTIME_ID);
-	struct fault late = {0};
+	struct error late = {0};
 	int r;
 
 	take_signals();
@@ -455,7 +456,7 @@ static int measure(struct bench *b, struct fault *f)
 	return r;
 }
 
-static int measure_target(struct bench *b, struct fault *f)
+static int measure_target(struct bench *b, struct error *f)
 {
 	int r = open_target(b, 0, f);
 
@@ -475,13 +476,13 @@ static int measure_target(struct bench *b, struct fault *f)
 	return r;
 }
 
-int bench_measure(struct bench_options *options, struct bench_result *result, struct fault *f)
+int bench_measure(struct bench_options *options, struct bench_result *result, struct error *f)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 	int r;
 
 	if (!b)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	b->o = *options;
 	b->result = result;
 	r = measure_target(b, f);

@@ -37,19 +37,20 @@ static void become_server(const struct child *child, const char *spec, pid_t par
 	_exit(127);
 }
 
-int child_start(struct child *child, const char *dir, const char *spec, struct fault *f)
+int child_start(struct child *child, const char *dir, const char *spec, struct error *f)
 {
 	pid_t parent = getpid();
 	int used = snprintf(child->dir, sizeof(child->dir), "%s", dir);
 
 	if (used < 0 || (size_t)used >= sizeof(child->dir))
-		return fault(f, -ENAMETOOLONG, "%.40s...: too long for a server's directory", dir);
+		return error_set(f, -ENAMETOOLONG, "%.40s...: too long for a server's directory",
+				 dir);
 	snprintf(child->log, sizeof(child->log), "%s.log", child->dir);
 	child->pid = fork();
 	if (child->pid < 0) {
 		child->pid = 0;
 		child->dir[0] = '\0';
-		return fault(f, -errno, "cannot start a process: %s", strerror(errno));
+		return error_set(f, -errno, "cannot start a process: %s", strerror(errno));
 	}
 	if (child->pid == 0)
 		become_server(child, spec, parent);
@@ -80,7 +81,7 @@ static bool has_ended(struct child *child)
 	return child->pid == 0;
 }
 
-int child_wait(struct child *child, const char *path, int timeout_ms, struct fault *f)
+int child_wait(struct child *child, const char *path, int timeout_ms, struct error *f)
 {
 	char said[256];
 	struct stat st;
@@ -90,17 +91,17 @@ int child_wait(struct child *child, const char *path, int timeout_ms, struct fau
 
 		if (ended) {
 			last_words(child, said, sizeof(said));
-			return fault(f, -EIO, "the server of %s ended: %s", child->dir, said);
+			return error_set(f, -EIO, "the server of %s ended: %s", child->dir, said);
 		}
 		if (stat(path, &st) == 0)
 			return 0;
 		usleep(5000);
 	}
 	last_words(child, said, sizeof(said));
-	return fault(f, -ETIMEDOUT, "the server of %s does not come up: %s", child->dir, said);
+	return error_set(f, -ETIMEDOUT, "the server of %s does not come up: %s", child->dir, said);
 }
 
-int child_stop(struct child *child, struct fault *f)
+int child_stop(struct child *child, struct error *f)
 {
 	char path[128], said[256];
 
@@ -121,6 +122,6 @@ int child_stop(struct child *child, struct fault *f)
 	if (WIFEXITED(child->status) && WEXITSTATUS(child->status) == 0)
 		return 0;
 	fuse_mount_remove(path); /* of a dead server; there may be none */
-	return fault(f, -EIO, "the server of %s did not end well (status 0x%x): %s", path,
-		     (unsigned)child->status, said);
+	return error_set(f, -EIO, "the server of %s did not end well (status 0x%x): %s", path,
+			 (unsigned)child->status, said);
 }

@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 struct child {
 	pid_t pid; /* 0: it has ended, with `status` */
@@ -18,14 +18,14 @@ struct child {
 
 /*
  * Starts `uvdpa serve --dir dir --device spec`; it ends, at the latest, with the calling
- * thread. 0 or a negative errno with the fault filled.
+ * thread. 0 or a negative errno with the error filled.
  */
-int child_start(struct child *child, const char *dir, const char *spec, struct fault *f);
+int child_start(struct child *child, const char *dir, const char *spec, struct error *f);
 
-/* Waits until `path`, one of its files, is there. -EIO: it ended instead; the fault says why. */
-int child_wait(struct child *child, const char *path, int timeout_ms, struct fault *f);
+/* Waits until `path`, one of its files, is there. -EIO: it ended instead; the error says why. */
+int child_wait(struct child *child, const char *path, int timeout_ms, struct error *f);
 
 /* Ends it: SIGTERM and, if it stays, SIGKILL. 0, or -EIO if it did not end as asked. */
-int child_stop(struct child *child, struct fault *f);
+int child_stop(struct child *child, struct error *f);
 
 #endif

@@ -15,7 +15,7 @@
 #define ANSWER_MAX (16 * 1024 * 1024)
 
 int client_parse(int argc, char **argv, bool has_timeout, unsigned min, unsigned max,
-		 const char *usage, struct client_options *options, struct fault *f)
+		 const char *usage, struct client_options *options, struct error *f)
 {
 	const struct arg table[] = {
 		{"dir", 0, ARG_TEXT, &options->dir},
@@ -31,12 +31,12 @@ int client_parse(int argc, char **argv, bool has_timeout, unsigned min, unsigned
 	ret = args_parse(argc, argv, table, &words, f);
 	options->word_count = words.count;
 	if (!ret && words.count < min)
-		ret = fault(f, -EINVAL, "usage: uvdpa %s %s (see uvdpa %s --help)", argv[0], usage,
-			    argv[0]);
+		ret = error_set(f, -EINVAL, "usage: uvdpa %s %s (see uvdpa %s --help)", argv[0],
+				usage, argv[0]);
 	return ret;
 }
 
-static int connect_to(const char *dir, struct fault *f)
+static int connect_to(const char *dir, struct error *f)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct rundir rundir;
@@ -48,16 +48,17 @@ static int connect_to(const char *dir, struct fault *f)
 	memcpy(address.sun_path, rundir.control, strlen(rundir.control) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fault(f, -errno, "cannot make a socket: %s", strerror(errno));
+		return error_set(f, -errno, "cannot make a socket: %s", strerror(errno));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
 	ret = -errno;
 	close(fd);
 	if (ret == -ENOENT || ret == -ECONNREFUSED)
-		return fault(f, ret, "no server at %s (start one with 'uvdpa serve%s%s%s",
-			     rundir.control, dir ? " --dir " : "", dir ? dir : "",
-			     dir ? "')" : "', or give its --dir)");
-	return fault(f, ret, "cannot reach the server at %s: %s", rundir.control, strerror(-ret));
+		return error_set(f, ret, "no server at %s (start one with 'uvdpa serve%s%s%s",
+				 rundir.control, dir ? " --dir " : "", dir ? dir : "",
+				 dir ? "')" : "', or give its --dir)");
+	return error_set(f, ret, "cannot reach the server at %s: %s", rundir.control,
+			 strerror(-ret));
 }
 
 static int send_all(int fd, const char *text, size_t size)
@@ -118,7 +119,7 @@ static char *read_line(int fd)
 }
 
 static json_t *exchange(const struct client_options *options, const char *command,
-			json_t *arguments, struct fault *f)
+			json_t *arguments, struct error *f)
 {
 	int fd = connect_to(options->dir, f);
 	json_t *answer = NULL;
@@ -136,12 +137,12 @@ static json_t *exchange(const struct client_options *options, const char *comman
 	}
 	close(fd);
 	if (!answer)
-		fault(f, -EIO, "the server hung up without an answer (did it end?)");
+		error_set(f, -EIO, "the server hung up without an answer (did it end?)");
 	return answer;
 }
 
 /* A server's hints ('uvdpa status disk0') are meant for its own directory, if that was named. */
-static void refuse(const struct client_options *options, const char *message, struct fault *f)
+static void refuse(const struct client_options *options, const char *message, struct error *f)
 {
 	static const char begin[] = "'uvdpa ";
 	const char *hint = strstr(message, begin), *end = NULL;
@@ -149,15 +150,16 @@ static void refuse(const struct client_options *options, const char *message, st
 	if (options->dir && hint)
 		end = strchr(hint + strlen(begin), '\'');
 	if (end)
-		fault(f, -EIO, "%.*s --dir %s%s", (int)(end - message), message, options->dir, end);
+		error_set(f, -EIO, "%.*s --dir %s%s", (int)(end - message), message, options->dir,
+			  end);
 	else
-		fault(f, -EIO, "%s", message);
+		error_set(f, -EIO, "%s", message);
 }
 
 int client_call(const struct client_options *options, const char *command, json_t *arguments,
 		json_t **result)
 {
-	struct fault f;
+	struct error f;
 	json_t *answer = exchange(options, command, arguments, &f), *error;
 	const char *class = "", *message = "?";
 	int ret;
@@ -244,7 +246,7 @@ int client_do(const struct client_options *options, const char *command, json_t 
 int client_do_one(int argc, char **argv, const char *command, client_say *say)
 {
 	struct client_options options;
-	struct fault f;
+	struct error f;
 
 	if (client_parse(argc, argv, false, 1, 1, "NAME", &options, &f))
 		return complain(&f);

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "util/args.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 /* What all operators' verbs understand, and their words. */
 struct client_options {
@@ -23,7 +23,7 @@ struct client_options {
  * `usage` names ("NAME SIZE").
  */
 int client_parse(int argc, char **argv, bool has_timeout, unsigned min, unsigned max,
-		 const char *usage, struct client_options *options, struct fault *fault);
+		 const char *usage, struct client_options *options, struct error *err);
 
 /*
  * Asks the server of `dir` and waits for the answer. `arguments` is taken over. Returns an exit

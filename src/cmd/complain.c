@@ -16,7 +16,7 @@ void make_printable(char *text)
 	}
 }
 
-int complain(const struct fault *f)
+int complain(const struct error *f)
 {
 	char line[sizeof(f->text)];
 
@@ -30,14 +30,14 @@ int complain(const struct fault *f)
 int finish_output(int code)
 {
 	bool failed = ferror(stdout);
-	struct fault f;
+	struct error f;
 
 	errno = 0;
 	if (fflush(stdout) == 0 && !failed)
 		return code;
 	/* without an errno: it was an earlier write's, and is lost */
-	fault(&f, -EIO, "not all of the output could be written%s%s", errno ? ": " : "",
-	      errno ? strerror(errno) : "");
+	error_set(&f, -EIO, "not all of the output could be written%s%s", errno ? ": " : "",
+		  errno ? strerror(errno) : "");
 	complain(&f);
 	return code ? code : EXIT_REFUSED;
 }

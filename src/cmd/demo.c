@@ -105,7 +105,7 @@ static void *run_load(void *arg)
 	return NULL;
 }
 
-static int start_load(struct demo *demo, struct fault *f)
+static int start_load(struct demo *demo, struct error *f)
 {
 	const struct workload_options options = {
 		.blocks = BLOCKS,
@@ -128,7 +128,7 @@ static int start_load(struct demo *demo, struct fault *f)
 	demo->began = now_ns();
 	r = pthread_create(&demo->thread, NULL, run_load, demo);
 	if (r)
-		return fault(f, -r, "cannot start a thread: %s", strerror(r));
+		return error_set(f, -r, "cannot start a thread: %s", strerror(r));
 	demo->running = true;
 	return 0;
 }
@@ -145,7 +145,7 @@ static void stop_load(struct demo *demo)
 }
 
 /* Waits until so many more requests are done. */
-static int more_done(struct demo *demo, uint64_t count, struct fault *f)
+static int more_done(struct demo *demo, uint64_t count, struct error *f)
 {
 	uint64_t end = workload_done(demo->load) + count;
 
@@ -153,12 +153,12 @@ static int more_done(struct demo *demo, uint64_t count, struct fault *f)
 		if (workload_done(demo->load) >= end)
 			return 0;
 		if (atomic_load(&demo->result) < 0)
-			return fault(f, -EIO, "the workload stopped");
+			return error_set(f, -EIO, "the workload stopped");
 		if (is_interrupted(demo))
-			return fault(f, -EINTR, "interrupted");
+			return error_set(f, -EINTR, "interrupted");
 		usleep(200);
 	}
-	return fault(f, -ETIMEDOUT, "no request was done for %d s", PATIENCE_MS / 1000);
+	return error_set(f, -ETIMEDOUT, "no request was done for %d s", PATIENCE_MS / 1000);
 }
 
 /* --- The moves -------------------------------------------------------------------------------- */
@@ -174,7 +174,7 @@ static void show_progress(const struct demo *demo)
 	fflush(stdout);
 }
 
-static int move_once(struct demo *demo, struct fault *f)
+static int move_once(struct demo *demo, struct error *f)
 {
 	struct uvdpa_handover_times times;
 	int r = more_done(demo, REQUESTS_PER_MOVE, f);
@@ -191,14 +191,14 @@ static int move_once(struct demo *demo, struct fault *f)
 	return r;
 }
 
-static int move_about(struct demo *demo, struct fault *f)
+static int move_about(struct demo *demo, struct error *f)
 {
 	int r = 0;
 
 	while (r == 0 && demo->moved < demo->moves) {
 		r = move_once(demo, f);
 		if (r < 0) {
-			fault_prefix(f, "move %lu", demo->moved + 1);
+			error_prefix(f, "move %lu", demo->moved + 1);
 			break;
 		}
 		demo->moved++;
@@ -210,7 +210,7 @@ static int move_about(struct demo *demo, struct fault *f)
 /* --- The end ---------------------------------------------------------------------------------- */
 
 /* Reads everything back, through the device and past it. */
-static int look_back(struct demo *demo, struct fault *f)
+static int look_back(struct demo *demo, struct error *f)
 {
 	uint32_t checked = 0;
 	int fd, r;
@@ -219,17 +219,18 @@ static int look_back(struct demo *demo, struct fault *f)
 	fflush(stdout);
 	r = workload_verify(demo->load, PATIENCE_MS);
 	if (r < 0)
-		return fault(f, r, "reading back: %s", strerror(-r));
+		return error_set(f, r, "reading back: %s", strerror(-r));
 	fd = open(demo->sandbox.image, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return fault(f, -errno, "%s: %s", demo->sandbox.image, strerror(errno));
+		return error_set(f, -errno, "%s: %s", demo->sandbox.image, strerror(errno));
 	r = workload_check_file(demo->load, fd, &checked);
 	close(fd);
 	if (r < 0)
-		return fault(f, r, "%s: %s", demo->sandbox.image, strerror(-r));
+		return error_set(f, r, "%s: %s", demo->sandbox.image, strerror(-r));
 	printf("  compared %u blocks of the image itself\n", checked);
 	if (checked != BLOCKS)
-		return fault(f, -EIO, "only %u of %u blocks could be compared", checked, BLOCKS);
+		return error_set(f, -EIO, "only %u of %u blocks could be compared", checked,
+				 BLOCKS);
 	return 0;
 }
 
@@ -254,7 +255,7 @@ static void print_table(const struct demo *demo)
 }
 
 /* The one line. What a lost write leaves behind is stale; what is misplaced is corrupt, too. */
-static int verdict(const struct demo *demo, const struct fault *f)
+static int verdict(const struct demo *demo, const struct error *f)
 {
 	static const struct workload_counts none;
 	const struct workload_counts *c = demo->load ? workload_counts(demo->load) : &none;
@@ -279,12 +280,12 @@ static int verdict(const struct demo *demo, const struct fault *f)
 
 /* --- All of it -------------------------------------------------------------------------------- */
 
-static int choose_export(struct demo *demo, struct fault *f)
+static int choose_export(struct demo *demo, struct error *f)
 {
 	int r;
 
 	if (demo->export && strcmp(demo->export, "files") && strcmp(demo->export, "inprocess"))
-		return fault(f, -EINVAL, "--door %s: it is files or inprocess", demo->export);
+		return error_set(f, -EINVAL, "--door %s: it is files or inprocess", demo->export);
 	if (demo->export && demo->export[0] == 'i') {
 		demo->sandbox.in_process = true;
 		return 0;
@@ -299,7 +300,7 @@ static int choose_export(struct demo *demo, struct fault *f)
 	return 0;
 }
 
-static int play(struct demo *demo, struct fault *f)
+static int play(struct demo *demo, struct error *f)
 {
 	int r = sandbox_make(&demo->sandbox, f);
 
@@ -338,7 +339,7 @@ static void hold_signals(struct demo *demo)
 
 static int run_demo(struct demo *demo)
 {
-	struct fault f = {0}, late = {0};
+	struct error f = {0}, late = {0};
 	int r;
 
 	hold_signals(demo);
@@ -366,7 +367,7 @@ static int run(int argc, char **argv)
 	};
 	struct arg_list words = {0};
 	uint64_t number = 100;
-	struct fault f;
+	struct error f;
 	int r;
 
 	if (!demo)

@@ -24,14 +24,14 @@ static void say(const struct client_options *options, const json_t *result)
 static int run(int argc, char **argv)
 {
 	struct client_options options;
-	struct fault f;
+	struct error f;
 	bool up;
 
 	if (client_parse(argc, argv, false, 2, 2, "NAME up|down", &options, &f))
 		return complain(&f);
 	up = !strcmp(options.words[1], "up");
 	if (!up && strcmp(options.words[1], "down")) {
-		fault(&f, -EINVAL, "'%s': a link is up or down", options.words[1]);
+		error_set(&f, -EINVAL, "'%s': a link is up or down", options.words[1]);
 		return complain(&f);
 	}
 	return client_do(&options, "link",

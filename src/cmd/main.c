@@ -41,13 +41,13 @@ static int unknown_verb(const char *name)
 {
 	const char *known[VERBS + 1] = {NULL};
 	const char *near;
-	struct fault f;
+	struct error f;
 
 	for (size_t i = 0; i < VERBS; i++)
 		known[i] = verbs[i]->name;
 	near = suggest(name, known);
-	fault(&f, -EINVAL, "unknown verb '%s'%s%s%s", name, near ? "; did you mean '" : "",
-	      near ? near : "", near ? "'?" : " ('uvdpa --help' lists them)");
+	error_set(&f, -EINVAL, "unknown verb '%s'%s%s%s", name, near ? "; did you mean '" : "",
+		  near ? near : "", near ? "'?" : " ('uvdpa --help' lists them)");
 	return complain(&f);
 }
 

@@ -32,7 +32,7 @@ struct words {
 	unsigned count;
 };
 
-static int parse(int argc, char **argv, struct words *words, struct fault *f)
+static int parse(int argc, char **argv, struct words *words, struct error *f)
 {
 	const struct arg table[] = {
 		{"output", 0, ARG_TEXT, &words->output},
@@ -45,30 +45,32 @@ static int parse(int argc, char **argv, struct words *words, struct fault *f)
 	r = args_parse(argc, argv, table, &list, f);
 	words->count = list.count;
 	if (!r && (!list.count || !words->output))
-		r = fault(f, -EINVAL,
-			  "usage: uvdpa plot FILE.json [FILE2.json] --output FILE.svg (see uvdpa "
-			  "plot --help)");
+		r = error_set(
+			f, -EINVAL,
+			"usage: uvdpa plot FILE.json [FILE2.json] --output FILE.svg (see uvdpa "
+			"plot --help)");
 	return r;
 }
 
 /* Whether two traces can be in one picture. */
-static int check_pair(const struct words *words, const struct trace_file *traces, struct fault *f)
+static int check_pair(const struct words *words, const struct trace_file *traces, struct error *f)
 {
 	if (strcmp(traces[0].boot, traces[1].boot) != 0)
-		return fault(f, -EINVAL,
-			     "'%s' and '%s' are of two machines, or one was booted between: their "
-			     "times do not compare; draw each alone",
-			     words->files[0], words->files[1]);
+		return error_set(
+			f, -EINVAL,
+			"'%s' and '%s' are of two machines, or one was booted between: their "
+			"times do not compare; draw each alone",
+			words->files[0], words->files[1]);
 	if (strcmp(traces[0].unit, traces[1].unit) != 0)
-		return fault(f, -EINVAL, "'%s' counts %s and '%s' counts %s", words->files[0],
-			     traces[0].unit, words->files[1], traces[1].unit);
+		return error_set(f, -EINVAL, "'%s' counts %s and '%s' counts %s", words->files[0],
+				 traces[0].unit, words->files[1], traces[1].unit);
 	if (traces[0].slot_ms != traces[1].slot_ms)
-		return fault(f, -EINVAL, "'%s' and '%s' count over different times",
-			     words->files[0], words->files[1]);
+		return error_set(f, -EINVAL, "'%s' and '%s' count over different times",
+				 words->files[0], words->files[1]);
 	return 0;
 }
 
-static int draw(const struct words *words, const struct trace_file *traces, struct fault *f)
+static int draw(const struct words *words, const struct trace_file *traces, struct error *f)
 {
 	struct plot plot;
 	char *text = NULL;
@@ -81,7 +83,7 @@ static int draw(const struct words *words, const struct trace_file *traces, stru
 		plot_draw(&plot, to);
 		r = fclose(to) == 0 ? 0 : -ENOMEM;
 	}
-	r = r ? fault(f, r, "out of memory") : text_file_write(words->output, text, size, f);
+	r = r ? error_set(f, r, "out of memory") : text_file_write(words->output, text, size, f);
 	free(text);
 	return r;
 }
@@ -90,14 +92,14 @@ static int run(int argc, char **argv)
 {
 	struct trace_file traces[PLOT_FILES] = {{{0}}};
 	struct words words;
-	struct fault f;
+	struct error f;
 	int r = parse(argc, argv, &words, &f);
 
 	for (unsigned i = 0; !r && i < words.count; i++) {
 		r = trace_file_read(words.files[i], &traces[i], &f);
 		if (!r && !traces[i].event_count && !traces[i].slot_count)
-			r = fault(&f, -ENODATA, "'%s': nothing ever happened there",
-				  words.files[i]);
+			r = error_set(&f, -ENODATA, "'%s': nothing ever happened there",
+				      words.files[i]);
 	}
 	if (!r && words.count == 2)
 		r = check_pair(&words, traces, &f);

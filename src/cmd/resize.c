@@ -28,13 +28,13 @@ static int run(int argc, char **argv)
 	struct client_options options;
 	json_t *arguments;
 	uint64_t bytes;
-	struct fault f;
+	struct error f;
 
 	if (client_parse(argc, argv, false, 2, 2, "NAME SIZE", &options, &f))
 		return complain(&f);
 	if (size_parse(options.words[1], &bytes) || !bytes || bytes % 512) {
-		fault(&f, -EINVAL, "'%s' is not a size of a disk: a multiple of 512, like 20G",
-		      options.words[1]);
+		error_set(&f, -EINVAL, "'%s' is not a size of a disk: a multiple of 512, like 20G",
+			  options.words[1]);
 		return complain(&f);
 	}
 	arguments = json_pack("{s:s, s:I}", "name", options.words[0], "bytes", (json_int_t)bytes);

@@ -24,14 +24,14 @@ static void help(FILE *to)
 	      to);
 }
 
-static char *read_state(const char *path, struct fault *f)
+static char *read_state(const char *path, struct error *f)
 {
 	size_t size;
 	uint8_t *bytes = state_file_read(path, &size, f);
 	char *text = bytes ? base64_encode(bytes, size) : NULL;
 
 	if (bytes && !text)
-		fault(f, -ENOMEM, "out of memory");
+		error_set(f, -ENOMEM, "out of memory");
 	free(bytes);
 	return text;
 }
@@ -45,7 +45,7 @@ static void say(const struct client_options *options, const json_t *result)
 static int run(int argc, char **argv)
 {
 	struct client_options options;
-	struct fault f;
+	struct error f;
 	char *text;
 	int ret;
 

@@ -15,7 +15,7 @@
 
 #define READY_MS 15000
 
-int sandbox_make(struct sandbox *sandbox, struct fault *f)
+int sandbox_make(struct sandbox *sandbox, struct error *f)
 {
 	const char *base = getenv("TMPDIR");
 	int used;
@@ -24,15 +24,15 @@ int sandbox_make(struct sandbox *sandbox, struct fault *f)
 			base && base[0] == '/' ? base : "/tmp");
 	if (used < 0 || (size_t)used >= sizeof(sandbox->dir) || !mkdtemp(sandbox->dir)) {
 		sandbox->dir[0] = '\0';
-		return fault(f, -errno, "cannot make a temporary folder below %.60s: %s",
-			     base ? base : "/tmp",
-			     (size_t)used >= sizeof(sandbox->dir) ? "its name is too long"
-								  : strerror(errno));
+		return error_set(f, -errno, "cannot make a temporary folder below %.60s: %s",
+				 base ? base : "/tmp",
+				 (size_t)used >= sizeof(sandbox->dir) ? "its name is too long"
+								      : strerror(errno));
 	}
 	return 0;
 }
 
-int sandbox_can_serve(const struct sandbox *sandbox, struct fault *f)
+int sandbox_can_serve(const struct sandbox *sandbox, struct error *f)
 {
 	const struct fuse_export_options options = {0};
 	struct fuse_export *export;
@@ -41,7 +41,7 @@ int sandbox_can_serve(const struct sandbox *sandbox, struct fault *f)
 
 	snprintf(path, sizeof(path), "%s/try", sandbox->dir);
 	if (access("/dev/fuse", R_OK | W_OK) < 0)
-		return fault(f, -errno, "/dev/fuse: %s", strerror(errno));
+		return error_set(f, -errno, "/dev/fuse: %s", strerror(errno));
 	r = fuse_export_new(path, &options, &export, f);
 	if (r < 0)
 		return r;
@@ -52,23 +52,23 @@ int sandbox_can_serve(const struct sandbox *sandbox, struct fault *f)
 	return r;
 }
 
-static int make_image(struct sandbox *sandbox, uint64_t size, struct fault *f)
+static int make_image(struct sandbox *sandbox, uint64_t size, struct error *f)
 {
 	int fd, r = 0;
 
 	snprintf(sandbox->image, sizeof(sandbox->image), "%s/disk.img", sandbox->dir);
 	fd = open(sandbox->image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return fault(f, -errno, "cannot make %s: %s", sandbox->image, strerror(errno));
+		return error_set(f, -errno, "cannot make %s: %s", sandbox->image, strerror(errno));
 	if (ftruncate(fd, (off_t)size) < 0)
-		r = fault(f, -errno, "cannot make %s: %s", sandbox->image, strerror(errno));
+		r = error_set(f, -errno, "cannot make %s: %s", sandbox->image, strerror(errno));
 	close(fd);
 	return r;
 }
 
 /* One device in a process of its own. */
 static int open_served(struct sandbox *sandbox, unsigned i, const char *spec,
-		       struct uvdpa_driver **drv, struct fault *f)
+		       struct uvdpa_driver **drv, struct error *f)
 {
 	struct child *server = &sandbox->servers[i];
 	char path[112], dir[96];
@@ -84,12 +84,12 @@ static int open_served(struct sandbox *sandbox, unsigned i, const char *spec,
 	if (r < 0)
 		return r;
 	r = uvdpa_driver_open(path, 0, drv, &error);
-	return r < 0 ? fault(f, r, "%s", error.text) : 0;
+	return r < 0 ? error_set(f, r, "%s", error.text) : 0;
 }
 
 /* What --device would have for one of the two. */
 static int make_spec(const struct sandbox *sandbox, unsigned i, char *spec, size_t size,
-		     struct fault *f)
+		     struct error *f)
 {
 	const char *name = sandbox->in_process ? (i ? "disk-b" : "disk-a") : "disk0";
 	int used = snprintf(spec, size, "blk,name=%s,file=%s,share=on%s%s%s", name, sandbox->image,
@@ -98,14 +98,14 @@ static int make_spec(const struct sandbox *sandbox, unsigned i, char *spec, size
 
 	/* a comma of the path would end the value */
 	if (strchr(sandbox->image, ','))
-		return fault(f, -EINVAL, "%s: a folder with a comma will not do", sandbox->dir);
+		return error_set(f, -EINVAL, "%s: a folder with a comma will not do", sandbox->dir);
 	if (used < 0 || (size_t)used >= size)
-		return fault(f, -EINVAL, "--keys: that is too long");
+		return error_set(f, -EINVAL, "--keys: that is too long");
 	return 0;
 }
 
 int sandbox_open(struct sandbox *sandbox, uint64_t size, struct uvdpa_driver *devices[2],
-		 struct fault *f)
+		 struct error *f)
 {
 	char spec[512];
 	int r = make_image(sandbox, size, f);
@@ -126,7 +126,7 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
 	return 0;
 }
 
-int sandbox_close(struct sandbox *sandbox, struct fault *f)
+int sandbox_close(struct sandbox *sandbox, struct error *f)
 {
 	int r = 0;
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "cmd/child.h"
-#include "util/fault.h"
+#include "util/error.h"
 #include "uvdpa/driver.h"
 
 struct inproc_device;
@@ -26,19 +26,19 @@ struct sandbox {
 };
 
 /* Makes the folder below $TMPDIR or /tmp. */
-int sandbox_make(struct sandbox *sandbox, struct fault *f);
+int sandbox_make(struct sandbox *sandbox, struct error *f);
 
-/* Whether files can be served here, by trying it. 0, or the reason in the fault. */
-int sandbox_can_serve(const struct sandbox *sandbox, struct fault *f);
+/* Whether files can be served here, by trying it. 0, or the reason in the error. */
+int sandbox_can_serve(const struct sandbox *sandbox, struct error *f);
 
 /*
  * Makes the image, `size` bytes and blank, and opens the two devices. They are used one at a
  * time. The drivers are the caller's, to close before sandbox_close().
  */
 int sandbox_open(struct sandbox *sandbox, uint64_t size, struct uvdpa_driver *devices[2],
-		 struct fault *f);
+		 struct error *f);
 
 /* Ends the servers and removes everything. 0, or -EIO: a server did not end well. */
-int sandbox_close(struct sandbox *sandbox, struct fault *f);
+int sandbox_close(struct sandbox *sandbox, struct error *f);
 
 #endif

@@ -22,7 +22,7 @@ static void help(FILE *to)
 }
 
 /* Puts the state of the answer into the file, and takes it out of the answer. */
-static int write_state(json_t *result, const char *path, struct fault *f)
+static int write_state(json_t *result, const char *path, struct error *f)
 {
 	const char *text = json_string_value(json_object_get(result, "state"));
 	size_t size = 0;
@@ -30,7 +30,7 @@ static int write_state(json_t *result, const char *path, struct fault *f)
 	int r;
 
 	if (!bytes)
-		return fault(f, -EPROTO, "the server's answer has no state in it");
+		return error_set(f, -EPROTO, "the server's answer has no state in it");
 	r = state_file_write(path, bytes, size, f);
 	free(bytes);
 	json_object_del(result, "state");
@@ -40,7 +40,7 @@ static int write_state(json_t *result, const char *path, struct fault *f)
 static int run(int argc, char **argv)
 {
 	struct client_options options;
-	struct fault f;
+	struct error f;
 	json_t *result;
 	int ret;
 

@@ -67,7 +67,7 @@ struct options {
 	struct arg_list devices, configs, client_files;
 };
 
-static int parse(int argc, char **argv, struct options *options, struct fault *f)
+static int parse(int argc, char **argv, struct options *options, struct error *f)
 {
 	const struct arg table[] = {
 		{"dir", 0, ARG_TEXT, &options->dir},
@@ -84,13 +84,13 @@ static int parse(int argc, char **argv, struct options *options, struct fault *f
 	int ret = args_parse(argc, argv, table, &words, f);
 
 	if (!ret && word)
-		ret = fault(f, -EINVAL,
-			    "unexpected word '%s': a disk is --device blk,name=disk0,file=PATH",
-			    word);
+		ret = error_set(f, -EINVAL,
+				"unexpected word '%s': a disk is --device blk,name=disk0,file=PATH",
+				word);
 	return ret;
 }
 
-static int collect_specs(const struct options *options, struct spec_list *specs, struct fault *f)
+static int collect_specs(const struct options *options, struct spec_list *specs, struct error *f)
 {
 	char where[64];
 	int ret = 0;
@@ -104,14 +104,15 @@ static int collect_specs(const struct options *options, struct spec_list *specs,
 	if (!ret)
 		ret = spec_list_check(specs, f);
 	if (!ret && !specs->count)
-		ret = fault(f, -EINVAL,
-			    "nothing to serve: give --device blk,name=NAME,file=PATH (see uvdpa "
-			    "serve --help)");
+		ret = error_set(
+			f, -EINVAL,
+			"nothing to serve: give --device blk,name=NAME,file=PATH (see uvdpa "
+			"serve --help)");
 	return ret;
 }
 
 /* Who may open the device files. */
-static int parse_access(const struct options *options, struct server *server, struct fault *f)
+static int parse_access(const struct options *options, struct server *server, struct error *f)
 {
 	const struct group *group;
 	char *end = "";
@@ -121,13 +122,13 @@ static int parse_access(const struct options *options, struct server *server, st
 	if (options->mode)
 		server->mode = (mode_t)strtoul(options->mode, &end, 8);
 	if (*end || !(server->mode & 0600) || server->mode & ~(mode_t)0666)
-		return fault(f, -EINVAL, "--mode %s: it is an octal number like 0660",
-			     options->mode);
+		return error_set(f, -EINVAL, "--mode %s: it is an octal number like 0660",
+				 options->mode);
 	if (!options->group)
 		return 0;
 	group = getgrnam(options->group);
 	if (!group)
-		return fault(f, -EINVAL, "--group %s: there is no such group", options->group);
+		return error_set(f, -EINVAL, "--group %s: there is no such group", options->group);
 	server->group = group->gr_gid;
 	return 0;
 }
@@ -141,18 +142,18 @@ static void close_devices(struct server *server)
 	server->runtimes = NULL;
 }
 
-static int open_devices(struct server *server, struct fault *f)
+static int open_devices(struct server *server, struct error *f)
 {
 	int ret = 0;
 
 	server->runtimes = calloc(server->count, sizeof(struct runtime *));
 	server->ends = calloc(server->count, sizeof(struct packet *));
 	if (!server->runtimes || !server->ends)
-		ret = fault(f, -ENOMEM, "out of memory");
+		ret = error_set(f, -ENOMEM, "out of memory");
 	for (unsigned i = 0; !ret && i < server->count; i++) {
 		ret = parts_open(server, i, f);
 		if (ret)
-			fault_prefix(f, "device '%s'", server->specs[i].name);
+			error_prefix(f, "device '%s'", server->specs[i].name);
 	}
 	if (ret && server->runtimes && server->ends) {
 		parts_close_ends(server);
@@ -230,10 +231,10 @@ static void serve_until_told(struct server *server, void **exports, const sigset
 }
 
 /* Opens export after export; serves behind the last one. */
-static int serve_exports(struct server *server, const sigset_t *signals, struct fault *f)
+static int serve_exports(struct server *server, const sigset_t *signals, struct error *f)
 {
 	void **exports = calloc(parts_export_count, sizeof(*exports));
-	int ret = exports ? 0 : fault(f, -ENOMEM, "out of memory");
+	int ret = exports ? 0 : error_set(f, -ENOMEM, "out of memory");
 	unsigned i;
 
 	for (i = 0; !ret && i < parts_export_count; i++) {
@@ -254,17 +255,17 @@ static int serve_exports(struct server *server, const sigset_t *signals, struct 
 }
 
 /* Whose files clients may bring as memory, besides memory files. */
-static int allow_files(const struct options *options, struct fault *f)
+static int allow_files(const struct options *options, struct error *f)
 {
 	int ret = 0;
 
 	for (unsigned i = 0; !ret && i < options->client_files.count; i++)
 		ret = client_map_allow(options->client_files.items[i], f);
-	return ret ? fault_prefix(f, "--client-files") : 0;
+	return ret ? error_prefix(f, "--client-files") : 0;
 }
 
 static int serve_specs(const struct options *options, const struct spec_list *specs,
-		       struct fault *f)
+		       struct error *f)
 {
 	struct server server = {.specs = specs->items, .count = specs->count};
 	struct rundir rundir;
@@ -301,7 +302,7 @@ static int run(int argc, char **argv)
 	struct options options = {0};
 	struct spec_list specs = {0};
 	const char **room = calloc((size_t)argc * 3, sizeof(*room));
-	struct fault f;
+	struct error f;
 	int ret;
 
 	if (!room)

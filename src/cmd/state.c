@@ -96,15 +96,15 @@ static void print(const struct device_snapshot *s)
 	}
 }
 
-static int show(const char *path, bool json, struct fault *f)
+static int show(const char *path, bool json, struct error *f)
 {
 	struct device_snapshot *s = malloc(sizeof(*s));
 	size_t size;
 	uint8_t *bytes = s ? state_file_read(path, &size, f) : NULL;
-	int r = s ? bytes ? 0 : -EIO : fault(f, -ENOMEM, "out of memory");
+	int r = s ? bytes ? 0 : -EIO : error_set(f, -ENOMEM, "out of memory");
 
 	if (r == 0 && (r = state_decode(bytes, size, s, f)) < 0)
-		fault_prefix(f, "%s", path);
+		error_prefix(f, "%s", path);
 	if (r == 0 && json)
 		client_print_json(to_json(s));
 	else if (r == 0)
@@ -120,12 +120,12 @@ static int run(int argc, char **argv)
 	bool json = false;
 	const struct arg table[] = {{"json", 0, ARG_FLAG, &json}, {NULL}};
 	struct arg_list words = {&path, 0, 1};
-	struct fault f;
+	struct error f;
 
 	if (args_parse(argc, argv, table, &words, &f))
 		return complain(&f);
 	if (!words.count) {
-		fault(&f, -EINVAL, "usage: uvdpa state FILE (see uvdpa state --help)");
+		error_set(&f, -EINVAL, "usage: uvdpa state FILE (see uvdpa state --help)");
 		return complain(&f);
 	}
 	return show(path, json, &f) ? complain(&f) : EXIT_OK;

@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
-/* The bytes of a file, at most STATE_MAX_BYTES; the caller frees them. NULL: the fault says why. */
-uint8_t *state_file_read(const char *path, size_t *size, struct fault *fault);
+/* The bytes of a file, at most STATE_MAX_BYTES; the caller frees them. NULL: the error says why. */
+uint8_t *state_file_read(const char *path, size_t *size, struct error *err);
 /* Makes or replaces a file, whole or not at all; only its owner can read it. */
-int state_file_write(const char *path, const uint8_t *bytes, size_t size, struct fault *fault);
+int state_file_write(const char *path, const uint8_t *bytes, size_t size, struct error *err);
 
 #endif

@@ -212,7 +212,7 @@ static int run(int argc, char **argv)
 {
 	struct client_options options;
 	json_t *arguments;
-	struct fault f;
+	struct error f;
 
 	if (client_parse(argc, argv, false, 0, 1, "[NAME]", &options, &f))
 		return complain(&f);

@@ -27,7 +27,7 @@ static void help(FILE *to)
 	      to);
 }
 
-static int parse_timeout(const char *text, json_int_t *ms, struct fault *f)
+static int parse_timeout(const char *text, json_int_t *ms, struct error *f)
 {
 	char *end;
 
@@ -37,8 +37,9 @@ static int parse_timeout(const char *text, json_int_t *ms, struct fault *f)
 	errno = 0;
 	*ms = strtoll(text, &end, 10);
 	if (!isdigit((unsigned char)text[0]) || *end || errno || *ms < 1 || *ms > 3600000)
-		return fault(f, -EINVAL,
-			     "--timeout %s: it is a number of milliseconds, 1 to 3600000", text);
+		return error_set(f, -EINVAL,
+				 "--timeout %s: it is a number of milliseconds, 1 to 3600000",
+				 text);
 	return 0;
 }
 
@@ -52,7 +53,7 @@ static int run(int argc, char **argv)
 {
 	struct client_options options;
 	json_int_t timeout;
-	struct fault f;
+	struct error f;
 	json_t *arguments;
 
 	if (client_parse(argc, argv, true, 1, 1, "NAME", &options, &f) ||
@@ -60,7 +61,8 @@ static int run(int argc, char **argv)
 		return complain(&f);
 	if (options.on_timeout && strcmp(options.on_timeout, "fail") &&
 	    strcmp(options.on_timeout, "park")) {
-		fault(&f, -EINVAL, "--on-timeout %s: it is 'fail' or 'park'", options.on_timeout);
+		error_set(&f, -EINVAL, "--on-timeout %s: it is 'fail' or 'park'",
+			  options.on_timeout);
 		return complain(&f);
 	}
 	arguments = json_pack("{s:s, s:I}", "name", options.words[0], "timeout_ms", timeout);

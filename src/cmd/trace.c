@@ -36,20 +36,20 @@ static void read_boot_id(char id[64])
 		fclose(file);
 }
 
-static int write_trace(json_t *trace, const char *path, struct fault *f)
+static int write_trace(json_t *trace, const char *path, struct error *f)
 {
 	char *text = json_dumps(trace, JSON_COMPACT | JSON_ENSURE_ASCII);
 	int r;
 
 	if (!text)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	r = text_file_write(path, text, strlen(text), f);
 	free(text);
 	return r;
 }
 
 static int parse(int argc, char **argv, struct client_options *options, const char **output,
-		 struct fault *f)
+		 struct error *f)
 {
 	const struct arg table[] = {
 		{"dir", 0, ARG_TEXT, &options->dir},
@@ -60,8 +60,8 @@ static int parse(int argc, char **argv, struct client_options *options, const ch
 	int r = args_parse(argc, argv, table, &words, f);
 
 	if (!r && !words.count)
-		r = fault(f, -EINVAL,
-			  "usage: uvdpa trace NAME [--output FILE] (see uvdpa trace --help)");
+		r = error_set(f, -EINVAL,
+			      "usage: uvdpa trace NAME [--output FILE] (see uvdpa trace --help)");
 	return r;
 }
 
@@ -71,7 +71,7 @@ static int run(int argc, char **argv)
 	const char *output = NULL;
 	json_t *trace;
 	char boot[64];
-	struct fault f;
+	struct error f;
 	int ret;
 
 	if (parse(argc, argv, &options, &output, &f))

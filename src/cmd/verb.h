@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 /* Exit codes of the verbs here; verbs with more codes document them in their help. */
 enum {
@@ -35,6 +35,6 @@ int finish_output(int code);
 /* Puts '?' for characters that would steer a terminal: C0, DEL, and C1 in UTF-8. */
 void make_printable(char *text);
 /* Prints the one line of a fault to stderr. Returns EXIT_REFUSED. */
-int complain(const struct fault *fault);
+int complain(const struct error *err);
 
 #endif

@@ -22,7 +22,7 @@ struct request_line {
 	struct control_request *call;
 	json_t *id, *arguments; /* borrowed from the request */
 	const char *command;
-	struct fault fault; /* why it is refused, and what class of error that is */
+	struct error err; /* why it is refused, and what class of error that is */
 	const char *class;
 	bool later; /* a device will answer */
 };
@@ -55,7 +55,7 @@ static bool unpacked(struct request_line *line, int result, const json_error_t *
 	if (!result)
 		return true;
 	line->class = "BadRequest";
-	fault(&line->fault, -EINVAL, "arguments of '%s': %s", line->command, error->text);
+	error_set(&line->err, -EINVAL, "arguments of '%s': %s", line->command, error->text);
 	return false;
 }
 
@@ -84,9 +84,9 @@ static struct runtime *find_runtime(struct request_line *line, const char *name)
 			return control->runtimes[i];
 	near = suggest_device(control, name);
 	line->class = "NoSuchDevice";
-	fault(&line->fault, -ENODEV, "no device is called '%s'%s%s%s", name,
-	      near ? "; did you mean '" : "", near ? near : "",
-	      near ? "'?" : " ('uvdpa status' lists them)");
+	error_set(&line->err, -ENODEV, "no device is called '%s'%s%s%s", name,
+		  near ? "; did you mean '" : "", near ? near : "",
+		  near ? "'?" : " ('uvdpa status' lists them)");
 	return NULL;
 }
 
@@ -141,23 +141,25 @@ void control_request_free(struct control_request *call)
 }
 
 /* What a person should know when a device did not do it. */
-static void explain(const struct control_request *call, int result, struct fault *f)
+static void explain(const struct control_request *call, int result, struct error *f)
 {
 	const char *name = device_name(runtime_device(call->runtime));
 
 	if (result == -ETIMEDOUT && !strcmp(call->command, "suspend"))
-		fault(f, -ETIMEDOUT,
-		      "device '%s' did not stand still in time and runs on; its backend is slow: "
-		      "try a longer timeout",
-		      name);
+		error_set(
+			f, -ETIMEDOUT,
+			"device '%s' did not stand still in time and runs on; its backend is slow: "
+			"try a longer timeout",
+			name);
 	else if (result == -ECANCELED)
-		fault(f, -ECANCELED, "%s of device '%s' was given up: it was reset or resumed",
-		      call->command, name);
+		error_set(f, -ECANCELED, "%s of device '%s' was given up: it was reset or resumed",
+			  call->command, name);
 	else if (result == -EIO)
-		fault(f, -EIO, "device '%s' broke meanwhile ('uvdpa status %s' says why)", name,
-		      name);
+		error_set(f, -EIO, "device '%s' broke meanwhile ('uvdpa status %s' says why)", name,
+			  name);
 	else
-		fault(f, result, "%s of device '%s': %s", call->command, name, strerror(-result));
+		error_set(f, result, "%s of device '%s': %s", call->command, name,
+			  strerror(-result));
 }
 
 /* A device has answered; its lock is held, the thread may be any. */
@@ -166,7 +168,7 @@ static void on_answer(void *arg, int result)
 	struct control_request *call = arg;
 	json_t *id = json_object_get(call->request, "id");
 	const struct device *device = runtime_device(call->runtime);
-	struct fault f;
+	struct error f;
 
 	if (result) {
 		explain(call, result, &f);
@@ -218,12 +220,12 @@ static json_t *do_suspend(struct request_line *line)
 		return NULL;
 	if (timeout_ms < 0 || timeout_ms > 3600000) {
 		line->class = "BadRequest";
-		fault(&line->fault, -EINVAL, "timeout_ms can be 1 to 3600000, or 0: the default");
+		error_set(&line->err, -EINVAL, "timeout_ms can be 1 to 3600000, or 0: the default");
 		return NULL;
 	}
 	if (policy && strcmp(policy, "fail") && strcmp(policy, "park")) {
 		line->class = "BadRequest";
-		fault(&line->fault, -EINVAL, "on_timeout is 'fail' or 'park'");
+		error_set(&line->err, -EINVAL, "on_timeout is 'fail' or 'park'");
 		return NULL;
 	}
 	runtime = find_runtime(line, name);
@@ -280,9 +282,9 @@ static json_t *do_resume(struct request_line *line)
 	if (!ret)
 		return state_answer(runtime);
 	line->class = class_of(ret);
-	fault(&line->fault, ret, "device '%s' cannot resume: %s",
-	      device_name(runtime_device(runtime)),
-	      ret == -EBUSY ? "another device works on its disk now" : strerror(-ret));
+	error_set(&line->err, ret, "device '%s' cannot resume: %s",
+		  device_name(runtime_device(runtime)),
+		  ret == -EBUSY ? "another device works on its disk now" : strerror(-ret));
 	return NULL;
 }
 
@@ -304,11 +306,11 @@ static json_t *do_resize(struct request_line *line)
 		return NULL;
 	if (bytes <= 0 || bytes % 512) {
 		line->class = "BadRequest";
-		fault(&line->fault, -EINVAL, "a disk has a multiple of 512 bytes, at least 512");
+		error_set(&line->err, -EINVAL, "a disk has a multiple of 512 bytes, at least 512");
 		return NULL;
 	}
-	fault(&line->fault, -EIO, "device '%s' cannot be resized", name);
-	ret = device_resize(runtime_lock(runtime), (uint64_t)bytes, &line->fault);
+	error_set(&line->err, -EIO, "device '%s' cannot be resized", name);
+	ret = device_resize(runtime_lock(runtime), (uint64_t)bytes, &line->err);
 	runtime_unlock(runtime);
 	line->class = class_of(ret);
 	return ret ? NULL : json_pack("{s:s, s:I}", "name", name, "bytes", bytes);
@@ -329,7 +331,7 @@ static json_t *do_link(struct request_line *line)
 	runtime = find_runtime(line, name);
 	if (!runtime)
 		return NULL;
-	ret = device_set_link(runtime_lock(runtime), up, &line->fault);
+	ret = device_set_link(runtime_lock(runtime), up, &line->err);
 	runtime_unlock(runtime);
 	line->class = class_of(ret);
 	return ret ? NULL : json_pack("{s:s, s:b}", "name", name, "up", up);
@@ -342,7 +344,7 @@ static json_t *do_announce(struct request_line *line)
 
 	if (!runtime)
 		return NULL;
-	ret = device_announce(runtime_lock(runtime), &line->fault);
+	ret = device_announce(runtime_lock(runtime), &line->err);
 	runtime_unlock(runtime);
 	line->class = class_of(ret);
 	return ret ? NULL : state_answer(runtime);
@@ -355,9 +357,9 @@ static json_t *do_save(struct request_line *line)
 
 	if (!runtime)
 		return NULL;
-	result = control_save(runtime, &line->fault);
+	result = control_save(runtime, &line->err);
 	if (!result)
-		line->class = class_of(line->fault.code);
+		line->class = class_of(line->err.code);
 	return result;
 }
 
@@ -368,9 +370,9 @@ static json_t *do_trace(struct request_line *line)
 
 	if (!runtime)
 		return NULL;
-	result = control_trace(runtime, &line->fault);
+	result = control_trace(runtime, &line->err);
 	if (!result)
-		line->class = class_of(line->fault.code);
+		line->class = class_of(line->err.code);
 	return result;
 }
 
@@ -389,7 +391,7 @@ static json_t *do_restore(struct request_line *line)
 	runtime = find_runtime(line, name);
 	if (!runtime)
 		return NULL;
-	ret = control_restore(runtime, state, &line->fault);
+	ret = control_restore(runtime, state, &line->err);
 	line->class = class_of(ret);
 	return ret ? NULL : state_answer(runtime);
 }
@@ -416,8 +418,8 @@ static json_t *unknown_command(struct request_line *line)
 		known[i] = commands[i].name;
 	near = suggest(line->command, known);
 	line->class = "UnknownCommand";
-	fault(&line->fault, -ENOSYS, "unknown command '%s'%s%s%s", line->command,
-	      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	error_set(&line->err, -ENOSYS, "unknown command '%s'%s%s%s", line->command,
+		  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	return NULL;
 }
 
@@ -439,13 +441,13 @@ static json_t *answer_request(struct control_request *call)
 	line.arguments = none;
 	if (json_unpack_ex(call->request, &error, JSON_STRICT, "{s?:o, s:s, s?:o}", "id", &line.id,
 			   "command", &line.command, "arguments", &line.arguments))
-		fault(&line.fault, -EINVAL, "request: %s", error.text);
+		error_set(&line.err, -EINVAL, "request: %s", error.text);
 	else
 		result = run(&line);
 	if (result)
 		answer = json_pack("{s:O?, s:o}", "id", line.id, "return", result);
 	else if (!line.later)
-		answer = control_error(json_incref(line.id), line.class, line.fault.text);
+		answer = control_error(json_incref(line.id), line.class, line.err.text);
 	json_decref(none);
 	return answer;
 }

@@ -312,7 +312,7 @@ static void *control_main(void *arg)
 }
 
 /* Binds the socket for its owner only: who may connect may suspend and resize. */
-static int listen_at(struct control *control, const char *path, struct fault *f)
+static int listen_at(struct control *control, const char *path, struct error *f)
 {
 	const struct unixname_access owner = {.mode = 0600, .group = (gid_t)-1};
 	int fd = unixname_bind(path, SOCK_STREAM, &owner, &control->name, f), error;
@@ -322,7 +322,7 @@ static int listen_at(struct control *control, const char *path, struct fault *f)
 	error = errno;
 	unixname_remove(&control->name);
 	close(fd);
-	return fault(f, -error, "cannot listen at %s: %s", path, strerror(error));
+	return error_set(f, -error, "cannot listen at %s: %s", path, strerror(error));
 }
 
 static int add_source(struct control *control, int fd, uint64_t token)
@@ -353,7 +353,7 @@ static void dispose(struct control *control)
 	free(control);
 }
 
-static int start(struct control *control, const char *path, struct fault *f)
+static int start(struct control *control, const char *path, struct error *f)
 {
 	int ret;
 
@@ -361,7 +361,7 @@ static int start(struct control *control, const char *path, struct fault *f)
 	control->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	control->spare = spare_descriptor();
 	if (control->epoll < 0 || control->wake < 0)
-		return fault(f, -errno, "cannot start the control socket: %s", strerror(errno));
+		return error_set(f, -errno, "cannot start the control socket: %s", strerror(errno));
 	control->listener = listen_at(control, path, f);
 	if (control->listener < 0)
 		return control->listener;
@@ -370,23 +370,23 @@ static int start(struct control *control, const char *path, struct fault *f)
 		ret = add_source(control, control->wake, TOKEN_WAKE);
 	if (!ret)
 		ret = -pthread_create(&control->thread, NULL, control_main, control);
-	return ret ? fault(f, ret, "cannot start the control socket: %s", strerror(-ret)) : 0;
+	return ret ? error_set(f, ret, "cannot start the control socket: %s", strerror(-ret)) : 0;
 }
 
 int control_new(const char *path, struct runtime *const *runtimes, unsigned count,
-		struct control **out, struct fault *f)
+		struct control **out, struct error *f)
 {
 	struct control *control = calloc(1, sizeof(*control));
 	int ret;
 
 	if (!control)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	pthread_mutex_init(&control->lock, NULL);
 	pthread_cond_init(&control->call_changed, NULL);
 	control->runtimes = runtimes;
 	control->runtime_count = count;
 	control->listener = control->epoll = control->wake = control->spare = -1;
-	ret = control_figures_new(control) < 0 ? fault(f, -ENOMEM, "out of memory")
+	ret = control_figures_new(control) < 0 ? error_set(f, -ENOMEM, "out of memory")
 					       : start(control, path, f);
 	if (ret) {
 		dispose(control);

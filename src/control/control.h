@@ -9,7 +9,7 @@
 #ifndef UVDPA_DOOR_CONTROL_H
 #define UVDPA_DOOR_CONTROL_H
 
-#include "util/fault.h"
+#include "util/error.h"
 
 struct control;
 struct runtime;
@@ -17,10 +17,10 @@ struct runtime;
 /*
  * Listens at `path`, for its owner alone, and serves on a thread of its own. What a process that is
  * gone left there is replaced. The runtimes outlive the export. Returns 0 or a negative errno with
- * the fault filled.
+ * the error filled.
  */
 int control_new(const char *path, struct runtime *const *runtimes, unsigned count,
-		struct control **control, struct fault *fault);
+		struct control **control, struct error *err);
 /* Hangs up on everybody, gives up what they wait for, removes the socket. */
 void control_free(struct control *control);
 

@@ -103,11 +103,11 @@ json_t *control_error(json_t *id, const char *class, const char *message);
  * control_state.c: the state of a device as base64, and back. NULL or a negative errno with the
  * fault filled.
  */
-json_t *control_save(struct runtime *runtime, struct fault *fault);
-int control_restore(struct runtime *runtime, const char *text, struct fault *fault);
+json_t *control_save(struct runtime *runtime, struct error *err);
+int control_restore(struct runtime *runtime, const char *text, struct error *err);
 
-/* control_trace.c: what a device did lately. NULL with the fault filled. */
-json_t *control_trace(struct runtime *runtime, struct fault *fault);
+/* control_trace.c: what a device did lately. NULL with the error filled. */
+json_t *control_trace(struct runtime *runtime, struct error *err);
 
 /*
  * Starts a detached thread, which control_free waits for: it calls control_thread_ends last.

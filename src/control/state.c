@@ -13,7 +13,7 @@
 #include "util/base64.h"
 
 /* Takes the state of a device. Returns its bytes (the caller frees), or NULL. */
-static uint8_t *save(struct runtime *runtime, size_t *size, struct fault *f)
+static uint8_t *save(struct runtime *runtime, size_t *size, struct error *f)
 {
 	struct device_snapshot *snapshot = malloc(sizeof(*snapshot));
 	uint8_t *bytes = malloc(STATE_MAX_BYTES);
@@ -25,14 +25,15 @@ static uint8_t *save(struct runtime *runtime, size_t *size, struct fault *f)
 		if (device_state(device) == STATE_SUSPENDED || device_is_restored(device))
 			r = device_save(device, snapshot, f);
 		else
-			r = fault(f, -EBUSY,
-				  "device '%s' is %s: only a suspended device can be saved ('uvdpa "
-				  "suspend %s' first)",
-				  device_name(device), lifecycle_state_name(device_state(device)),
-				  device_name(device));
+			r = error_set(
+				f, -EBUSY,
+				"device '%s' is %s: only a suspended device can be saved ('uvdpa "
+				"suspend %s' first)",
+				device_name(device), lifecycle_state_name(device_state(device)),
+				device_name(device));
 		runtime_unlock(runtime);
 	} else {
-		fault(f, r, "out of memory");
+		error_set(f, r, "out of memory");
 	}
 	if (r == 0) {
 		*size = state_encode(snapshot, bytes);
@@ -44,7 +45,7 @@ static uint8_t *save(struct runtime *runtime, size_t *size, struct fault *f)
 	return bytes;
 }
 
-json_t *control_save(struct runtime *runtime, struct fault *f)
+json_t *control_save(struct runtime *runtime, struct error *f)
 {
 	json_t *result = NULL;
 	size_t size = 0;
@@ -55,13 +56,13 @@ json_t *control_save(struct runtime *runtime, struct fault *f)
 		result = json_pack("{s:s, s:I, s:s}", "name", device_name(runtime_device(runtime)),
 				   "bytes", (json_int_t)size, "state", text);
 	else if (bytes)
-		fault(f, -ENOMEM, "out of memory");
+		error_set(f, -ENOMEM, "out of memory");
 	free(text);
 	free(bytes);
 	return result;
 }
 
-int control_restore(struct runtime *runtime, const char *text, struct fault *f)
+int control_restore(struct runtime *runtime, const char *text, struct error *f)
 {
 	struct device_snapshot *snapshot = malloc(sizeof(*snapshot));
 	size_t size = 0;
@@ -69,7 +70,7 @@ int control_restore(struct runtime *runtime, const char *text, struct fault *f)
 	int r;
 
 	if (!snapshot || !bytes) {
-		r = fault(f, -EINVAL, "the state is not base64");
+		r = error_set(f, -EINVAL, "the state is not base64");
 	} else {
 		r = state_decode(bytes, size, snapshot, f);
 		if (r == 0) {

@@ -78,7 +78,7 @@ static json_t *slots_of(const struct runtime_trace *trace)
 	return list;
 }
 
-json_t *control_trace(struct runtime *runtime, struct fault *f)
+json_t *control_trace(struct runtime *runtime, struct error *f)
 {
 	struct device *device = runtime_lock(runtime);
 	const char *type = device_model(device)->ops->name;
@@ -90,10 +90,10 @@ json_t *control_trace(struct runtime *runtime, struct fault *f)
 	runtime_unlock(runtime);
 	r = runtime_get_trace(runtime, &trace);
 	if (r == -EOPNOTSUPP)
-		fault(f, r, "device '%s' keeps no trace: it is served with trace=off",
-		      device_name(runtime_device(runtime)));
+		error_set(f, r, "device '%s' keeps no trace: it is served with trace=off",
+			  device_name(runtime_device(runtime)));
 	else if (r)
-		fault(f, r, "out of memory");
+		error_set(f, r, "out of memory");
 	if (r)
 		return NULL;
 	result = json_pack(
@@ -107,6 +107,6 @@ json_t *control_trace(struct runtime *runtime, struct fault *f)
 		slots_of(&trace));
 	runtime_trace_free(&trace);
 	if (!result)
-		fault(f, -ENOMEM, "out of memory");
+		error_set(f, -ENOMEM, "out of memory");
 	return result;
 }

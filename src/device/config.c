@@ -120,13 +120,13 @@ static void changed(struct device *device)
 		device->runtime->ops->notify_config(device->runtime);
 }
 
-int device_resize(struct device *device, uint64_t bytes, struct fault *f)
+int device_resize(struct device *device, uint64_t bytes, struct error *f)
 {
 	int r;
 
 	if (!device->model->ops->resize)
-		return fault(f, -EOPNOTSUPP, "%s: a %s device has no size", device->name,
-			     device->model->ops->name);
+		return error_set(f, -EOPNOTSUPP, "%s: a %s device has no size", device->name,
+				 device->model->ops->name);
 	exclude_begin(device);
 	r = device->model->ops->resize(device->model, bytes, f);
 	if (r == 0)
@@ -135,11 +135,11 @@ int device_resize(struct device *device, uint64_t bytes, struct fault *f)
 	return r;
 }
 
-int device_set_link(struct device *device, bool up, struct fault *f)
+int device_set_link(struct device *device, bool up, struct error *f)
 {
 	if (!device->model->ops->set_link)
-		return fault(f, -EOPNOTSUPP, "%s: a %s device has no link", device->name,
-			     device->model->ops->name);
+		return error_set(f, -EOPNOTSUPP, "%s: a %s device has no link", device->name,
+				 device->model->ops->name);
 	exclude_begin(device);
 	if (device->model->ops->set_link(device->model, up))
 		changed(device);
@@ -147,19 +147,19 @@ int device_set_link(struct device *device, bool up, struct fault *f)
 	return 0;
 }
 
-int device_announce(struct device *device, struct fault *f)
+int device_announce(struct device *device, struct error *f)
 {
 	int r;
 
 	if (!device->model->ops->announce)
-		return fault(f, -EOPNOTSUPP, "%s: a %s device has nothing to announce",
-			     device->name, device->model->ops->name);
+		return error_set(f, -EOPNOTSUPP, "%s: a %s device has nothing to announce",
+				 device->name, device->model->ops->name);
 	exclude_begin(device);
 	r = device->model->ops->announce(device->model, f);
 	if (r == 0)
 		changed(device);
 	else
-		fault_prefix(f, "%s", device->name);
+		error_prefix(f, "%s", device->name);
 	exclude_end(device);
 	return r;
 }

@@ -9,23 +9,23 @@
 
 #include "device/device_internal.h"
 
-static int check_options(const struct device_options *o, const struct model *model, struct fault *f)
+static int check_options(const struct device_options *o, const struct model *model, struct error *f)
 {
 	const struct model_ops *ops = model->ops;
 
 	if (!o->name || !*o->name || strlen(o->name) > DEVICE_NAME_MAX)
-		return fault(f, -EINVAL, "a device's name has 1 to %d bytes", DEVICE_NAME_MAX);
+		return error_set(f, -EINVAL, "a device's name has 1 to %d bytes", DEVICE_NAME_MAX);
 	if (o->queue_size < 2 || o->queue_size > DEVICE_MAX_QUEUE_SIZE ||
 	    (o->queue_size & (o->queue_size - 1)))
-		return fault(f, -EINVAL, "%s: queue size %u: give a power of two from 2 to %d",
-			     o->name, o->queue_size, DEVICE_MAX_QUEUE_SIZE);
+		return error_set(f, -EINVAL, "%s: queue size %u: give a power of two from 2 to %d",
+				 o->name, o->queue_size, DEVICE_MAX_QUEUE_SIZE);
 	if (!o->asids || o->asids > DEVICE_MAX_ASIDS)
-		return fault(f, -EINVAL, "%s: %u address spaces: give 1 to %d", o->name, o->asids,
-			     DEVICE_MAX_ASIDS);
+		return error_set(f, -EINVAL, "%s: %u address spaces: give 1 to %d", o->name,
+				 o->asids, DEVICE_MAX_ASIDS);
 	if (o->groups > DEVICE_MAX_GROUPS || (o->groups && ops->queue_group))
-		return fault(f, -EINVAL, "%s: %u queue groups: %s", o->name, o->groups,
-			     ops->queue_group ? "this device type has its own"
-					      : "there are at most four");
+		return error_set(f, -EINVAL, "%s: %u queue groups: %s", o->name, o->groups,
+				 ops->queue_group ? "this device type has its own"
+						  : "there are at most four");
 	assert(ops->config_size <= DEVICE_MAX_CONFIG);
 	assert(!ops->group_count ||
 	       ops->group_count((struct model *)(uintptr_t)model) <= DEVICE_MAX_GROUPS);
@@ -33,14 +33,14 @@ static int check_options(const struct device_options *o, const struct model *mod
 }
 
 int device_new(const struct device_options *options, struct model *model,
-	       struct device_runtime *runtime, struct device **out, struct fault *f)
+	       struct device_runtime *runtime, struct device **out, struct error *f)
 {
 	struct device *device = NULL;
 	int r = check_options(options, model, f);
 
 	if (r == 0) {
 		device = calloc(1, sizeof(*device));
-		r = device ? 0 : fault(f, -ENOMEM, "no memory for device %s", options->name);
+		r = device ? 0 : error_set(f, -ENOMEM, "no memory for device %s", options->name);
 	}
 	if (r < 0) {
 		model->ops->destroy(model);
@@ -63,7 +63,7 @@ int device_new(const struct device_options *options, struct model *model,
 	if (!device->queues) {
 		device->queue_count = 0;
 		device_free(device);
-		return fault(f, -ENOMEM, "no memory for the queues of %s", options->name);
+		return error_set(f, -ENOMEM, "no memory for the queues of %s", options->name);
 	}
 	for (unsigned i = 0; i < device->queue_count; i++) {
 		device->queues[i].device = device;

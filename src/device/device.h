@@ -27,7 +27,7 @@
 #include "device/lifecycle.h"
 #include "device/limits.h"
 #include "device/trace_event.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct device;
 struct model;
@@ -99,9 +99,9 @@ enum device_holder { HOLDER_DRIVER = 1, HOLDER_OPERATOR = 2, HOLDER_UPGRADE = 4 
 
 typedef void (*device_done)(void *arg, int result);
 
-/* Takes the model over, also on failure. Returns 0 or a negative errno with the fault filled. */
+/* Takes the model over, also on failure. Returns 0 or a negative errno with the error filled. */
 int device_new(const struct device_options *options, struct model *model,
-	       struct device_runtime *runtime, struct device **device, struct fault *fault);
+	       struct device_runtime *runtime, struct device **device, struct error *err);
 /* The device is in state RESET, nothing in flight. */
 void device_free(struct device *device);
 
@@ -178,10 +178,10 @@ void device_forget_choices(struct device *device);
 bool device_config_is_writable(const struct device *device, size_t offset, size_t size);
 uint32_t device_get_generation(const struct device *device);
 /* The operator's resize: model changes now, shown and announced now or after resume (S5). */
-int device_resize(struct device *device, uint64_t bytes, struct fault *fault);
+int device_resize(struct device *device, uint64_t bytes, struct error *err);
 /* Likewise: a network card's cable, and that its driver announce itself to the network. */
-int device_set_link(struct device *device, bool up, struct fault *fault);
-int device_announce(struct device *device, struct fault *fault);
+int device_set_link(struct device *device, bool up, struct error *err);
+int device_announce(struct device *device, struct error *err);
 /*
  * A VMM's: the network is to hear that `mac` is here now, by a frame that goes out when the send
  * queue runs. -EOPNOTSUPP: the device has no network.

@@ -160,7 +160,7 @@ struct device {
 	struct dirty_log *data_log;
 	bool parking; /* SUSPENDING, and PARK was taken: what came back undone stays so */
 	bool gone;    /* a reset under way is for a driver that left */
-	struct fault broken;
+	struct error broken;
 
 	uint32_t generation;
 	bool frozen;	     /* config is shown from `shown` */
@@ -262,8 +262,8 @@ void config_load(struct device *device, const uint8_t *state, size_t size);
 
 /* queues.c */
 struct space *queue_space(const struct queue *queue);
-/* Before the first of the queues starts. 0 or a negative errno with the fault filled. */
-int device_activate(struct device *device, struct fault *f);
+/* Before the first of the queues starts. 0 or a negative errno with the error filled. */
+int device_activate(struct device *device, struct error *f);
 void queue_open(struct queue *queue);
 void queue_close(struct queue *queue, bool discard);
 void queue_freeze(struct queue *queue);

@@ -217,7 +217,7 @@ int device_take_excluded(struct device *device, enum device_event event)
 void device_break(struct device *device, const struct queue *queue, const char *reason)
 {
 	if (device->state == STATE_RUNNING || device->state == STATE_SUSPENDING) {
-		fault(&device->broken, -EIO, "queue %u: %s", queue->index, reason);
+		error_set(&device->broken, -EIO, "queue %u: %s", queue->index, reason);
 		log_warning(device->name, "broken, the driver has to reset it: %s",
 			    device->broken.text);
 	}

@@ -149,15 +149,15 @@ int queue_make_resubmit_list(struct queue *queue)
 	return queue->resubmit_list ? 0 : -ENOMEM;
 }
 
-/* Returns 0 or -ENOMEM, with the fault filled. */
-static int make_reorder(struct queue *queue, struct fault *f)
+/* Returns 0 or -ENOMEM, with the error filled. */
+static int make_reorder(struct queue *queue, struct error *f)
 {
 	struct device *device = queue->device;
 
 	if (queue->reorder || !(device->features & (1ull << VIRTIO_F_IN_ORDER)))
 		return 0;
 	queue->reorder = calloc(device->options.queue_size, sizeof(queue->reorder[0]));
-	return queue->reorder ? 0 : fault(f, -ENOMEM, "no memory");
+	return queue->reorder ? 0 : error_set(f, -ENOMEM, "no memory");
 }
 
 static void free_slots(struct queue *queue)
@@ -199,7 +199,7 @@ static bool any_started(const struct device *device)
 	return false;
 }
 
-int device_activate(struct device *device, struct fault *f)
+int device_activate(struct device *device, struct error *f)
 {
 	if (any_started(device) || !device->model->ops->activate)
 		return 0;
@@ -212,9 +212,9 @@ static void inactivate_if_idle(struct device *device)
 		device->model->ops->inactivate(device->model);
 }
 
-/* Makes room for slots and opens the model's side. Returns 0 or a negative errno with the fault
+/* Makes room for slots and opens the model's side. Returns 0 or a negative errno with the error
  * filled. */
-static int prepare(struct queue *queue, struct fault *f)
+static int prepare(struct queue *queue, struct error *f)
 {
 	struct device *device = queue->device;
 	unsigned count = device->options.queue_size;
@@ -227,7 +227,7 @@ static int prepare(struct queue *queue, struct fault *f)
 	queue->overflow_segs = malloc((size_t)count * CHAIN_MAX_SEGMENTS * sizeof(struct segment));
 	queue->prefetch = malloc(sizeof(*queue->prefetch));
 	if (!queue->slots || !queue->inline_segs || !queue->overflow_segs || !queue->prefetch) {
-		r = fault(f, -ENOMEM, "no memory");
+		r = error_set(f, -ENOMEM, "no memory");
 		goto fail;
 	}
 	if (device->model->ops->queue_start) {
@@ -277,7 +277,7 @@ void queue_open(struct queue *queue)
 	struct device *device = queue->device;
 	struct space *space = queue_space(queue);
 	struct ring_setup setup;
-	struct fault f = {0};
+	struct error f = {0};
 
 	/* QEMU enables all queues of a vhost-vdpa device, also those that its guest has not set up.
 	 */
@@ -292,12 +292,12 @@ void queue_open(struct queue *queue)
 	setup = ring_setup_of(queue);
 
 	if (!space)
-		fault(&f, -EINVAL, "enabled, and there is no client memory");
+		error_set(&f, -EINVAL, "enabled, and there is no client memory");
 	if (!f.code && device_activate(device, &f) == 0 && prepare(queue, &f) == 0)
 		setup.prefetch = queue->prefetch;
 	if (!f.code && !queue->ring.started && ring_start(&queue->ring, &setup, space) < 0)
-		fault(&f, -EINVAL, "cannot start with %u entries at %u", queue->ring_num,
-		      setup.base);
+		error_set(&f, -EINVAL, "cannot start with %u entries at %u", queue->ring_num,
+			  setup.base);
 	if (f.code < 0) {
 		device_break(device, queue, f.text);
 		return;

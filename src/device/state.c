@@ -32,13 +32,13 @@ static void save_queue(const struct queue *queue, struct snapshot_queue *to)
 		       queue->resubmit_count * sizeof(to->in_flight[0]));
 }
 
-int device_save(struct device *device, struct device_snapshot *s, struct fault *f)
+int device_save(struct device *device, struct device_snapshot *s, struct error *f)
 {
 	const struct model_ops *ops = device->model->ops;
 
 	if (device->state != STATE_SUSPENDED && device->state > STATE_READY)
-		return fault(f, -EBUSY, "device '%s' is %s: suspend it before it is saved",
-			     device->name, lifecycle_state_name(device->state));
+		return error_set(f, -EBUSY, "device '%s' is %s: suspend it before it is saved",
+				 device->name, lifecycle_state_name(device->state));
 	if (device_is_restored(device)) {
 		*s = *device->restored; /* nobody has gone on from it yet */
 		return 0;
@@ -59,12 +59,12 @@ int device_save(struct device *device, struct device_snapshot *s, struct fault *
 	return 0;
 }
 
-static int check_features(struct device *device, const struct device_snapshot *s, struct fault *f)
+static int check_features(struct device *device, const struct device_snapshot *s, struct error *f)
 {
 	uint64_t missing = s->features & ~device_features_anywhere(device);
 
 	if (missing)
-		return fault(
+		return error_set(
 			f, -EINVAL,
 			"the saved driver uses features 0x%llx, which device '%s' does not offer",
 			(unsigned long long)missing, device->name);
@@ -72,21 +72,22 @@ static int check_features(struct device *device, const struct device_snapshot *s
 }
 
 static int check_queues(const struct device *device, const struct device_snapshot *s,
-			struct fault *f)
+			struct error *f)
 {
 	/* what a card's queues are for depends on how many it has (virtio 1.3, 5.1.2) */
 	if (s->queue_count != device->queue_count && device->model->ops->queue_group)
-		return fault(f, -EINVAL, "the saved device has %u queues, device '%s' has %u",
-			     s->queue_count, device->name, device->queue_count);
+		return error_set(f, -EINVAL, "the saved device has %u queues, device '%s' has %u",
+				 s->queue_count, device->name, device->queue_count);
 	for (unsigned i = device->queue_count; i < s->queue_count; i++)
 		if (s->queues[i].ready)
-			return fault(f, -EINVAL,
-				     "queue %u of the saved device is in use, and device '%s' has "
-				     "%u queues",
-				     i, device->name, device->queue_count);
+			return error_set(
+				f, -EINVAL,
+				"queue %u of the saved device is in use, and device '%s' has "
+				"%u queues",
+				i, device->name, device->queue_count);
 	for (unsigned i = 0; i < s->queue_count; i++)
 		if (s->queues[i].ready && s->queues[i].size > device->options.queue_size)
-			return fault(
+			return error_set(
 				f, -EINVAL,
 				"queue %u is saved with %u entries; those of device '%s' have at "
 				"most %u",
@@ -94,22 +95,23 @@ static int check_queues(const struct device *device, const struct device_snapsho
 	return 0;
 }
 
-static int check_model(struct device *device, const struct device_snapshot *s, struct fault *f)
+static int check_model(struct device *device, const struct device_snapshot *s, struct error *f)
 {
 	const struct model_ops *ops = device->model->ops;
 
 	if (s->device_id != ops->device_id)
-		return fault(f, -EINVAL,
-			     "the saved state is of a device with virtio id %u, device '%s' has %u",
-			     s->device_id, device->name, ops->device_id);
+		return error_set(
+			f, -EINVAL,
+			"the saved state is of a device with virtio id %u, device '%s' has %u",
+			s->device_id, device->name, ops->device_id);
 	if (ops->state_check)
 		return ops->state_check(device->model, s->model, s->model_size, f);
 	if (s->model_size)
-		return fault(f, -EINVAL, "a %s device keeps no state of its own", ops->name);
+		return error_set(f, -EINVAL, "a %s device keeps no state of its own", ops->name);
 	return 0;
 }
 
-static int check(struct device *device, const struct device_snapshot *s, struct fault *f)
+static int check(struct device *device, const struct device_snapshot *s, struct error *f)
 {
 	int r = check_model(device, s, f);
 
@@ -118,16 +120,17 @@ static int check(struct device *device, const struct device_snapshot *s, struct 
 	return r < 0 ? r : check_queues(device, s, f);
 }
 
-int device_restore(struct device *device, const struct device_snapshot *s, struct fault *f)
+int device_restore(struct device *device, const struct device_snapshot *s, struct error *f)
 {
 	struct device_snapshot *copy;
 	int r;
 
 	if (device->state > STATE_READY)
-		return fault(f, -EBUSY,
-			     "device '%s' is %s: a state can be restored only while no driver has "
-			     "set it up",
-			     device->name, lifecycle_state_name(device->state));
+		return error_set(
+			f, -EBUSY,
+			"device '%s' is %s: a state can be restored only while no driver has "
+			"set it up",
+			device->name, lifecycle_state_name(device->state));
 	exclude_begin(device);
 	r = check(device, s, f);
 	exclude_end(device);
@@ -135,7 +138,7 @@ int device_restore(struct device *device, const struct device_snapshot *s, struc
 		return r;
 	copy = malloc(sizeof(*copy));
 	if (!copy)
-		return fault(f, -ENOMEM, "no memory for the saved state");
+		return error_set(f, -ENOMEM, "no memory for the saved state");
 	*copy = *s;
 	state_forget(device);
 	device->restored = copy;

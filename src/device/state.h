@@ -15,7 +15,7 @@
 
 #include "device/limits.h"
 #include "model/model.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct device;
 
@@ -50,15 +50,15 @@ struct device_snapshot {
 
 /* Writes the bytes of a snapshot. Returns how many; there is room for STATE_MAX_BYTES. */
 size_t state_encode(const struct device_snapshot *snapshot, uint8_t *bytes);
-/* Reads them back. Returns 0 or a negative errno with the fault filled. */
+/* Reads them back. Returns 0 or a negative errno with the error filled. */
 int state_decode(const uint8_t *bytes, size_t size, struct device_snapshot *snapshot,
-		 struct fault *fault);
+		 struct error *err);
 
 /*
  * The state of a device whose driver has set it up and which stands still, or whose driver has not
  * (then there is little to it). -EBUSY: it runs, or its driver's writes to config space are held.
  */
-int device_save(struct device *device, struct device_snapshot *snapshot, struct fault *fault);
+int device_save(struct device *device, struct device_snapshot *snapshot, struct error *err);
 
 /*
  * Has the next driver go on from the snapshot: used at its DRIVER_OK, for every queue that it set
@@ -67,7 +67,7 @@ int device_save(struct device *device, struct device_snapshot *snapshot, struct 
  * it does not fit this device; nothing has changed.
  */
 int device_restore(struct device *device, const struct device_snapshot *snapshot,
-		   struct fault *fault);
+		   struct error *err);
 /* Whether a restored state waits for its driver. */
 bool device_is_restored(const struct device *device);
 /* It is not wanted any more. */

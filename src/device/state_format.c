@@ -108,7 +108,7 @@ size_t state_encode(const struct device_snapshot *s, uint8_t *bytes)
 
 struct reader {
 	struct device_snapshot *s;
-	struct fault *f;
+	struct error *f;
 	bool has_device, has_model;
 	bool has_queue[DEVICE_MAX_QUEUES];
 };
@@ -118,8 +118,8 @@ static int check_length(struct reader *r, const char *what, uint32_t length, uin
 {
 	if (length == expected || (r->s->version > STATE_VERSION && length > expected))
 		return 0;
-	return fault(r->f, -EINVAL, "saved state: the %s section has %u bytes, not %u", what,
-		     length, expected);
+	return error_set(r->f, -EINVAL, "saved state: the %s section has %u bytes, not %u", what,
+			 length, expected);
 }
 
 static int read_device(struct reader *r, const uint8_t *p, uint32_t length)
@@ -129,24 +129,24 @@ static int read_device(struct reader *r, const uint8_t *p, uint32_t length)
 	if (check_length(r, "device", length, DEVICE_SIZE))
 		return -EINVAL;
 	if (r->has_device)
-		return fault(r->f, -EINVAL, "saved state: two device sections");
+		return error_set(r->f, -EINVAL, "saved state: two device sections");
 	r->has_device = true;
 	s->device_id = load_le32(p);
 	s->queue_count = load_le16(p + 4);
 	s->status = p[6];
 	s->features = load_le64(p + 8);
 	if (!s->queue_count || s->queue_count > DEVICE_MAX_QUEUES)
-		return fault(r->f, -EINVAL, "saved state: %u queues", s->queue_count);
+		return error_set(r->f, -EINVAL, "saved state: %u queues", s->queue_count);
 	return 0;
 }
 
 static int read_model(struct reader *r, const uint8_t *p, uint32_t length)
 {
 	if (r->has_model)
-		return fault(r->f, -EINVAL, "saved state: two sections of the model");
+		return error_set(r->f, -EINVAL, "saved state: two sections of the model");
 	if (length > MODEL_STATE_MAX)
-		return fault(r->f, -EINVAL, "saved state: the model's section has %u bytes",
-			     length);
+		return error_set(r->f, -EINVAL, "saved state: the model's section has %u bytes",
+				 length);
 	r->has_model = true;
 	r->s->model_size = (uint16_t)length;
 	memcpy(r->s->model, p, length);
@@ -170,9 +170,10 @@ static int read_queue(struct reader *r, const uint8_t *p, uint32_t length)
 		return -EINVAL;
 	index = load_le16(p);
 	if (!r->has_device || index >= r->s->queue_count || r->has_queue[index])
-		return fault(r->f, -EINVAL, "saved state: queue %u %s", index,
-			     r->has_device && index < r->s->queue_count ? "is there twice"
-									: "belongs to no device");
+		return error_set(r->f, -EINVAL, "saved state: queue %u %s", index,
+				 r->has_device && index < r->s->queue_count
+					 ? "is there twice"
+					 : "belongs to no device");
 	q = &r->s->queues[index];
 	q->size = load_le16(p + 2);
 	q->base = load_le32(p + 4);
@@ -183,8 +184,9 @@ static int read_queue(struct reader *r, const uint8_t *p, uint32_t length)
 	r->has_queue[index] = true;
 	if (!ring_size_fits(q->size, r->s->features) || q->size > DEVICE_MAX_QUEUE_SIZE ||
 	    !base_fits(r->s, q))
-		return fault(r->f, -EINVAL, "saved state: queue %u has %u entries and stands at %u",
-			     index, q->size, q->base);
+		return error_set(r->f, -EINVAL,
+				 "saved state: queue %u has %u entries and stands at %u", index,
+				 q->size, q->base);
 	return 0;
 }
 
@@ -209,26 +211,28 @@ static int read_in_flight(struct reader *r, const uint8_t *p, uint32_t length)
 	uint16_t index, count;
 
 	if (length < 4)
-		return fault(r->f, -EINVAL, "saved state: %u bytes of requests in flight", length);
+		return error_set(r->f, -EINVAL, "saved state: %u bytes of requests in flight",
+				 length);
 	index = load_le16(p);
 	count = load_le16(p + 2);
 	if (index >= DEVICE_MAX_QUEUES || !r->has_queue[index] || !r->s->queues[index].ready ||
 	    r->s->features >> VIRTIO_F_RING_PACKED & 1)
-		return fault(r->f, -EINVAL,
-			     "saved state: requests in flight of queue %u, which can have none",
-			     index);
+		return error_set(r->f, -EINVAL,
+				 "saved state: requests in flight of queue %u, which can have none",
+				 index);
 	q = &r->s->queues[index];
 	if (!count || count > q->size || q->in_flight_count)
-		return fault(r->f, -EINVAL, "saved state: %u requests in flight in queue %u of %u",
-			     count, index, q->size);
+		return error_set(r->f, -EINVAL,
+				 "saved state: %u requests in flight in queue %u of %u", count,
+				 index, q->size);
 	if (check_length(r, "in-flight", length, 4 + 2u * count))
 		return -EINVAL;
 	q->in_flight_count = count;
 	for (unsigned i = 0; i < count; i++)
 		q->in_flight[i] = load_le16(p + 4 + 2 * i);
 	if (!heads_are_sound(q))
-		return fault(r->f, -EINVAL,
-			     "saved state: queue %u has impossible requests in flight", index);
+		return error_set(r->f, -EINVAL,
+				 "saved state: queue %u has impossible requests in flight", index);
 	return 0;
 }
 
@@ -236,7 +240,7 @@ static int read_in_flight(struct reader *r, const uint8_t *p, uint32_t length)
 static int read_name(struct reader *r, const uint8_t *p, uint32_t length)
 {
 	if (length > DEVICE_NAME_MAX)
-		return fault(r->f, -EINVAL, "saved state: a name of %u bytes", length);
+		return error_set(r->f, -EINVAL, "saved state: a name of %u bytes", length);
 	for (uint32_t i = 0; i < length; i++)
 		r->s->name[i] = p[i] > ' ' && p[i] <= '~' ? (char)p[i] : '?';
 	r->s->name[length] = '\0';
@@ -264,32 +268,33 @@ static int read_section(struct reader *r, uint16_t tag, uint16_t flags, const ui
 		break;
 	}
 	if (flags & FLAG_REQUIRED)
-		return fault(r->f, -EINVAL,
-			     "saved state: it needs section %u, which this version does not know",
-			     tag);
+		return error_set(
+			r->f, -EINVAL,
+			"saved state: it needs section %u, which this version does not know", tag);
 	return 0;
 }
 
-static int read_header(const uint8_t *bytes, size_t size, uint16_t *version, struct fault *f)
+static int read_header(const uint8_t *bytes, size_t size, uint16_t *version, struct error *f)
 {
 	uint16_t compatible;
 
 	if (size < HEADER_SIZE + CHECK_SIZE || memcmp(bytes, MAGIC, 8))
-		return fault(f, -EINVAL, "that is not a saved state (see uvdpa-state(5))");
+		return error_set(f, -EINVAL, "that is not a saved state (see uvdpa-state(5))");
 	*version = load_le16(bytes + 8);
 	compatible = load_le16(bytes + 10);
 	if (compatible > STATE_VERSION)
-		return fault(
+		return error_set(
 			f, -EOPNOTSUPP,
 			"the saved state has format %u and needs a uvdpa that knows format %u; "
 			"this one knows %u",
 			*version, compatible, STATE_VERSION);
 	if (compatible > *version || load_le32(bytes + 12) != size)
-		return fault(f, -EINVAL,
-			     "the saved state is damaged: %zu bytes, of which it has %u", size,
-			     load_le32(bytes + 12));
+		return error_set(f, -EINVAL,
+				 "the saved state is damaged: %zu bytes, of which it has %u", size,
+				 load_le32(bytes + 12));
 	if (load_le32(bytes + size - CHECK_SIZE) != crc_of(bytes, size - CHECK_SIZE))
-		return fault(f, -EINVAL, "the saved state is damaged: its check sum does not fit");
+		return error_set(f, -EINVAL,
+				 "the saved state is damaged: its check sum does not fit");
 	return 0;
 }
 
@@ -300,7 +305,8 @@ static int read_sections(struct reader *r, const uint8_t *at, size_t left)
 		int error;
 
 		if (left < SECTION_SIZE || length > left - SECTION_SIZE)
-			return fault(r->f, -EINVAL, "saved state: a section goes beyond the end");
+			return error_set(r->f, -EINVAL,
+					 "saved state: a section goes beyond the end");
 		error = read_section(r, load_le16(at), load_le16(at + 2), at + SECTION_SIZE,
 				     length);
 		if (error)
@@ -309,22 +315,22 @@ static int read_sections(struct reader *r, const uint8_t *at, size_t left)
 		left -= SECTION_SIZE + length;
 	}
 	if (!r->has_device)
-		return fault(r->f, -EINVAL, "saved state: there is no device in it");
+		return error_set(r->f, -EINVAL, "saved state: there is no device in it");
 	for (unsigned i = 0; i < r->s->queue_count; i++)
 		if (!r->has_queue[i])
-			return fault(r->f, -EINVAL, "saved state: queue %u is missing", i);
+			return error_set(r->f, -EINVAL, "saved state: queue %u is missing", i);
 	return 0;
 }
 
-int state_decode(const uint8_t *bytes, size_t size, struct device_snapshot *s, struct fault *f)
+int state_decode(const uint8_t *bytes, size_t size, struct device_snapshot *s, struct error *f)
 {
 	struct reader reader = {.s = s, .f = f};
 	int r;
 
 	memset(s, 0, sizeof(*s));
 	if (size > STATE_MAX_BYTES)
-		return fault(f, -EFBIG, "a saved state has at most %u bytes, not %zu",
-			     STATE_MAX_BYTES, size);
+		return error_set(f, -EFBIG, "a saved state has at most %u bytes, not %zu",
+				 STATE_MAX_BYTES, size);
 	r = read_header(bytes, size, &s->version, f);
 	return r < 0 ? r
 		     : read_sections(&reader, bytes + HEADER_SIZE, size - HEADER_SIZE - CHECK_SIZE);

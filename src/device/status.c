@@ -104,7 +104,7 @@ static void reset_with(struct device *device, enum device_event event, struct wa
 	if (event == EV_DRIVER_GONE)
 		device->gone = true;
 	if (event == EV_OPERATOR_RESET && device->state != STATE_BROKEN)
-		fault(&device->broken, -EIO, "the operator asked for a reset");
+		error_set(&device->broken, -EIO, "the operator asked for a reset");
 	r = device_take(device, event);
 	if (r == 0)
 		return;

@@ -184,7 +184,7 @@ static bool any_ready(const struct device *device)
 /* Whether the device may go on when this holder lets go: it may be another's turn by now. */
 static int may_go_on(struct device *device, enum device_holder holder)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	bool goes_on = device->state == STATE_SUSPENDED && device->holders == (unsigned)holder &&
 		       any_ready(device);
 
@@ -241,9 +241,9 @@ static void expire_waiters(struct device *device, uint64_t now_ms)
 		device_take(device, EV_DEADLINE);
 	}
 	if (device->state == STATE_RESETTING && reset_expired) {
-		fault(&device->broken, -ETIMEDOUT,
-		      "the backend did not give %u requests back for a reset",
-		      device_count_in_flight(device));
+		error_set(&device->broken, -ETIMEDOUT,
+			  "the backend did not give %u requests back for a reset",
+			  device_count_in_flight(device));
 		log_warning(device->name, "broken: %s", device->broken.text);
 		device_take(device, EV_DEADLINE);
 	}

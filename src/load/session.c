@@ -34,7 +34,7 @@ uint32_t load_session_chain_flags(const struct load_session *session,
 
 /* The smallest ring that holds all requests. */
 static int choose_size(const struct load_session *session, const struct load_session_options *o,
-		       uint16_t *size, struct fault *f)
+		       uint16_t *size, struct error *f)
 {
 	unsigned each = load_session_is_net(session) || load_session_chain_flags(session, o)
 				? 1
@@ -44,36 +44,38 @@ static int choose_size(const struct load_session *session, const struct load_ses
 	int r = uvdpa_get_vring_num(drv, &most);
 
 	if (r < 0)
-		return fault(f, r, "%s: GET_VRING_NUM: %s", uvdpa_driver_name(drv), strerror(-r));
+		return error_set(f, r, "%s: GET_VRING_NUM: %s", uvdpa_driver_name(drv),
+				 strerror(-r));
 	if ((uint64_t)o->depth * each > most)
-		return fault(f, -EINVAL,
-			     "%s: its queues have %u entries, which is %u requests: a depth of %u "
-			     "cannot be had",
-			     uvdpa_driver_name(drv), most, most / each, o->depth);
+		return error_set(
+			f, -EINVAL,
+			"%s: its queues have %u entries, which is %u requests: a depth of %u "
+			"cannot be had",
+			uvdpa_driver_name(drv), most, most / each, o->depth);
 	for (*size = 2; *size < o->depth * each; *size *= 2)
 		;
 	return 0;
 }
 
 /* How many the device has: what MQ says, where it was negotiated. */
-static int check_count(const struct load_session *session, unsigned queues, struct fault *f)
+static int check_count(const struct load_session *session, unsigned queues, struct error *f)
 {
 	const char *name = uvdpa_driver_name(session->devices[0]);
 
 	if (load_session_is_net(session))
 		return load_session_net_check(session, queues, f);
 	if (queues > SESSION_QUEUES)
-		return fault(f, -EINVAL, "%u queues: at most %d can be had", queues,
-			     SESSION_QUEUES);
+		return error_set(f, -EINVAL, "%u queues: at most %d can be had", queues,
+				 SESSION_QUEUES);
 	if (queues > session->config.num_queues)
-		return fault(f, -EINVAL, "%s: it has %u queue%s, not %u", name,
-			     session->config.num_queues, session->config.num_queues == 1 ? "" : "s",
-			     queues);
+		return error_set(f, -EINVAL, "%s: it has %u queue%s, not %u", name,
+				 session->config.num_queues,
+				 session->config.num_queues == 1 ? "" : "s", queues);
 	return 0;
 }
 
 static int make_queues(struct load_session *session, const struct load_session_options *o,
-		       struct fault *f)
+		       struct error *f)
 {
 	unsigned count = o->queues ? o->queues : 1;
 	struct uvdpa_queue_options ring = {.features = session->features, .poll_us = o->poll_us};
@@ -96,10 +98,10 @@ static int make_queues(struct load_session *session, const struct load_session_o
 		r = uvdpa_queue_new(session->memory, &ring, &session->queues[i], &error);
 		session->queue_count = r == 0 ? i + 1 : i;
 	}
-	return r < 0 ? fault(f, r, "%s", error.text) : 0;
+	return r < 0 ? error_set(f, r, "%s", error.text) : 0;
 }
 
-static int start_device(struct load_session *session, struct fault *f)
+static int start_device(struct load_session *session, struct error *f)
 {
 	struct uvdpa_driver *drv = session->devices[0];
 	struct uvdpa_error error;
@@ -109,19 +111,19 @@ static int start_device(struct load_session *session, struct fault *f)
 		r = uvdpa_driver_attach(drv, i, session->queues[i],
 					uvdpa_queue_base(session->queues[i]), &error);
 	if (r < 0)
-		return fault(f, r, "%s", error.text);
+		return error_set(f, r, "%s", error.text);
 	if (load_session_is_net(session))
 		r = load_session_net_add_control(session, f);
 	if (r < 0)
 		return r;
 	r = uvdpa_driver_start(drv, &error);
 	if (r < 0)
-		return fault(f, r, "%s", error.text);
+		return error_set(f, r, "%s", error.text);
 	return load_session_net_set_pairs(session, f);
 }
 
 /* Both of one kind, and of one that is known. */
-static int check_kinds(const struct load_session *session, struct fault *f)
+static int check_kinds(const struct load_session *session, struct error *f)
 {
 	uint32_t kind = uvdpa_driver_device_id(session->devices[0]);
 
@@ -130,12 +132,13 @@ static int check_kinds(const struct load_session *session, struct fault *f)
 		uint32_t id = uvdpa_driver_device_id(session->devices[i]);
 
 		if (id != VIRTIO_ID_BLOCK && id != VIRTIO_ID_NET)
-			return fault(f, -ENODEV, "%s is no disk (it is virtio device type %u)",
-				     name, id);
+			return error_set(f, -ENODEV, "%s is no disk (it is virtio device type %u)",
+					 name, id);
 		if (id != kind)
-			return fault(f, -ENODEV, "%s is a %s: what runs on a %s cannot go there",
-				     name, id == VIRTIO_ID_NET ? "network card" : "disk",
-				     kind == VIRTIO_ID_NET ? "network card" : "disk");
+			return error_set(f, -ENODEV,
+					 "%s is a %s: what runs on a %s cannot go there", name,
+					 id == VIRTIO_ID_NET ? "network card" : "disk",
+					 kind == VIRTIO_ID_NET ? "network card" : "disk");
 	}
 	return 0;
 }
@@ -150,7 +153,7 @@ static uint64_t wanted(const struct load_session *session, const struct load_ses
 }
 
 int load_session_start(struct load_session *session, const struct load_session_options *options,
-		       struct fault *f)
+		       struct error *f)
 {
 	struct uvdpa_error error;
 	int r = check_kinds(session, f);
@@ -162,17 +165,18 @@ int load_session_start(struct load_session *session, const struct load_session_o
 	if (r == 0 && !load_session_is_net(session))
 		r = uvdpa_blk_read_config(session->devices[0], &session->config, &error);
 	if (r < 0)
-		return fault(f, r, "%s", error.text);
+		return error_set(f, r, "%s", error.text);
 	if (options->packed && !(session->features & BIT(VIRTIO_F_RING_PACKED)))
-		return fault(f, -ENOTSUP,
-			     "%s: offers no packed rings (a device of uvdpa does with packed=on)",
-			     uvdpa_driver_name(session->devices[0]));
+		return error_set(
+			f, -ENOTSUP,
+			"%s: offers no packed rings (a device of uvdpa does with packed=on)",
+			uvdpa_driver_name(session->devices[0]));
 	r = make_queues(session, options, f);
 	return r < 0 ? r : start_device(session, f);
 }
 
 int load_session_move(struct load_session *session, struct uvdpa_handover_times *times,
-		      struct fault *f)
+		      struct error *f)
 {
 	struct uvdpa_driver *from = session->devices[session->current];
 	struct uvdpa_driver *to = session->devices[1 - session->current];
@@ -182,7 +186,7 @@ int load_session_move(struct load_session *session, struct uvdpa_handover_times 
 	if (r == 0)
 		r = uvdpa_handover(from, to, 0, times, &error);
 	if (r < 0)
-		return fault(f, r, "%s", error.text);
+		return error_set(f, r, "%s", error.text);
 	session->current = 1 - session->current;
 	return load_session_net_set_pairs(session, f);
 }

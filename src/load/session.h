@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 #include "uvdpa/driver.h"
 
 /* Descriptors of a block request: header, data, status. */
@@ -43,11 +43,11 @@ struct load_session {
 bool load_session_is_net(const struct load_session *session);
 
 /*
- * Brings devices[0] to DRIVER_OK with the queues attached. 0 or a negative errno with the fault
+ * Brings devices[0] to DRIVER_OK with the queues attached. 0 or a negative errno with the error
  * filled; load_session_stop() cleans up in both cases.
  */
 int load_session_start(struct load_session *session, const struct load_session_options *options,
-		       struct fault *f);
+		       struct error *f);
 
 /* The flags for chains of SESSION_CHAIN segments in these queues. */
 uint32_t load_session_chain_flags(const struct load_session *session,
@@ -58,7 +58,7 @@ uint32_t load_session_chain_flags(const struct load_session *session,
  * `times`.
  */
 int load_session_move(struct load_session *session, struct uvdpa_handover_times *times,
-		      struct fault *f);
+		      struct error *f);
 
 /* Closes the devices, and frees what was made. */
 void load_session_stop(struct load_session *session);

@@ -12,11 +12,11 @@
 uint64_t load_session_net_wanted(const struct load_session *session, unsigned pairs);
 
 /* Whether the card has so many pairs. */
-int load_session_net_check(const struct load_session *session, unsigned pairs, struct fault *f);
+int load_session_net_check(const struct load_session *session, unsigned pairs, struct error *f);
 
 /* Makes the control queue, and attaches it, where one is needed. */
-int load_session_net_add_control(struct load_session *session, struct fault *f);
+int load_session_net_add_control(struct load_session *session, struct error *f);
 /* Switches the pairs on, with DRIVER_OK set, where there is a control queue. */
-int load_session_net_set_pairs(struct load_session *session, struct fault *f);
+int load_session_net_set_pairs(struct load_session *session, struct error *f);
 
 #endif

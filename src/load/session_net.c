@@ -44,27 +44,27 @@ static unsigned max_pairs(const struct load_session *session)
 	return load_le16(bytes);
 }
 
-int load_session_net_check(const struct load_session *session, unsigned pairs, struct fault *f)
+int load_session_net_check(const struct load_session *session, unsigned pairs, struct error *f)
 {
 	struct uvdpa_driver *drv = session->devices[0];
 	uint32_t count = 0;
 	unsigned have;
 
 	if (pairs > SESSION_QUEUES / 2)
-		return fault(f, -EINVAL, "%u queue pairs: at most %d can be had", pairs,
-			     SESSION_QUEUES / 2);
+		return error_set(f, -EINVAL, "%u queue pairs: at most %d can be had", pairs,
+				 SESSION_QUEUES / 2);
 	/* some back ends keep no config space, and know only how many queues they have */
 	if (uvdpa_get_vqs_count(drv, &count) < 0 || count % 2)
 		have = max_pairs(session);
 	else
 		have = session->features & BIT(VIRTIO_NET_F_MQ) ? count / 2 : 1;
 	if (pairs > have)
-		return fault(f, -EINVAL, "%s: it has %u queue pair%s, not %u",
-			     uvdpa_driver_name(drv), have, have == 1 ? "" : "s", pairs);
+		return error_set(f, -EINVAL, "%s: it has %u queue pair%s, not %u",
+				 uvdpa_driver_name(drv), have, have == 1 ? "" : "s", pairs);
 	return 0;
 }
 
-int load_session_net_add_control(struct load_session *session, struct fault *f)
+int load_session_net_add_control(struct load_session *session, struct error *f)
 {
 	const struct uvdpa_queue_options ring = {.size = CONTROL_SIZE,
 						 .features = session->features};
@@ -75,13 +75,13 @@ int load_session_net_add_control(struct load_session *session, struct fault *f)
 		return 0;
 	session->command = uvdpa_memory_alloc(session->memory, sizeof(struct command), 64);
 	if (!session->command)
-		return fault(f, -ENOSPC, "no room for a command");
+		return error_set(f, -ENOSPC, "no room for a command");
 	r = uvdpa_queue_new(session->memory, &ring, &session->control, &error);
 	if (r == 0)
 		r = uvdpa_driver_attach(session->devices[0], 2 * max_pairs(session),
 					session->control, uvdpa_queue_base(session->control),
 					&error);
-	return r < 0 ? fault(f, r, "%s", error.text) : 0;
+	return r < 0 ? error_set(f, r, "%s", error.text) : 0;
 }
 
 static int send_command(struct load_session *session)
@@ -113,13 +113,13 @@ static int send_command(struct load_session *session)
 	return __atomic_load_n(&c->ack, __ATOMIC_RELAXED) == VIRTIO_NET_OK ? 0 : -EREMOTEIO;
 }
 
-int load_session_net_set_pairs(struct load_session *session, struct fault *f)
+int load_session_net_set_pairs(struct load_session *session, struct error *f)
 {
 	int r = session->control ? send_command(session) : 0;
 
 	if (r < 0)
-		return fault(f, r, "%s: switching on %u queue pairs: %s",
-			     uvdpa_driver_name(session->devices[session->current]),
-			     session->queue_count / 2, strerror(-r));
+		return error_set(f, r, "%s: switching on %u queue pairs: %s",
+				 uvdpa_driver_name(session->devices[session->current]),
+				 session->queue_count / 2, strerror(-r));
 	return 0;
 }

@@ -78,7 +78,7 @@ static int drain(struct traffic *t)
 	return r;
 }
 
-int traffic_run(struct traffic *t, const atomic_bool *stop, struct fault *f)
+int traffic_run(struct traffic *t, const atomic_bool *stop, struct error *f)
 {
 	const char *broken;
 	int r = run(t, stop);
@@ -87,11 +87,11 @@ int traffic_run(struct traffic *t, const atomic_bool *stop, struct fault *f)
 		r = drain(t);
 	if (r >= 0)
 		return 0;
-	broken = uvdpa_queue_fault(t->queue);
+	broken = uvdpa_queue_error(t->queue);
 	if (r == -ETIMEDOUT)
-		return fault(f, r, "%u requests did not complete in %d s", t->kind->in_flight(t),
-			     DRAIN_MS / 1000);
-	return fault(f, r, "the queue: %s", broken ? broken : strerror(-r));
+		return error_set(f, r, "%u requests did not complete in %d s",
+				 t->kind->in_flight(t), DRAIN_MS / 1000);
+	return error_set(f, r, "the queue: %s", broken ? broken : strerror(-r));
 }
 
 /* Looking -------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "load/histogram.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct load_session;
 struct traffic;
@@ -35,7 +35,7 @@ uint64_t traffic_memory_size(const struct traffic_options *options);
 
 /* For one of the session's queues. */
 int traffic_new(const struct traffic_options *options, struct load_session *session, unsigned queue,
-		struct traffic **traffic, struct fault *f);
+		struct traffic **traffic, struct error *f);
 
 struct net_traffic_options {
 	uint32_t frame_size; /* bytes, with the Ethernet header and without the virtio one */
@@ -47,12 +47,12 @@ struct net_traffic_options {
 uint64_t traffic_net_memory_size(const struct net_traffic_options *options);
 /* For queues 2 * pair and 2 * pair + 1. */
 int traffic_net_new(const struct net_traffic_options *options, struct load_session *session,
-		    unsigned pair, struct traffic **traffic, struct fault *f);
+		    unsigned pair, struct traffic **traffic, struct error *f);
 
 void traffic_free(struct traffic *traffic);
 
 /* Runs until `stop` is set, then waits for what is in flight. 0, or the queue's error. */
-int traffic_run(struct traffic *traffic, const atomic_bool *stop, struct fault *f);
+int traffic_run(struct traffic *traffic, const atomic_bool *stop, struct error *f);
 
 /* Requests completed, or frames sent and received, so far. From any thread. */
 uint64_t traffic_done(const struct traffic *traffic);

@@ -43,19 +43,19 @@ uint64_t traffic_memory_size(const struct traffic_options *o)
 	return (uint64_t)o->depth * ((uint64_t)o->block_size + 64) + 8192;
 }
 
-static int get_buffers(struct disk *d, struct load_session *session, struct fault *f)
+static int get_buffers(struct disk *d, struct load_session *session, struct error *f)
 {
 	struct uvdpa_error error;
 	int r = uvdpa_blk_new(session->memory, d->traffic.queue, d->o.depth, &d->blk, &error);
 
 	if (r < 0)
-		return fault(f, r, "%s", error.text);
+		return error_set(f, r, "%s", error.text);
 	for (unsigned i = 0; i < d->o.depth; i++) {
 		void *buf = uvdpa_memory_alloc(session->memory, d->o.block_size, 4096);
 
 		if (!buf)
-			return fault(f, -ENOSPC, "no room for %u buffers of %u", d->o.depth,
-				     d->o.block_size);
+			return error_set(f, -ENOSPC, "no room for %u buffers of %u", d->o.depth,
+					 d->o.block_size);
 		d->slots[i].data.iova = uvdpa_memory_iova(session->memory, buf);
 		d->slots[i].data.len = d->o.block_size;
 	}
@@ -147,20 +147,20 @@ static unsigned disk_in_flight(const struct traffic *t)
 static const struct traffic_kind disk_kind = {disk_start, disk_turn, disk_in_flight, disk_free};
 
 int traffic_new(const struct traffic_options *options, struct load_session *session, unsigned queue,
-		struct traffic **out, struct fault *f)
+		struct traffic **out, struct error *f)
 {
 	struct disk *d = calloc(1, sizeof(*d));
 	int r;
 
 	if (!d)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	d->traffic.kind = &disk_kind;
 	d->traffic.queue = session->queues[queue];
 	d->traffic.poll = options->poll;
 	d->o = *options;
 	d->random = options->seed * 2 + 1;
 	d->slots = calloc(options->depth, sizeof(*d->slots));
-	r = d->slots ? get_buffers(d, session, f) : fault(f, -ENOMEM, "out of memory");
+	r = d->slots ? get_buffers(d, session, f) : error_set(f, -ENOMEM, "out of memory");
 	if (r < 0) {
 		disk_free(&d->traffic);
 		return r;

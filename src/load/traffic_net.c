@@ -51,19 +51,19 @@ static void write_frame(unsigned char *frame, uint32_t size)
 	memcpy(frame + NET_HDR_SIZE, head, sizeof(head));
 }
 
-static int get_buffers(struct card *c, struct load_session *session, struct fault *f)
+static int get_buffers(struct card *c, struct load_session *session, struct error *f)
 {
 	c->buffers = calloc(c->o.depth * 2, sizeof(*c->buffers));
 	c->starts = calloc(c->o.depth, sizeof(*c->starts));
 	if (!c->buffers || !c->starts)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	for (unsigned i = 0; i < c->o.depth * 2; i++) {
 		struct uvdpa_segment *s = &c->buffers[i];
 		void *buffer = uvdpa_memory_alloc(session->memory, room(&c->o), 64);
 
 		if (!buffer)
-			return fault(f, -ENOSPC, "no room for %u frames of %u", c->o.depth * 2,
-				     c->o.frame_size);
+			return error_set(f, -ENOSPC, "no room for %u frames of %u", c->o.depth * 2,
+					 c->o.frame_size);
 		s->iova = uvdpa_memory_iova(session->memory, buffer);
 		s->writable = i < c->o.depth;
 		s->len = s->writable ? room(&c->o) : NET_HDR_SIZE + c->o.frame_size;
@@ -173,13 +173,13 @@ static unsigned card_in_flight(const struct traffic *t)
 static const struct traffic_kind card_kind = {card_start, card_turn, card_in_flight, card_free};
 
 int traffic_net_new(const struct net_traffic_options *options, struct load_session *session,
-		    unsigned pair, struct traffic **out, struct fault *f)
+		    unsigned pair, struct traffic **out, struct error *f)
 {
 	struct card *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	c->traffic.kind = &card_kind;
 	c->traffic.poll = options->poll;
 	c->o = *options;

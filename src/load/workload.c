@@ -53,42 +53,43 @@ uint64_t workload_memory_size(const struct workload_options *options)
 	return (uint64_t)o.depth * ((uint64_t)o.block_size + 64) + 8192;
 }
 
-static int check_options(const struct workload_options *o, struct fault *f)
+static int check_options(const struct workload_options *o, struct error *f)
 {
 	if (o->blocks == 0)
-		return fault(f, -EINVAL, "workload: the region has no blocks");
+		return error_set(f, -EINVAL, "workload: the region has no blocks");
 	if (o->block_size % PATTERN_SECTOR || o->block_size > 1 << 20)
-		return fault(f, -EINVAL,
-			     "workload: block size %u is not a multiple of 512 up to 1048576",
-			     o->block_size);
+		return error_set(f, -EINVAL,
+				 "workload: block size %u is not a multiple of 512 up to 1048576",
+				 o->block_size);
 	if (o->depth > 65536)
-		return fault(f, -EINVAL, "workload: a depth of %u is more than 65536", o->depth);
+		return error_set(f, -EINVAL, "workload: a depth of %u is more than 65536",
+				 o->depth);
 	if (o->write_percent > 100)
-		return fault(f, -EINVAL, "workload: %u per cent writes", o->write_percent);
+		return error_set(f, -EINVAL, "workload: %u per cent writes", o->write_percent);
 	return 0;
 }
 
 /* The requests' buffers, from the arena. */
-static int get_buffers(struct workload *w, struct fault *f)
+static int get_buffers(struct workload *w, struct error *f)
 {
 	struct uvdpa_error error;
 	int r = uvdpa_blk_new(w->memory, w->queue, w->o.depth, &w->blk, &error);
 
 	if (r < 0)
-		return fault(f, r, "workload: %s", error.text);
+		return error_set(f, r, "workload: %s", error.text);
 	for (unsigned i = 0; i < w->o.depth; i++) {
 		w->slots[i].buf = uvdpa_memory_alloc(w->memory, w->o.block_size, PATTERN_SECTOR);
 		if (!w->slots[i].buf)
-			return fault(f, -ENOSPC,
-				     "workload: the arena has no room for %u buffers of %u",
-				     w->o.depth, w->o.block_size);
+			return error_set(f, -ENOSPC,
+					 "workload: the arena has no room for %u buffers of %u",
+					 w->o.depth, w->o.block_size);
 		w->free[w->free_count++] = w->o.depth - 1 - i;
 	}
 	return 0;
 }
 
 int workload_new(const struct workload_options *options, struct uvdpa_memory *memory,
-		 struct uvdpa_queue *queue, struct workload **out, struct fault *f)
+		 struct uvdpa_queue *queue, struct workload **out, struct error *f)
 {
 	struct workload_options o = *options;
 	struct workload *w;
@@ -100,7 +101,7 @@ int workload_new(const struct workload_options *options, struct uvdpa_memory *me
 		return r;
 	w = calloc(1, sizeof(*w));
 	if (!w)
-		return fault(f, -ENOMEM, "workload: no memory");
+		return error_set(f, -ENOMEM, "workload: no memory");
 	w->o = o;
 	w->memory = memory;
 	w->queue = queue;
@@ -109,7 +110,7 @@ int workload_new(const struct workload_options *options, struct uvdpa_memory *me
 	w->slots = calloc(o.depth, sizeof(*w->slots));
 	w->free = calloc(o.depth, sizeof(*w->free));
 	if (!w->cells || !w->slots || !w->free)
-		r = fault(f, -ENOMEM, "workload: no memory for a table of %u blocks", o.blocks);
+		r = error_set(f, -ENOMEM, "workload: no memory for a table of %u blocks", o.blocks);
 	else
 		r = get_buffers(w, f);
 	if (r < 0) {
@@ -293,7 +294,7 @@ static int broken(struct workload *w, int r)
 	else if (how != UVDPA_QUEUE_OK)
 		w->counts.broken++;
 	workload_problem(w, "the ring: %s",
-			 uvdpa_queue_fault(w->queue) ? uvdpa_queue_fault(w->queue) : "?");
+			 uvdpa_queue_error(w->queue) ? uvdpa_queue_error(w->queue) : "?");
 	return r;
 }
 

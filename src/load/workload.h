@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "load/histogram.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct uvdpa_memory;
 struct uvdpa_queue;
@@ -53,7 +53,7 @@ uint64_t workload_memory_size(const struct workload_options *options);
 /* Takes its buffers from the arena; `queue` must have room for depth chains of 3 (see
  * UVDPA_CHAIN_INDIRECT) and outlive the workload. Nothing is allocated after this. */
 int workload_new(const struct workload_options *options, struct uvdpa_memory *memory,
-		 struct uvdpa_queue *queue, struct workload **workload, struct fault *f);
+		 struct uvdpa_queue *queue, struct workload **workload, struct error *f);
 void workload_free(struct workload *w);
 
 /*

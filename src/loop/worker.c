@@ -159,13 +159,13 @@ static void dispose(struct worker *worker)
 }
 
 int worker_new(const char *name, const struct worker_ops *ops, void *arg, struct worker **out,
-	       struct fault *fault_out)
+	       struct error *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 	int ret;
 
 	if (!worker)
-		return fault(fault_out, -ENOMEM, "no memory for a worker thread");
+		return error_set(err, -ENOMEM, "no memory for a worker thread");
 	worker->ops = ops;
 	worker->arg = arg;
 	worker->wake = -1;
@@ -178,7 +178,7 @@ int worker_new(const char *name, const struct worker_ops *ops, void *arg, struct
 		ret = start(worker, name);
 	if (ret) {
 		dispose(worker);
-		return fault(fault_out, ret, "cannot start a worker thread: %s", strerror(-ret));
+		return error_set(err, ret, "cannot start a worker thread: %s", strerror(-ret));
 	}
 	*out = worker;
 	return 0;

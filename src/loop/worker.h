@@ -38,7 +38,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 struct worker;
 
@@ -64,7 +64,7 @@ enum worker_trigger { WORKER_EDGE, WORKER_LEVEL };
 
 /* Starts the thread. `name` shows in ps -L (15 bytes are kept). 0 or a negative errno. */
 int worker_new(const char *name, const struct worker_ops *ops, void *arg, struct worker **worker,
-	       struct fault *fault);
+	       struct error *err);
 /* Stops the thread after the pass it is in. Not from its own thread. */
 void worker_free(struct worker *worker);
 /*

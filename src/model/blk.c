@@ -25,7 +25,7 @@ static void blk_negotiated(struct model *model, uint64_t features)
 		blk->writeback = false;
 }
 
-static int blk_queue_start(struct model *model, unsigned index, unsigned depth, struct fault *f)
+static int blk_queue_start(struct model *model, unsigned index, unsigned depth, struct error *f)
 {
 	struct blk *blk = blk_of(model);
 	struct blk_queue *queue = &blk->queues[index];
@@ -140,12 +140,12 @@ static void blk_forget(struct model *model)
 	blk_of(model)->writeback = blk_of(model)->write_cache;
 }
 
-static int blk_resize(struct model *model, uint64_t bytes, struct fault *f)
+static int blk_resize(struct model *model, uint64_t bytes, struct error *f)
 {
 	return block_resize(blk_of(model)->block, bytes, f);
 }
 
-static int blk_activate(struct model *model, struct fault *f)
+static int blk_activate(struct model *model, struct error *f)
 {
 	return block_activate(blk_of(model)->block, f);
 }
@@ -235,14 +235,15 @@ static const struct model_ops blk_ops = {
 	.state_load = blk_state_load,
 };
 
-static int check_options(const struct blk_options *options, struct fault *f)
+static int check_options(const struct blk_options *options, struct error *f)
 {
 	if (options->queues < 1 || options->queues > BLK_MAX_QUEUES)
-		return fault(f, -EINVAL, "a disk has 1 to %d queues, not %u", BLK_MAX_QUEUES,
-			     options->queues);
+		return error_set(f, -EINVAL, "a disk has 1 to %d queues, not %u", BLK_MAX_QUEUES,
+				 options->queues);
 	if (options->serial && strlen(options->serial) > BLK_SERIAL_LENGTH)
-		return fault(f, -EINVAL, "the serial \"%s\" has %zu bytes; virtio-blk carries %u",
-			     options->serial, strlen(options->serial), BLK_SERIAL_LENGTH);
+		return error_set(f, -EINVAL,
+				 "the serial \"%s\" has %zu bytes; virtio-blk carries %u",
+				 options->serial, strlen(options->serial), BLK_SERIAL_LENGTH);
 	return 0;
 }
 
@@ -256,7 +257,7 @@ static uint32_t choose_seg_max(unsigned queue_size)
 }
 
 int blk_new(const struct blk_options *options, struct block *block, struct model **model,
-	    struct fault *f)
+	    struct error *f)
 {
 	struct blk *blk = NULL;
 	int error = check_options(options, f);
@@ -265,7 +266,7 @@ int blk_new(const struct blk_options *options, struct block *block, struct model
 		blk = calloc(1, sizeof(*blk) + options->queues * sizeof(blk->queues[0]));
 	if (!blk) {
 		block_close(block);
-		return error ? error : fault(f, -ENOMEM, "no memory for a disk");
+		return error ? error : error_set(f, -ENOMEM, "no memory for a disk");
 	}
 	blk->model.ops = &blk_ops;
 	blk->block = block;

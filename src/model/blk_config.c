@@ -105,16 +105,16 @@ size_t blk_state_save(struct model *model, uint8_t *bytes)
 }
 
 /* Another size is another disk, or one that was resized behind the driver's back. */
-int blk_state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f)
+int blk_state_check(struct model *model, const uint8_t *bytes, size_t size, struct error *f)
 {
 	uint64_t have = blk_of(model)->block->limits.size;
 
 	if (size != STATE_SIZE || bytes[8] > 1)
-		return fault(f, -EINVAL, "the saved state of the disk is malformed");
+		return error_set(f, -EINVAL, "the saved state of the disk is malformed");
 	if (load_le64(bytes) != have)
-		return fault(f, -EINVAL,
-			     "the saved disk has %llu bytes, this one %llu: is it the same?",
-			     (unsigned long long)load_le64(bytes), (unsigned long long)have);
+		return error_set(f, -EINVAL,
+				 "the saved disk has %llu bytes, this one %llu: is it the same?",
+				 (unsigned long long)load_le64(bytes), (unsigned long long)have);
 	return 0;
 }
 

@@ -122,7 +122,7 @@ void blk_config_read(struct model *model, uint8_t *config);
 bool blk_config_writable(const struct model *model, uint64_t features, size_t offset);
 void blk_config_write(struct model *model, size_t offset, const uint8_t *bytes, size_t size);
 size_t blk_state_save(struct model *model, uint8_t *bytes);
-int blk_state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f);
+int blk_state_check(struct model *model, const uint8_t *bytes, size_t size, struct error *f);
 void blk_state_load(struct model *model, const uint8_t *bytes, size_t size);
 
 /* blk_request.c */

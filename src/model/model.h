@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "model/request.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct model;
 
@@ -59,10 +59,9 @@ struct model_ops {
 	void (*negotiated)(struct model *model, uint64_t features);
 	/*
 	 * A queue comes to life or ends. start may open backend channels: it returns 0 or a
-	 * negative errno with the fault filled. depth: entries of the queue.
+	 * negative errno with the error filled. depth: entries of the queue.
 	 */
-	int (*queue_start)(struct model *model, unsigned queue, unsigned depth,
-			   struct fault *fault);
+	int (*queue_start)(struct model *model, unsigned queue, unsigned depth, struct error *err);
 	void (*queue_stop)(struct model *model, unsigned queue);
 	/*
 	 * The chains handed over since the last call make a batch: submit it, and deliver what of
@@ -115,14 +114,14 @@ struct model_ops {
 	 * The first queue is about to take chains, or no queue does any more (suspended, stopped,
 	 * reset): what the device works on may be another process's until then, and from then on.
 	 * Neither counts: each may come several times. activate returns 0 or a negative errno with
-	 * the fault filled: then the device does not start.
+	 * the error filled: then the device does not start.
 	 */
-	int (*activate)(struct model *model, struct fault *fault);
+	int (*activate)(struct model *model, struct error *err);
 	void (*inactivate)(struct model *model);
 	/* On the queue's worker: what failed last. */
 	void (*failure)(const struct model *model, unsigned queue, struct model_failure *failure);
-	/* The operator wants another size. Returns 0 or a negative errno with the fault filled. */
-	int (*resize)(struct model *model, uint64_t bytes, struct fault *fault);
+	/* The operator wants another size. Returns 0 or a negative errno with the error filled. */
+	int (*resize)(struct model *model, uint64_t bytes, struct error *err);
 	/*
 	 * The operator plugs the cable in or pulls it. Returns 1: the driver is to hear of it; 0:
 	 * it was so before.
@@ -139,7 +138,7 @@ struct model_ops {
 	 */
 	bool (*send_rarp)(struct model *model, uint64_t mac, unsigned *queue);
 	/* The operator wants the driver to make itself known. As resize. */
-	int (*announce)(struct model *model, struct fault *fault);
+	int (*announce)(struct model *model, struct error *err);
 	/*
 	 * What a device saves besides its queues (uvdpa-state(5)), all three or none: writes at
 	 * most MODEL_STATE_MAX bytes and returns how many; says whether bytes from anywhere could
@@ -147,7 +146,7 @@ struct model_ops {
 	 */
 	size_t (*state_save)(struct model *model, uint8_t *bytes);
 	int (*state_check)(struct model *model, const uint8_t *bytes, size_t size,
-			   struct fault *fault);
+			   struct error *err);
 	void (*state_load)(struct model *model, const uint8_t *bytes, size_t size);
 };
 

@@ -1,4 +1,4 @@
-/* How each model is made. All return 0, or a negative errno with the fault filled. */
+/* How each model is made. All return 0, or a negative errno with the error filled. */
 #ifndef UVDPA_MODEL_MODELS_H
 #define UVDPA_MODEL_MODELS_H
 
@@ -15,7 +15,7 @@ struct blk_options {
 
 /* A virtio-blk device over `block`, which it takes over. */
 int blk_new(const struct blk_options *options, struct block *block, struct model **model,
-	    struct fault *fault);
+	    struct error *err);
 
 #define NET_MIN_MTU 68u /* RFC 791 */
 
@@ -30,6 +30,6 @@ struct net_options {
 
 /* A virtio-net device with a queue pair per channel of `packet`, which it takes over. */
 int net_new(const struct net_options *options, struct packet *packet, struct model **model,
-	    struct fault *fault);
+	    struct error *err);
 
 #endif

@@ -52,7 +52,7 @@ static void net_negotiated(struct model *model, uint64_t features)
 	filter_reset(&net->filter, net_mac(net->options.mac), net_has(net, VIRTIO_NET_F_CTRL_VLAN));
 }
 
-static int open_channel(struct net *net, unsigned pair, struct fault *f)
+static int open_channel(struct net *net, unsigned pair, struct error *f)
 {
 	struct net_pair *p = &net->pair[pair];
 	int error;
@@ -79,7 +79,7 @@ static void close_channel(struct net *net, unsigned pair)
 	p->channel = NULL;
 }
 
-static int net_queue_start(struct model *model, unsigned index, unsigned depth, struct fault *f)
+static int net_queue_start(struct model *model, unsigned index, unsigned depth, struct error *f)
 {
 	struct net *net = net_of(model);
 	struct net_queue *queue = &net->queues[index];
@@ -91,7 +91,7 @@ static int net_queue_start(struct model *model, unsigned index, unsigned depth, 
 	queue->depth = depth;
 	queue->pending = queue->first = queue->have = 0;
 	if (!queue->frame || !queue->taken)
-		error = fault(f, -ENOMEM, "no memory for a queue of a network card");
+		error = error_set(f, -ENOMEM, "no memory for a queue of a network card");
 	if (!error && index / 2 < net->pairs)
 		error = open_channel(net, index / 2, f);
 	if (error) {
@@ -216,14 +216,15 @@ static bool net_send_rarp(struct model *model, uint64_t mac, unsigned *queue)
 }
 
 /* 5.1.6.5.4: the driver sends what makes the network learn where it is, and acknowledges. */
-static int net_announce(struct model *model, struct fault *f)
+static int net_announce(struct model *model, struct error *f)
 {
 	struct net *net = net_of(model);
 
 	if (!net_has(net, VIRTIO_NET_F_GUEST_ANNOUNCE))
-		return fault(f, -EOPNOTSUPP,
-			     "its driver has not negotiated GUEST_ANNOUNCE; serve the card with "
-			     "announce=on");
+		return error_set(
+			f, -EOPNOTSUPP,
+			"its driver has not negotiated GUEST_ANNOUNCE; serve the card with "
+			"announce=on");
 	atomic_store(&net->announce, true);
 	return 0;
 }
@@ -266,21 +267,21 @@ static const struct model_ops net_ops = {
 };
 
 static int check_options(const struct net_options *options, const struct packet *packet,
-			 struct fault *f)
+			 struct error *f)
 {
 	if (!packet->pairs || packet->pairs > PACKET_MAX_PAIRS)
-		return fault(f, -EINVAL, "a network card has 1 to %d queue pairs, not %u",
-			     PACKET_MAX_PAIRS, packet->pairs);
+		return error_set(f, -EINVAL, "a network card has 1 to %d queue pairs, not %u",
+				 PACKET_MAX_PAIRS, packet->pairs);
 	if (options->mtu && options->mtu < NET_MIN_MTU)
-		return fault(f, -EINVAL, "an MTU is %u to 65535, not %u", NET_MIN_MTU,
-			     options->mtu);
+		return error_set(f, -EINVAL, "an MTU is %u to 65535, not %u", NET_MIN_MTU,
+				 options->mtu);
 	if (options->mac[0] & 1)
-		return fault(f, -EINVAL, "a card's MAC address is not a multicast one");
+		return error_set(f, -EINVAL, "a card's MAC address is not a multicast one");
 	return 0;
 }
 
 int net_new(const struct net_options *options, struct packet *packet, struct model **model,
-	    struct fault *f)
+	    struct error *f)
 {
 	struct net *net = NULL;
 	unsigned queues = 2 * packet->pairs + 1;
@@ -290,7 +291,7 @@ int net_new(const struct net_options *options, struct packet *packet, struct mod
 		net = calloc(1, sizeof(*net) + queues * sizeof(net->queues[0]));
 	if (!net) {
 		packet_close(packet);
-		return error ? error : fault(f, -ENOMEM, "no memory for a network card");
+		return error ? error : error_set(f, -ENOMEM, "no memory for a network card");
 	}
 	net->model.ops = &net_ops;
 	net->packet = packet;

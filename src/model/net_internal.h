@@ -215,7 +215,7 @@ bool net_process_send(struct net_queue *queue, struct packet_channel *channel,
 
 /* net_state.c */
 size_t net_state_save(struct model *model, uint8_t *bytes);
-int net_state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f);
+int net_state_check(struct model *model, const uint8_t *bytes, size_t size, struct error *f);
 void net_state_load(struct model *model, const uint8_t *bytes, size_t size);
 
 /* net_control.c */

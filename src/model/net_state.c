@@ -51,27 +51,29 @@ size_t net_state_save(struct model *model, uint8_t *bytes)
 	return STATE_SIZE;
 }
 
-int net_state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f)
+int net_state_check(struct model *model, const uint8_t *bytes, size_t size, struct error *f)
 {
 	const struct net *net = net_of(model);
 	unsigned unicast, macs, active;
 
 	if (size != STATE_SIZE)
-		return fault(f, -EINVAL, "a network card's state has %d bytes, not %zu", STATE_SIZE,
-			     size);
+		return error_set(f, -EINVAL, "a network card's state has %d bytes, not %zu",
+				 STATE_SIZE, size);
 	unicast = load_le16(bytes + UNICAST);
 	macs = load_le16(bytes + MACS);
 	active = load_le16(bytes + ACTIVE);
 	if (!active || active > net->pairs)
-		return fault(f, -EINVAL, "the state has %u queue pairs in use, this card has %u",
-			     active, net->pairs);
+		return error_set(f, -EINVAL,
+				 "the state has %u queue pairs in use, this card has %u", active,
+				 net->pairs);
 	if (unicast > macs || macs > NET_MAX_MACS || load_le32(bytes + MODES) > ALL_MODES ||
 	    load_le64(bytes + MAC) >> 48 || load_le16(bytes + ANNOUNCE) > 1)
-		return fault(f, -EINVAL, "the state of a network card makes no sense");
+		return error_set(f, -EINVAL, "the state of a network card makes no sense");
 	if (load_le32(bytes + OFFLOADS) & ~net->packet->receive_offloads)
-		return fault(f, -EINVAL,
-			     "the state has offloads in use (0x%x) that this card's cable has not",
-			     load_le32(bytes + OFFLOADS));
+		return error_set(
+			f, -EINVAL,
+			"the state has offloads in use (0x%x) that this card's cable has not",
+			load_le32(bytes + OFFLOADS));
 	return 0;
 }
 

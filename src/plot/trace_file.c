@@ -29,12 +29,12 @@ static bool get_number(const json_t *value, json_int_t max, uint64_t *to)
 }
 
 /* A word, cut to the room that there is. */
-static int get_word(const json_t *root, const char *key, char *to, size_t size, struct fault *f)
+static int get_word(const json_t *root, const char *key, char *to, size_t size, struct error *f)
 {
 	const char *text = json_string_value(json_object_get(root, key));
 
 	if (!text)
-		return fault(f, -EINVAL, "\"%s\" is missing, or no text", key);
+		return error_set(f, -EINVAL, "\"%s\" is missing, or no text", key);
 	snprintf(to, size, "%s", text);
 	return 0;
 }
@@ -61,8 +61,8 @@ static bool find_event(const char *name, enum device_trace_event *kind)
 	return false;
 }
 
-/* Returns 1, 0 (an event that we do not know), or -EINVAL with the fault filled. */
-static int read_event(const json_t *item, struct file_event *event, struct fault *f)
+/* Returns 1, 0 (an event that we do not know), or -EINVAL with the error filled. */
+static int read_event(const json_t *item, struct file_event *event, struct error *f)
 {
 	const char *word = json_string_value(json_object_get(item, "event"));
 	const json_t *queue = json_object_get(item, "queue");
@@ -70,11 +70,11 @@ static int read_event(const json_t *item, struct file_event *event, struct fault
 
 	*event = (struct file_event){0};
 	if (!word)
-		return fault(f, -EINVAL, "no \"event\"");
+		return error_set(f, -EINVAL, "no \"event\"");
 	if (!get_number(json_object_get(item, "at_ns"), TIME_MAX_NS, &event->at_ns))
-		return fault(f, -EINVAL, "\"at_ns\" is no time");
+		return error_set(f, -EINVAL, "\"at_ns\" is no time");
 	if (queue && !get_number(queue, DEVICE_MAX_QUEUES - 1, &n))
-		return fault(f, -EINVAL, "\"queue\" is no queue");
+		return error_set(f, -EINVAL, "\"queue\" is no queue");
 	event->queue = (unsigned)n;
 	if (!get_number(json_object_get(item, "calls"), TIME_MAX_NS, &event->calls) ||
 	    !get_number(json_object_get(item, "call_ns"), TIME_MAX_NS, &event->call_ns))
@@ -89,46 +89,46 @@ static int read_event(const json_t *item, struct file_event *event, struct fault
 	if (event->kind != TRACE_STATE)
 		return 1;
 	if (!find_state(json_string_value(json_object_get(item, "state")), &event->state))
-		return fault(f, -EINVAL, "\"state\" is none");
+		return error_set(f, -EINVAL, "\"state\" is none");
 	return 1;
 }
 
-static int read_events(const json_t *list, struct trace_file *trace, struct fault *f)
+static int read_events(const json_t *list, struct trace_file *trace, struct error *f)
 {
 	const json_t *item;
 	uint64_t last = 0;
 	size_t i;
 
 	if (!json_is_array(list))
-		return fault(f, -EINVAL, "\"events\" is missing, or no list");
+		return error_set(f, -EINVAL, "\"events\" is missing, or no list");
 	trace->events = calloc(json_array_size(list) + 1, sizeof(trace->events[0]));
 	if (!trace->events)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	json_array_foreach(list, i, item)
 	{
 		struct file_event *event = &trace->events[trace->event_count];
 		int r = read_event(item, event, f);
 
 		if (r < 0)
-			return fault_prefix(f, "event %zu", i);
+			return error_prefix(f, "event %zu", i);
 		if (event->at_ns < last)
-			return fault(f, -EINVAL, "event %zu: before the one before it", i);
+			return error_set(f, -EINVAL, "event %zu: before the one before it", i);
 		last = event->at_ns;
 		trace->event_count += (size_t)r;
 	}
 	return 0;
 }
 
-static int read_slots(const json_t *list, struct trace_file *trace, struct fault *f)
+static int read_slots(const json_t *list, struct trace_file *trace, struct error *f)
 {
 	const json_t *item;
 	size_t i;
 
 	if (!json_is_array(list))
-		return fault(f, -EINVAL, "\"slots\" is missing, or no list");
+		return error_set(f, -EINVAL, "\"slots\" is missing, or no list");
 	trace->slots = calloc(json_array_size(list) + 1, sizeof(trace->slots[0]));
 	if (!trace->slots)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	json_array_foreach(list, i, item)
 	{
 		struct file_slot *slot = &trace->slots[i];
@@ -136,28 +136,28 @@ static int read_slots(const json_t *list, struct trace_file *trace, struct fault
 		if (!get_number(json_array_get(item, 0), TIME_MAX_NS / 1000000, &slot->at_ms) ||
 		    !get_number(json_array_get(item, 1), COUNT_MAX, &slot->in) ||
 		    !get_number(json_array_get(item, 2), COUNT_MAX, &slot->out))
-			return fault(f, -EINVAL, "slot %zu is not [MS, IN, OUT]", i);
+			return error_set(f, -EINVAL, "slot %zu is not [MS, IN, OUT]", i);
 		if (i && slot->at_ms <= slot[-1].at_ms)
-			return fault(f, -EINVAL, "slot %zu: not after the one before it", i);
+			return error_set(f, -EINVAL, "slot %zu: not after the one before it", i);
 		trace->slot_count++;
 	}
 	return 0;
 }
 
-static int read_root(const json_t *root, struct trace_file *trace, struct fault *f)
+static int read_root(const json_t *root, struct trace_file *trace, struct error *f)
 {
 	const char *format = json_string_value(json_object_get(root, "format"));
 	uint64_t version;
 	int r;
 
 	if (!format || strcmp(format, "uvdpa-trace") != 0)
-		return fault(f, -EINVAL, "not a trace of 'uvdpa trace'");
+		return error_set(f, -EINVAL, "not a trace of 'uvdpa trace'");
 	if (!get_number(json_object_get(root, "version"), 1000000, &version) || version != VERSION)
-		return fault(f, -EINVAL, "not a trace of version %d, which is the one known here",
-			     VERSION);
+		return error_set(f, -EINVAL,
+				 "not a trace of version %d, which is the one known here", VERSION);
 	if (!get_number(json_object_get(root, "slot_ms"), 10000, &trace->slot_ms) ||
 	    !trace->slot_ms)
-		return fault(f, -EINVAL, "\"slot_ms\" is not 1 to 10000");
+		return error_set(f, -EINVAL, "\"slot_ms\" is not 1 to 10000");
 	if (!get_number(json_object_get(root, "taken_ns"), TIME_MAX_NS, &trace->taken_ns))
 		trace->taken_ns = 0;
 	r = get_word(root, "name", trace->name, sizeof(trace->name), f);
@@ -190,18 +190,18 @@ static char *read_all(FILE *file, size_t *size)
 	return text;
 }
 
-/* The whole of a file. NULL with the fault filled. */
-static char *read_text(const char *path, size_t *size, struct fault *f)
+/* The whole of a file. NULL with the error filled. */
+static char *read_text(const char *path, size_t *size, struct error *f)
 {
 	FILE *file = fopen(path, "re");
 	char *text = file ? read_all(file, size) : NULL;
 
 	if (!file || (text && ferror(file)))
-		fault(f, errno ? -errno : -EIO, "cannot read it: %s", strerror(errno));
+		error_set(f, errno ? -errno : -EIO, "cannot read it: %s", strerror(errno));
 	else if (!text)
-		fault(f, -ENOMEM, "out of memory");
+		error_set(f, -ENOMEM, "out of memory");
 	else if (*size > FILE_MAX)
-		fault(f, -EFBIG, "too large for a trace");
+		error_set(f, -EFBIG, "too large for a trace");
 	if (file)
 		fclose(file);
 	if (!f->code)
@@ -210,9 +210,9 @@ static char *read_text(const char *path, size_t *size, struct fault *f)
 	return NULL;
 }
 
-int trace_file_read(const char *path, struct trace_file *trace, struct fault *f)
+int trace_file_read(const char *path, struct trace_file *trace, struct error *f)
 {
-	struct fault local = {0};
+	struct error local = {0};
 	json_error_t error;
 	size_t size;
 	char *text = read_text(path, &size, &local);
@@ -221,11 +221,11 @@ int trace_file_read(const char *path, struct trace_file *trace, struct fault *f)
 
 	*trace = (struct trace_file){0};
 	if (text && !root)
-		r = fault(&local, -EINVAL, "not JSON: %s (line %d)", error.text, error.line);
+		r = error_set(&local, -EINVAL, "not JSON: %s (line %d)", error.text, error.line);
 	if (root)
 		r = read_root(root, trace, &local);
 	if (r < 0) {
-		fault(f, r, "'%s': %s", path, local.text);
+		error_set(f, r, "'%s': %s", path, local.text);
 		trace_file_free(trace);
 	}
 	json_decref(root);
@@ -240,15 +240,15 @@ void trace_file_free(struct trace_file *trace)
 	*trace = (struct trace_file){0};
 }
 
-int text_file_write(const char *path, const char *text, size_t size, struct fault *f)
+int text_file_write(const char *path, const char *text, size_t size, struct error *f)
 {
 	FILE *file = fopen(path, "we");
 	bool good;
 
 	if (!file)
-		return fault(f, -errno, "cannot write '%s': %s", path, strerror(errno));
+		return error_set(f, -errno, "cannot write '%s': %s", path, strerror(errno));
 	good = fwrite(text, 1, size, file) == size;
 	good = fputc('\n', file) != EOF && good;
 	good = fclose(file) == 0 && good;
-	return good ? 0 : fault(f, -EIO, "cannot write all of '%s': %s", path, strerror(errno));
+	return good ? 0 : error_set(f, -EIO, "cannot write all of '%s': %s", path, strerror(errno));
 }

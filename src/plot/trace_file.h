@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "device/device.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct file_event {
 	uint64_t at_ns;
@@ -31,11 +31,11 @@ struct trace_file {
 	size_t event_count, slot_count;
 };
 
-/* 0 or a negative errno with the fault filled. The caller frees it. */
-int trace_file_read(const char *path, struct trace_file *trace, struct fault *fault);
+/* 0 or a negative errno with the error filled. The caller frees it. */
+int trace_file_read(const char *path, struct trace_file *trace, struct error *err);
 void trace_file_free(struct trace_file *trace);
 
 /* Writes a text to a file; what was there is gone. */
-int text_file_write(const char *path, const char *text, size_t size, struct fault *fault);
+int text_file_write(const char *path, const char *text, size_t size, struct error *err);
 
 #endif

@@ -18,7 +18,7 @@
 #include "memory/dirty.h"
 #include "ring/chain.h"
 #include "ring/inflight.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 /* With IN_ORDER (virtio 1.3, 2.7.9, 2.8.14): a chain that came back, perhaps before its turn. */
 struct ring_used {
@@ -139,7 +139,7 @@ struct ring {
 	bool started, resolved, broken;
 	bool fast;	     /* resolved, and no area has to be copied */
 	bool notify_enabled; /* the driver was last told to kick */
-	struct fault reason;
+	struct error reason;
 	struct ring_copies copies;
 	/* Which positions setup.prefetch has, and whether anything has to be copied that it may
 	 * have.

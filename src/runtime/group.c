@@ -131,15 +131,15 @@ static const struct worker_ops group_ops = {
 	.after = group_after,
 };
 
-int group_new(const char *name, struct worker_group **out, struct fault *fault_out)
+int group_new(const char *name, struct worker_group **out, struct error *err)
 {
 	struct worker_group *group = calloc(1, sizeof(*group));
 	int ret;
 
 	if (!group)
-		return fault(fault_out, -ENOMEM, "no memory for a worker");
+		return error_set(err, -ENOMEM, "no memory for a worker");
 	pthread_mutex_init(&group->attending, NULL);
-	ret = worker_new(name, &group_ops, group, &group->worker, fault_out);
+	ret = worker_new(name, &group_ops, group, &group->worker, err);
 	if (ret) {
 		pthread_mutex_destroy(&group->attending);
 		free(group);

@@ -44,7 +44,7 @@
 #include <stdint.h>
 
 #include "loop/worker.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct worker_context;
 
@@ -74,7 +74,7 @@ struct group_member {
 };
 
 /* Starts a worker of this name. 0 or a negative errno. */
-int group_new(const char *name, struct worker_group **group, struct fault *fault);
+int group_new(const char *name, struct worker_group **group, struct error *err);
 /* All worker contexts have left. */
 void group_free(struct worker_group *group);
 

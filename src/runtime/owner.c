@@ -31,38 +31,38 @@ static void set_owner(struct runtime *runtime, const struct device_owner *owner)
 	runtime->owner_arg = owner->arg;
 }
 
-static int refusal(struct runtime *runtime, struct fault *fault_out)
+static int refusal(struct runtime *runtime, struct error *err)
 {
 	if (!runtime->owner[0])
 		return 0;
 	if (runtime->owner_state == OWNER_STUCK)
-		return fault(fault_out, -EBUSY,
-			     "device '%s' was left by %s, and its backend has not given that one's "
-			     "requests back yet",
-			     device_name(runtime->device), runtime->owner);
-	return fault(fault_out, -EBUSY, "device '%s' is in use by %s; it serves one at a time",
-		     device_name(runtime->device), runtime->owner);
+		return error_set(
+			err, -EBUSY,
+			"device '%s' was left by %s, and its backend has not given that one's "
+			"requests back yet",
+			device_name(runtime->device), runtime->owner);
+	return error_set(err, -EBUSY, "device '%s' is in use by %s; it serves one at a time",
+			 device_name(runtime->device), runtime->owner);
 }
 
-int runtime_acquire(struct runtime *runtime, const struct device_owner *owner,
-		    struct fault *fault_out)
+int runtime_acquire(struct runtime *runtime, const struct device_owner *owner, struct error *err)
 {
 	int ret;
 
 	pthread_mutex_lock(&runtime->owner_lock);
-	ret = refusal(runtime, fault_out);
+	ret = refusal(runtime, err);
 	if (!ret)
 		set_owner(runtime, owner);
 	pthread_mutex_unlock(&runtime->owner_lock);
 	return ret;
 }
 
-int runtime_owner_check(struct runtime *runtime, struct fault *fault_out)
+int runtime_owner_check(struct runtime *runtime, struct error *err)
 {
 	int ret;
 
 	pthread_mutex_lock(&runtime->owner_lock);
-	ret = refusal(runtime, fault_out);
+	ret = refusal(runtime, err);
 	pthread_mutex_unlock(&runtime->owner_lock);
 	return ret;
 }

@@ -19,15 +19,15 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *entries; /* [lock], and what is in them */
 
 /* With a worker, and no users yet. */
-static int add(const char *name, struct entry **out, struct fault *fault_out)
+static int add(const char *name, struct entry **out, struct error *err)
 {
 	struct entry *entry = calloc(1, sizeof(*entry) + strlen(name) + 1);
 	int ret;
 
 	if (!entry)
-		return fault(fault_out, -ENOMEM, "no memory for worker '%s'", name);
+		return error_set(err, -ENOMEM, "no memory for worker '%s'", name);
 	memcpy(entry->name, name, strlen(name) + 1);
-	ret = group_new(name, &entry->group, fault_out);
+	ret = group_new(name, &entry->group, err);
 	if (ret) {
 		free(entry);
 		return ret;
@@ -38,19 +38,20 @@ static int add(const char *name, struct entry **out, struct fault *fault_out)
 	return 0;
 }
 
-static int pin(struct entry *entry, unsigned cpu, struct fault *fault_out)
+static int pin(struct entry *entry, unsigned cpu, struct error *err)
 {
 	int ret;
 
 	if (entry->pinned && entry->cpu != cpu)
-		return fault(fault_out, -EINVAL,
-			     "worker '%s' runs on processor %u, as another device wants it, and "
-			     "cannot run on %u",
-			     entry->name, entry->cpu, cpu);
+		return error_set(
+			err, -EINVAL,
+			"worker '%s' runs on processor %u, as another device wants it, and "
+			"cannot run on %u",
+			entry->name, entry->cpu, cpu);
 	ret = worker_pin(entry->group->worker, cpu);
 	if (ret)
-		return fault(fault_out, ret, "worker '%s' cannot run on processor %u: %s",
-			     entry->name, cpu, strerror(-ret));
+		return error_set(err, ret, "worker '%s' cannot run on processor %u: %s",
+				 entry->name, cpu, strerror(-ret));
 	entry->pinned = true;
 	entry->cpu = cpu;
 	return 0;
@@ -78,7 +79,7 @@ static void dispose(struct entry *entry)
 }
 
 int registry_take(const char *name, const unsigned *cpu, struct worker_group **group,
-		  struct fault *fault_out)
+		  struct error *err)
 {
 	struct entry *entry, *unused = NULL;
 	int ret = 0;
@@ -87,9 +88,9 @@ int registry_take(const char *name, const unsigned *cpu, struct worker_group **g
 	for (entry = entries; entry && strcmp(entry->name, name);)
 		entry = entry->next;
 	if (!entry)
-		ret = add(name, &entry, fault_out);
+		ret = add(name, &entry, err);
 	if (!ret && cpu)
-		ret = pin(entry, *cpu, fault_out);
+		ret = pin(entry, *cpu, err);
 	if (!ret) {
 		entry->users++;
 		*group = entry->group;

@@ -7,7 +7,7 @@
 #define UVDPA_RUNTIME_REGISTRY_H
 
 #include "runtime/group.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 /*
  * The worker group of this name, found or started; to be given back. `cpu`: the processor that its
@@ -15,7 +15,7 @@
  * another.
  */
 int registry_take(const char *name, const unsigned *cpu, struct worker_group **group,
-		  struct fault *fault);
+		  struct error *err);
 /* The caller's worker context has left. */
 void registry_give_back(struct worker_group *group);
 

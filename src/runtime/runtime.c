@@ -105,20 +105,20 @@ static const struct device_runtime_ops runtime_ops = {
 
 /* A worker group of our own, on its processor if the operator wants that. */
 static int make_group(struct runtime *runtime, const struct runtime_options *options, unsigned i,
-		      struct worker_group **group, struct fault *fault_out)
+		      struct worker_group **group, struct error *err)
 {
 	char name[32];
 	int ret;
 
 	snprintf(name, sizeof(name), "%u/%.12s", i, device_name(runtime->device));
-	ret = group_new(name, group, fault_out);
+	ret = group_new(name, group, err);
 	if (ret || !options->pinned)
 		return ret;
 	ret = worker_pin((*group)->worker, options->cpu + i);
 	if (ret) {
 		group_free(*group);
-		return fault(fault_out, ret, "worker %u cannot run on processor %u: %s", i,
-			     options->cpu + i, strerror(-ret));
+		return error_set(err, ret, "worker %u cannot run on processor %u: %s", i,
+				 options->cpu + i, strerror(-ret));
 	}
 	return 0;
 }
@@ -133,7 +133,7 @@ static void drop_group(struct runtime *runtime, struct worker_group *group)
 
 /* Gives the worker context a worker. */
 static int attach(struct runtime *runtime, const struct runtime_options *options, unsigned i,
-		  struct fault *fault_out)
+		  struct error *err)
 {
 	struct worker_context *context = &runtime->contexts[i];
 	struct worker_group *group;
@@ -141,15 +141,15 @@ static int attach(struct runtime *runtime, const struct runtime_options *options
 
 	if (runtime->worker_name)
 		ret = registry_take(runtime->worker_name, options->pinned ? &options->cpu : NULL,
-				    &group, fault_out);
+				    &group, err);
 	else
-		ret = make_group(runtime, options, i, &group, fault_out);
+		ret = make_group(runtime, options, i, &group, err);
 	if (ret)
 		return ret;
 	ret = group_join(group, context);
 	if (ret) {
 		drop_group(runtime, group);
-		return fault(fault_out, ret, "no memory for a worker");
+		return error_set(err, ret, "no memory for a worker");
 	}
 	context->worker = group->worker;
 	return 0;
@@ -158,7 +158,7 @@ static int attach(struct runtime *runtime, const struct runtime_options *options
 /* Makes what a worker context needs and has it run. What was made is left to stop_contexts also on
  * failure. */
 static int start_context(struct runtime *runtime, const struct runtime_options *options, unsigned i,
-			 struct fault *fault_out)
+			 struct error *err)
 {
 	struct worker_context *context = &runtime->contexts[i];
 	int ret;
@@ -167,20 +167,20 @@ static int start_context(struct runtime *runtime, const struct runtime_options *
 	context->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	runtime->context_count++;
 	if (context->tick < 0)
-		return fault(fault_out, -errno, "cannot make a timer: %s", strerror(errno));
+		return error_set(err, -errno, "cannot make a timer: %s", strerror(errno));
 	if (runtime->tracer && !(context->record = context_record_new()))
-		return fault(fault_out, -ENOMEM, "no memory for a trace");
+		return error_set(err, -ENOMEM, "no memory for a trace");
 	poller_init(&context->poller, options->poll_us);
-	ret = attach(runtime, options, i, fault_out);
+	ret = attach(runtime, options, i, err);
 	if (ret)
 		return ret;
 	ret = group_watch(context, context->tick, WORKER_LEVEL, CONTEXT_TOKEN_TICK);
-	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
+	return ret ? error_set(err, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
 }
 
 /* Has the device run. On failure what runs is left to stop_contexts. */
 static int start_contexts(struct runtime *runtime, const struct runtime_options *options,
-			  struct fault *fault_out)
+			  struct error *err)
 {
 	unsigned queues = device_get_vqs_count(runtime->device);
 	unsigned count = options->workers ? options->workers : 1;
@@ -192,18 +192,18 @@ static int start_contexts(struct runtime *runtime, const struct runtime_options 
 		count = 1;
 		runtime->worker_name = strdup(options->worker);
 		if (!runtime->worker_name)
-			return fault(fault_out, -ENOMEM, "no memory for worker '%s'",
-				     options->worker);
+			return error_set(err, -ENOMEM, "no memory for worker '%s'",
+					 options->worker);
 	}
 	runtime->contexts = calloc(count, sizeof(*runtime->contexts));
 	if (!runtime->contexts)
-		return fault(fault_out, -ENOMEM, "no memory for %u workers", count);
+		return error_set(err, -ENOMEM, "no memory for %u workers", count);
 	for (unsigned i = 0; !ret && i < count; i++)
-		ret = start_context(runtime, options, i, fault_out);
+		ret = start_context(runtime, options, i, err);
 	if (ret)
 		return ret;
 	ret = group_watch(&runtime->contexts[0], runtime->timer, WORKER_LEVEL, CONTEXT_TOKEN_TIMER);
-	return ret ? fault(fault_out, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
+	return ret ? error_set(err, ret, "cannot watch a timer: %s", strerror(-ret)) : 0;
 }
 
 /* Kicks are unbound already. A device that was not reset in time still has its models' fds. */
@@ -275,25 +275,25 @@ static struct runtime *allocate(const struct runtime_options *options)
 }
 
 int runtime_new(const struct runtime_options *options, struct model *model, struct runtime **out,
-		struct fault *fault_out)
+		struct error *err)
 {
 	struct runtime *runtime = allocate(options);
 	int ret;
 
 	if (!runtime || runtime->timer < 0) {
-		ret = fault(fault_out, runtime ? -errno : -ENOMEM, "cannot make a device: %s",
-			    strerror(runtime ? errno : ENOMEM));
+		ret = error_set(err, runtime ? -errno : -ENOMEM, "cannot make a device: %s",
+				strerror(runtime ? errno : ENOMEM));
 		model->ops->destroy(model);
 		if (runtime)
 			dispose(runtime);
 		return ret;
 	}
-	ret = device_new(&options->device, model, &runtime->base, &runtime->device, fault_out);
+	ret = device_new(&options->device, model, &runtime->base, &runtime->device, err);
 	if (ret) {
 		dispose(runtime);
 		return ret;
 	}
-	ret = start_contexts(runtime, options, fault_out);
+	ret = start_contexts(runtime, options, err);
 	if (ret) {
 		stop_contexts(runtime);
 		device_free(runtime->device);

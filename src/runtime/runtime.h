@@ -15,7 +15,7 @@
 
 #include "device/device.h"
 #include "runtime/trace.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct runtime;
 
@@ -34,9 +34,9 @@ struct runtime_options {
 	unsigned cpu;
 };
 
-/* Takes the model over. Returns 0 or a negative errno with the fault filled. */
+/* Takes the model over. Returns 0 or a negative errno with the error filled. */
 int runtime_new(const struct runtime_options *options, struct model *model,
-		struct runtime **runtime, struct fault *fault);
+		struct runtime **runtime, struct error *err);
 /*
  * The end of a device comes in steps, so that many can end at the same time: runtime_end begins its
  * reset and returns, runtime_wait_end waits for it (bounded by the device's deadline); until
@@ -112,10 +112,10 @@ struct owner_wait {
 	bool waits;
 };
 
-/* Returns 0, or -EBUSY with the fault naming the holder. */
-int runtime_acquire(struct runtime *runtime, const struct device_owner *owner, struct fault *fault);
+/* Returns 0, or -EBUSY with the error naming the holder. */
+int runtime_acquire(struct runtime *runtime, const struct device_owner *owner, struct error *err);
 /* What runtime_acquire would answer, without claiming. */
-int runtime_owner_check(struct runtime *runtime, struct fault *fault);
+int runtime_owner_check(struct runtime *runtime, struct error *err);
 /*
  * Before a client's owner: true if it may hear what runtime_acquire answers now. Else somebody is
  * leaving, or may be, and `over` says when to owner.

@@ -18,7 +18,7 @@ static const struct uvdpa_transport transport = {
 	.ioctl = inprocess_ioctl, .write = inprocess_write, .close = inprocess_close};
 
 static int connect_driver(struct inproc_device *inproc_device, struct uvdpa_driver **drv,
-			  struct fault *f)
+			  struct error *f)
 {
 	const struct inprocess_options options = {0};
 	struct inprocess *export;
@@ -31,13 +31,13 @@ static int connect_driver(struct inproc_device *inproc_device, struct uvdpa_driv
 					&error);
 	if (r < 0) {
 		inprocess_close(export);
-		return fault(f, r, "%s", error.text);
+		return error_set(f, r, "%s", error.text);
 	}
 	return 0;
 }
 
 /* As a server with this one device would. */
-static int open_alone(struct inproc_device *inproc_device, struct fault *f)
+static int open_alone(struct inproc_device *inproc_device, struct error *f)
 {
 	const struct spec_list list = {&inproc_device->spec, 1};
 	struct packet *end = NULL;
@@ -51,13 +51,13 @@ static int open_alone(struct inproc_device *inproc_device, struct fault *f)
 }
 
 int inproc_device_open(const char *spec, struct inproc_device **out, struct uvdpa_driver **drv,
-		       struct fault *f)
+		       struct error *f)
 {
 	struct inproc_device *inproc_device = calloc(1, sizeof(*inproc_device));
 	int r;
 
 	if (!inproc_device)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	r = spec_parse(spec, &inproc_device->spec, f);
 	if (r < 0) {
 		free(inproc_device);

@@ -5,7 +5,7 @@
 #ifndef UVDPA_SERVE_INPROC_DEVICE_H
 #define UVDPA_SERVE_INPROC_DEVICE_H
 
-#include "util/fault.h"
+#include "util/error.h"
 #include "uvdpa/driver.h"
 
 struct inproc_device;
@@ -15,7 +15,7 @@ struct inproc_device;
  * inproc_device_free(), which accepts NULL.
  */
 int inproc_device_open(const char *spec, struct inproc_device **inproc_device,
-		       struct uvdpa_driver **drv, struct fault *f);
+		       struct uvdpa_driver **drv, struct error *f);
 void inproc_device_free(struct inproc_device *inproc_device);
 
 #endif

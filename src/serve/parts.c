@@ -20,7 +20,7 @@
 /* The kernel's time to end what a killed server had with a file: milliseconds, mostly. */
 #define PREDECESSOR_MS 2000
 
-static int open_file(const struct device_spec *spec, struct block **block, struct fault *f)
+static int open_file(const struct device_spec *spec, struct block **block, struct error *f)
 {
 	const struct block_file_options options = {
 		.path = spec->file,
@@ -37,7 +37,7 @@ static int open_file(const struct device_spec *spec, struct block **block, struc
 	return block_file_open(&options, block, f);
 }
 
-static int open_plain(const struct device_spec *spec, struct block **block, struct fault *f)
+static int open_plain(const struct device_spec *spec, struct block **block, struct error *f)
 {
 	int ret = spec->memory ? block_memory_open(spec->memory, block, f)
 			       : block_null_open(spec->null, block, f);
@@ -48,7 +48,7 @@ static int open_plain(const struct device_spec *spec, struct block **block, stru
 	return ret;
 }
 
-static int parse_error(const char *text, int *error, struct fault *f)
+static int parse_error(const char *text, int *error, struct error *f)
 {
 	static const struct {
 		const char *name;
@@ -66,29 +66,29 @@ static int parse_error(const char *text, int *error, struct fault *f)
 	}
 	*error = (int)strtol(text, &end, 10);
 	if (*end || *error < 1 || *error > 133)
-		return fault(f, -EINVAL, "fault.fail-error=%s: it is EIO, ENOSPC or a number",
-			     text);
+		return error_set(f, -EINVAL, "fault.fail-error=%s: it is EIO, ENOSPC or a number",
+				 text);
 	return 0;
 }
 
-int parts_check_faults(const struct device_spec *spec, struct fault *f)
+int parts_check_faults(const struct device_spec *spec, struct error *f)
 {
 	int error;
 
 	if (spec->fail_error && !spec->fail_every && !spec->tear_every)
-		return fault(
+		return error_set(
 			f, -EINVAL,
 			"fault.fail-error: says how requests fail; fault.fail-every=N, too, says "
 			"which");
 	if (spec->delay_every && !spec->delay_us)
-		return fault(f, -EINVAL, "fault.delay-every: give fault.delay-us=US, too");
+		return error_set(f, -EINVAL, "fault.delay-every: give fault.delay-us=US, too");
 	if (spec->stubborn && !spec->never_every)
-		return fault(f, -EINVAL, "fault.stubborn: give fault.never-every=N, too");
+		return error_set(f, -EINVAL, "fault.stubborn: give fault.never-every=N, too");
 	return parse_error(spec->fail_error, &error, f);
 }
 
 /* Smaller blocks than the backend's take a wrapper, larger ones cost nothing. */
-static int set_block_size(const struct device_spec *spec, struct block **block, struct fault *f)
+static int set_block_size(const struct device_spec *spec, struct block **block, struct error *f)
 {
 	uint32_t size = (uint32_t)spec->block_size;
 	int ret;
@@ -101,7 +101,7 @@ static int set_block_size(const struct device_spec *spec, struct block **block, 
 	return ret;
 }
 
-static int open_block(const struct device_spec *spec, struct block **block, struct fault *f)
+static int open_block(const struct device_spec *spec, struct block **block, struct error *f)
 {
 	struct block_fault_options trouble = {
 		.hold_us = (uint32_t)spec->hold_us,
@@ -127,7 +127,7 @@ static int open_block(const struct device_spec *spec, struct block **block, stru
 
 /* --- Models ----------------------------------------------------------------------------------- */
 
-static int make_blk(struct server *server, unsigned index, struct model **model, struct fault *f)
+static int make_blk(struct server *server, unsigned index, struct model **model, struct error *f)
 {
 	const struct device_spec *spec = &server->specs[index];
 	const struct blk_options options = {
@@ -143,7 +143,7 @@ static int make_blk(struct server *server, unsigned index, struct model **model,
 }
 
 /* The card that is opened first makes the cable, and leaves the other end for its partner. */
-static int open_pair(struct server *server, unsigned index, struct packet **packet, struct fault *f)
+static int open_pair(struct server *server, unsigned index, struct packet **packet, struct error *f)
 {
 	unsigned partner = 0;
 	struct packet *ends[2];
@@ -174,7 +174,7 @@ void parts_close_ends(struct server *server)
 }
 
 static int open_packet(struct server *server, unsigned index, struct packet **packet,
-		       struct fault *f)
+		       struct error *f)
 {
 	const struct device_spec *spec = &server->specs[index];
 	unsigned pairs = (unsigned)spec->queues;
@@ -197,7 +197,7 @@ static int open_packet(struct server *server, unsigned index, struct packet **pa
 			      : packet_null_open(pairs, packet, f);
 }
 
-static int make_net(struct server *server, unsigned index, struct model **model, struct fault *f)
+static int make_net(struct server *server, unsigned index, struct model **model, struct error *f)
 {
 	const struct device_spec *spec = &server->specs[index];
 	struct net_options options = {
@@ -216,7 +216,7 @@ static int make_net(struct server *server, unsigned index, struct model **model,
 
 static const struct model_part {
 	const char *type;
-	int (*make)(struct server *server, unsigned index, struct model **model, struct fault *f);
+	int (*make)(struct server *server, unsigned index, struct model **model, struct error *f);
 	const char *others[5]; /* what others call it, to be suggested by */
 } models[] = {
 	{"blk", make_blk, {"blk", "block", "disk", "virtio-blk"}},
@@ -247,21 +247,23 @@ static const char *suggest_type(const char *word)
 	return NULL;
 }
 
-int parts_check_type(const char *type, struct fault *f)
+int parts_check_type(const char *type, struct error *f)
 {
 	char types[64] = "";
 	const char *near;
 	size_t used = 0;
 
 	if (!type)
-		return fault(f, -EINVAL, "the device type is missing: begin with 'blk,' or 'net,'");
+		return error_set(f, -EINVAL,
+				 "the device type is missing: begin with 'blk,' or 'net,'");
 	if (find_model(type))
 		return 0;
 	for (size_t i = 0; i < MODELS && used < sizeof(types); i++)
 		used += (size_t)snprintf(types + used, sizeof(types) - used, " %s", models[i].type);
 	near = suggest_type(type);
-	return near ? fault(f, -EINVAL, "unknown device type '%s'; did you mean '%s'?", type, near)
-		    : fault(f, -EINVAL, "unknown device type '%s'; there is:%s", type, types);
+	return near ? error_set(f, -EINVAL, "unknown device type '%s'; did you mean '%s'?", type,
+				near)
+		    : error_set(f, -EINVAL, "unknown device type '%s'; there is:%s", type, types);
 }
 
 /* The key that says what a device stands on, as after --device; the caller frees it. NULL: none. */
@@ -287,7 +289,7 @@ static char *backend_of(const struct device_spec *spec)
 	return text;
 }
 
-int parts_open(struct server *server, unsigned index, struct fault *f)
+int parts_open(struct server *server, unsigned index, struct error *f)
 {
 	const struct device_spec *spec = &server->specs[index];
 	struct runtime_options options = {
@@ -333,7 +335,7 @@ int parts_open(struct server *server, unsigned index, struct fault *f)
 /* --- Exports ------------------------------------------------------------------------------------
  */
 
-static int open_control(const struct server *server, void **export, struct fault *f)
+static int open_control(const struct server *server, void **export, struct error *f)
 {
 	return control_new(server->control, server->runtimes, server->count,
 			   (struct control **)export, f);
@@ -345,7 +347,7 @@ static int close_control(void *export)
 	return 0;
 }
 
-static int add_files(const struct server *server, struct fuse_export *export, struct fault *f)
+static int add_files(const struct server *server, struct fuse_export *export, struct error *f)
 {
 	int ret = 0;
 
@@ -359,7 +361,7 @@ static int add_files(const struct server *server, struct fuse_export *export, st
 	return ret;
 }
 
-static int start_files(const struct server *server, struct fuse_export **export, struct fault *f)
+static int start_files(const struct server *server, struct fuse_export **export, struct error *f)
 {
 	const struct fuse_export_options options = {
 		.mode = server->mode,
@@ -391,7 +393,7 @@ static bool all_have_sockets(const struct server *server)
 }
 
 /* Devices that have sockets are served without files, too. */
-static int open_files(const struct server *server, void **export, struct fault *f)
+static int open_files(const struct server *server, void **export, struct error *f)
 {
 	struct fuse_export *files = NULL;
 	int ret = fuse_export_possible(f);
@@ -440,7 +442,7 @@ static int close_sockets(void *export)
 }
 
 static int open_socket(const struct server *server, unsigned i, struct vhost_user **export,
-		       struct fault *f)
+		       struct error *f)
 {
 	const struct device_spec *spec = &server->specs[i];
 	struct vhost_user_options options = {.path = spec->connect ? spec->connect : spec->socket,
@@ -461,14 +463,14 @@ static int open_socket(const struct server *server, unsigned i, struct vhost_use
 	return vhost_user_open(&options, server->runtimes[i], export, f);
 }
 
-static int open_sockets(const struct server *server, void **export, struct fault *f)
+static int open_sockets(const struct server *server, void **export, struct error *f)
 {
 	struct sockets *sockets =
 		calloc(1, sizeof(*sockets) + server->count * sizeof(struct vhost_user *));
 	int ret = 0;
 
 	if (!sockets)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	sockets->count = server->count;
 	for (unsigned i = 0; i < server->count && !ret; i++)
 		ret = open_socket(server, i, &sockets->exports[i], f);

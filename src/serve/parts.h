@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 #include "serve/spec.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct packet;
 struct runtime;
@@ -28,12 +28,12 @@ struct server {
 };
 
 /* 0, or -EINVAL with a fault that knows the types there are. `type` may be NULL. */
-int parts_check_type(const char *type, struct fault *fault);
-/* Whether the keys of the fault backend make sense together. */
-int parts_check_faults(const struct device_spec *spec, struct fault *fault);
+int parts_check_type(const char *type, struct error *err);
+/* Whether the keys of the error backend make sense together. */
+int parts_check_faults(const struct device_spec *spec, struct error *err);
 
 /* Opens the backend of a server's device `index`, makes the model and a runtime for them. */
-int parts_open(struct server *server, unsigned index, struct fault *fault);
+int parts_open(struct server *server, unsigned index, struct error *err);
 /* Closes what is left of cables whose other card could not be opened. */
 void parts_close_ends(struct server *server);
 
@@ -43,7 +43,7 @@ struct export_part {
 	bool to_the_last; /* closed when all devices are at their end: it tells how they get there
 			   */
 	/* *export NULL: it cannot be had here, which was logged, and need not be. */
-	int (*open)(const struct server *server, void **export, struct fault *fault);
+	int (*open)(const struct server *server, void **export, struct error *err);
 	void (*end)(void *export); /* begins to close; NULL: there is nothing to begin */
 	/*
 	 * Turns new clients away, ends the ones there are. Returns 0, or -EBUSY: a client keeps a

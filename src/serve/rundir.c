@@ -30,19 +30,19 @@ const char *rundir_default(void)
 	return path;
 }
 
-int rundir_paths(const char *dir, struct rundir *rundir, struct fault *f)
+int rundir_paths(const char *dir, struct rundir *rundir, struct error *f)
 {
 	int used;
 
 	if (!dir)
 		dir = rundir_default();
 	if (!dir[0])
-		return fault(f, -EINVAL, "--dir: it is empty");
+		return error_set(f, -EINVAL, "--dir: it is empty");
 	used = snprintf(rundir->control, sizeof(rundir->control), "%s/control", dir);
 	if (used < 0 || (size_t)used >= sizeof(rundir->control))
-		return fault(f, -ENAMETOOLONG,
-			     "--dir %.40s...: too long, a socket's path has at most %zu bytes", dir,
-			     sizeof(rundir->control) - 1);
+		return error_set(f, -ENAMETOOLONG,
+				 "--dir %.40s...: too long, a socket's path has at most %zu bytes",
+				 dir, sizeof(rundir->control) - 1);
 	snprintf(rundir->vdpa, sizeof(rundir->vdpa), "%s/vdpa", dir);
 	return 0;
 }
@@ -72,7 +72,7 @@ static void read_command(long pid, char *buffer, size_t size)
 	buffer[got] = '\0';
 }
 
-static int tell_holder(int lock, const char *dir, struct fault *f)
+static int tell_holder(int lock, const char *dir, struct error *f)
 {
 	char text[24] = "", command[160];
 	long pid;
@@ -81,29 +81,30 @@ static int tell_holder(int lock, const char *dir, struct fault *f)
 		text[0] = '\0';
 	pid = strtol(text, NULL, 10);
 	if (pid <= 0)
-		return fault(f, -EBUSY, "%s is in use by another server that is just starting",
-			     dir);
+		return error_set(f, -EBUSY, "%s is in use by another server that is just starting",
+				 dir);
 	read_command(pid, command, sizeof(command));
-	return fault(f, -EBUSY, "%s is served by process %ld (%s); stop it or take another --dir",
-		     dir, pid, command);
+	return error_set(f, -EBUSY,
+			 "%s is served by process %ld (%s); stop it or take another --dir", dir,
+			 pid, command);
 }
 
 /* Locks DIR/lock. The lock goes with the process, however it ends, so it is never stale. */
-static int take_lock(int at, const char *dir, struct rundir *rundir, struct fault *f)
+static int take_lock(int at, const char *dir, struct rundir *rundir, struct error *f)
 {
 	int fd = openat(at, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644), ret;
 
 	if (fd < 0)
-		return fault(f, -errno, "cannot make %s/lock: %s", dir, strerror(errno));
+		return error_set(f, -errno, "cannot make %s/lock: %s", dir, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		ret = errno == EWOULDBLOCK
-			      ? tell_holder(fd, dir, f)
-			      : fault(f, -errno, "cannot lock %s/lock: %s", dir, strerror(errno));
+		ret = errno == EWOULDBLOCK ? tell_holder(fd, dir, f)
+					   : error_set(f, -errno, "cannot lock %s/lock: %s", dir,
+						       strerror(errno));
 		close(fd);
 		return ret;
 	}
 	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%ld\n", (long)getpid()) < 0) {
-		ret = fault(f, -errno, "cannot write %s/lock: %s", dir, strerror(errno));
+		ret = error_set(f, -errno, "cannot write %s/lock: %s", dir, strerror(errno));
 		close(fd);
 		return ret;
 	}
@@ -111,7 +112,7 @@ static int take_lock(int at, const char *dir, struct rundir *rundir, struct faul
 	return 0;
 }
 
-int rundir_take(const char *dir, struct rundir *rundir, struct fault *f)
+int rundir_take(const char *dir, struct rundir *rundir, struct error *f)
 {
 	int ret = rundir_paths(dir, rundir, f), at;
 
@@ -119,7 +120,7 @@ int rundir_take(const char *dir, struct rundir *rundir, struct fault *f)
 		return ret;
 	at = trusted_dir(dir ? dir : rundir_default(), f);
 	if (at < 0)
-		return dir ? at : fault_prefix(f, "without --dir");
+		return dir ? at : error_prefix(f, "without --dir");
 	ret = take_lock(at, dir ? dir : rundir_default(), rundir, f);
 	close(at);
 	return ret;

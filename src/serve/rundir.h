@@ -7,7 +7,7 @@
 #ifndef UVDPA_SERVE_RUNDIR_H
 #define UVDPA_SERVE_RUNDIR_H
 
-#include "util/fault.h"
+#include "util/error.h"
 
 struct rundir {
 	char vdpa[128];	   /* DIR/vdpa */
@@ -19,13 +19,13 @@ struct rundir {
 const char *rundir_default(void);
 
 /* Only the paths: for clients. `dir` NULL: the default. 0 or -ENAMETOOLONG, or -EINVAL if empty. */
-int rundir_paths(const char *dir, struct rundir *rundir, struct fault *fault);
+int rundir_paths(const char *dir, struct rundir *rundir, struct error *err);
 
 /*
- * Makes the directory if need be and takes it. -EBUSY: a live server has it; the fault says which.
+ * Makes the directory if need be and takes it. -EBUSY: a live server has it; the error says which.
  * -EPERM: others could change it.
  */
-int rundir_take(const char *dir, struct rundir *rundir, struct fault *fault);
+int rundir_take(const char *dir, struct rundir *rundir, struct error *err);
 void rundir_leave(struct rundir *rundir);
 
 #endif

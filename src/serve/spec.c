@@ -144,44 +144,46 @@ static void *field(struct device_spec *spec, const struct key *key)
 	return (char *)spec + key->offset;
 }
 
-static int parse_switch(const struct key *key, const char *value, bool *to, struct fault *f)
+static int parse_switch(const struct key *key, const char *value, bool *to, struct error *f)
 {
 	if (strcmp(value, "on") && strcmp(value, "off"))
-		return fault(f, -EINVAL, "%s=%s: it is 'on' or 'off'", key->name, value);
+		return error_set(f, -EINVAL, "%s=%s: it is 'on' or 'off'", key->name, value);
 	*to = value[1] == 'n';
 	return 0;
 }
 
-static int parse_number(const struct key *key, const char *value, uint64_t *to, struct fault *f)
+static int parse_number(const struct key *key, const char *value, uint64_t *to, struct error *f)
 {
 	char *end = NULL;
 
 	errno = 0;
 	*to = strtoull(value, &end, 10);
 	if (!isdigit((unsigned char)value[0]) || *end)
-		return fault(f, -EINVAL, "%s=%s: '%s' is not a number", key->name, value, value);
+		return error_set(f, -EINVAL, "%s=%s: '%s' is not a number", key->name, value,
+				 value);
 	if (errno || *to < key->min || *to > key->max)
-		return fault(f, -EINVAL, "%s=%s: it can be %" PRIu64 " to %" PRIu64, key->name,
-			     value, key->min, key->max);
+		return error_set(f, -EINVAL, "%s=%s: it can be %" PRIu64 " to %" PRIu64, key->name,
+				 value, key->min, key->max);
 	return 0;
 }
 
-static int parse_size(const struct key *key, const char *value, uint64_t *to, struct fault *f)
+static int parse_size(const struct key *key, const char *value, uint64_t *to, struct error *f)
 {
 	int ret = size_parse(value, to);
 
 	if (ret == -ERANGE)
-		return fault(f, ret, "%s=%s: that is too large", key->name, value);
+		return error_set(f, ret, "%s=%s: that is too large", key->name, value);
 	if (ret)
-		return fault(f, ret, "%s=%s: '%s' is not a size (like 4096, 64M, 1.5G)", key->name,
-			     value, value);
+		return error_set(f, ret, "%s=%s: '%s' is not a size (like 4096, 64M, 1.5G)",
+				 key->name, value, value);
 	if (*to < key->min || *to % 512)
-		return fault(f, -EINVAL, "%s=%s: a disk has a multiple of 512 bytes, at least 512",
-			     key->name, value);
+		return error_set(f, -EINVAL,
+				 "%s=%s: a disk has a multiple of 512 bytes, at least 512",
+				 key->name, value);
 	return 0;
 }
 
-static int unknown_key(const char *name, struct fault *f)
+static int unknown_key(const char *name, struct error *f)
 {
 	const char *known[KEYS + 1] = {NULL};
 	const char *near;
@@ -189,11 +191,11 @@ static int unknown_key(const char *name, struct fault *f)
 	for (size_t i = 0; i < KEYS; i++)
 		known[i] = keys[i].name;
 	near = suggest(name, known);
-	return fault(f, -EINVAL, "unknown key '%s'%s%s%s", name, near ? "; did you mean '" : "",
-		     near ? near : "", near ? "'?" : " ('uvdpa serve --help' lists them)");
+	return error_set(f, -EINVAL, "unknown key '%s'%s%s%s", name, near ? "; did you mean '" : "",
+			 near ? near : "", near ? "'?" : " ('uvdpa serve --help' lists them)");
 }
 
-static int set_key(struct device_spec *spec, const char *name, const char *value, struct fault *f)
+static int set_key(struct device_spec *spec, const char *name, const char *value, struct error *f)
 {
 	const struct key *key = keys;
 
@@ -237,19 +239,19 @@ static void set_defaults(struct device_spec *spec)
 }
 
 /* A name becomes a file's name and a word in commands. A worker's is as a device's. */
-static int check_name(const char *key, const char *name, struct fault *f)
+static int check_name(const char *key, const char *name, struct error *f)
 {
 	if (!name)
-		return fault(f, -EINVAL, "%s=NAME is missing", key);
+		return error_set(f, -EINVAL, "%s=NAME is missing", key);
 	if (strlen(name) > DEVICE_NAME_MAX)
-		return fault(f, -EINVAL, "%s=%.20s...: a name has at most %d bytes", key, name,
-			     DEVICE_NAME_MAX);
+		return error_set(f, -EINVAL, "%s=%.20s...: a name has at most %d bytes", key, name,
+				 DEVICE_NAME_MAX);
 	for (const char *p = name; *p; p++)
 		if (!isalnum((unsigned char)*p) && !(p > name && strchr("._-", *p)))
-			return fault(f, -EINVAL,
-				     "%s=%s: a name is made of letters, digits, '.', '_' and "
-				     "'-', and begins with a letter or digit",
-				     key, name);
+			return error_set(f, -EINVAL,
+					 "%s=%s: a name is made of letters, digits, '.', '_' and "
+					 "'-', and begins with a letter or digit",
+					 key, name);
 	return 0;
 }
 
@@ -259,45 +261,49 @@ static unsigned cables(const struct device_spec *spec)
 	return !!spec->tap + !!spec->pair + !!spec->stream + !!spec->dgram + spec->loopback;
 }
 
-static int check_disk(const struct device_spec *spec, struct fault *f)
+static int check_disk(const struct device_spec *spec, struct error *f)
 {
 	unsigned homes = !!spec->file + !!spec->memory + !!spec->null;
 
 	if (cables(spec) || spec->mac_text || spec->mtu || spec->speed)
-		return fault(f, -EINVAL,
-			     "cables (tap, pair, stream, dgram, loopback), mac, mtu and speed are "
-			     "for network cards: begin with 'net,'");
+		return error_set(
+			f, -EINVAL,
+			"cables (tap, pair, stream, dgram, loopback), mac, mtu and speed are "
+			"for network cards: begin with 'net,'");
 	if (spec->null == 1)
-		return fault(f, -EINVAL, "null=on: a disk has a size: null=SIZE");
+		return error_set(f, -EINVAL, "null=on: a disk has a size: null=SIZE");
 	if (homes != 1)
-		return fault(f, -EINVAL, "%s: give one of file=PATH, memory=SIZE and null=SIZE",
-			     homes ? "the disk is in several places" : "the disk is nowhere");
+		return error_set(f, -EINVAL, "%s: give one of file=PATH, memory=SIZE and null=SIZE",
+				 homes ? "the disk is in several places" : "the disk is nowhere");
 	if (spec->block_size && spec->block_size != 512 && spec->block_size != 4096)
-		return fault(f, -EINVAL, "block-size=%" PRIu64 ": it is 512 or 4096",
-			     spec->block_size);
+		return error_set(f, -EINVAL, "block-size=%" PRIu64 ": it is 512 or 4096",
+				 spec->block_size);
 	if (spec->direct && !spec->file)
-		return fault(f, -EINVAL, "direct=on: only with file=PATH");
+		return error_set(f, -EINVAL, "direct=on: only with file=PATH");
 	if (spec->share && !spec->file)
-		return fault(f, -EINVAL, "share=on: only with file=PATH");
+		return error_set(f, -EINVAL, "share=on: only with file=PATH");
 	if (spec->format && !spec->file)
-		return fault(f, -EINVAL, "format=%s: only with file=PATH", spec->format);
+		return error_set(f, -EINVAL, "format=%s: only with file=PATH", spec->format);
 	if (spec->format && strcmp(spec->format, "raw"))
-		return fault(f, -EINVAL,
-			     "format=%s: raw images are all that is served; convert it (qemu-img "
-			     "convert -O raw)",
-			     spec->format);
+		return error_set(
+			f, -EINVAL,
+			"format=%s: raw images are all that is served; convert it (qemu-img "
+			"convert -O raw)",
+			spec->format);
 	if (spec->sqpoll && !spec->file)
-		return fault(f, -EINVAL, "sqpoll=on: only with file=PATH");
+		return error_set(f, -EINVAL, "sqpoll=on: only with file=PATH");
 	if (spec->iopoll && !(spec->file && spec->direct))
-		return fault(f, -EINVAL,
-			     "iopoll=on: only with file=PATH and direct=on; what goes through the "
-			     "page cache cannot be polled");
+		return error_set(
+			f, -EINVAL,
+			"iopoll=on: only with file=PATH and direct=on; what goes through the "
+			"page cache cannot be polled");
 	if (spec->fixed_buffers && !spec->file)
-		return fault(f, -EINVAL, "fixed-buffers=on: only with file=PATH");
+		return error_set(f, -EINVAL, "fixed-buffers=on: only with file=PATH");
 	if (spec->iopoll && spec->sqpoll)
-		return fault(f, -EINVAL, "iopoll=on and sqpoll=on do not go together");
+		return error_set(f, -EINVAL, "iopoll=on and sqpoll=on do not go together");
 	if (spec->serial && strlen(spec->serial) > 20)
-		return fault(f, -EINVAL, "serial=%s: a serial has at most 20 bytes", spec->serial);
+		return error_set(f, -EINVAL, "serial=%s: a serial has at most 20 bytes",
+				 spec->serial);
 	return 0;
 }
 
@@ -313,7 +319,7 @@ static void make_mac(const char *name, uint8_t mac[6])
 		mac[3 + i] = (uint8_t)(hash >> 8 * i);
 }
 
-static int parse_mac(struct device_spec *spec, struct fault *f)
+static int parse_mac(struct device_spec *spec, struct error *f)
 {
 	unsigned b[6];
 	char end;
@@ -324,64 +330,65 @@ static int parse_mac(struct device_spec *spec, struct fault *f)
 	if (strlen(spec->mac_text) != 17 ||
 	    sscanf(spec->mac_text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4],
 		   &b[5], &end) != 6)
-		return fault(f, -EINVAL, "mac=%s: an address looks like 52:54:00:12:34:56",
-			     spec->mac_text);
+		return error_set(f, -EINVAL, "mac=%s: an address looks like 52:54:00:12:34:56",
+				 spec->mac_text);
 	for (unsigned i = 0; i < 6; i++)
 		spec->mac[i] = (uint8_t)b[i];
 	if (b[0] & 1)
-		return fault(f, -EINVAL, "mac=%s: that is a multicast address", spec->mac_text);
+		return error_set(f, -EINVAL, "mac=%s: that is a multicast address", spec->mac_text);
 	return 0;
 }
 
 /* Keys that go with one kind of cable. */
-static int check_cable(const struct device_spec *spec, struct fault *f)
+static int check_cable(const struct device_spec *spec, struct error *f)
 {
 	if ((spec->create || spec->uso) && !spec->tap)
-		return fault(f, -EINVAL, "%s=on: only with tap=NAME",
-			     spec->create ? "create" : "uso");
+		return error_set(f, -EINVAL, "%s=on: only with tap=NAME",
+				 spec->create ? "create" : "uso");
 	if (spec->server && !spec->stream)
-		return fault(f, -EINVAL, "server=on: only with stream=PATH");
+		return error_set(f, -EINVAL, "server=on: only with stream=PATH");
 	if (!spec->dgram != !spec->remote)
-		return fault(f, -EINVAL,
-			     "dgram=OURS and remote=THEIRS go together: the two ends of the cable");
+		return error_set(
+			f, -EINVAL,
+			"dgram=OURS and remote=THEIRS go together: the two ends of the cable");
 	if ((spec->stream || spec->dgram) && spec->queues > 1)
-		return fault(f, -EINVAL, "queues=%" PRIu64 ": a %s has one queue pair",
-			     spec->queues, spec->stream ? "stream" : "dgram");
+		return error_set(f, -EINVAL, "queues=%" PRIu64 ": a %s has one queue pair",
+				 spec->queues, spec->stream ? "stream" : "dgram");
 	if (spec->pair && !strcmp(spec->pair, spec->name))
-		return fault(f, -EINVAL, "pair=%s: that is the card itself; say loopback=on",
-			     spec->pair);
+		return error_set(f, -EINVAL, "pair=%s: that is the card itself; say loopback=on",
+				 spec->pair);
 	return 0;
 }
 
-static int check_card(struct device_spec *spec, struct fault *f)
+static int check_card(struct device_spec *spec, struct error *f)
 {
 	unsigned homes = cables(spec) + !!spec->null;
 	int ret;
 
 	if (homes != 1)
-		return fault(f, -EINVAL,
-			     "%s: give one of tap=NAME, pair=NAME, stream=PATH, dgram=PATH, "
-			     "loopback=on and null=on",
-			     homes ? "the card has several cables" : "the card has no cable");
+		return error_set(f, -EINVAL,
+				 "%s: give one of tap=NAME, pair=NAME, stream=PATH, dgram=PATH, "
+				 "loopback=on and null=on",
+				 homes ? "the card has several cables" : "the card has no cable");
 	if (spec->null > 1)
-		return fault(f, -EINVAL, "null: of a network card it is 'on'");
+		return error_set(f, -EINVAL, "null: of a network card it is 'on'");
 	if (spec->file || spec->memory || spec->serial || spec->has_faults || spec->readonly ||
 	    spec->fixed_buffers || spec->share || spec->format || spec->block_size)
-		return fault(f, -EINVAL, "%s: that is for disks",
-			     spec->file		   ? "file"
-			     : spec->memory	   ? "memory"
-			     : spec->serial	   ? "serial"
-			     : spec->readonly	   ? "readonly"
-			     : spec->fixed_buffers ? "fixed-buffers"
-			     : spec->share	   ? "share"
-			     : spec->format	   ? "format"
-			     : spec->block_size	   ? "block-size"
-						   : "fault.*");
+		return error_set(f, -EINVAL, "%s: that is for disks",
+				 spec->file	       ? "file"
+				 : spec->memory	       ? "memory"
+				 : spec->serial	       ? "serial"
+				 : spec->readonly      ? "readonly"
+				 : spec->fixed_buffers ? "fixed-buffers"
+				 : spec->share	       ? "share"
+				 : spec->format	       ? "format"
+				 : spec->block_size    ? "block-size"
+						       : "fault.*");
 	if (spec->queues > PACKET_PAIRS)
-		return fault(f, -EINVAL, "queues=%" PRIu64 ": a card has 1 to %d queue pairs",
-			     spec->queues, PACKET_PAIRS);
+		return error_set(f, -EINVAL, "queues=%" PRIu64 ": a card has 1 to %d queue pairs",
+				 spec->queues, PACKET_PAIRS);
 	if (spec->groups)
-		return fault(f, -EINVAL, "groups: a card's are its own: data and control");
+		return error_set(f, -EINVAL, "groups: a card's are its own: data and control");
 	ret = check_cable(spec, f);
 	return ret ? ret : parse_mac(spec, f);
 }
@@ -419,19 +426,20 @@ static void set_disk_defaults(struct device_spec *spec)
 		spec->block_size = 512;
 }
 
-static int check_worker(const struct device_spec *spec, struct fault *f)
+static int check_worker(const struct device_spec *spec, struct error *f)
 {
 	if (!spec->worker)
 		return 0;
 	if (is_given(spec, "workers"))
-		return fault(f, -EINVAL,
-			     "worker=%s, workers=%" PRIu64 ": give one of them: a thread that is "
-			     "shared, or threads of its own",
-			     spec->worker, spec->workers);
+		return error_set(f, -EINVAL,
+				 "worker=%s, workers=%" PRIu64
+				 ": give one of them: a thread that is "
+				 "shared, or threads of its own",
+				 spec->worker, spec->workers);
 	return check_name("worker", spec->worker, f);
 }
 
-static int check(struct device_spec *spec, struct fault *f)
+static int check(struct device_spec *spec, struct error *f)
 {
 	int ret = parts_check_type(spec->type, f);
 
@@ -448,18 +456,20 @@ static int check(struct device_spec *spec, struct fault *f)
 	else
 		set_disk_defaults(spec);
 	if (spec->queue_size & (spec->queue_size - 1))
-		return fault(f, -EINVAL, "queue-size=%" PRIu64 ": it has to be a power of two",
-			     spec->queue_size);
+		return error_set(f, -EINVAL, "queue-size=%" PRIu64 ": it has to be a power of two",
+				 spec->queue_size);
 	if (strcmp(spec->uapi, "uvdpa") && strcmp(spec->uapi, "kernel"))
-		return fault(f, -EINVAL, "uapi=%s: it is 'uvdpa' or 'kernel'", spec->uapi);
+		return error_set(f, -EINVAL, "uapi=%s: it is 'uvdpa' or 'kernel'", spec->uapi);
 	if (strcmp(spec->on_timeout, "fail") && strcmp(spec->on_timeout, "park"))
-		return fault(f, -EINVAL, "on-timeout=%s: it is 'fail' or 'park'", spec->on_timeout);
+		return error_set(f, -EINVAL, "on-timeout=%s: it is 'fail' or 'park'",
+				 spec->on_timeout);
 	if (spec->connect && spec->socket)
-		return fault(f, -EINVAL, "socket= listens, connect= connects: give one of them");
+		return error_set(f, -EINVAL,
+				 "socket= listens, connect= connects: give one of them");
 	return parts_check_faults(spec, f);
 }
 
-int spec_parse(const char *text, struct device_spec *spec, struct fault *f)
+int spec_parse(const char *text, struct device_spec *spec, struct error *f)
 {
 	int ret;
 

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 #include "util/keyval.h"
 
 #define SPEC_ANY_CPU UINT32_MAX
@@ -44,15 +44,15 @@ struct device_spec {
 	uint8_t mac[6];
 	uint64_t mtu, speed;
 
-	/* The fault backend. */
+	/* The error backend. */
 	bool has_faults;
 	uint64_t hold_us, delay_us, delay_every, fail_every, never_every, tear_every;
 	const char *fail_error;
 	bool stubborn;
 };
 
-/* Reads the text of one --device. Returns 0 or a negative errno with the fault filled. */
-int spec_parse(const char *text, struct device_spec *spec, struct fault *fault);
+/* Reads the text of one --device. Returns 0 or a negative errno with the error filled. */
+int spec_parse(const char *text, struct device_spec *spec, struct error *err);
 void spec_free(struct device_spec *spec);
 
 /* Prints one line per key. */
@@ -64,13 +64,13 @@ struct spec_list {
 	unsigned count;
 };
 /* Appends; `where` begins the text of a fault. */
-int spec_list_add(struct spec_list *list, const char *text, const char *where, struct fault *fault);
+int spec_list_add(struct spec_list *list, const char *text, const char *where, struct error *err);
 /* Appends the devices of a file: one per line as after --device. # begins a comment, at the
  * begin of a line or after white space. */
-int spec_list_read(struct spec_list *list, const char *path, struct fault *fault);
+int spec_list_read(struct spec_list *list, const char *path, struct error *err);
 /* Whether the devices fit together: cables between cards have two ends, and who share a worker want
  * the same processor. */
-int spec_list_check(const struct spec_list *list, struct fault *fault);
+int spec_list_check(const struct spec_list *list, struct error *err);
 void spec_list_free(struct spec_list *list);
 
 #endif

@@ -9,7 +9,7 @@
 
 #define LINE_MAX_BYTES 4096
 
-int spec_list_add(struct spec_list *list, const char *text, const char *where, struct fault *f)
+int spec_list_add(struct spec_list *list, const char *text, const char *where, struct error *f)
 {
 	struct device_spec *grown, spec;
 	int ret = spec_parse(text, &spec, f);
@@ -17,15 +17,15 @@ int spec_list_add(struct spec_list *list, const char *text, const char *where, s
 	for (unsigned i = 0; !ret && i < list->count; i++) {
 		if (strcmp(list->items[i].name, spec.name))
 			continue;
-		ret = fault(f, -EEXIST, "name=%s: another device has this name", spec.name);
+		ret = error_set(f, -EEXIST, "name=%s: another device has this name", spec.name);
 		spec_free(&spec);
 	}
 	if (ret)
-		return fault_prefix(f, "%s", where);
+		return error_prefix(f, "%s", where);
 	grown = realloc(list->items, (list->count + 1) * sizeof(spec));
 	if (!grown) {
 		spec_free(&spec);
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	}
 	grown[list->count++] = spec;
 	list->items = grown;
@@ -52,7 +52,7 @@ static char *trim(char *line)
 	return line;
 }
 
-static int read_lines(struct spec_list *list, FILE *file, const char *path, struct fault *f)
+static int read_lines(struct spec_list *list, FILE *file, const char *path, struct error *f)
 {
 	char line[LINE_MAX_BYTES], where[160];
 	int ret = 0;
@@ -63,32 +63,32 @@ static int read_lines(struct spec_list *list, FILE *file, const char *path, stru
 
 		snprintf(where, sizeof(where), "%.120s, line %u", path, number);
 		if (!whole)
-			return fault(f, -EINVAL, "%s: longer than %d bytes", where,
-				     LINE_MAX_BYTES - 2);
+			return error_set(f, -EINVAL, "%s: longer than %d bytes", where,
+					 LINE_MAX_BYTES - 2);
 		cut_comment(line);
 		text = trim(line);
 		if (*text)
 			ret = spec_list_add(list, text, where, f);
 	}
 	if (!ret && ferror(file))
-		ret = fault(f, -EIO, "%s: cannot be read", path);
+		ret = error_set(f, -EIO, "%s: cannot be read", path);
 	return ret;
 }
 
-int spec_list_read(struct spec_list *list, const char *path, struct fault *f)
+int spec_list_read(struct spec_list *list, const char *path, struct error *f)
 {
 	FILE *file = fopen(path, "re");
 	int ret;
 
 	if (!file)
-		return fault(f, -errno, "--config %s: %s", path, strerror(errno));
+		return error_set(f, -errno, "--config %s: %s", path, strerror(errno));
 	ret = read_lines(list, file, path, f);
 	fclose(file);
 	return ret;
 }
 
 /* One says where a shared worker runs, or all say the same. */
-static int check_workers(const struct spec_list *list, struct fault *f)
+static int check_workers(const struct spec_list *list, struct error *f)
 {
 	for (unsigned i = 0; i < list->count; i++) {
 		const struct device_spec *one = &list->items[i];
@@ -100,16 +100,17 @@ static int check_workers(const struct spec_list *list, struct fault *f)
 			    one->cpu == other->cpu || one->cpu == SPEC_ANY_CPU ||
 			    other->cpu == SPEC_ANY_CPU)
 				continue;
-			return fault(f, -EINVAL,
-				     "device '%s', cpu=%" PRIu64 ": device '%s' has worker '%s' "
-				     "run on processor %" PRIu64,
-				     one->name, one->cpu, other->name, one->worker, other->cpu);
+			return error_set(f, -EINVAL,
+					 "device '%s', cpu=%" PRIu64
+					 ": device '%s' has worker '%s' "
+					 "run on processor %" PRIu64,
+					 one->name, one->cpu, other->name, one->worker, other->cpu);
 		}
 	}
 	return 0;
 }
 
-int spec_list_check(const struct spec_list *list, struct fault *f)
+int spec_list_check(const struct spec_list *list, struct error *f)
 {
 	for (unsigned i = 0; i < list->count; i++) {
 		const struct device_spec *spec = &list->items[i];
@@ -121,10 +122,11 @@ int spec_list_check(const struct spec_list *list, struct fault *f)
 			k++;
 		if (k == list->count || !list->items[k].pair ||
 		    strcmp(list->items[k].pair, spec->name))
-			return fault(f, -EINVAL,
-				     "device '%s', pair=%s: there is no card '%s' here that says "
-				     "pair=%s",
-				     spec->name, spec->pair, spec->pair, spec->name);
+			return error_set(
+				f, -EINVAL,
+				"device '%s', pair=%s: there is no card '%s' here that says "
+				"pair=%s",
+				spec->name, spec->pair, spec->pair, spec->name);
 	}
 	return check_workers(list, f);
 }

@@ -18,7 +18,7 @@ struct cursor {
 	int argc, next;
 	char **argv;
 	const struct arg *table;
-	struct fault *fault;
+	struct error *err;
 };
 
 static int unknown_option(struct cursor *c, const char *name)
@@ -31,15 +31,15 @@ static int unknown_option(struct cursor *c, const char *name)
 		known[count++] = arg->name;
 	known[count] = NULL;
 	near = suggest(name, known);
-	return fault(c->fault, -EINVAL, "unknown option --%s%s%s%s", name,
-		     near ? "; did you mean --" : "", near ? near : "",
-		     near ? "?" : " (--help lists them)");
+	return error_set(c->err, -EINVAL, "unknown option --%s%s%s%s", name,
+			 near ? "; did you mean --" : "", near ? near : "",
+			 near ? "?" : " (--help lists them)");
 }
 
-static int append(struct arg_list *list, const char *text, struct fault *f)
+static int append(struct arg_list *list, const char *text, struct error *f)
 {
 	if (list->count == list->max)
-		return fault(f, -EINVAL, "unexpected word '%s' (see --help)", text);
+		return error_set(f, -EINVAL, "unexpected word '%s' (see --help)", text);
 	list->items[list->count++] = text;
 	return 0;
 }
@@ -51,11 +51,11 @@ static int store_value(struct cursor *c, const struct arg *arg, const char *valu
 	if (!value && c->next < c->argc)
 		value = c->argv[c->next++];
 	if (!value)
-		return fault(c->fault, -EINVAL, "option --%s needs a value", arg->name);
+		return error_set(c->err, -EINVAL, "option --%s needs a value", arg->name);
 	if (arg->kind == ARG_LIST)
-		return append(arg->to, value, c->fault);
+		return append(arg->to, value, c->err);
 	if (*text)
-		return fault(c->fault, -EINVAL, "option --%s is given twice", arg->name);
+		return error_set(c->err, -EINVAL, "option --%s is given twice", arg->name);
 	*text = value;
 	return 0;
 }
@@ -65,7 +65,7 @@ static int store(struct cursor *c, const struct arg *arg, const char *value)
 	if (arg->kind != ARG_FLAG)
 		return store_value(c, arg, value);
 	if (value)
-		return fault(c->fault, -EINVAL, "option --%s takes no value", arg->name);
+		return error_set(c->err, -EINVAL, "option --%s takes no value", arg->name);
 	*(bool *)arg->to = true;
 	return 0;
 }
@@ -97,13 +97,13 @@ static int parse_short(struct cursor *c, const char *text)
 	for (const struct arg *arg = c->table; arg->name; arg++)
 		if (arg->letter && arg->letter == text[0] && !text[1])
 			return store(c, arg, NULL);
-	return fault(c->fault, -EINVAL, "unknown option -%s (--help lists them)", text);
+	return error_set(c->err, -EINVAL, "unknown option -%s (--help lists them)", text);
 }
 
 int args_parse(int argc, char **argv, const struct arg *table, struct arg_list *words,
-	       struct fault *f)
+	       struct error *f)
 {
-	struct cursor c = {.argc = argc, .next = 1, .argv = argv, .table = table, .fault = f};
+	struct cursor c = {.argc = argc, .next = 1, .argv = argv, .table = table, .err = f};
 	bool options = true;
 	int ret = 0;
 
@@ -123,14 +123,14 @@ int args_parse(int argc, char **argv, const struct arg *table, struct arg_list *
 }
 
 int args_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value,
-		struct fault *f)
+		struct error *f)
 {
 	char *end;
 
 	errno = 0;
 	*value = strtoull(text, &end, 10);
 	if (!isdigit((unsigned char)text[0]) || *end || errno || *value < min || *value > max)
-		return fault(f, -EINVAL, "--%s %s: it is a number, %" PRIu64 " to %" PRIu64, option,
-			     text, min, max);
+		return error_set(f, -EINVAL, "--%s %s: it is a number, %" PRIu64 " to %" PRIu64,
+				 option, text, min, max);
 	return 0;
 }

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 /* A list of texts; the caller provides the room (argc entries are always enough). */
 struct arg_list {
@@ -26,14 +26,14 @@ struct arg {
 };
 
 /*
- * Parses argv[1..]. Words that are no options go to `words`. Returns 0 or -EINVAL with the fault
+ * Parses argv[1..]. Words that are no options go to `words`. Returns 0 or -EINVAL with the error
  * filled: unknown option (with a suggestion), missing or superfluous value, too many words.
  */
 int args_parse(int argc, char **argv, const struct arg *table, struct arg_list *words,
-	       struct fault *fault);
+	       struct error *err);
 
-/* Reads the value of --`option`: a plain number, `min` to `max`. 0, or -EINVAL with the fault. */
+/* Reads the value of --`option`: a plain number, `min` to `max`. 0, or -EINVAL with the error. */
 int args_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value,
-		struct fault *fault);
+		struct error *err);
 
 #endif

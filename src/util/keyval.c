@@ -24,33 +24,33 @@ static char *next_item(char **text)
 	return item;
 }
 
-static int add_item(struct keyvals *keyvals, char *item, const char *first_key, struct fault *f)
+static int add_item(struct keyvals *keyvals, char *item, const char *first_key, struct error *f)
 {
 	char *equals = strchr(item, '=');
 	const char *key = item, *value;
 
 	if (!equals && (keyvals->count || !first_key))
-		return fault(f, -EINVAL, "'%s' is not of the form key=value", item);
+		return error_set(f, -EINVAL, "'%s' is not of the form key=value", item);
 	value = equals ? equals + 1 : item;
 	if (equals)
 		*equals = '\0';
 	else
 		key = first_key;
 	if (!*key || !*value)
-		return fault(f, -EINVAL,
-			     *key ? "'%s' has no value" : "a value without a key: '=%s'",
-			     *key ? key : value);
+		return error_set(f, -EINVAL,
+				 *key ? "'%s' has no value" : "a value without a key: '=%s'",
+				 *key ? key : value);
 	for (unsigned i = 0; i < keyvals->count; i++)
 		if (!strcmp(keyvals->items[i].key, key))
-			return fault(f, -EINVAL, "'%s' is given twice", key);
+			return error_set(f, -EINVAL, "'%s' is given twice", key);
 	if (keyvals->count == KEYVALS_MAX)
-		return fault(f, -EINVAL, "more than %d keys", KEYVALS_MAX);
+		return error_set(f, -EINVAL, "more than %d keys", KEYVALS_MAX);
 	keyvals->items[keyvals->count].key = key;
 	keyvals->items[keyvals->count++].value = value;
 	return 0;
 }
 
-int keyvals_parse(struct keyvals *keyvals, const char *text, const char *first_key, struct fault *f)
+int keyvals_parse(struct keyvals *keyvals, const char *text, const char *first_key, struct error *f)
 {
 	char *rest, *item;
 	int ret = 0;
@@ -58,7 +58,7 @@ int keyvals_parse(struct keyvals *keyvals, const char *text, const char *first_k
 	keyvals->count = 0;
 	keyvals->text = strdup(text);
 	if (!keyvals->text)
-		return fault(f, -ENOMEM, "out of memory");
+		return error_set(f, -ENOMEM, "out of memory");
 	rest = keyvals->text;
 	while (!ret && (item = next_item(&rest)))
 		ret = add_item(keyvals, item, first_key, f);

@@ -5,7 +5,7 @@
 #ifndef UVDPA_UTIL_KEYVAL_H
 #define UVDPA_UTIL_KEYVAL_H
 
-#include "util/fault.h"
+#include "util/error.h"
 
 #define KEYVALS_MAX 48
 
@@ -19,11 +19,11 @@ struct keyvals {
 
 /*
  * `first_key`: what a first item without "=" is the value of ("type"); NULL: none. Returns 0,
- * -ENOMEM, or -EINVAL with the fault filled: an item without "=", an empty key or value, a key
+ * -ENOMEM, or -EINVAL with the error filled: an item without "=", an empty key or value, a key
  * given twice, too many items.
  */
 int keyvals_parse(struct keyvals *keyvals, const char *text, const char *first_key,
-		  struct fault *fault);
+		  struct error *err);
 void keyvals_free(struct keyvals *keyvals);
 
 #endif

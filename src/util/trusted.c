@@ -25,7 +25,7 @@ struct walk {
 	char rest[PATH_MAX]; /* what is still to come */
 	uid_t owner_of_root;
 	unsigned links;
-	struct fault *f;
+	struct error *f;
 };
 
 static bool is_trusted(const struct walk *walk, uid_t uid)
@@ -82,16 +82,17 @@ static int judge(struct walk *walk, int dir, const struct stat *st, bool last)
 	char name[64];
 
 	if (!is_trusted(walk, st->st_uid) || (last && st->st_uid != geteuid()))
-		return fault(walk->f, -EPERM,
-			     "%s belongs to %s, who can put other files in place of ours: "
-			     "choose a directory %s",
-			     walk->at, user_name(st->st_uid, name),
-			     last ? "of your own" : "that is elsewhere");
+		return error_set(walk->f, -EPERM,
+				 "%s belongs to %s, who can put other files in place of ours: "
+				 "choose a directory %s",
+				 walk->at, user_name(st->st_uid, name),
+				 last ? "of your own" : "that is elsewhere");
 	if (others_may_write(dir, st) && (last || !(st->st_mode & S_ISVTX)))
-		return fault(walk->f, -EPERM,
-			     "others may write to %s (mode %04o) and put other files in place of "
-			     "ours: chmod go-w it, or choose another directory",
-			     walk->at, (unsigned)st->st_mode & 07777);
+		return error_set(
+			walk->f, -EPERM,
+			"others may write to %s (mode %04o) and put other files in place of "
+			"ours: chmod go-w it, or choose another directory",
+			walk->at, (unsigned)st->st_mode & 07777);
 	return 0;
 }
 
@@ -103,8 +104,8 @@ static int next_name(struct walk *walk, char name[NAME_MAX + 1])
 	if (!size)
 		return 0;
 	if (size > NAME_MAX)
-		return fault(walk->f, -ENAMETOOLONG, "%s: a name in this path is too long",
-			     walk->at);
+		return error_set(walk->f, -ENAMETOOLONG, "%s: a name in this path is too long",
+				 walk->at);
 	snprintf(name, NAME_MAX + 1, "%.*s", (int)size, walk->rest + skip);
 	memmove(walk->rest, walk->rest + skip + size, strlen(walk->rest + skip + size) + 1);
 	return 1;
@@ -121,7 +122,7 @@ static int go_to_root(struct walk *walk)
 	int dir = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (dir < 0)
-		return fault(walk->f, -errno, "cannot open /: %s", strerror(errno));
+		return error_set(walk->f, -errno, "cannot open /: %s", strerror(errno));
 	if (walk->dir >= 0)
 		close(walk->dir);
 	walk->dir = dir;
@@ -135,7 +136,8 @@ static int go_by(struct walk *walk, const char *path)
 	char rest[PATH_MAX];
 
 	if (snprintf(rest, sizeof(rest), "%s/%s", path, walk->rest) >= (int)sizeof(rest))
-		return fault(walk->f, -ENAMETOOLONG, "%s: this path becomes too long", walk->at);
+		return error_set(walk->f, -ENAMETOOLONG, "%s: this path becomes too long",
+				 walk->at);
 	memcpy(walk->rest, rest, strlen(rest) + 1);
 	return path[0] == '/' ? go_to_root(walk) : 0;
 }
@@ -147,14 +149,15 @@ static int follow(struct walk *walk, int link, const struct stat *st)
 	ssize_t size = readlinkat(link, "", text, sizeof(text) - 1);
 
 	if (size < 0)
-		return fault(walk->f, -errno, "%s: %s", walk->at, strerror(errno));
+		return error_set(walk->f, -errno, "%s: %s", walk->at, strerror(errno));
 	if (!is_trusted(walk, st->st_uid))
-		return fault(walk->f, -EPERM,
-			     "%s is a symbolic link of %s: name the directory itself, or choose "
-			     "another one",
-			     walk->at, user_name(st->st_uid, name));
+		return error_set(
+			walk->f, -EPERM,
+			"%s is a symbolic link of %s: name the directory itself, or choose "
+			"another one",
+			walk->at, user_name(st->st_uid, name));
 	if (++walk->links > LINKS_MAX)
-		return fault(walk->f, -ELOOP, "%s: too many symbolic links", walk->at);
+		return error_set(walk->f, -ELOOP, "%s: too many symbolic links", walk->at);
 	text[size] = '\0';
 	*strrchr(walk->at, '/') = '\0'; /* its text goes on from where it is */
 	return go_by(walk, text);
@@ -169,18 +172,18 @@ static int open_here(const struct walk *walk, const char *name)
 	return fd < 0 && errno == ENOTDIR ? openat(walk->dir, name, flags) : fd;
 }
 
-/* The same with a fault; made if it is the last name. */
+/* The same with an error; made if it is the last name. */
 static int open_name(struct walk *walk, const char *name)
 {
 	int fd = open_here(walk, name);
 
 	if (fd < 0 && errno == ENOENT && is_last(walk)) {
 		if (mkdirat(walk->dir, name, 0755) < 0 && errno != EEXIST)
-			return fault(walk->f, -errno, "cannot make the directory %s: %s", walk->at,
-				     strerror(errno));
+			return error_set(walk->f, -errno, "cannot make the directory %s: %s",
+					 walk->at, strerror(errno));
 		fd = open_here(walk, name);
 	}
-	return fd >= 0 ? fd : fault(walk->f, -errno, "%s: %s", walk->at, strerror(errno));
+	return fd >= 0 ? fd : error_set(walk->f, -errno, "%s: %s", walk->at, strerror(errno));
 }
 
 /* One step: into a directory, or to where a link leads. */
@@ -195,11 +198,11 @@ static int step(struct walk *walk, const char *name)
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
-		ret = fault(walk->f, -errno, "%s: %s", walk->at, strerror(errno));
+		ret = error_set(walk->f, -errno, "%s: %s", walk->at, strerror(errno));
 	else if (S_ISLNK(st.st_mode))
 		ret = follow(walk, fd, &st);
 	else if (!S_ISDIR(st.st_mode))
-		ret = fault(walk->f, -ENOTDIR, "%s is no directory", walk->at);
+		ret = error_set(walk->f, -ENOTDIR, "%s is no directory", walk->at);
 	else
 		ret = judge(walk, fd, &st, false);
 	if (ret || !S_ISDIR(st.st_mode)) {
@@ -220,17 +223,17 @@ static int begin(struct walk *walk, const char *path)
 	if (!ret && path[0] != '/')
 		ret = getcwd(here, sizeof(here))
 			      ? go_by(walk, here)
-			      : fault(walk->f, -errno, "the current directory: %s",
-				      strerror(errno));
+			      : error_set(walk->f, -errno, "the current directory: %s",
+					  strerror(errno));
 	if (!ret && fstat(walk->dir, &st) < 0)
-		ret = fault(walk->f, -errno, "/: %s", strerror(errno));
+		ret = error_set(walk->f, -errno, "/: %s", strerror(errno));
 	if (ret)
 		return ret;
 	walk->owner_of_root = st.st_uid;
 	return judge(walk, walk->dir, &st, false);
 }
 
-int trusted_dir(const char *path, struct fault *f)
+int trusted_dir(const char *path, struct error *f)
 {
 	struct walk walk = {.dir = -1, .f = f};
 	char name[NAME_MAX + 1];
@@ -241,7 +244,7 @@ int trusted_dir(const char *path, struct fault *f)
 		ret = step(&walk, name);
 	if (!ret)
 		ret = fstat(walk.dir, &st) < 0
-			      ? fault(f, -errno, "%s: %s", walk.at, strerror(errno))
+			      ? error_set(f, -errno, "%s: %s", walk.at, strerror(errno))
 			      : judge(&walk, walk.dir, &st, true);
 	if (!ret)
 		return walk.dir;

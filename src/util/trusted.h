@@ -10,15 +10,15 @@
 #ifndef UVDPA_UTIL_TRUSTED_H
 #define UVDPA_UTIL_TRUSTED_H
 
-#include "util/fault.h"
+#include "util/error.h"
 
 /*
  * Opens a directory that belongs to this process's user, that nobody else may write to, and that
  * a trusted path leads to; makes it (0755, less the umask) if only its last name is missing.
  * Returns a descriptor (O_PATH) for openat() and the like. -EPERM: somebody else can change it;
- * -ENOTDIR, -ENOENT and others as from open(). The fault says which part of the path is at fault,
+ * -ENOTDIR, -ENOENT and others as from open(). The error says which part of the path is at fault,
  * and what would help.
  */
-int trusted_dir(const char *path, struct fault *fault);
+int trusted_dir(const char *path, struct error *err);
 
 #endif

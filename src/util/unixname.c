@@ -19,12 +19,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int unixname_address(const char *path, struct sockaddr_un *to, struct fault *f)
+int unixname_address(const char *path, struct sockaddr_un *to, struct error *f)
 {
 	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(to->sun_path))
-		return fault(f, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes", path,
-			     sizeof(to->sun_path) - 1);
+		return error_set(f, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
+				 path, sizeof(to->sun_path) - 1);
 	memcpy(to->sun_path, path, strlen(path) + 1);
 	return 0;
 }
@@ -44,7 +44,7 @@ static int connect_to(const struct sockaddr_un *at, int type)
 
 int unixname_connect(const char *path)
 {
-	struct fault f;
+	struct error f;
 	struct sockaddr_un at;
 	int error = unixname_address(path, &at, &f);
 
@@ -52,7 +52,7 @@ int unixname_connect(const char *path)
 }
 
 /* Somebody answers: who, as far as the kernel tells (not of datagram sockets). */
-static int taken(const struct sockaddr_un *at, int fd, struct fault *f)
+static int taken(const struct sockaddr_un *at, int fd, struct error *f)
 {
 	struct ucred who = {0};
 	socklen_t size = sizeof(who);
@@ -62,12 +62,12 @@ static int taken(const struct sockaddr_un *at, int fd, struct fault *f)
 		close(fd);
 	}
 	if (who.pid > 0)
-		return fault(f, -EADDRINUSE,
-			     "%s: process %d listens there: stop it, or choose another name",
-			     at->sun_path, (int)who.pid);
-	return fault(f, -EADDRINUSE,
-		     "%s: another process has this socket: stop it, or choose another name",
-		     at->sun_path);
+		return error_set(f, -EADDRINUSE,
+				 "%s: process %d listens there: stop it, or choose another name",
+				 at->sun_path, (int)who.pid);
+	return error_set(f, -EADDRINUSE,
+			 "%s: another process has this socket: stop it, or choose another name",
+			 at->sun_path);
 }
 
 /* The directory that a path's last name is in, and that name. Returns a descriptor or -errno. */
@@ -122,36 +122,38 @@ static int remove_name(const char *path, const struct stat *file)
 }
 
 /* What has the name that is wanted is open as `entry`. Frees it if nobody answers: 0. */
-static int replace_entry(const struct sockaddr_un *at, int entry, int type, struct fault *f)
+static int replace_entry(const struct sockaddr_un *at, int entry, int type, struct error *f)
 {
 	const char *path = at->sun_path;
 	struct stat st;
 	int ret;
 
 	if (fstat(entry, &st) < 0)
-		return fault(f, -errno, "%s: %s", path, strerror(errno));
+		return error_set(f, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return fault(f, -EEXIST,
-			     "%s is there and is no socket: remove it, or choose another name",
-			     path);
+		return error_set(f, -EEXIST,
+				 "%s is there and is no socket: remove it, or choose another name",
+				 path);
 	ret = connect_to_entry(entry, type);
 	/* EAGAIN: a backlog that is full is somebody, too; EPROTOTYPE: of another kind */
 	if (ret != -ECONNREFUSED)
 		return taken(at, ret, f);
 	ret = remove_name(path, &st);
-	return ret ? fault(f, ret, "%s: the socket of a process that is gone cannot be removed: %s",
-			   path, strerror(-ret))
+	return ret ? error_set(f, ret,
+			       "%s: the socket of a process that is gone cannot be removed: %s",
+			       path, strerror(-ret))
 		   : 0;
 }
 
 /* The name is there. Frees it if nobody answers. Returns 0: try again. */
-static int replace(const struct sockaddr_un *at, int type, struct fault *f)
+static int replace(const struct sockaddr_un *at, int type, struct error *f)
 {
 	int entry = open(at->sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC), ret;
 
 	if (entry < 0)
-		return errno == ENOENT ? 0
-				       : fault(f, -errno, "%s: %s", at->sun_path, strerror(errno));
+		return errno == ENOENT
+			       ? 0
+			       : error_set(f, -errno, "%s: %s", at->sun_path, strerror(errno));
 	ret = replace_entry(at, entry, type, f);
 	close(entry);
 	return ret;
@@ -227,7 +229,7 @@ static int try_bind(const struct sockaddr_un *at, int type, const struct unixnam
 }
 
 int unixname_bind(const char *path, int type, const struct unixname_access *access,
-		  struct unixname *name, struct fault *f)
+		  struct unixname *name, struct error *f)
 {
 	struct sockaddr_un at;
 	int fd = unixname_address(path, &at, f);
@@ -242,12 +244,12 @@ int unixname_bind(const char *path, int type, const struct unixname_access *acce
 		fd = try_bind(&at, type, access, name);
 	}
 	if (fd == -ESTALE)
-		return fault(f, fd,
-			     "%s: somebody else changes the directory that it is in: choose "
-			     "another one",
-			     path);
+		return error_set(f, fd,
+				 "%s: somebody else changes the directory that it is in: choose "
+				 "another one",
+				 path);
 	if (fd < 0)
-		return fault(f, fd, "%s: no socket can be made there: %s", path, strerror(-fd));
+		return error_set(f, fd, "%s: no socket can be made there: %s", path, strerror(-fd));
 	return fd;
 }
 

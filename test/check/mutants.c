@@ -17,7 +17,7 @@
 #include "sham.h"
 
 static const struct mutant {
-	enum sham_fault fault;
+	enum sham_fault err;
 	const char *what;
 	const char *caught_by;
 } mutants[] = {
@@ -115,22 +115,22 @@ static unsigned from_environment(const char *name, unsigned otherwise)
 }
 
 /* A device in memory that the case's process and we have each for ourselves after the fork. */
-static struct sham *new_sham(enum sham_fault fault)
+static struct sham *new_sham(enum sham_fault err)
 {
 	struct sham *s = malloc(sizeof(*s));
 
 	if (!s)
 		exit(99);
-	sham_init(s, fault);
+	sham_init(s, err);
 	return s;
 }
 
-static int run(const struct check_options *o, enum sham_fault fault, struct check_sum *sum)
+static int run(const struct check_options *o, enum sham_fault err, struct check_sum *sum)
 {
-	struct sham *shams[2] = {new_sham(fault), new_sham(fault)};
+	struct sham *shams[2] = {new_sham(err), new_sham(err)};
 	const struct target targets[2] = {{"sham", sham_open, shams[0]},
 					  {"other", sham_open, shams[1]}};
-	struct fault f = {0};
+	struct error f = {0};
 	int r = check_run(o, targets, sum, &f);
 
 	if (r == 2)
@@ -169,7 +169,7 @@ static int try_mutant(const struct mutant *m, enum check_format format)
 	options_for(&o, m->caught_by, format);
 	while (r == 0 && tries++ < TRIES) {
 		o.seed += tries;
-		r = run(&o, m->fault, &sum);
+		r = run(&o, m->err, &sum);
 	}
 	printf("%s - %s: a device that %s (%.1f s, try %u)\n", r == 1 ? "ok" : "not ok",
 	       m->caught_by, m->what, (double)sum.ns / 1e9, r == 1 ? tries : TRIES);
@@ -199,7 +199,7 @@ int main(int argc, char **argv)
 	unsigned missed = 0;
 
 	for (size_t i = 0; i < MUTANTS; i++) {
-		if (argc > 1 && (unsigned)strtoul(argv[1], NULL, 10) == mutants[i].fault)
+		if (argc > 1 && (unsigned)strtoul(argv[1], NULL, 10) == mutants[i].err)
 			return try_mutant(&mutants[i], FORMAT_TABLE);
 		if (argc == 1)
 			missed += (unsigned)try_mutant(&mutants[i], FORMAT_NONE);

@@ -39,7 +39,7 @@ static struct runtime *make_disk(const char *worker)
 	struct runtime *runtime;
 	struct block *block;
 	struct model *model;
-	struct fault f;
+	struct error f;
 
 	must(block_null_open(1 << 20, &block, &f), f.text);
 	must(blk_new(&blk, block, &model, &f), f.text);
@@ -61,7 +61,7 @@ static void connect_driver(struct load *load, struct runtime *runtime)
 	struct uvdpa_driver *drv;
 	struct uvdpa_error e;
 	struct inprocess *export;
-	struct fault f;
+	struct error f;
 
 	must(inprocess_open(runtime, &inprocess, &export, &f), f.text);
 	must(uvdpa_driver_open_transport(&transport, export, "neighbour", 0, &drv, &e), e.text);

@@ -35,7 +35,7 @@ static int ours_open(void *arg, unsigned flags, struct uvdpa_driver **drv,
 	struct ours *o = arg;
 	struct inprocess_options options = {.vdpa = test_device_options(o->device)};
 	struct inprocess *export;
-	struct fault f = {0};
+	struct error f = {0};
 	int r;
 
 	if (!o->runtime && o->device->worker && !neighbours++)
@@ -68,7 +68,7 @@ static int try_sizes(struct check_options *options, uint32_t from, uint32_t to)
 						   .queue_size = (uint16_t)size};
 		struct ours ours = {&device, NULL};
 		const struct target target = {"sized", ours_open, &ours};
-		struct fault f = {0};
+		struct error f = {0};
 		struct check_sum sum;
 
 		printf("# queues of %u entries\n", size);
@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 					  {"another", ours_open, &ours[1]}};
 	struct check_options options;
 	struct check_sum sum;
-	struct fault f = {0};
+	struct error f = {0};
 	int r;
 
 	check_options_init(&options);

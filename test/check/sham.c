@@ -22,9 +22,9 @@
 	 BIT(9) /* FLUSH */ | BIT(VIRTIO_F_IN_ORDER))
 #define CONFIG_SIZE 60
 
-bool sham_is(const struct sham *s, enum sham_fault fault)
+bool sham_is(const struct sham *s, enum sham_fault err)
 {
-	return s->fault == fault;
+	return s->err == err;
 }
 
 bool sham_is_packed(const struct sham *s)
@@ -454,7 +454,7 @@ static int invalidate(struct sham *s, const struct vhost_iotlb_msg *m)
 	/* what is taken needs its memory until it is done */
 	sham_wait_drained(s);
 	if (s->suspended && sham_is(s, SHAM_UNMAP_WRITES))
-		s->fault = SHAM_WRITES_BUFFER, sham_tempted(s, 0), s->fault = SHAM_UNMAP_WRITES;
+		s->err = SHAM_WRITES_BUFFER, sham_tempted(s, 0), s->err = SHAM_UNMAP_WRITES;
 	for (unsigned i = 0; i < s->map_count;) {
 		if (s->maps[i].iova <= last && s->maps[i].last >= m->iova)
 			s->maps[i] = s->maps[--s->map_count];
@@ -532,10 +532,10 @@ static void sham_close(void *ctx)
 
 static const struct uvdpa_transport transport = {sham_ioctl, sham_write, sham_close};
 
-void sham_init(struct sham *s, enum sham_fault fault)
+void sham_init(struct sham *s, enum sham_fault err)
 {
 	memset(s, 0, sizeof(*s));
-	s->fault = fault;
+	s->err = err;
 	pthread_mutex_init(&s->control, NULL);
 	pthread_mutex_init(&s->work, NULL);
 	pthread_cond_init(&s->drained, NULL);

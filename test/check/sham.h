@@ -148,7 +148,7 @@ struct sham_request {
 };
 
 struct sham {
-	enum sham_fault fault;
+	enum sham_fault err;
 	pthread_mutex_t control; /* one ioctl or message at a time */
 	pthread_mutex_t work;	 /* everything below */
 	pthread_cond_t drained;
@@ -177,7 +177,7 @@ struct sham {
 };
 
 /* Makes it; its thread starts at the first open, so that the caller may fork before. */
-void sham_init(struct sham *s, enum sham_fault fault);
+void sham_init(struct sham *s, enum sham_fault err);
 /* Opens it without a driver: the transport that a driver of it has. 0 or -EBUSY. */
 int sham_connect(struct sham *s, const struct uvdpa_transport **ops, void **ctx);
 /* As struct target's open wants it; `arg` is the sham. */
@@ -185,7 +185,7 @@ int sham_open(void *arg, unsigned flags, struct uvdpa_driver **drv, struct uvdpa
 
 /* Between the files of the sham. --------------------------------------------------------- */
 
-bool sham_is(const struct sham *s, enum sham_fault fault);
+bool sham_is(const struct sham *s, enum sham_fault err);
 bool sham_is_packed(const struct sham *s);
 /* Memory at an IOVA that may be accessed so (1 read, 2 write), or NULL. */
 void *sham_at(struct sham *s, uint64_t iova, uint64_t len, uint8_t perm);

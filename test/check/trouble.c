@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 	struct target targets[2] = {target, target};
 	struct check_options options;
 	struct check_sum sum = {0};
-	struct fault f = {0};
+	struct error f = {0};
 	FILE *report = tmpfile();
 	unsigned skipping, i = 0;
 

@@ -31,11 +31,11 @@ const struct test_device *test_device_find(const char *name)
 	abort();
 }
 
-static void must(int r, const struct fault *fault)
+static void must(int r, const struct error *err)
 {
 	if (!r)
 		return;
-	fprintf(stderr, "test device: %s\n", fault->text);
+	fprintf(stderr, "test device: %s\n", err->text);
 	exit(1);
 }
 
@@ -45,11 +45,11 @@ static struct block *make_block(const struct test_device *device)
 					      .never_every = device->never ? 1 : 0,
 					      .stubborn = device->stubborn};
 	struct block *block;
-	struct fault fault;
+	struct error err;
 
-	must(block_memory_open(1 << 20, &block, &fault), &fault);
+	must(block_memory_open(1 << 20, &block, &err), &err);
 	if (device->delay_us || device->never)
-		must(block_fault_open(&trouble, block, &block, &fault), &fault);
+		must(block_fault_open(&trouble, block, &block, &err), &err);
 	return block;
 }
 
@@ -69,10 +69,10 @@ struct runtime *test_device_run(const struct test_device *device)
 	struct blk_options blk = {.queues = TEST_QUEUES, .write_cache = true};
 	struct model *model;
 	struct runtime *runtime;
-	struct fault fault;
+	struct error err;
 
-	must(blk_new(&blk, make_block(device), &model, &fault), &fault);
-	must(runtime_new(&options, model, &runtime, &fault), &fault);
+	must(blk_new(&blk, make_block(device), &model, &err), &err);
+	must(runtime_new(&options, model, &runtime, &err), &err);
 	return runtime;
 }
 

@@ -208,17 +208,17 @@ static void stop_under_clients(void **state)
 
 static void live_and_dead_mounts(void **state)
 {
-	struct fault fault = {0};
+	struct error err = {0};
 	char pid[32];
 
 	snprintf(pid, sizeof(pid), "process %d", (int)server.pid);
-	assert_int_equal(fuse_mount_prepare(server.mount, &fault), -EBUSY);
-	assert_non_null(strstr(fault.text, pid));
+	assert_int_equal(fuse_mount_prepare(server.mount, &err), -EBUSY);
+	assert_non_null(strstr(err.text, pid));
 	kill(server.pid, SIGKILL);
 	waitpid(server.pid, NULL, 0);
 	assert_int_equal(open_device("disk", O_RDWR), -1);
 	assert_int_equal(errno, ENOTCONN);
-	assert_int_equal(fuse_mount_prepare(server.mount, &fault), 0);
+	assert_int_equal(fuse_mount_prepare(server.mount, &err), 0);
 	assert_int_equal(rmdir(server.mount), 0);
 	rmdir(server.dir);
 	close(server.stop);

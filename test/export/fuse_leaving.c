@@ -39,7 +39,7 @@ static void begin(struct bench *b)
 	const struct test_device *device = test_device_find("disk");
 	const struct vdpa_options vdpa = test_device_options(device);
 	const struct fuse_export_options options = {0};
-	struct fault f;
+	struct error f;
 
 	snprintf(b->dir, sizeof(b->dir), "/tmp/uvdpa-leaving-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
@@ -68,7 +68,7 @@ static pid_t open_meanwhile(struct bench *b)
 {
 	static _Atomic bool asked;
 	const struct device_owner first = {.who = "the first", .look = leaves, .arg = &asked};
-	struct fault f;
+	struct error f;
 	pid_t pid;
 
 	asked = false;
@@ -104,7 +104,7 @@ static void opens_when_the_first_has_left(void **state)
 		pid = open_meanwhile(&b);
 		runtime_release(b.runtime);
 		assert_int_equal(opened(pid), 0);
-		while (runtime_owner_check(b.runtime, &(struct fault){0})) /* the child's end */
+		while (runtime_owner_check(b.runtime, &(struct error){0})) /* the child's end */
 			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 	pid = open_meanwhile(&b);

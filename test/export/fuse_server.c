@@ -23,19 +23,19 @@ static int serve(const char *mount, int ready, int stop)
 	const struct fuse_export_options options = {0};
 	struct runtime *runtimes[16];
 	struct fuse_export *export;
-	struct fault fault;
+	struct error err;
 	char byte;
-	int r = fuse_export_new(mount, &options, &export, &fault);
+	int r = fuse_export_new(mount, &options, &export, &err);
 
 	for (unsigned i = 0; !r && i < test_device_count; i++) {
 		struct vdpa_options vdpa = test_device_options(&test_devices[i]);
 
 		runtimes[i] = test_device_run(&test_devices[i]);
-		r = fuse_export_add(export, test_devices[i].name, runtimes[i], &vdpa, &fault);
+		r = fuse_export_add(export, test_devices[i].name, runtimes[i], &vdpa, &err);
 	}
 	if (!r)
-		r = fuse_export_start(export, &fault);
-	if (write(ready, r ? fault.text : "r", r ? strlen(fault.text) : 1) < 0 || r)
+		r = fuse_export_start(export, &err);
+	if (write(ready, r ? err.text : "r", r ? strlen(err.text) : 1) < 0 || r)
 		return 1;
 	close(ready);
 	while (read(stop, &byte, 1) < 0)

@@ -75,7 +75,7 @@ static void open_here(struct world *w, bool log)
 	struct packet *packet;
 	struct model *model;
 	struct uvdpa_error e;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(packet_loopback_open(1, &packet, &f), 0);
 	assert_int_equal(net_new(&net, packet, &model, &f), 0);

@@ -37,18 +37,16 @@ static uint8_t shadow[DISK], data[DISK];
 
 static struct block *open_disk(uint8_t options, uint8_t trouble)
 {
-	struct block_fault_options fault = {0};
+	struct block_fault_options err = {0};
 	struct block *block, *wrapped;
 	int error = block_memory_open(DISK, &block, NULL);
 
 	assert(!error);
 	if (trouble & (FAILS | TEARS | UNSUPPORTED | GONE)) {
-		fault.fail_every = trouble & (FAILS | UNSUPPORTED | GONE) ? 3 : 0;
-		fault.fail_error = trouble & UNSUPPORTED ? EOPNOTSUPP
-				   : trouble & GONE	 ? EFAULT
-							 : EIO;
-		fault.tear_every = trouble & TEARS ? 2 : 0;
-		error = block_fault_open(&fault, block, &wrapped, NULL);
+		err.fail_every = trouble & (FAILS | UNSUPPORTED | GONE) ? 3 : 0;
+		err.fail_error = trouble & UNSUPPORTED ? EOPNOTSUPP : trouble & GONE ? EFAULT : EIO;
+		err.tear_every = trouble & TEARS ? 2 : 0;
+		error = block_fault_open(&err, block, &wrapped, NULL);
 		assert(!error);
 		block = wrapped;
 	}

@@ -245,7 +245,7 @@ static void region(struct food *food, bool gone)
 {
 	unsigned which = eat_byte(food) % FILES;
 	struct vhost_user_region at;
-	struct fault fault;
+	struct error err;
 
 	at.guest_address = eat_part(food, &at.size) - (uintptr_t)area;
 	at.user_address = at.guest_address + (1ull << 40);
@@ -253,9 +253,9 @@ static void region(struct food *food, bool gone)
 	if (files[which] < 0)
 		return;
 	if (gone)
-		vu_memory_set(regions, NULL, NULL, 0, runtime_lock(runtime[1]), &fault);
+		vu_memory_set(regions, NULL, NULL, 0, runtime_lock(runtime[1]), &err);
 	else
-		vu_memory_add(regions, &at, files[which], runtime_lock(runtime[1]), &fault);
+		vu_memory_add(regions, &at, files[which], runtime_lock(runtime[1]), &err);
 	runtime_unlock(runtime[1]);
 }
 

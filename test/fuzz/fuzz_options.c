@@ -46,7 +46,7 @@ static void check_spec(const struct device_spec *spec)
 	assert(!spec->socket || !spec->connect);
 }
 
-static void check_list(struct spec_list *list, int result, const struct fault *f)
+static void check_list(struct spec_list *list, int result, const struct error *f)
 {
 	assert(result == 0 || (result < 0 && f->code == result && f->text[0]));
 	for (unsigned i = 0; i < list->count; i++)
@@ -60,7 +60,7 @@ static void check_list(struct spec_list *list, int result, const struct fault *f
 static void try_text(const char *text)
 {
 	struct spec_list list = {0};
-	struct fault f = {0};
+	struct error f = {0};
 	int r = spec_list_add(&list, text, "--device", &f);
 
 	check_list(&list, r, &f);
@@ -73,7 +73,7 @@ static void try_file(const uint8_t *data, size_t size)
 {
 	struct spec_list list = {0};
 	int fd = memfd_create("config", MFD_CLOEXEC), r;
-	struct fault f = {0};
+	struct error f = {0};
 	char path[32];
 	ssize_t n;
 

@@ -39,7 +39,7 @@ static void use(struct device_snapshot *snapshot)
 {
 	static struct theatre theatre;
 	static struct stage stage;
-	struct fault f = {0};
+	struct error f = {0};
 	int r;
 
 	theatre_init(&theatre, &options);
@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct device_snapshot *one = malloc(sizeof(*one)), *two = malloc(sizeof(*two));
 	uint8_t *bytes = malloc(STATE_MAX_BYTES + 1);
-	struct fault f = {0};
+	struct error f = {0};
 	int r;
 
 	assert(one && two && bytes);

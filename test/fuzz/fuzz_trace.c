@@ -20,7 +20,7 @@
 static int read_trace(const uint8_t *data, size_t size, struct trace_file *trace)
 {
 	int fd = memfd_create("trace", MFD_CLOEXEC), r;
-	struct fault f = {0};
+	struct error f = {0};
 	char path[32];
 	ssize_t n;
 

@@ -29,7 +29,7 @@ static int set_up(void)
 	const struct workload_options o = {
 		.blocks = 2048, .depth = 32, .write_percent = 50, .flush_every = 64, .seed = 7};
 	struct uvdpa_queue_options ring = {.size = 128, .base = 65000};
-	struct fault f = {0};
+	struct error f = {0};
 	int r = uvdpa_driver_open(DEVICE, 0, &drv, &error);
 
 	if (r == 0)

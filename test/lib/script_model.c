@@ -81,12 +81,12 @@ static void negotiated(struct model *model, uint64_t agreed)
 	script_of(model)->negotiated = agreed;
 }
 
-static int queue_start(struct model *model, unsigned queue, unsigned depth, struct fault *f)
+static int queue_start(struct model *model, unsigned queue, unsigned depth, struct error *f)
 {
 	struct script_model *m = script_of(model);
 
 	if (m->bad_start & (1u << queue))
-		return fault(f, -EIO, "it has no backend");
+		return error_set(f, -EIO, "it has no backend");
 	m->starts++;
 	return 0;
 }
@@ -184,10 +184,10 @@ static void reset(struct model *model)
 	memset(m->writable, 0, sizeof(m->writable));
 }
 
-static int resize(struct model *model, uint64_t bytes, struct fault *f)
+static int resize(struct model *model, uint64_t bytes, struct error *f)
 {
 	if (!bytes)
-		return fault(f, -EINVAL, "a size of 0");
+		return error_set(f, -EINVAL, "a size of 0");
 	script_of(model)->size = bytes;
 	return 0;
 }
@@ -199,10 +199,10 @@ static size_t state_save(struct model *model, uint8_t *bytes)
 	return 2;
 }
 
-static int state_check(struct model *model, const uint8_t *bytes, size_t size, struct fault *f)
+static int state_check(struct model *model, const uint8_t *bytes, size_t size, struct error *f)
 {
 	if (size != 2 || bytes[0] == 0xff)
-		return fault(f, -EINVAL, "that was not saved by a script");
+		return error_set(f, -EINVAL, "that was not saved by a script");
 	return 0;
 }
 

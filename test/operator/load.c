@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 	struct uvdpa_queue *queue;
 	struct workload *workload;
 	pthread_t watcher;
-	struct fault f;
+	struct error f;
 	int result;
 
 	if (argc != 2 || prepare(argv[1], &drv, &memory, &queue))

@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 	struct uvdpa_memory *memory;
 	struct uvdpa_queue *queue;
 	struct workload *workload;
-	struct fault f;
+	struct error f;
 	int result;
 
 	if (argc != 2 || prepare(argv[1], &drv, &memory, &queue))

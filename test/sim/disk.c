@@ -215,7 +215,7 @@ static void cancel(struct block_channel *channel)
 }
 
 static int channel_open(struct block *block, unsigned depth, struct block_channel **out,
-			struct fault *fault)
+			struct error *err)
 {
 	static int next = 1000;
 	struct channel *channel = calloc(1, sizeof(*channel));
@@ -236,7 +236,7 @@ static int channel_fd(struct block_channel *channel)
 	return ((struct channel *)channel)->fd;
 }
 
-static int resize(struct block *block, uint64_t size, struct fault *fault)
+static int resize(struct block *block, uint64_t size, struct error *err)
 {
 	block->limits.size = size;
 	return 0;

@@ -45,7 +45,7 @@ static struct cable *cable_of(struct packet *packet)
 }
 
 static int cable_open(struct packet *packet, unsigned index, struct packet_channel **channel,
-		      struct fault *f)
+		      struct error *f)
 {
 	*channel = &cable_of(packet)->channel;
 	return 0;

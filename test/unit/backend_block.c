@@ -6,7 +6,7 @@ static struct block_request *kept;
 static unsigned reached, cancels;
 
 static int keeper_open(struct block *block, unsigned depth, struct block_channel **channel,
-		       struct fault *f)
+		       struct error *f)
 {
 	*channel = calloc(1, sizeof(**channel));
 	return 0;
@@ -162,7 +162,7 @@ static void counters(void **state)
 
 static void optional_operations(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	struct job job = {0};
 
 	block_kick(channel);
@@ -180,7 +180,7 @@ static void optional_operations(void **state)
 
 static void sizes(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 
 	assert_int_equal(block_check_size(512, "disk", &f), 0);
 	assert_int_equal(block_check_size(0, "disk", &f), -EINVAL);

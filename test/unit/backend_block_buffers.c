@@ -88,7 +88,7 @@ static void open_disk(void)
 {
 	/* the process of the test before this one may still be ending */
 	struct block_file_options options = {.path = path, .fixed_buffers = true, .wait_ms = 2000};
-	struct fault f = {0};
+	struct error f = {0};
 
 	if (block_file_open(&options, &block, &f))
 		fail_msg("%s", f.text);
@@ -425,7 +425,7 @@ int main(int argc, char **argv)
 	};
 	struct block_file_options options = {.path = path, .fixed_buffers = true};
 	struct io_uring ring;
-	struct fault f = {0};
+	struct error f = {0};
 	int fd = mkstemp(path);
 
 	old_uring = argc > 1 && !strcmp(argv[1], "shared");

@@ -1,4 +1,4 @@
-/* The fault wrapper: each kind of trouble, and stacked. */
+/* The error wrapper: each kind of trouble, and stacked. */
 #include <unistd.h>
 
 #include "backend_support.h"
@@ -207,7 +207,7 @@ static void around_a_file(void **state)
 	char path[] = "/tmp/uvdpa-fault-XXXXXX";
 	struct block_fault_options options = {.tear_every = 3, .delay_us = 100, .delay_every = 2};
 	int fd = mkstemp(path);
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *file;
 
 	assert_true(fd >= 0);

@@ -31,7 +31,7 @@ static _Alignas(4096) uint8_t bytes[SIZE], other[SIZE];
 static void open_disk(const char *where, bool direct)
 {
 	struct block_file_options options = {.path = where, .direct = direct, .sqpoll = sqpoll};
-	struct fault f = {0};
+	struct error f = {0};
 
 	assert_int_equal(truncate(where, 0), 0);
 	assert_int_equal(truncate(where, SIZE), 0);
@@ -115,7 +115,7 @@ static void in_memory(void **state)
 static void direct(void **state)
 {
 	struct block_file_options options = {.path = path, .direct = true};
-	struct fault f = {0};
+	struct error f = {0};
 
 	assert_int_equal(truncate(path, SIZE), 0);
 	if (block_file_open(&options, &block, &f)) {
@@ -464,7 +464,7 @@ static void use_device(const char *name, bool bypass)
 {
 	struct block_file_options options = {.path = name, .direct = bypass};
 	struct job job = {.request.unmap = true, .request.durable = true};
-	struct fault f = {0};
+	struct error f = {0};
 
 	if (block_file_open(&options, &block, &f))
 		fail_msg("%s", f.text);
@@ -581,7 +581,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(block_device),
 		cmocka_unit_test(full),
 	};
-	struct fault f = {0};
+	struct error f = {0};
 
 	sqpoll = argc > 1 && !strcmp(argv[1], "sqpoll");
 	old_uring = argc > 1 && !strcmp(argv[1], "shared");

@@ -29,14 +29,14 @@ static const char *path_of(const char *name, off_t size)
 }
 
 static int open_file(const char *path, bool read_only, bool direct, struct block **block,
-		     struct fault *f)
+		     struct error *f)
 {
 	return block_file_open(&(struct block_file_options){path, read_only, direct}, block, f);
 }
 
 static void expect_refusal(const char *path, int code, const char *word)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 
 	assert_int_equal(open_file(path, false, false, &block, &f), code);
@@ -62,7 +62,7 @@ static void wrong_paths(void **state)
 static void no_permission(void **state)
 {
 	const char *path = path_of("private", 4096);
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 
 	assert_int_equal(chmod(path, 0), 0);
@@ -95,7 +95,7 @@ static void limits(void **state)
 
 static void direct_needs_whole_blocks(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 	int error = open_file(path_of("disk", 1 << 20), false, true, &block, &f);
 
@@ -111,7 +111,7 @@ static void direct_needs_whole_blocks(void **state)
 static void growing(void **state)
 {
 	const char *path = path_of("growing", 4096);
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 	struct stat st;
 
@@ -154,7 +154,7 @@ static int forbid_io_uring(int error)
 static int open_without_io_uring(int error)
 {
 	const char *path = path_of("disk", 1 << 20);
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 	int status;
 	pid_t pid = fork();
@@ -202,7 +202,7 @@ int main(void)
 		cmocka_unit_test(growing),     cmocka_unit_test(no_io_uring),
 	};
 	struct block *block;
-	struct fault f = {0};
+	struct error f = {0};
 
 	if (!mkdtemp(dir))
 		leave_skipped("no folder in /tmp");

@@ -47,7 +47,7 @@ int __wrap_io_uring_submit(struct io_uring *ring)
 static void open_disk(const char *where)
 {
 	struct block_file_options options = {.path = where};
-	struct fault f = {0};
+	struct error f = {0};
 
 	assert_int_equal(truncate(where, SIZE), 0);
 	if (block_file_open(&options, &block, &f))
@@ -172,7 +172,7 @@ static void closed_by_control(void **state)
 static void open_sqpoll(void)
 {
 	struct block_file_options options = {.path = path, .sqpoll = true, .wait_ms = 2000};
-	struct fault f = {0};
+	struct error f = {0};
 
 	if (block_file_open(&options, &block, &f))
 		fail_msg("%s", f.text);
@@ -232,7 +232,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(closed_by_control),
 	};
 	struct block_file_options options = {.path = path};
-	struct fault f = {0};
+	struct error f = {0};
 	int fd = mkstemp(path);
 
 	old_uring = argc > 1 && !strcmp(argv[1], "shared");

@@ -32,7 +32,7 @@ static const bool together[KINDS][KINDS] = {
 
 static void try_second(const struct block_file_options *options, bool may)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 	int error = block_file_open(options, &block, &f);
 
@@ -131,7 +131,7 @@ static void qemu_sees_ours(void **state)
 static void one_works(void **state)
 {
 	struct block *a, *b, *reader;
-	struct fault f = {0};
+	struct error f = {0};
 
 	assert_int_equal(block_file_open(&kinds[SHARES], &a, NULL), 0);
 	assert_int_equal(block_file_open(&kinds[SHARES], &b, NULL), 0);
@@ -170,7 +170,7 @@ static void write_at(off_t offset, const char *bytes, size_t size)
 static void expect_format(const char *format, bool direct)
 {
 	struct block_file_options options = {.path = image, .direct = direct};
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 	int error = block_file_open(&options, &block, &f);
 
@@ -228,7 +228,7 @@ static void formats(void **state)
 /* A VHD of fixed size is a sector longer than its disk; a qcow2 file has any size. */
 static void formats_of_odd_size(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 
 	write_at(0, "QFI\xfb", 4);

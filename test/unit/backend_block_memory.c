@@ -76,7 +76,7 @@ static void growing(void **state)
 
 static void too_big(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *huge;
 
 	assert_int_equal(block_memory_open(1ull << 62, &huge, &f), -ENOMEM);

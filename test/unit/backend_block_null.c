@@ -23,7 +23,7 @@ static void zeroes_and_vanishing(void **state)
 
 static void grows(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block;
 
 	assert_int_equal(block_null_open(1024, &block, NULL), 0);

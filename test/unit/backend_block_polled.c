@@ -21,7 +21,7 @@ static _Alignas(4096) uint8_t bytes[SIZE], other[SIZE];
 static void open_disk(void)
 {
 	struct block_file_options options = {.path = path, .direct = true, .iopoll = true};
-	struct fault f = {0};
+	struct error f = {0};
 
 	if (block_file_open(&options, &block, &f))
 		fail_msg("%s", f.text);

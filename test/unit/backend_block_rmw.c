@@ -38,7 +38,7 @@ static uint8_t expected[SIZE];
 static _Alignas(BLOCK) uint8_t bytes[SIZE], other[SIZE];
 
 static int coarse_open(struct block *b, unsigned depth, struct block_channel **channel,
-		       struct fault *f)
+		       struct error *f)
 {
 	struct coarse_channel *ch = calloc(1, sizeof(*ch));
 
@@ -125,7 +125,7 @@ static void coarse_cancel(struct block_channel *channel)
 		r->backend[0] = 1;
 }
 
-static int coarse_resize(struct block *b, uint64_t size, struct fault *f)
+static int coarse_resize(struct block *b, uint64_t size, struct error *f)
 {
 	b->limits.size = size;
 	return 0;
@@ -477,7 +477,7 @@ static void errors_are_passed_up(void **state)
 
 static void limits(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 
 	assert_int_equal(block->limits.block_size, SECTOR);
 	assert_int_equal(block->limits.physical_size, BLOCK);

@@ -24,7 +24,7 @@ static struct packet_channel *start(const char *local, const char *remote)
 	const struct packet_dgram_options options = {local, remote};
 	struct packet_channel *channel;
 	struct packet *packet;
-	struct fault f;
+	struct error f;
 
 	if (packet_dgram_open(&options, &packet, &f))
 		fail_msg("%s", f.text);
@@ -178,7 +178,7 @@ static void refusals(void **state)
 		{"/nowhere/at/all", "/tmp/x", "no socket can be made"},
 	};
 	struct packet *packet;
-	struct fault f;
+	struct error f;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct packet_dgram_options options = {cases[i].local, cases[i].remote};

@@ -69,7 +69,7 @@ static void start(bool server)
 {
 	const struct packet_stream_options options = {
 		.path = path, .server = server, .reconnect_ms = 1};
-	struct fault f;
+	struct error f;
 
 	if (!server)
 		listen_there();
@@ -361,7 +361,7 @@ static void stale_frames(void **state)
 static void refusals(void **state)
 {
 	struct packet_stream_options options = {.path = path};
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(packet_stream_open(&options, &packet, &f), -ENOENT);
 	assert_non_null(strstr(f.text, "passt"));

@@ -105,7 +105,7 @@ static struct batch_chain *offer(struct stock *stock, uint32_t size)
 static void start_with(struct packet *packet, uint64_t features)
 {
 	const struct net_options options = {.mac = {0x52, 0x54, 0, 1, 2, 3}};
-	struct fault f;
+	struct error f;
 
 	if (net_new(&options, packet, &model, &f))
 		fail_msg("%s", f.text);

@@ -34,7 +34,7 @@ static const struct blk_options plain = {.queues = 2, .serial = "disk0", .write_
 
 static inline void start_over(struct block *block, const struct blk_options *options)
 {
-	struct fault f = {0};
+	struct error f = {0};
 
 	disk = block;
 	if (blk_new(options, block, &model, &f))
@@ -195,7 +195,7 @@ static unsigned held_count;
 static struct block_channel *held_channel;
 
 static inline int slow_channel_open(struct block *block, unsigned depth,
-				    struct block_channel **channel, struct fault *f)
+				    struct block_channel **channel, struct error *f)
 {
 	held_channel = *channel = calloc(1, sizeof(**channel));
 	held_count = 0;

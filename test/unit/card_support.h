@@ -55,7 +55,7 @@ static inline void open_card(struct card *card, struct packet *packet, unsigned 
 	};
 	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}};
 	struct model *model;
-	struct fault f;
+	struct error f;
 
 	memset(card, 0, sizeof(*card));
 	card->pairs = packet->pairs;
@@ -69,7 +69,7 @@ static inline void start_driver(struct card *card)
 	struct uvdpa_queue_options queue = {.size = RING};
 	struct inprocess *export;
 	struct uvdpa_error e;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(inprocess_open(card->runtime, &(struct inprocess_options){0}, &export, &f),
 			 0);

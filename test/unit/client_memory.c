@@ -142,11 +142,11 @@ static void client_do(struct client *c, char order)
 /* Skips where the ptrace rules do not let one process into its own child. */
 static void client_open(struct client *c)
 {
-	struct fault fault = {0};
-	int r = process_open(c->pid, getuid(), &c->process, &fault);
+	struct error err = {0};
+	int r = process_open(c->pid, getuid(), &c->process, &err);
 
 	if (r == -EPERM) {
-		print_message("skipped: %s\n", fault.text);
+		print_message("skipped: %s\n", err.text);
 		skip();
 	}
 	assert_int_equal(r, 0);
@@ -223,7 +223,7 @@ static void private_memory_is_copied(void **state)
 static void only_memory_files_are_mapped(void **state)
 {
 	struct client *c = *state;
-	struct fault fault = {0};
+	struct error err = {0};
 	struct window w;
 	char byte = 0;
 
@@ -237,8 +237,8 @@ static void only_memory_files_are_mapped(void **state)
 	assert_int_equal(c->memory->ops->read(c->memory, w.uaddr + 77, &byte, 1), 0);
 	assert_int_equal(byte, 'a' + FILE_BACKED);
 	c->memory->ops->unmap(c->memory, &w);
-	assert_int_equal(client_map_allow("/nowhere", &fault), -ENOENT);
-	assert_int_equal(client_map_allow("/tmp", &fault), 0);
+	assert_int_equal(client_map_allow("/nowhere", &err), -ENOENT);
+	assert_int_equal(client_map_allow("/tmp", &err), 0);
 	w = window_of(c, FILE_BACKED, 0, AREA, true);
 	assert_non_null(w.host);
 	assert_int_equal(w.host[77], 'a' + FILE_BACKED);
@@ -357,12 +357,12 @@ static void exec_ends_it(void **state)
 static void strangers_are_refused(void **state)
 {
 	struct process *p = NULL;
-	struct fault fault = {0};
+	struct error err = {0};
 
-	assert_int_equal(process_open(0, 0, &p, &fault), -EPERM);
-	assert_non_null(strstr(fault.text, "pid namespace"));
-	assert_int_equal(process_open(getpid(), getuid() + 1, &p, &fault), -ESRCH);
-	assert_int_equal(process_open(0x7fffffff, 0, &p, &fault), -ESRCH);
+	assert_int_equal(process_open(0, 0, &p, &err), -EPERM);
+	assert_non_null(strstr(err.text, "pid namespace"));
+	assert_int_equal(process_open(getpid(), getuid() + 1, &p, &err), -ESRCH);
+	assert_int_equal(process_open(0x7fffffff, 0, &p, &err), -ESRCH);
 	assert_null(p);
 }
 

@@ -50,9 +50,9 @@ static void destroy(struct model *model)
 	free(model);
 }
 
-static int resize(struct model *model, uint64_t bytes, struct fault *f)
+static int resize(struct model *model, uint64_t bytes, struct error *f)
 {
-	return bytes > 4096 ? fault(f, -28, "no room for that") : 0;
+	return bytes > 4096 ? error_set(f, -28, "no room for that") : 0;
 }
 
 static const struct model_ops model_ops = {
@@ -94,7 +94,7 @@ static int setup(void **state)
 			   .suspend_timeout_ms = 1000},
 	};
 	struct model *model = malloc(sizeof(*model));
-	struct fault f;
+	struct error f;
 
 	model->ops = &model_ops;
 	memcpy(world.dir, "/tmp/uvdpa-test-XXXXXX", 23);
@@ -420,7 +420,7 @@ static void cannot_listen_twice(void **state)
 {
 	struct world *world = *state;
 	struct control *other;
-	struct fault f;
+	struct error f;
 
 	assert_true(control_new(world->path, &world->runtime, 1, &other, &f) < 0);
 	assert_non_null(strstr(f.text, world->path));

@@ -62,7 +62,7 @@ static struct bench *start(bool gives_back)
 static void parks_and_resumes(void **state)
 {
 	struct bench *b = start(true);
-	struct fault f;
+	struct error f;
 
 	suspend(b, HOLDER_OPERATOR, true);
 	stage_time(&b->stage, 49);
@@ -122,7 +122,7 @@ static void moves(void **state)
 	struct bench *b = start(true);
 	struct vq *vqs = b->theatre.vqs;
 	struct stage next;
-	struct fault f;
+	struct error f;
 
 	suspend(b, HOLDER_OPERATOR, true);
 	stage_time(&b->stage, 60);
@@ -254,7 +254,7 @@ static void not_for_everybody(void **state)
 static void reset_while_parked(void **state)
 {
 	struct bench *b = start(true);
-	struct fault f;
+	struct error f;
 
 	suspend(b, HOLDER_OPERATOR, true);
 	stage_time(&b->stage, 60);
@@ -509,7 +509,7 @@ static void num_while_running(void **state)
 static void num_while_suspended(void **state)
 {
 	struct bench *b = start_small();
-	struct fault f;
+	struct error f;
 
 	for (unsigned tag = 1; tag <= 3; tag++)
 		bench_submit(b, 0, tag);

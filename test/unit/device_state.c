@@ -38,7 +38,7 @@ static void seal(size_t size)
 	store_le32(bytes + size - 4, crc_of(bytes, size - 4));
 }
 
-static int decode(size_t size, struct fault *f)
+static int decode(size_t size, struct error *f)
 {
 	f->text[0] = '\0';
 	return state_decode(bytes, size, &other, f);
@@ -46,7 +46,7 @@ static int decode(size_t size, struct fault *f)
 
 static void refused(size_t size, const char *why)
 {
-	struct fault f;
+	struct error f;
 
 	seal(size);
 	assert_true(decode(size, &f) < 0);
@@ -77,7 +77,7 @@ static size_t append(size_t size, uint16_t tag, uint16_t flags, uint32_t length)
 
 static void round_trip(void **state)
 {
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(decode(make(), &f), 0);
 	assert_memory_equal(&snapshot, &other, sizeof(other));
@@ -85,7 +85,7 @@ static void round_trip(void **state)
 
 static void largest(void **state)
 {
-	struct fault f;
+	struct error f;
 
 	make();
 	memset(snapshot.name, 'x', DEVICE_NAME_MAX);
@@ -107,7 +107,7 @@ static void largest(void **state)
 static void damage(void **state)
 {
 	size_t size = make();
-	struct fault f;
+	struct error f;
 
 	for (size_t i = 0; i < size; i++) {
 		bytes[i] ^= 0x10;
@@ -123,7 +123,7 @@ static void damage(void **state)
 static void any_byte(void **state)
 {
 	size_t size = make();
-	struct fault f;
+	struct error f;
 
 	for (size_t i = 0; i < size - 4; i++)
 		for (unsigned bit = 0; bit < 8; bit++) {
@@ -139,7 +139,7 @@ static void any_byte(void **state)
 static void versions(void **state)
 {
 	size_t size = make(), device = section(1, 0);
-	struct fault f;
+	struct error f;
 
 	/* newer, readable: optional tags are skipped, payloads may be longer */
 	store_le16(bytes + 8, 2);
@@ -183,7 +183,7 @@ static void versions(void **state)
 static void nonsense(void **state)
 {
 	size_t size = make();
-	struct fault f;
+	struct error f;
 
 	store_le32(bytes + section(5, 0) + 4, 1u << 31);
 	refused(size, "beyond the end");
@@ -284,7 +284,7 @@ static void moves(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
 	struct stage next;
-	struct fault f;
+	struct error f;
 	uint8_t mine = 5;
 
 	stage_up(&b->stage);
@@ -330,7 +330,7 @@ static void in_flight(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
 	struct vq *vq = &b->theatre.vqs[0];
-	struct fault f;
+	struct error f;
 	const uint64_t order[] = {3, 1, 2, 4};
 	size_t from;
 
@@ -370,7 +370,7 @@ static void in_flight(void **state)
 static void foreign_list(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
-	struct fault f;
+	struct error f;
 
 	make();
 	for (unsigned q = 0; q < 2; q++)
@@ -395,7 +395,7 @@ static void foreign_list(void **state)
 static void another_driver(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
-	struct fault f;
+	struct error f;
 
 	make();
 	snapshot.queues[0].base = 3;
@@ -410,7 +410,7 @@ static void another_driver(void **state)
 
 static void does_not_fit(struct device *device, const char *why)
 {
-	struct fault f;
+	struct error f;
 
 	assert_true(device_restore(device, &snapshot, &f) < 0);
 	if (!strstr(f.text, why))
@@ -422,7 +422,7 @@ static void other_kinds(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
 	struct device *device = b->stage.device;
-	struct fault f;
+	struct error f;
 
 	make();
 	snapshot.queues[1].size = 64;
@@ -458,7 +458,7 @@ static void written_while_suspended(void **state)
 {
 	struct bench *b = bench_new(&two_queues);
 	uint8_t byte = 1;
-	struct fault f;
+	struct error f;
 
 	stage_up(&b->stage);
 	bench_suspend(b, HOLDER_OPERATOR, 0);

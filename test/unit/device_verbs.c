@@ -124,7 +124,7 @@ static void generation(void **state)
 	struct bench *b = bench_new(&two_queues);
 	struct device *device = b->stage.device;
 	uint32_t first = device_get_generation(device);
-	struct fault f = {0};
+	struct error f = {0};
 
 	assert_int_equal(device_resize(device, 5000, &f), 0);
 	assert_int_equal(device_get_generation(device), first + 1);
@@ -308,7 +308,7 @@ static void options_refused(void **state)
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct script_model model;
 		struct device *device;
-		struct fault f = {0};
+		struct error f = {0};
 
 		script_model_init(&model, 1);
 		assert_int_equal(device_new(&bad[i], &model.model, &b->stage.host, &device, &f),

@@ -28,7 +28,7 @@
 #define ANY	 UINT32_MAX
 
 /* What it does instead of a good answer. */
-enum fault {
+enum err {
 	GOOD,
 	SILENT,
 	HANGS_UP,
@@ -47,7 +47,7 @@ struct back {
 	char dir[32], path[64];
 	int listener;
 	pthread_t thread;
-	enum fault fault;
+	enum err err;
 	uint32_t at; /* the request that it answers so */
 	uint64_t value;
 	uint16_t ring_max;
@@ -119,7 +119,7 @@ static void send_crumbs(int fd, const struct vhost_user_header *head)
 static bool misbehave(struct back *back, int fd, struct vhost_user_header *head,
 		      union vhost_user_payload *p)
 {
-	switch (back->fault) {
+	switch (back->err) {
 	case SILENT:
 		wait_for_end(fd);
 		return false;
@@ -175,7 +175,7 @@ static void serve(struct back *back, int fd)
 			p.u64 = refuse;
 		head.size = size ? size : 8;
 		head.flags = VHOST_USER_VERSION | VHOST_USER_REPLY;
-		if (back->fault && (back->at == head.request || back->at == ANY)) {
+		if (back->err && (back->at == head.request || back->at == ANY)) {
 			if (!misbehave(back, fd, &head, &p))
 				return;
 			continue;
@@ -195,12 +195,12 @@ static void *back_main(void *arg)
 	return NULL;
 }
 
-static void start(struct back *back, enum fault fault, uint32_t at)
+static void start(struct back *back, enum err err, uint32_t at)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 	*back = (struct back){
-		.dir = "/tmp/uvdpa-bad-XXXXXX", .fault = fault, .at = at, .ring_max = UINT16_MAX};
+		.dir = "/tmp/uvdpa-bad-XXXXXX", .err = err, .at = at, .ring_max = UINT16_MAX};
 	assert_non_null(mkdtemp(back->dir));
 	snprintf(back->path, sizeof(back->path), "%s/socket", back->dir);
 	memcpy(address.sun_path, back->path, strlen(back->path) + 1);
@@ -222,13 +222,13 @@ static void finish(struct back *back, struct uvdpa_driver *drv)
 static const struct uvdpa_open_options bounded = {.answer_ms = LIMIT_MS};
 
 /* Opening ends so, with these words in its error. */
-static void refused(enum fault fault, uint32_t at, int code, const char *words)
+static void refused(enum err err, uint32_t at, int code, const char *words)
 {
 	struct uvdpa_error error = {0};
 	struct uvdpa_driver *drv = NULL;
 	struct back back;
 
-	start(&back, fault, at);
+	start(&back, err, at);
 	assert_int_equal(uvdpa_driver_open_with(back.path, &bounded, &drv, &error), code);
 	assert_int_equal(error.code, code);
 	if (!strstr(error.text, words) || !strstr(error.text, back.path))

@@ -346,11 +346,11 @@ static void is_broken(struct rig *rig, enum uvdpa_queue_break how, const char *w
 
 	assert_int_equal(uvdpa_queue_poll(rig->q, c, 8), -EPROTO);
 	assert_int_equal(uvdpa_queue_broken(rig->q), how);
-	assert_non_null(strstr(uvdpa_queue_fault(rig->q), why));
+	assert_non_null(strstr(uvdpa_queue_error(rig->q), why));
 	assert_int_equal(add(rig, 1, 0), -EPROTO);
 	assert_int_equal(uvdpa_queue_wait(rig->q, 1000), -EPROTO);
 	assert_int_equal(uvdpa_queue_restart(rig->q, 0x80078007), 0);
-	assert_null(uvdpa_queue_fault(rig->q));
+	assert_null(uvdpa_queue_error(rig->q));
 	assert_int_equal(uvdpa_queue_base(rig->q), 0x80078007);
 	assert_true(add(rig, 1, 0) >= 0);
 	tear_down(rig);

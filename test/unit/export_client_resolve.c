@@ -64,10 +64,10 @@ static int memfd;
 
 static int setup(void **state)
 {
-	struct fault fault = {0};
+	struct error err = {0};
 
 	memfd = memfd_create("client", MFD_CLOEXEC);
-	if (process_open(getpid(), getuid(), &process, &fault) || ftruncate(memfd, 64 * PAGE))
+	if (process_open(getpid(), getuid(), &process, &err) || ftruncate(memfd, 64 * PAGE))
 		return -1;
 	memory = client_memory_new(process);
 	area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);

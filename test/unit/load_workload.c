@@ -402,7 +402,7 @@ static void refusals(void **state)
 	};
 	struct workload_options large = {.blocks = 1, .depth = 1000};
 	struct workload *w = NULL;
-	struct fault f;
+	struct error f;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(workload_new(&bad[i], rig.memory, rig.q, &w, &f), -EINVAL);

@@ -67,11 +67,11 @@ static void wait_for(_Atomic uint64_t *word, uint64_t value)
 static int setup(void **state)
 {
 	static struct bench bench;
-	struct fault fault;
+	struct error err;
 
 	bench = (struct bench){0};
 	*state = &bench;
-	return worker_new("test", &ops, &bench, &bench.worker, &fault);
+	return worker_new("test", &ops, &bench, &bench.worker, &err);
 }
 
 static int teardown(void **state)
@@ -281,10 +281,10 @@ static void a_stuck_pass_is_nudged(void **state)
 	const struct worker_ops stuck = {
 		.ready = on_ready, .pass = block_in_pass, .after = on_after};
 	struct bench bench = {.full = eventfd(0, 0)};
-	struct fault fault;
+	struct error err;
 
 	assert_int_equal(eventfd_write(bench.full, UINT64_MAX - 1), 0);
-	assert_int_equal(worker_new("stuck", &stuck, &bench, &bench.worker, &fault), 0);
+	assert_int_equal(worker_new("stuck", &stuck, &bench, &bench.worker, &err), 0);
 	atomic_store(&bench.ready[0], 1);
 	worker_wake(bench.worker);
 	while (!bench.calls || !atomic_load(&bench.ready[1]))

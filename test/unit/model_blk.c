@@ -38,7 +38,7 @@ static void bad_options(void **state)
 	struct block *block;
 
 	for (unsigned i = 0; i < 3; i++) {
-		struct fault f = {0};
+		struct error f = {0};
 
 		assert_int_equal(block_null_open(DISK, &block, NULL), 0);
 		assert_int_equal(blk_new(&bad[i], block, &other, &f), -EINVAL);

@@ -152,7 +152,7 @@ static void write_cache_modes(void **state)
 
 static void resizing(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	uint8_t config[256];
 
 	assert_int_equal(model->ops->resize(model, 2 * DISK, &f), 0);

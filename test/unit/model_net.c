@@ -196,7 +196,7 @@ static void saved_state(void **state)
 		unsigned at;
 		uint8_t value;
 	} spoilt[] = {{2, 1}, {4, 0x80}, {14, 1}, {16, 0}, {16, 4}, {18, 5}, {20, 65}, {22, 2}};
-	struct fault f;
+	struct error f;
 	size_t size;
 
 	start_loopback(3, EVERYTHING);
@@ -427,7 +427,7 @@ static void bad_options(void **state)
 {
 	struct net_options options = {.mac = {0x52}, .mtu = 67};
 	struct packet *packet;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(packet_null_open(1, &packet, NULL), 0);
 	assert_int_equal(net_new(&options, packet, &model, &f), -EINVAL);

@@ -213,7 +213,7 @@ struct picky {
 static struct picky picky;
 
 static int picky_channel_open(struct packet *packet, unsigned index,
-			      struct packet_channel **channel, struct fault *f)
+			      struct packet_channel **channel, struct error *f)
 {
 	*channel = calloc(1, sizeof(**channel));
 	return *channel ? 0 : -ENOMEM;

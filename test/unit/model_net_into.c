@@ -47,7 +47,7 @@ static int next_frame(void)
 }
 
 static int channel_open(struct packet *packet, unsigned index, struct packet_channel **channel,
-			struct fault *f)
+			struct error *f)
 {
 	*channel = calloc(1, sizeof(**channel));
 	return *channel ? 0 : -ENOMEM;

@@ -57,7 +57,7 @@ static void start(struct packet *packet, uint64_t features)
 					    .speed = 1000,
 					    .announce = true,
 					    .vlans = true};
-	struct fault f;
+	struct error f;
 
 	if (net_new(&options, packet, &model, &f))
 		fail_msg("%s", f.text);

@@ -33,7 +33,7 @@ static int remove_file(void **state)
 	return unlink(path);
 }
 
-static int read_trace(const char *text, struct trace_file *trace, struct fault *f)
+static int read_trace(const char *text, struct trace_file *trace, struct error *f)
 {
 	assert_int_equal(text_file_write(path, text, strlen(text), f), 0);
 	return trace_file_read(path, trace, f);
@@ -42,7 +42,7 @@ static int read_trace(const char *text, struct trace_file *trace, struct fault *
 static void a_good_one(void **state)
 {
 	struct trace_file t;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(read_trace(HEAD
 				    "\"more\":{},\"events\":["
@@ -110,7 +110,7 @@ static void nonsense(void **state)
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct trace_file t;
-		struct fault f = {0};
+		struct error f = {0};
 
 		if (read_trace(cases[i].text, &t, &f) != -EINVAL)
 			fail_msg("taken: %s", cases[i].text);

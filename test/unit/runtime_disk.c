@@ -63,7 +63,7 @@ static const char *worker; /* that disks share; NULL: they have their own */
 static void open_home(struct block **block)
 {
 	const struct block_file_options options = {.path = paths[home], .fixed_buffers = fixed};
-	struct fault f;
+	struct error f;
 
 	if (!on_file) {
 		assert_int_equal(block_memory_open(16 << 20, block, &f), 0);
@@ -91,7 +91,7 @@ static struct runtime *make_disk(const struct block_fault_options *trouble, uint
 	struct block *inner, *block;
 	struct model *model;
 	struct runtime *runtime;
-	struct fault f;
+	struct error f;
 
 	open_home(&inner);
 	block = inner;
@@ -113,7 +113,7 @@ static struct workload *make_workload(struct world *w, unsigned queue)
 		.seed = queue + 1,
 	};
 	struct workload *workload;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(workload_new(&options, w->memory, w->contexts[queue].queue, &workload, &f),
 			 0);
@@ -127,7 +127,7 @@ static void connect_driver(struct world *w)
 	struct uvdpa_queue_options queue = {.size = 128};
 	struct uvdpa_error e;
 	struct inprocess *export;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(inprocess_open(w->runtime, &inprocess, &export, &f), 0);
 	assert_int_equal(uvdpa_driver_open_transport(&transport, export, "d", 0, &w->drv, &e), 0);

@@ -40,20 +40,20 @@ struct disk {
 static const struct uvdpa_transport transport = {
 	.ioctl = inprocess_ioctl, .write = inprocess_write, .close = inprocess_close};
 
-typedef int opener(struct block **block, struct fault *f);
+typedef int opener(struct block **block, struct error *f);
 
-static int open_memory(struct block **block, struct fault *f)
+static int open_memory(struct block **block, struct error *f)
 {
 	return block_memory_open(DISK, block, f);
 }
 
-static int open_null(struct block **block, struct fault *f)
+static int open_null(struct block **block, struct error *f)
 {
 	return block_null_open(DISK, block, f);
 }
 
 /* All of it a hole: what is read comes out of the kernel's cache, inside the system call. */
-static int open_file(struct block **block, struct fault *f)
+static int open_file(struct block **block, struct error *f)
 {
 	char path[] = "/tmp/uvdpa-giant-XXXXXX";
 	int fd = mkstemp(path), ret;
@@ -80,7 +80,7 @@ static struct runtime *make_runtime(opener *open_block, bool packed)
 	struct block *block;
 	struct model *model;
 	struct runtime *runtime;
-	struct fault f;
+	struct error f;
 
 	if (open_block(&block, &f))
 		fail_msg("%s", f.text);
@@ -96,7 +96,7 @@ static void disk_open(struct disk *d, opener *open_block, bool packed, size_t da
 	struct uvdpa_queue_options queue = {.size = 128, .indirect = PIECES + 2};
 	struct uvdpa_error e;
 	struct inprocess *export;
-	struct fault f;
+	struct error f;
 
 	d->runtime = make_runtime(open_block, packed);
 	assert_int_equal(inprocess_open(d->runtime, &inprocess, &export, &f), 0);

@@ -108,7 +108,7 @@ static void wait_for(_Atomic uint64_t *word, uint64_t value)
 
 static int setup(void **state)
 {
-	struct fault f;
+	struct error f;
 
 	memset(members, 0, sizeof(members));
 	last = NULL;
@@ -266,7 +266,7 @@ static void contexts_come_and_go(void **state)
 static void names(void **state)
 {
 	struct worker_group *one, *two, *other;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(registry_take("w", NULL, &one, &f), 0);
 	assert_int_equal(registry_take("w", NULL, &two, &f), 0);
@@ -286,7 +286,7 @@ static void processors(void **state)
 {
 	struct worker_group *one, *two;
 	cpu_set_t allowed;
-	struct fault f;
+	struct error f;
 	unsigned cpu = 0, none = CPU_SETSIZE - 1;
 
 	assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);

@@ -49,7 +49,7 @@ static void make_card(struct world *w, unsigned workers)
 	const struct net_options net = {.mac = {0x52, 0x54, 0, 0, 0, 1}};
 	struct packet *packet;
 	struct model *model;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(packet_loopback_open(1, &packet, &f), 0);
 	assert_int_equal(net_new(&net, packet, &model, &f), 0);
@@ -62,7 +62,7 @@ static void set_up(struct world *w, unsigned workers)
 	struct uvdpa_queue_options queue = {.size = 64};
 	struct inprocess *export;
 	struct uvdpa_error e;
-	struct fault f;
+	struct error f;
 
 	memset(w, 0, sizeof(*w));
 	make_card(w, workers);

@@ -249,7 +249,7 @@ static void saved_and_restored(void **state)
 	struct net_state_view view;
 	struct card cards[2], other;
 	struct packet *packet;
-	struct fault f;
+	struct error f;
 	size_t size;
 	uint8_t config[6];
 

@@ -36,11 +36,11 @@ struct device {
 static struct device device;
 
 int device_new(const struct device_options *options, struct model *model,
-	       struct device_runtime *runtime, struct device **out, struct fault *f)
+	       struct device_runtime *runtime, struct device **out, struct error *f)
 {
 	model->ops->destroy(model);
 	if (device.new_result)
-		return fault(f, device.new_result, "as the test wants");
+		return error_set(f, device.new_result, "as the test wants");
 	device.runtime = runtime;
 	*out = &device;
 	return 0;
@@ -148,7 +148,7 @@ static int setup(void **state)
 {
 	const struct runtime_options options = {.workers = 2};
 	struct runtime *runtime;
-	struct fault f;
+	struct error f;
 
 	memset(&device, 0, sizeof(device));
 	device.poll_fd = -1;
@@ -400,7 +400,7 @@ static void excludes_all_workers(void **state)
 static void one_client_at_a_time(void **state)
 {
 	struct runtime *runtime = *state;
-	struct fault f;
+	struct error f;
 	char who[64];
 
 	runtime_owner(runtime, who, sizeof(who));
@@ -448,7 +448,7 @@ static void who_leaves_is_waited_for(void **state)
 	const struct device_owner first = {.who = "the first", .look = say, .arg = &news};
 	struct runtime *runtime = *state;
 	struct comer a, b;
-	struct fault f;
+	struct error f;
 
 	assert_true(comes(runtime, &a)); /* nobody has it */
 	assert_int_equal(runtime_owner_check(runtime, &f), 0);
@@ -482,7 +482,7 @@ static void each_question_has_its_answer(void **state)
 	const struct device_owner first = {.who = "the first", .look = say, .arg = &news};
 	struct runtime *runtime = *state;
 	struct comer a, b, c;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(runtime_acquire(runtime, &first, &f), 0);
 	assert_false(comes(runtime, &a));
@@ -549,7 +549,7 @@ static void failures_are_passed_up(void **state)
 {
 	const struct runtime_options options = {.workers = 100};
 	struct runtime *runtime;
-	struct fault f;
+	struct error f;
 
 	memset(&device, 0, sizeof(device));
 	device.new_result = -EINVAL;

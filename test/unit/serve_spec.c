@@ -13,7 +13,7 @@
 static struct device_spec parse(const char *text)
 {
 	struct device_spec spec;
-	struct fault f = {0};
+	struct error f = {0};
 
 	if (spec_parse(text, &spec, &f))
 		fail_msg("'%s': %s", text, f.text);
@@ -69,7 +69,7 @@ static void everything(void **state)
 static void shared_worker(void **state)
 {
 	struct spec_list list = {0};
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(spec_list_add(&list, "blk,name=a,null=1M,worker=w", "a", &f), 0);
 	assert_int_equal(spec_list_add(&list, "blk,name=b,null=1M,worker=w,cpu=2", "b", &f), 0);
@@ -130,7 +130,7 @@ static void files(void **state)
 	static const char text[] = "# two\n\n  blk,name=a,memory=1M  # it\r\n\tblk,name=b,null=1G";
 	char path[] = "/tmp/uvdpa-test-XXXXXX";
 	struct spec_list list = {0};
-	struct fault f;
+	struct error f;
 	int fd = mkstemp(path);
 
 	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);

@@ -14,7 +14,7 @@ struct result {
 	const char *dir;
 	const char *items[4], *word_items[2];
 	struct arg_list devices, words;
-	struct fault fault;
+	struct error err;
 };
 
 /* Splits at spaces, like a shell without quotes, and parses. */
@@ -37,7 +37,7 @@ static int parse(const char *line, struct result *result)
 	memcpy(text, line, strlen(line) + 1);
 	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
 		argv[argc++] = word;
-	return args_parse(argc, argv, table, &result->words, &result->fault);
+	return args_parse(argc, argv, table, &result->words, &result->err);
 }
 
 static void good_lines(void **state)
@@ -78,8 +78,8 @@ static void bad_lines(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(parse(cases[i].line, &r), -EINVAL);
-		if (!strstr(r.fault.text, cases[i].says))
-			fail_msg("'%s' says '%s'", cases[i].line, r.fault.text);
+		if (!strstr(r.err.text, cases[i].says))
+			fail_msg("'%s' says '%s'", cases[i].line, r.err.text);
 	}
 }
 
@@ -87,7 +87,7 @@ static void numbers(void **state)
 {
 	static const char *const bad[] = {
 		"", "-1", "+1", " 1", "1x", "0x10", "4", "101", "99999999999999999999999"};
-	struct fault f;
+	struct error f;
 	uint64_t n;
 
 	assert_int_equal(args_number("depth", "5", 5, 100, &n, &f), 0);

@@ -13,11 +13,11 @@
 static void check(const char *text, const char *expected)
 {
 	struct keyvals keyvals;
-	struct fault fault;
+	struct error err;
 	char seen[256] = "";
 	size_t used = 0;
 
-	assert_int_equal(keyvals_parse(&keyvals, text, "type", &fault), 0);
+	assert_int_equal(keyvals_parse(&keyvals, text, "type", &err), 0);
 	for (unsigned i = 0; i < keyvals.count; i++)
 		used += (size_t)snprintf(seen + used, sizeof(seen) - used, "%s[%s]",
 					 keyvals.items[i].key, keyvals.items[i].value);
@@ -49,27 +49,27 @@ static void bad(void **state)
 		{"blk,type=net", "'type' is given twice"},
 	};
 	struct keyvals keyvals;
-	struct fault fault;
+	struct error err;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(keyvals_parse(&keyvals, cases[i].text, "type", &fault), -EINVAL);
-		if (strcmp(fault.text, cases[i].says))
-			fail_msg("'%s' says '%s'", cases[i].text, fault.text);
+		assert_int_equal(keyvals_parse(&keyvals, cases[i].text, "type", &err), -EINVAL);
+		if (strcmp(err.text, cases[i].says))
+			fail_msg("'%s' says '%s'", cases[i].text, err.text);
 	}
-	assert_int_equal(keyvals_parse(&keyvals, "word", NULL, &fault), -EINVAL);
+	assert_int_equal(keyvals_parse(&keyvals, "word", NULL, &err), -EINVAL);
 }
 
 static void too_many(void **state)
 {
 	struct keyvals keyvals;
-	struct fault fault;
+	struct error err;
 	char text[KEYVALS_MAX * 6 + 16] = "t";
 
 	for (unsigned i = 0; i < KEYVALS_MAX; i++)
 		snprintf(text + 1 + i * 5, sizeof(text) - 1 - i * 5, ",%c%c=1", 'a' + (int)i / 26,
 			 'a' + (int)i % 26);
-	assert_int_equal(keyvals_parse(&keyvals, text, "type", &fault), -EINVAL);
-	assert_non_null(strstr(fault.text, "more than"));
+	assert_int_equal(keyvals_parse(&keyvals, text, "type", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "more than"));
 }
 
 int main(void)

@@ -54,7 +54,7 @@ static void link_to(const char *text, const char *name)
 /* Opened, and it is `target`. */
 static void taken(const char *path, const char *target)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	struct stat here, there;
 	int fd = trusted_dir(path, &f);
 
@@ -68,7 +68,7 @@ static void taken(const char *path, const char *target)
 
 static void refused(const char *path, int error, const char *says)
 {
-	struct fault f = {0};
+	struct error f = {0};
 	int fd = trusted_dir(path, &f);
 
 	if (fd != error)

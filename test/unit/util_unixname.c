@@ -51,7 +51,7 @@ int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size)
 
 static const struct unixname_access for_group = {.mode = 0660, .group = (gid_t)-1};
 
-static int bind_stream(struct unixname *name, struct fault *f)
+static int bind_stream(struct unixname *name, struct error *f)
 {
 	return unixname_bind(path, SOCK_STREAM, &for_group, name, f);
 }
@@ -125,7 +125,7 @@ static void take_away(void)
 static void refused_untouched(void (*swap)(void), const char *at)
 {
 	struct unixname name = {0};
-	struct fault f;
+	struct error f;
 
 	meanwhile = swap;
 	assert_int_equal(bind_stream(&name, &f), -ESTALE);
@@ -183,7 +183,7 @@ static void gone(void **state)
 static void refused_because(int error, const char *says)
 {
 	struct unixname name;
-	struct fault f;
+	struct error f;
 
 	assert_int_equal(bind_stream(&name, &f), error);
 	if (!strstr(f.text, says))

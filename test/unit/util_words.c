@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 #include "util/size.h"
 #include "util/suggest.h"
 
@@ -55,12 +55,12 @@ static void suggestions(void **state)
 
 static void faults(void **state)
 {
-	struct fault f = {0};
+	struct error f = {0};
 
-	assert_int_equal(fault(&f, -ENOENT, "no file %s", "x"), -ENOENT);
-	assert_int_equal(fault_prefix(&f, "disk0"), -ENOENT);
+	assert_int_equal(error_set(&f, -ENOENT, "no file %s", "x"), -ENOENT);
+	assert_int_equal(error_prefix(&f, "disk0"), -ENOENT);
 	assert_string_equal(f.text, "disk0: no file x");
-	assert_int_equal(fault(NULL, -EIO, "unseen"), -EIO);
+	assert_int_equal(error_set(NULL, -EIO, "unseen"), -EIO);
 }
 
 int main(void)

@@ -43,7 +43,7 @@ static void card_open(struct card *card)
 	struct vhost_user_options export = {0};
 	struct packet *packet;
 	struct model *model;
-	struct fault f;
+	struct error f;
 
 	snprintf(card->dir, sizeof(card->dir), "/tmp/uvdpa-vu-card-XXXXXX");
 	assert_non_null(mkdtemp(card->dir));

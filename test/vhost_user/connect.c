@@ -180,7 +180,7 @@ static void not_while_it_is_taken(void **state)
 {
 	struct disk_options o = options();
 	struct pollfd look = {.fd = start_listening(), .events = POLLIN};
-	struct fault f = {0};
+	struct error f = {0};
 	unsigned attempts = 0;
 	struct disk disk;
 	struct user u;
@@ -211,7 +211,7 @@ static void names(void **state)
 	struct vhost_user_options o = {.client = true};
 	struct disk_options with = options();
 	struct vhost_user *export = NULL;
-	struct fault f = {0};
+	struct error f = {0};
 	struct disk disk;
 	char name[200];
 

@@ -101,7 +101,7 @@ int main(int argc, char **argv)
 	unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 60, redone = 0;
 	const struct workload_counts *counts;
 	struct workload *w = NULL;
-	struct fault f = {0};
+	struct error f = {0};
 	struct session s;
 	int64_t *times = calloc(rounds + 1, sizeof(*times));
 	pid_t server;

@@ -96,7 +96,7 @@ static int open_here(struct disk disks[2], struct load_session *session)
 	struct inprocess_options options = {0};
 	struct inprocess *export = NULL;
 	struct uvdpa_error error = {0};
-	struct fault f = {0};
+	struct error f = {0};
 
 	for (unsigned i = 0; i < 2; i++)
 		disk_open(&disks[i], &(struct disk_options){.file = image, .packed = packed});
@@ -117,7 +117,7 @@ static void *run(void *arg)
 static unsigned move(struct load_session *session, struct workload *w, unsigned moves)
 {
 	struct uvdpa_handover_times times;
-	struct fault f = {0};
+	struct error f = {0};
 	pthread_t thread;
 	unsigned done = 0;
 
@@ -170,7 +170,7 @@ int main(int argc, char **argv)
 	struct disk disks[2] = {0};
 	struct load_session session = {.count = 2};
 	struct workload *w = NULL;
-	struct fault f = {0};
+	struct error f = {0};
 	bool served = argc > 1 && argv[1][0] != '-' && has_fuse();
 	int r = 1, fd;
 

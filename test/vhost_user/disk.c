@@ -16,7 +16,7 @@
 static struct block *open_block(const struct disk_options *o)
 {
 	struct block_file_options file = {.path = o->file, .share = true, .wait_ms = 2000};
-	struct fault f = {0};
+	struct error f = {0};
 	struct block *block = NULL, *inner;
 	int r = o->file ? block_file_open(&file, &block, &f)
 			: block_memory_open(o->size ? o->size : 16 << 20, &block, &f);
@@ -49,7 +49,7 @@ void disk_open(struct disk *disk, const struct disk_options *o)
 				  .write_cache = true};
 	struct vhost_user_options export = {0};
 	struct model *model = NULL;
-	struct fault f = {0};
+	struct error f = {0};
 	const char *made;
 	int r;
 

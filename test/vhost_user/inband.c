@@ -183,7 +183,7 @@ static void config_changes(void **state)
 {
 	struct user u = {.s = {.inband = true}};
 	struct front_message answer;
-	struct fault f = {0};
+	struct error f = {0};
 	struct disk disk;
 	uint64_t capacity;
 	union vhost_user_payload p = {.config = {.size = 8}};

@@ -180,7 +180,7 @@ static void test_operator(void **state)
 	struct uvdpa_blk_completion done;
 	struct pollfd changed = {.fd = eventfd(0, 0), .events = POLLIN};
 	struct device *device;
-	struct fault f = {0};
+	struct error f = {0};
 	struct disk disk;
 	struct user u;
 	uint64_t capacity = 0;
@@ -216,7 +216,7 @@ static void test_socket_names(void **state)
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	struct vhost_user_options options = {0};
 	struct vhost_user *export = NULL;
-	struct fault f = {0};
+	struct error f = {0};
 	struct disk disk;
 	char stale[100];
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);

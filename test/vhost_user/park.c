@@ -240,7 +240,7 @@ static int run(const char *how, unsigned rounds)
 	static struct figures figures;
 	bool by_state = !strcmp(how, "state"), good = true;
 	struct workload *w = NULL;
-	struct fault f = {0};
+	struct error f = {0};
 	struct session s;
 
 	session_init(&s, 4 << 20);

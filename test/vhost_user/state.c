@@ -117,7 +117,7 @@ static void moves(void **state)
 	struct disk from, to;
 	struct session s;
 	struct uvdpa_blk *blk;
-	struct fault f;
+	struct error f;
 	unsigned char *data;
 	size_t size;
 	int fd;

@@ -30,7 +30,7 @@ static void libfuse_says(enum fuse_log_level level, const char *format, va_list 
 	log_trace(NULL, "libfuse: %s", said);
 }
 
-int fuse_export_possible(struct fault *fault_out)
+int fuse_export_possible(struct error *err)
 {
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
@@ -39,22 +39,22 @@ int fuse_export_possible(struct fault *fault_out)
 		return 0;
 	}
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		return fault(fault_out, -errno,
-			     "vhost-vdpa files need /dev/fuse, which is not there: load the module "
-			     "(modprobe fuse), or pass the device into the container");
-	return fault(fault_out, -errno,
-		     "vhost-vdpa files need /dev/fuse, which cannot be opened: %s",
-		     strerror(errno));
+		return error_set(
+			err, -errno,
+			"vhost-vdpa files need /dev/fuse, which is not there: load the module "
+			"(modprobe fuse), or pass the device into the container");
+	return error_set(err, -errno, "vhost-vdpa files need /dev/fuse, which cannot be opened: %s",
+			 strerror(errno));
 }
 
 int fuse_export_new(const char *mountpoint, const struct fuse_export_options *options,
-		    struct fuse_export **out, struct fault *fault_out)
+		    struct fuse_export **out, struct error *err)
 {
 	struct fuse_export *export;
-	int r = fuse_export_possible(fault_out);
+	int r = fuse_export_possible(err);
 
 	if (!r)
-		r = fuse_mount_prepare(mountpoint, fault_out);
+		r = fuse_mount_prepare(mountpoint, err);
 	if (r)
 		return r;
 	export = calloc(1, sizeof(*export));
@@ -62,7 +62,7 @@ int fuse_export_new(const char *mountpoint, const struct fuse_export_options *op
 		export->mountpoint = realpath(mountpoint, NULL);
 	if (!export || !export->mountpoint) {
 		free(export);
-		return fault(fault_out, -ENOMEM, "%s: no memory", mountpoint);
+		return error_set(err, -ENOMEM, "%s: no memory", mountpoint);
 	}
 	export->options = *options;
 	export->stop_fd = export->relief_fd = -1;
@@ -85,22 +85,22 @@ static bool good_name(const char *name)
 }
 
 int fuse_export_add(struct fuse_export *export, const char *name, struct runtime *runtime,
-		    const struct vdpa_options *options, struct fault *fault_out)
+		    const struct vdpa_options *options, struct error *err)
 {
 	const struct fuse_export_options *o = &export->options;
 	struct node *node, **more;
 
 	if (!good_name(name))
-		return fault(fault_out, -EINVAL, "'%s' cannot be the name of a file", name);
+		return error_set(err, -EINVAL, "'%s' cannot be the name of a file", name);
 	for (unsigned i = 0; i < export->node_count; i++)
 		if (!strcmp(export->nodes[i]->name, name))
-			return fault(fault_out, -EEXIST, "two devices are called '%s'", name);
+			return error_set(err, -EEXIST, "two devices are called '%s'", name);
 	more = realloc(export->nodes, (export->node_count + 1) * sizeof(*more));
 	if (more)
 		export->nodes = more;
 	node = more ? calloc(1, sizeof(*node)) : NULL;
 	if (!node)
-		return fault(fault_out, -ENOMEM, "%s: no memory", name);
+		return error_set(err, -ENOMEM, "%s: no memory", name);
 	node->export = export;
 	snprintf(node->name, sizeof(node->name), "%s", name);
 	node->ino = FIRST_INO + export->node_count;
@@ -129,7 +129,7 @@ static const char *mount_hint(const struct fuse_export *export)
 				     : " (is fusermount3 installed? package fuse3)";
 }
 
-static int make_session(struct fuse_export *export, struct fault *fault_out)
+static int make_session(struct fuse_export *export, struct error *err)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	char options[128];
@@ -151,20 +151,20 @@ static int make_session(struct fuse_export *export, struct fault *fault_out)
 			fuse_session_new(&args, &fuse_export_ops, sizeof(fuse_export_ops), export);
 	fuse_opt_free_args(&args);
 	if (!export->session)
-		return fault(fault_out, -ENOMEM, "%s: libfuse would not start: %s",
-			     export->mountpoint, said);
+		return error_set(err, -ENOMEM, "%s: libfuse would not start: %s",
+				 export->mountpoint, said);
 	return 0;
 }
 
-int fuse_export_start(struct fuse_export *export, struct fault *fault_out)
+int fuse_export_start(struct fuse_export *export, struct error *err)
 {
-	int fd, r = make_session(export, fault_out);
+	int fd, r = make_session(export, err);
 
 	if (r)
 		return r;
 	if (fuse_session_mount(export->session, export->mountpoint)) {
-		r = fault(fault_out, -EPERM, "%s cannot be mounted: %s%s", export->mountpoint, said,
-			  mount_hint(export));
+		r = error_set(err, -EPERM, "%s cannot be mounted: %s%s", export->mountpoint, said,
+			      mount_hint(export));
 		fuse_session_destroy(export->session);
 		export->session = NULL;
 		return r;
@@ -172,7 +172,7 @@ int fuse_export_start(struct fuse_export *export, struct fault *fault_out)
 	/* Nobody may block in read(2): that could not be woken when the export stops. */
 	fd = fuse_session_fd(export->session);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	r = threads_start(export, fault_out);
+	r = threads_start(export, err);
 	if (r)
 		fuse_export_stop(export);
 	return r;

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include "export/vdpa/vdpa.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct fuse_export;
 struct runtime;
@@ -20,24 +20,24 @@ struct fuse_export_options {
 	gid_t gid;   /* their group; 0 or (gid_t)-1: this process's */
 };
 
-/* Whether there can be such files here, in principle: 0 or a negative errno with the fault filled.
+/* Whether there can be such files here, in principle: 0 or a negative errno with the error filled.
  */
-int fuse_export_possible(struct fault *fault);
+int fuse_export_possible(struct error *err);
 
 /*
  * Checks the mount point, which is made if its parent exists. A dead process's mount there is
- * removed; -EBUSY: a live one, named in the fault.
+ * removed; -EBUSY: a live one, named in the error.
  */
 int fuse_export_new(const char *mountpoint, const struct fuse_export_options *options,
-		    struct fuse_export **export, struct fault *fault);
+		    struct fuse_export **export, struct error *err);
 
 /* Before start. The runtime outlives the export. -EEXIST, -EINVAL (no file could have that name).
  */
 int fuse_export_add(struct fuse_export *export, const char *name, struct runtime *runtime,
-		    const struct vdpa_options *options, struct fault *fault);
+		    const struct vdpa_options *options, struct error *err);
 
 /* Mounts and serves, with threads of its own. */
-int fuse_export_start(struct fuse_export *export, struct fault *fault);
+int fuse_export_start(struct fuse_export *export, struct error *err);
 
 /*
  * Unmounts; clients that are still there are gone for their devices. Returns 0, or -EBUSY: a client
@@ -54,7 +54,7 @@ unsigned fuse_export_threads(struct fuse_export *export);
 /* Makes a mount point ready as fuse_export_new does: 0, -EBUSY if a live server has it, or an
  * errno.
  */
-int fuse_mount_prepare(const char *mountpoint, struct fault *fault);
+int fuse_mount_prepare(const char *mountpoint, struct error *err);
 /* Takes a mount away, lazily, as root or through fusermount3. */
 int fuse_mount_remove(const char *mountpoint);
 

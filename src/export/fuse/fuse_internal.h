@@ -186,7 +186,7 @@ struct fuse_request *fuse_take_mine(void);
 struct fuse_request *fuse_release_request(struct node *node);
 
 /* fuse_threads.c */
-int threads_start(struct fuse_export *export, struct fault *fault);
+int threads_start(struct fuse_export *export, struct error *err);
 /* Waits until no request queue has a request at work. False: one still has. */
 bool threads_wait_idle(struct fuse_export *export, unsigned seconds);
 /* Ends all threads. Returns how many would not come back. */

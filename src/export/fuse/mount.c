@@ -89,33 +89,32 @@ static bool is_mounted(const char *path)
 	return !stat(path, &inner) && !stat(parent, &outer) && inner.st_dev != outer.st_dev;
 }
 
-int fuse_mount_prepare(const char *mountpoint, struct fault *fault_out)
+int fuse_mount_prepare(const char *mountpoint, struct error *err)
 {
 	char path[PATH_MAX];
 	struct stat st;
 	int r;
 
 	if (mkdir(mountpoint, 0755) && errno != EEXIST && errno != ENOTCONN)
-		return fault(fault_out, -errno, "cannot make the mount point %s: %s", mountpoint,
-			     strerror(errno));
+		return error_set(err, -errno, "cannot make the mount point %s: %s", mountpoint,
+				 strerror(errno));
 	if (is_dead(mountpoint)) {
 		r = fuse_mount_remove(mountpoint);
 		if (r)
-			return fault(
-				fault_out, r,
+			return error_set(
+				err, r,
 				"%s is left over from a dead server and cannot be unmounted: %s; "
 				"try: fusermount3 -uz %s",
 				mountpoint, strerror(-r), mountpoint);
 	}
 	/* a link is none, wherever it leads: only a mount of ours goes on what we have made */
 	if (lstat(mountpoint, &st) || !S_ISDIR(st.st_mode) || !realpath(mountpoint, path))
-		return fault(fault_out, -ENOTDIR, "%s cannot be a mount point: it is no directory",
-			     mountpoint);
+		return error_set(err, -ENOTDIR, "%s cannot be a mount point: it is no directory",
+				 mountpoint);
 	if (!is_mounted(path))
 		return 0;
 	r = mounted_by(path);
 	if (r > 0)
-		return fault(fault_out, -EBUSY, "%s is served by process %d already", mountpoint,
-			     r);
-	return fault(fault_out, -EBUSY, "something is mounted on %s already", mountpoint);
+		return error_set(err, -EBUSY, "%s is served by process %d already", mountpoint, r);
+	return error_set(err, -EBUSY, "something is mounted on %s already", mountpoint);
 }

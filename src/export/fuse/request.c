@@ -108,20 +108,20 @@ static void serve_release(struct fuse_request *request)
 		finish(request);
 }
 
-static struct opened *open_node(struct fuse_request *request, struct fault *fault_out)
+static struct opened *open_node(struct fuse_request *request, struct error *err)
 {
 	struct opened *opened = calloc(1, sizeof(*opened));
 	char who[64], program[PROGRAM_TEXT];
 	const struct device_owner holder = {.who = who, .look = barrier_look, .arg = request->node};
 
 	if (!opened) {
-		fault(fault_out, -ENOMEM, "no memory");
+		error_set(err, -ENOMEM, "no memory");
 		return NULL;
 	}
 	program_of(request->tid, program);
 	snprintf(who, sizeof(who), "a vhost-vdpa file, thread %d%s", (int)request->tid, program);
 	if (vdpa_file_open(request->node->runtime, &request->node->options, &holder, &opened->file,
-			   fault_out)) {
+			   err)) {
 		free(opened);
 		return NULL;
 	}
@@ -190,20 +190,20 @@ void request_open_begin(struct fuse_request *request)
 		fuse_req_interrupt_func(request->req, on_interrupt, request);
 }
 
-static void refuse(struct node *node, fuse_req_t req, const struct fault *fault)
+static void refuse(struct node *node, fuse_req_t req, const struct error *err)
 {
-	log_trace(node->name, "not opened: %s", fault->text);
-	fuse_reply_err(req, -fault->code);
+	log_trace(node->name, "not opened: %s", err->text);
+	fuse_reply_err(req, -err->code);
 }
 
 bool request_refuse_open(struct fuse_request *request)
 {
 	struct node *node = request->node;
-	struct fault fault;
+	struct error err;
 
-	if (atomic_load(&node->state) != FILE_OPEN || !runtime_owner_check(node->runtime, &fault))
+	if (atomic_load(&node->state) != FILE_OPEN || !runtime_owner_check(node->runtime, &err))
 		return false;
-	refuse(node, request->req, &fault);
+	refuse(node, request->req, &err);
 	free(request);
 	return true;
 }
@@ -212,7 +212,7 @@ static void serve_open(struct fuse_request *request)
 {
 	struct node *node = request->node;
 	fuse_req_t req = request->req;
-	struct fault fault;
+	struct error err;
 
 	if (waits_for_leaving(request))
 		return;
@@ -223,12 +223,12 @@ static void serve_open(struct fuse_request *request)
 	/* Before the claim: who looks at that must find us opening. */
 	if (!node->opened)
 		atomic_store(&node->state, FILE_OPENING);
-	request->opened = open_node(request, &fault);
+	request->opened = open_node(request, &err);
 	if (!request->opened) {
 		if (!node->opened)
 			atomic_store(&node->state, FILE_CLOSED);
 		finish(request);
-		refuse(node, req, &fault);
+		refuse(node, req, &err);
 		return;
 	}
 	node->opened = request->opened;

@@ -254,7 +254,7 @@ void executor_submit(struct fuse_export *export, struct fuse_request *request)
 	}
 }
 
-int threads_start(struct fuse_export *export, struct fault *fault_out)
+int threads_start(struct fuse_export *export, struct error *err)
 {
 	int r;
 
@@ -264,14 +264,14 @@ int threads_start(struct fuse_export *export, struct fault *fault_out)
 	export->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	export->relief_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (!export->threads || export->stop_fd < 0 || export->relief_fd < 0)
-		return fault(fault_out, -ENOMEM, "%s: no memory for threads", export->mountpoint);
+		return error_set(err, -ENOMEM, "%s: no memory for threads", export->mountpoint);
 	atomic_store(&export->serving, NOBODY_RECEIVES);
 	export->executors = 1;
 	atomic_store(&export->free_readers, 2);
 	r = spawn(export, executor);
 	for (int i = 0; i < 2 && !r; i++)
 		r = spawn(export, reader);
-	return r ? fault(fault_out, r, "%s: no threads: %s", export->mountpoint, strerror(-r)) : 0;
+	return r ? error_set(err, r, "%s: no threads: %s", export->mountpoint, strerror(-r)) : 0;
 }
 
 unsigned threads_stop(struct fuse_export *export)

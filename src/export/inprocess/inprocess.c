@@ -124,7 +124,7 @@ static int self_own(struct caller *caller, struct owner **out)
 }
 
 int inprocess_open(struct runtime *runtime, const struct inprocess_options *options,
-		   struct inprocess **out, struct fault *fault_out)
+		   struct inprocess **out, struct error *err)
 {
 	static const struct caller_ops caller_ops = {
 		.read = self_read, .write = self_write, .get_fd = self_get_fd, .own = self_own};
@@ -133,10 +133,10 @@ int inprocess_open(struct runtime *runtime, const struct inprocess_options *opti
 	int r;
 
 	if (!export)
-		return fault(fault_out, -ENOMEM, "no memory for an open device");
+		return error_set(err, -ENOMEM, "no memory for an open device");
 	export->caller.ops = &caller_ops;
 	export->memory = options->memory;
-	r = vdpa_file_open(runtime, &options->vdpa, &who, &export->file, fault_out);
+	r = vdpa_file_open(runtime, &options->vdpa, &who, &export->file, err);
 	if (r) {
 		free(export);
 		return r;

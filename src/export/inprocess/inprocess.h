@@ -23,9 +23,9 @@ struct inprocess_options {
 	struct client_memory *memory;
 };
 
-/* Returns 0 or a negative errno with the fault filled. The runtime outlives what was opened. */
+/* Returns 0 or a negative errno with the error filled. The runtime outlives what was opened. */
 int inprocess_open(struct runtime *runtime, const struct inprocess_options *options,
-		   struct inprocess **export, struct fault *fault);
+		   struct inprocess **export, struct error *err);
 
 /* `export` is what inprocess_open gave. Return a negative errno instead of setting errno. */
 int inprocess_ioctl(void *export, unsigned long cmd, void *arg);

@@ -9,17 +9,17 @@
 #include "util/log.h"
 
 int vdpa_file_open(struct runtime *runtime, const struct vdpa_options *options,
-		   const struct device_owner *who, struct vdpa_file **out, struct fault *fault_out)
+		   const struct device_owner *who, struct vdpa_file **out, struct error *err)
 {
 	struct vdpa_file *file;
-	int r = runtime_acquire(runtime, who, fault_out);
+	int r = runtime_acquire(runtime, who, err);
 
 	if (r)
 		return r;
 	file = calloc(1, sizeof(*file));
 	if (!file) {
 		runtime_release(runtime);
-		return fault(fault_out, -ENOMEM, "no memory for an open file");
+		return error_set(err, -ENOMEM, "no memory for an open file");
 	}
 	file->runtime = runtime;
 	file->device = runtime_lock(runtime);

@@ -17,7 +17,7 @@
 
 #include "device/device.h"
 #include "client/caller.h"
-#include "util/fault.h"
+#include "util/error.h"
 
 struct device_owner;
 struct runtime;
@@ -29,11 +29,11 @@ struct vdpa_options {
 };
 
 /*
- * What open(2) does. Returns 0, or a negative errno with the fault filled; -EBUSY: somebody else
+ * What open(2) does. Returns 0, or a negative errno with the error filled; -EBUSY: somebody else
  * has the device (runtime/runtime.h: runtime_acquire). The runtime outlives the file.
  */
 int vdpa_file_open(struct runtime *runtime, const struct vdpa_options *options,
-		   const struct device_owner *who, struct vdpa_file **file, struct fault *fault);
+		   const struct device_owner *who, struct vdpa_file **file, struct error *err);
 
 /*
  * What close(2) does; the file is gone for the caller. done is called once, with 0 or -ETIMEDOUT:

@@ -72,7 +72,7 @@ static enum owner_state look(void *arg)
 }
 
 /* Makes the device this client's. */
-static int enter(struct vhost_user *export, struct vu_client *client, struct fault *f)
+static int enter(struct vhost_user *export, struct vu_client *client, struct error *f)
 {
 	const struct device_owner who = {.who = client->name, .look = look, .arg = client};
 	struct device *device;
@@ -96,8 +96,8 @@ static int enter(struct vhost_user *export, struct vu_client *client, struct fau
 		if (config >= 0)
 			close(config);
 		runtime_release(export->runtime);
-		return fault(f, r, "device '%s' still has requests of its last driver",
-			     device_name(device));
+		return error_set(f, r, "device '%s' still has requests of its last driver",
+				 device_name(device));
 	}
 	return 0;
 }
@@ -105,7 +105,7 @@ static int enter(struct vhost_user *export, struct vu_client *client, struct fau
 struct vu_client *vu_client_new(struct vhost_user *export, int fd)
 {
 	struct vu_client *client = allocate(export, fd);
-	struct fault f = {0};
+	struct error f = {0};
 
 	if (!client) {
 		log_error(device_name(export->device), "no memory for a vhost-user front end");
@@ -173,12 +173,12 @@ void vu_client_left(struct vhost_user *export)
 	export->leaving = NULL;
 }
 
-bool vu_client_write(struct vu_client *client, struct fault *why)
+bool vu_client_write(struct vu_client *client, struct error *why)
 {
 	int r = vu_out_send(&client->out, client->fd);
 
 	if (r < 0) {
-		fault(why, r, "it takes no answer: %s", strerror(-r));
+		error_set(why, r, "it takes no answer: %s", strerror(-r));
 		return false;
 	}
 	if (r == 1) {
@@ -189,19 +189,19 @@ bool vu_client_write(struct vu_client *client, struct fault *why)
 }
 
 /* One whole message. False: hang up. */
-static bool handle(struct vu_client *client, struct fault *why)
+static bool handle(struct vu_client *client, struct error *why)
 {
 	int r;
 
-	client->fault = (struct fault){0};
+	client->err = (struct error){0};
 	r = vu_handle(client);
 	if (r >= 0)
 		return !client->out.busy || vu_client_write(client, why);
-	*why = client->fault;
+	*why = client->err;
 	return false;
 }
 
-bool vu_client_read(struct vu_client *client, struct fault *why)
+bool vu_client_read(struct vu_client *client, struct error *why)
 {
 	for (unsigned i = 0; i < MESSAGES_AT_ONCE; i++) {
 		int r;

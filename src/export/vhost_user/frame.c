@@ -70,7 +70,7 @@ static int collect_fds(struct vu_message *message, struct msghdr *header)
 }
 
 /* One read of up to `size` bytes. Returns how many, 0 for "not now", or a negative errno. */
-static ssize_t read_some(struct vu_frame *frame, int fd, void *to, size_t size, struct fault *f)
+static ssize_t read_some(struct vu_frame *frame, int fd, void *to, size_t size, struct error *f)
 {
 	union control control;
 	struct iovec iov = {.iov_base = to, .iov_len = size};
@@ -89,27 +89,28 @@ static ssize_t read_some(struct vu_frame *frame, int fd, void *to, size_t size, 
 	if (n == 0)
 		return -ECONNRESET;
 	if (collect_fds(&frame->message, &header) < 0)
-		return fault(f, -EPROTO, "a message with more than %d descriptors",
-			     VHOST_USER_MAX_FDS);
+		return error_set(f, -EPROTO, "a message with more than %d descriptors",
+				 VHOST_USER_MAX_FDS);
 	if (frame->got && frame->message.fd_count > before)
-		return fault(f, -EPROTO, "descriptors in the middle of a message");
+		return error_set(f, -EPROTO, "descriptors in the middle of a message");
 	return n;
 }
 
-static int check_head(const struct vhost_user_header *head, struct fault *f)
+static int check_head(const struct vhost_user_header *head, struct error *f)
 {
 	if ((head->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION)
-		return fault(f, -EPROTO, "message %u has version %u of the protocol, not 1",
-			     head->request, head->flags & VHOST_USER_VERSION_MASK);
+		return error_set(f, -EPROTO, "message %u has version %u of the protocol, not 1",
+				 head->request, head->flags & VHOST_USER_VERSION_MASK);
 	if (head->flags & ~(VHOST_USER_VERSION_MASK | VHOST_USER_NEED_REPLY))
-		return fault(f, -EPROTO, "message %u has flags 0x%x", head->request, head->flags);
+		return error_set(f, -EPROTO, "message %u has flags 0x%x", head->request,
+				 head->flags);
 	if (head->size > sizeof(union vhost_user_payload))
-		return fault(f, -EPROTO, "message %u says that %u bytes follow", head->request,
-			     head->size);
+		return error_set(f, -EPROTO, "message %u says that %u bytes follow", head->request,
+				 head->size);
 	return 0;
 }
 
-int vu_frame_receive(struct vu_frame *frame, int fd, struct fault *f)
+int vu_frame_receive(struct vu_frame *frame, int fd, struct error *f)
 {
 	struct vu_message *message = &frame->message;
 

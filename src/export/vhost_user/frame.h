@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 #include "wire/vhost_user.h"
 
 struct vu_message {
@@ -39,9 +39,9 @@ void vu_frame_reset(struct vu_frame *frame);
 
 /*
  * Reads what is there. 1: a whole message is in `frame`; 0: not yet; -ECONNRESET: the peer hung up;
- * other negative errnos, with the fault filled: it is not this protocol.
+ * other negative errnos, with the error filled: it is not this protocol.
  */
-int vu_frame_receive(struct vu_frame *frame, int fd, struct fault *fault);
+int vu_frame_receive(struct vu_frame *frame, int fd, struct error *err);
 
 /* Sends a message as far as the socket takes it. 1: all of it; 0: call again; or a negative errno.
  */

@@ -18,10 +18,10 @@ static int check(struct vu_client *client, const struct vhost_user_inflight *in)
 {
 	if (!in->queues || in->queues > client->ring_count || !in->queue_size ||
 	    in->queue_size > device_get_vq_num_max(client->export->device))
-		return fault(&client->fault, -EINVAL,
-			     "a record of %u queues with %u entries; the device has %u with %u",
-			     in->queues, in->queue_size, client->ring_count,
-			     device_get_vq_num_max(client->export->device));
+		return error_set(&client->err, -EINVAL,
+				 "a record of %u queues with %u entries; the device has %u with %u",
+				 in->queues, in->queue_size, client->ring_count,
+				 device_get_vq_num_max(client->export->device));
 	return 0;
 }
 
@@ -81,7 +81,8 @@ int vu_get_inflight_fd(struct vu_client *client, struct vu_message *message)
 		return r;
 	fd = make_file(in, is_packed(client));
 	if (fd < 0)
-		return fault(&client->fault, fd, "no memory for the record of requests in flight");
+		return error_set(&client->err, fd,
+				 "no memory for the record of requests in flight");
 	in->mmap_size = in->queues * record_size(is_packed(client), in->queue_size);
 	in->mmap_offset = 0;
 	message->fds[0] = fd;
@@ -100,9 +101,9 @@ static int adopt(struct vu_client *client, const struct client_map *shared,
 		if (!record->version)
 			record_clear(is_packed(client), record, in->queue_size);
 		if (!inflight_fits(record, in->queue_size))
-			return fault(&client->fault, -EINVAL,
-				     "the record of queue %u has version %u and %u entries", i,
-				     record->version, record->desc_num);
+			return error_set(&client->err, -EINVAL,
+					 "the record of queue %u has version %u and %u entries", i,
+					 record->version, record->desc_num);
 	}
 	return 0;
 }
@@ -129,15 +130,15 @@ int vu_set_inflight_fd(struct vu_client *client, struct vu_message *message)
 	if (r < 0 || (vu_rings_any_started(client) && is_the_same(client, message->fds[0], in)))
 		return r;
 	if (vu_rings_any_started(client))
-		return fault(&client->fault, -EBUSY, "SET_INFLIGHT_FD while rings are started");
+		return error_set(&client->err, -EBUSY, "SET_INFLIGHT_FD while rings are started");
 	if (in->mmap_offset % INFLIGHT_ALIGNMENT ||
 	    in->mmap_size < in->queues * record_size(is_packed(client), in->queue_size))
-		return fault(&client->fault, -EINVAL, "SET_INFLIGHT_FD of 0x%llx bytes at 0x%llx",
-			     (unsigned long long)in->mmap_size,
-			     (unsigned long long)in->mmap_offset);
+		return error_set(&client->err, -EINVAL, "SET_INFLIGHT_FD of 0x%llx bytes at 0x%llx",
+				 (unsigned long long)in->mmap_size,
+				 (unsigned long long)in->mmap_offset);
 	r = client_map_promised(&shared, vu_memory_maps(client->memory), message->fds[0],
 				in->mmap_offset, in->mmap_size, "the record of requests",
-				&client->fault);
+				&client->err);
 	if (r == 0)
 		r = adopt(client, &shared, in);
 	if (r < 0) {
@@ -172,13 +173,13 @@ int vu_inflight_attach(struct vu_client *client, unsigned index)
 		return 0;
 	/* firmware takes a part of what the front end made the record for (SeaBIOS: 256 entries) */
 	if (ring->num > client->inflight_size)
-		return fault(&client->fault, -EINVAL,
-			     "ring %u has %u entries, the record of its requests %u", index,
-			     ring->num, client->inflight_size);
+		return error_set(&client->err, -EINVAL,
+				 "ring %u has %u entries, the record of its requests %u", index,
+				 ring->num, client->inflight_size);
 	if (client->inflight_packed != is_packed(client))
-		return fault(&client->fault, -EINVAL,
-			     "ring %u is %s, the record of its requests is not", index,
-			     is_packed(client) ? "packed" : "split");
+		return error_set(&client->err, -EINVAL,
+				 "ring %u is %s, the record of its requests is not", index,
+				 is_packed(client) ? "packed" : "split");
 	return device_set_vq_record(client->export->device, index, record_at(client, index));
 }
 

@@ -32,9 +32,10 @@ static int check_size(struct vu_client *client, uint64_t size)
 	uint64_t end = vu_memory_end(client->memory);
 
 	if (size >= (uint64_t)1 << 40 || (end && (end - 1) / DIRTY_PAGE / 8 >= size))
-		return fault(&client->fault, -EINVAL,
-			     "a log of 0x%llx bytes does not fit guest memory that ends at 0x%llx",
-			     (unsigned long long)size, (unsigned long long)end);
+		return error_set(
+			&client->err, -EINVAL,
+			"a log of 0x%llx bytes does not fit guest memory that ends at 0x%llx",
+			(unsigned long long)size, (unsigned long long)end);
 	return 0;
 }
 
@@ -47,7 +48,7 @@ int vu_set_log_base(struct vu_client *client, struct vu_message *message)
 	if (r == 0)
 		r = client_map_promised(&shared, vu_memory_maps(client->memory), message->fds[0],
 					log->mmap_offset, log->mmap_size, "the dirty log",
-					&client->fault);
+					&client->err);
 	if (r < 0)
 		return r;
 	/* Nobody marks in the old one any more when the device has taken the new. */

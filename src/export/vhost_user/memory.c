@@ -214,13 +214,14 @@ static bool wraps(uint64_t start, uint64_t size)
 	return start + size - 1 < start;
 }
 
-static int check(const struct vhost_user_region *at, struct fault *f)
+static int check(const struct vhost_user_region *at, struct error *f)
 {
 	if (!at->size || wraps(at->guest_address, at->size) || wraps(at->user_address, at->size) ||
 	    wraps(at->mmap_offset, at->size) || at->mmap_offset + at->size > INT64_MAX)
-		return fault(f, -EINVAL, "region 0x%llx+0x%llx (file offset 0x%llx) is impossible",
-			     (unsigned long long)at->guest_address, (unsigned long long)at->size,
-			     (unsigned long long)at->mmap_offset);
+		return error_set(f, -EINVAL,
+				 "region 0x%llx+0x%llx (file offset 0x%llx) is impossible",
+				 (unsigned long long)at->guest_address,
+				 (unsigned long long)at->size, (unsigned long long)at->mmap_offset);
 	return 0;
 }
 
@@ -236,7 +237,7 @@ static bool overlap(const struct vhost_user_region *a, const struct vhost_user_r
 }
 
 static int region_new(struct vu_memory *memory, const struct vhost_user_region *at, int fd,
-		      struct region **out, struct fault *f)
+		      struct region **out, struct error *f)
 {
 	struct region *region;
 	char what[64];
@@ -247,13 +248,13 @@ static int region_new(struct vu_memory *memory, const struct vhost_user_region *
 		return r;
 	region = calloc(1, sizeof(*region));
 	if (!region)
-		return fault(f, -ENOMEM, "no memory for a region");
+		return error_set(f, -ENOMEM, "no memory for a region");
 	snprintf(what, sizeof(what), "region 0x%llx+0x%llx", (unsigned long long)at->guest_address,
 		 (unsigned long long)at->size);
 	r = client_map_promised(&region->map, &memory->maps, fd, at->mmap_offset, at->size, what,
 				f);
 	if (r == 0 && fstat(fd, &st) < 0) {
-		r = fault(f, -errno, "%s: %s", what, strerror(errno));
+		r = error_set(f, -errno, "%s: %s", what, strerror(errno));
 		client_unmap(&region->map);
 	}
 	if (r < 0) {
@@ -296,7 +297,7 @@ static struct region *find_same(struct vu_memory *memory, const struct vhost_use
 
 /* Puts `added` in front of the list, and takes what is not kept out of the table. */
 static int exchange(struct vu_memory *memory, struct region *added, struct device *device,
-		    struct fault *f)
+		    struct error *f)
 {
 	struct region *last = added;
 	int r = 0;
@@ -324,7 +325,7 @@ static int exchange(struct vu_memory *memory, struct region *added, struct devic
 	pthread_mutex_lock(&memory->lock);
 	sweep(memory);
 	pthread_mutex_unlock(&memory->lock);
-	return r < 0 ? fault(f, r, "the address space took no more: %s", strerror(-r)) : 0;
+	return r < 0 ? error_set(f, r, "the address space took no more: %s", strerror(-r)) : 0;
 }
 
 static void keep_all(struct vu_memory *memory, bool keep)
@@ -344,7 +345,7 @@ static void drop_list(struct region *list)
 }
 
 int vu_memory_set(struct vu_memory *memory, const struct vhost_user_region *regions, const int *fds,
-		  unsigned count, struct device *device, struct fault *f)
+		  unsigned count, struct device *device, struct error *f)
 {
 	struct region *added = NULL, *region;
 
@@ -352,7 +353,7 @@ int vu_memory_set(struct vu_memory *memory, const struct vhost_user_region *regi
 		for (unsigned k = 0; k < i; k++)
 			if (check(&regions[i], f) == 0 && check(&regions[k], f) == 0 &&
 			    overlap(&regions[i], &regions[k]))
-				return fault(f, -EINVAL, "regions %u and %u overlap", k, i);
+				return error_set(f, -EINVAL, "regions %u and %u overlap", k, i);
 	keep_all(memory, false);
 	for (unsigned i = 0; i < count; i++) {
 		int r;
@@ -375,7 +376,7 @@ int vu_memory_set(struct vu_memory *memory, const struct vhost_user_region *regi
 }
 
 int vu_memory_add(struct vu_memory *memory, const struct vhost_user_region *at, int fd,
-		  struct device *device, struct fault *f)
+		  struct device *device, struct error *f)
 {
 	struct region *region;
 	int r = check(at, f);
@@ -384,10 +385,10 @@ int vu_memory_add(struct vu_memory *memory, const struct vhost_user_region *at, 
 		return r;
 	for (const struct region *old = memory->regions; old; old = old->next)
 		if (old->listed && overlap(&old->at, at))
-			return fault(f, -EEXIST, "region 0x%llx overlaps one that is there",
-				     (unsigned long long)at->guest_address);
+			return error_set(f, -EEXIST, "region 0x%llx overlaps one that is there",
+					 (unsigned long long)at->guest_address);
 	if (listed(memory) >= VU_MAX_REGIONS)
-		return fault(f, -ENOSPC, "more than %d regions", VU_MAX_REGIONS);
+		return error_set(f, -ENOSPC, "more than %d regions", VU_MAX_REGIONS);
 	r = region_new(memory, at, fd, &region, f);
 	if (r < 0)
 		return r;
@@ -397,7 +398,7 @@ int vu_memory_add(struct vu_memory *memory, const struct vhost_user_region *at, 
 }
 
 int vu_memory_remove(struct vu_memory *memory, const struct vhost_user_region *at,
-		     struct device *device, struct fault *f)
+		     struct device *device, struct error *f)
 {
 	struct region *found = NULL;
 
@@ -406,8 +407,9 @@ int vu_memory_remove(struct vu_memory *memory, const struct vhost_user_region *a
 		    r->at.size == at->size && r->at.user_address == at->user_address)
 			found = r;
 	if (!found)
-		return fault(f, -ENOENT, "there is no region 0x%llx+0x%llx",
-			     (unsigned long long)at->guest_address, (unsigned long long)at->size);
+		return error_set(f, -ENOENT, "there is no region 0x%llx+0x%llx",
+				 (unsigned long long)at->guest_address,
+				 (unsigned long long)at->size);
 	keep_all(memory, true);
 	found->keep = false;
 	return exchange(memory, NULL, device, f);

@@ -8,7 +8,7 @@
 
 #include "device/device.h"
 #include "memory/client.h"
-#include "util/fault.h"
+#include "util/error.h"
 #include "wire/vhost_user.h"
 
 /* Regions at once, as GET_MAX_MEM_SLOTS answers: what Linux's vhost allows by default is 64; QEMU
@@ -27,14 +27,14 @@ struct client_maps *vu_memory_maps(struct vu_memory *memory);
 
 /*
  * Makes `count` regions the whole table (all) or adds one, and tells the device. The descriptors
- * stay the caller's. Returns 0 or a negative errno with the fault filled: then nothing changed.
+ * stay the caller's. Returns 0 or a negative errno with the error filled: then nothing changed.
  */
 int vu_memory_set(struct vu_memory *memory, const struct vhost_user_region *regions, const int *fds,
-		  unsigned count, struct device *device, struct fault *fault);
+		  unsigned count, struct device *device, struct error *err);
 int vu_memory_add(struct vu_memory *memory, const struct vhost_user_region *region, int fd,
-		  struct device *device, struct fault *fault);
+		  struct device *device, struct error *err);
 int vu_memory_remove(struct vu_memory *memory, const struct vhost_user_region *region,
-		     struct device *device, struct fault *fault);
+		     struct device *device, struct error *err);
 /* The device has forgotten its mappings (driver gone): so does the table. */
 void vu_memory_clear(struct vu_memory *memory);
 

@@ -18,10 +18,10 @@ int vu_set_backend_req_fd(struct vu_client *client, struct vu_message *message)
 
 	/* not fstat, which a file system of the client's own may answer late or never */
 	if (getsockopt(message->fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0)
-		return fault(&client->fault, -EINVAL, "SET_BACKEND_REQ_FD: not a socket");
+		return error_set(&client->err, -EINVAL, "SET_BACKEND_REQ_FD: not a socket");
 	/* of others not all honour MSG_DONTWAIT, or close at once (SO_LINGER) */
 	if (domain != AF_UNIX)
-		return fault(&client->fault, -EINVAL, "SET_BACKEND_REQ_FD: not a unix socket");
+		return error_set(&client->err, -EINVAL, "SET_BACKEND_REQ_FD: not a unix socket");
 	vu_notify_close(client);
 	client->backend_fd = message->fds[0];
 	message->fds[0] = -1;

@@ -102,8 +102,8 @@ void vu_rings_signal_error(struct vu_client *client)
 
 static int no_ring(struct vu_client *client, unsigned index)
 {
-	return fault(&client->fault, -EINVAL, "there is no ring %u: the device has %u", index,
-		     client->ring_count);
+	return error_set(&client->err, -EINVAL, "there is no ring %u: the device has %u", index,
+			 client->ring_count);
 }
 
 static bool is_ready(const struct vu_client *client, unsigned index)
@@ -113,7 +113,7 @@ static bool is_ready(const struct vu_client *client, unsigned index)
 
 static int busy(struct vu_client *client, unsigned index, const char *what)
 {
-	return fault(&client->fault, -EBUSY, "%s of ring %u while it runs", what, index);
+	return error_set(&client->err, -EBUSY, "%s of ring %u while it runs", what, index);
 }
 
 /* --- Getting ready ---------------------------------------------------------------------------- */
@@ -133,12 +133,12 @@ static int translate(struct vu_client *client, unsigned index, uint64_t guest[3]
 
 	for (unsigned i = 0; i < 3; i++) {
 		if (vu_memory_guest_address(client->memory, user[i], &guest[i]) < 0)
-			return fault(&client->fault, -EFAULT,
-				     "ring %u at 0x%llx is not in any region", index,
-				     (unsigned long long)user[i]);
+			return error_set(&client->err, -EFAULT,
+					 "ring %u at 0x%llx is not in any region", index,
+					 (unsigned long long)user[i]);
 		if (guest[i] % alignment[i])
-			return fault(&client->fault, -EINVAL, "ring %u at 0x%llx is misaligned",
-				     index, (unsigned long long)user[i]);
+			return error_set(&client->err, -EINVAL, "ring %u at 0x%llx is misaligned",
+					 index, (unsigned long long)user[i]);
 	}
 	return 0;
 }
@@ -157,7 +157,8 @@ static int bind_events(struct vu_client *client, unsigned index)
 	runtime_bind_call(runtime, index, ring->call >= 0 ? dup(ring->call) : -1);
 	runtime_poll_kicks(runtime, index, ring->polled);
 	r = runtime_bind_kick(runtime, index, ring->kick >= 0 ? dup(ring->kick) : -1);
-	return r < 0 ? fault(&client->fault, r, "ring %u: its kick descriptor is no eventfd", index)
+	return r < 0 ? error_set(&client->err, r, "ring %u: its kick descriptor is no eventfd",
+				 index)
 		     : 0;
 }
 
@@ -170,8 +171,8 @@ static int make_ready(struct vu_client *client, unsigned index)
 	int r;
 
 	if (!ring->has_addr || !ring->num)
-		return fault(&client->fault, -EINVAL, "ring %u is started without %s", index,
-			     ring->num ? "addresses" : "a size");
+		return error_set(&client->err, -EINVAL, "ring %u is started without %s", index,
+				 ring->num ? "addresses" : "a size");
 	r = translate(client, index, guest);
 	if (r == 0)
 		r = vu_start_device(client);
@@ -190,8 +191,9 @@ static int make_ready(struct vu_client *client, unsigned index)
 	device_set_vq_ready(device, index, true, runtime_now_ms(), ready_done, NULL);
 	if (device_holders(device) & HOLDER_DRIVER)
 		r = device_resume(device, HOLDER_DRIVER);
-	return r < 0 ? fault(&client->fault, r, "ring %u does not run, the device is suspended: %s",
-			     index, strerror(-r))
+	return r < 0 ? error_set(&client->err, r,
+				 "ring %u does not run, the device is suspended: %s", index,
+				 strerror(-r))
 		     : 0;
 }
 
@@ -229,8 +231,8 @@ static int take_base(struct vu_client *client)
 	uint32_t base = 0;
 
 	if (device_state(client->export->device) == STATE_BROKEN)
-		return fault(&client->fault, -EIO, "ring %u cannot be stopped in order: %s", index,
-			     device_broken_reason(client->export->device));
+		return error_set(&client->err, -EIO, "ring %u cannot be stopped in order: %s",
+				 index, device_broken_reason(client->export->device));
 	device_get_vq_state(client->export->device, index, &base);
 	client->rings[index].base = base;
 	client->rings[index].has_base = true;
@@ -243,8 +245,8 @@ static int disabled(struct vu_client *client, int result)
 	if (result == 0)
 		return take_base(client);
 	client->rings[client->later_ring].enabled = true;
-	return fault(&client->fault, result, "ring %u cannot be disabled and runs on: %s",
-		     client->later_ring, strerror(-result));
+	return error_set(&client->err, result, "ring %u cannot be disabled and runs on: %s",
+			 client->later_ring, strerror(-result));
 }
 
 /* The answer of GET_VRING_BASE, once everything stands still. */
@@ -254,7 +256,7 @@ static int stopped(struct vu_client *client, int result)
 	unsigned index = client->later_ring;
 
 	if (result < 0)
-		return fault(&client->fault, result, "the device does not stand still");
+		return error_set(&client->err, result, "the device does not stand still");
 	message->payload.state =
 		(struct vhost_vring_state){.index = index, .num = client->rings[index].base};
 	message->head.size = sizeof(message->payload.state);
@@ -330,12 +332,12 @@ int vu_set_vring_num(struct vu_client *client, struct vu_message *message)
 		return busy(client, state->index, "SET_VRING_NUM");
 	if (!ring_size_fits(state->num, client->features) ||
 	    state->num > device_get_vq_num_max(client->export->device))
-		return fault(&client->fault, -EINVAL,
-			     "ring %u of %u entries: %s up to %u is possible", state->index,
-			     state->num,
-			     client->features & BIT(VIRTIO_F_RING_PACKED) ? "any number"
-									  : "a power of two",
-			     device_get_vq_num_max(client->export->device));
+		return error_set(&client->err, -EINVAL,
+				 "ring %u of %u entries: %s up to %u is possible", state->index,
+				 state->num,
+				 client->features & BIT(VIRTIO_F_RING_PACKED) ? "any number"
+									      : "a power of two",
+				 device_get_vq_num_max(client->export->device));
 	client->rings[state->index].num = (uint16_t)state->num;
 	return 0;
 }
@@ -354,8 +356,8 @@ int vu_set_vring_addr(struct vu_client *client, struct vu_message *message)
 	if (addr->index >= client->ring_count)
 		return no_ring(client, addr->index);
 	if (addr->flags & ~(1u << VHOST_VRING_F_LOG))
-		return fault(&client->fault, -EINVAL, "ring %u: flags 0x%x are unknown",
-			     addr->index, addr->flags);
+		return error_set(&client->err, -EINVAL, "ring %u: flags 0x%x are unknown",
+				 addr->index, addr->flags);
 	ring = &client->rings[addr->index];
 	/* QEMU sends it to a running ring, too, to switch the log flag. */
 	if (is_ready(client, addr->index) && !same_areas(&ring->addr, addr))
@@ -414,7 +416,7 @@ int vu_set_vring_enable(struct vu_client *client, struct vu_message *message)
 	if (state->index >= client->ring_count)
 		return no_ring(client, state->index);
 	if (state->num > 1)
-		return fault(&client->fault, -EINVAL, "SET_VRING_ENABLE %u", state->num);
+		return error_set(&client->err, -EINVAL, "SET_VRING_ENABLE %u", state->num);
 	client->rings[state->index].enabled = state->num;
 	if (state->num)
 		return enable(client, state->index);
@@ -439,15 +441,15 @@ static int event_fd(struct vu_client *client, struct vu_message *message, unsign
 	*fd = -1;
 	if (value & ~(uint64_t)(VHOST_USER_VRING_INDEX_MASK | VHOST_USER_VRING_NOFD) ||
 	    none != !message->fd_count)
-		return fault(&client->fault, -EPROTO, "ring 0x%llx with %u descriptors",
-			     (unsigned long long)value, message->fd_count);
+		return error_set(&client->err, -EPROTO, "ring 0x%llx with %u descriptors",
+				 (unsigned long long)value, message->fd_count);
 	if (*index >= client->ring_count)
 		return no_ring(client, *index);
 	if (none)
 		return 0;
 	if (eventfd_check(message->fds[0]) < 0)
-		return fault(&client->fault, -EINVAL, "ring %u: the descriptor is no eventfd",
-			     *index);
+		return error_set(&client->err, -EINVAL, "ring %u: the descriptor is no eventfd",
+				 *index);
 	*fd = message->fds[0];
 	message->fds[0] = -1;
 	return 0;

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int vu_listen(struct vhost_user *export, struct fault *f)
+int vu_listen(struct vhost_user *export, struct error *f)
 {
 	const struct unixname_access access = {export->mode, export->gid};
 	int r;
@@ -21,7 +21,7 @@ int vu_listen(struct vhost_user *export, struct fault *f)
 		return 0;
 	r = -errno;
 	vu_unlisten(export);
-	return fault(f, r, "%s: cannot listen: %s", export->path, strerror(-r));
+	return error_set(f, r, "%s: cannot listen: %s", export->path, strerror(-r));
 }
 
 void vu_unlisten(struct vhost_user *export)

@@ -26,13 +26,13 @@ static int save_into(struct vu_client *client, int fd)
 	int r = -ENOMEM;
 
 	if (snapshot && bytes)
-		r = device_save(client->export->device, snapshot, &client->fault);
+		r = device_save(client->export->device, snapshot, &client->err);
 	else
-		fault(&client->fault, r, "no memory to save the device");
+		error_set(&client->err, r, "no memory to save the device");
 	if (r == 0) {
 		size = state_encode(snapshot, bytes);
 		if (pwrite(fd, bytes, size, 0) != (ssize_t)size)
-			r = fault(&client->fault, -ENOMEM, "no memory for the saved state");
+			r = error_set(&client->err, -ENOMEM, "no memory for the saved state");
 	}
 	free(bytes);
 	free(snapshot);
@@ -42,10 +42,12 @@ static int save_into(struct vu_client *client, int fd)
 static int check(struct vu_client *client, const struct vhost_user_transfer *transfer)
 {
 	if (transfer->direction > VHOST_USER_TRANSFER_LOAD || transfer->phase)
-		return fault(&client->fault, -EINVAL, "SET_DEVICE_STATE_FD: direction %u, phase %u",
-			     transfer->direction, transfer->phase);
+		return error_set(&client->err, -EINVAL,
+				 "SET_DEVICE_STATE_FD: direction %u, phase %u", transfer->direction,
+				 transfer->phase);
 	if (vu_rings_any_started(client))
-		return fault(&client->fault, -EBUSY, "SET_DEVICE_STATE_FD while rings are started");
+		return error_set(&client->err, -EBUSY,
+				 "SET_DEVICE_STATE_FD while rings are started");
 	return 0;
 }
 
@@ -58,12 +60,12 @@ static int begin(struct vu_client *client, const struct vhost_user_transfer *tra
 		return r;
 	fd = memfd_create("uvdpa-state", MFD_CLOEXEC);
 	if (fd < 0)
-		return fault(&client->fault, -errno, "no memory for a device's state");
+		return error_set(&client->err, -errno, "no memory for a device's state");
 	if (transfer->direction == VHOST_USER_TRANSFER_SAVE) {
 		r = save_into(client, fd);
 	} else {
 		client->load_fd = dup(fd);
-		r = client->load_fd < 0 ? fault(&client->fault, -errno, "no descriptor left") : 0;
+		r = client->load_fd < 0 ? error_set(&client->err, -errno, "no descriptor left") : 0;
 	}
 	if (r == 0)
 		return fd;
@@ -73,10 +75,10 @@ static int begin(struct vu_client *client, const struct vhost_user_transfer *tra
 
 static int answer(struct vu_client *client, struct vu_message *message, uint64_t value)
 {
-	if (client->fault.text[0])
+	if (client->err.text[0])
 		log_warning(device_name(client->export->device), "%s: %s", client->name,
-			    client->fault.text);
-	client->fault.text[0] = '\0';
+			    client->err.text);
+	client->err.text[0] = '\0';
 	message->payload.u64 = value;
 	message->head.size = sizeof(uint64_t);
 	return 0;
@@ -113,11 +115,11 @@ static int load(struct vu_client *client)
 	int r;
 
 	if (!snapshot || size < 0)
-		r = fault(&client->fault, -ENOMEM, "no memory for a device's state");
+		r = error_set(&client->err, -ENOMEM, "no memory for a device's state");
 	else
-		r = state_decode(bytes, (size_t)size, snapshot, &client->fault);
+		r = state_decode(bytes, (size_t)size, snapshot, &client->err);
 	if (r == 0)
-		r = device_restore(client->export->device, snapshot, &client->fault);
+		r = device_restore(client->export->device, snapshot, &client->err);
 	client->restored |= r == 0;
 	free(bytes);
 	free(snapshot);
@@ -129,7 +131,7 @@ int vu_check_device_state(struct vu_client *client, struct vu_message *message)
 	bool ok = client->transferred;
 
 	if (!ok)
-		fault(&client->fault, -EINVAL, "CHECK_DEVICE_STATE without a transfer");
+		error_set(&client->err, -EINVAL, "CHECK_DEVICE_STATE without a transfer");
 	else if (client->load_fd >= 0)
 		ok = load(client) == 0;
 	client->transferred = false;

@@ -67,14 +67,14 @@ int vu_set_features(struct vu_client *client, struct vu_message *message)
 	uint64_t features = message->payload.u64;
 
 	if (features & ~offered(client))
-		return fault(&client->fault, -EINVAL, "features 0x%llx were not offered",
-			     (unsigned long long)(features & ~offered(client)));
+		return error_set(&client->err, -EINVAL, "features 0x%llx were not offered",
+				 (unsigned long long)(features & ~offered(client)));
 	if (!client->has_features || device_state(device) <= STATE_NEGOTIATING)
 		return take_features(client);
 	if ((features & ~OWN_BITS) == (client->features & ~OWN_BITS))
 		return use_own_bits(client);
 	if (vu_rings_any_started(client))
-		return fault(&client->fault, -EBUSY, "other features while rings are started");
+		return error_set(&client->err, -EBUSY, "other features while rings are started");
 	vu_later_begin(client, features_after_reset);
 	device_reset(device, EV_DRIVER_RESET, runtime_now_ms(), vu_later_done, &client->later);
 	return VU_LATER;
@@ -85,8 +85,8 @@ static int settle_features(struct vu_client *client)
 {
 	int r = device_set_driver_features(client->export->device, client->features & ~OWN_BITS);
 
-	return r < 0 ? fault(&client->fault, r, "the device refuses features 0x%llx",
-			     (unsigned long long)(client->features & ~OWN_BITS))
+	return r < 0 ? error_set(&client->err, r, "the device refuses features 0x%llx",
+				 (unsigned long long)(client->features & ~OWN_BITS))
 		     : 0;
 }
 
@@ -112,8 +112,8 @@ int vu_get_status(struct vu_client *client, struct vu_message *message)
 static int after_reset(struct vu_client *client, int result)
 {
 	if (result < 0)
-		return fault(&client->fault, result,
-			     "the backend does not give requests back for a reset");
+		return error_set(&client->err, result,
+				 "the backend does not give requests back for a reset");
 	vu_rings_reset(client);
 	vu_inflight_reset(client);
 	return 0;
@@ -135,13 +135,14 @@ int vu_set_status(struct vu_client *client, struct vu_message *message)
 	if (!status)
 		return reset(client);
 	if (status > UINT8_MAX)
-		return fault(&client->fault, -EINVAL, "status 0x%llx", (unsigned long long)status);
+		return error_set(&client->err, -EINVAL, "status 0x%llx",
+				 (unsigned long long)status);
 	/* What the device refuses shows as a bit that is missing from GET_STATUS (virtio 3.1.1). */
 	if (status & VIRTIO_CONFIG_S_FEATURES_OK &&
 	    !(device_get_status(device) & VIRTIO_CONFIG_S_FEATURES_OK) &&
 	    settle_features(client) < 0)
 		status &= ~(uint64_t)VIRTIO_CONFIG_S_FEATURES_OK;
-	client->fault.text[0] = '\0';
+	client->err.text[0] = '\0';
 	return status ? device_set_status(device, (uint8_t)status, runtime_now_ms()) : 0;
 }
 

@@ -74,12 +74,12 @@ static int set_protocol_features(struct vu_client *client, struct vu_message *me
 	uint64_t unknown = message->payload.u64 & ~vu_protocol_features(client);
 
 	if (unknown)
-		return fault(&client->fault, -EINVAL, "protocol features 0x%llx were not offered",
-			     (unsigned long long)unknown);
+		return error_set(&client->err, -EINVAL, "protocol features 0x%llx were not offered",
+				 (unsigned long long)unknown);
 	if (message->payload.u64 & NEEDS(GET_VRING_BASE_INFLIGHT) &&
 	    !(message->payload.u64 & NEEDS(INFLIGHT_SHMFD)))
-		return fault(&client->fault, -EINVAL,
-			     "GET_VRING_BASE_INFLIGHT needs INFLIGHT_SHMFD as well");
+		return error_set(&client->err, -EINVAL,
+				 "GET_VRING_BASE_INFLIGHT needs INFLIGHT_SHMFD as well");
 	client->protocol = message->payload.u64;
 	vu_set_export_rules(client);
 	return 0;
@@ -114,23 +114,23 @@ static int set_mem_table(struct vu_client *client, struct vu_message *message)
 
 	if (table->count > VHOST_USER_TABLE_REGIONS || table->count != message->fd_count ||
 	    message->head.size < offsetof(struct vhost_user_memory, regions[table->count]))
-		return fault(&client->fault, -EPROTO,
-			     "SET_MEM_TABLE of %u regions with %u descriptors in %u bytes",
-			     table->count, message->fd_count, message->head.size);
+		return error_set(&client->err, -EPROTO,
+				 "SET_MEM_TABLE of %u regions with %u descriptors in %u bytes",
+				 table->count, message->fd_count, message->head.size);
 	return vu_memory_set(client->memory, table->regions, message->fds, table->count,
-			     client->export->device, &client->fault);
+			     client->export->device, &client->err);
 }
 
 static int add_mem_reg(struct vu_client *client, struct vu_message *message)
 {
 	return vu_memory_add(client->memory, &message->payload.region.region, message->fds[0],
-			     client->export->device, &client->fault);
+			     client->export->device, &client->err);
 }
 
 static int rem_mem_reg(struct vu_client *client, struct vu_message *message)
 {
 	return vu_memory_remove(client->memory, &message->payload.region.region,
-				client->export->device, &client->fault);
+				client->export->device, &client->err);
 }
 
 /* Linux's vhost signals it for every mark; QEMU has no use for that, and nor have we. */
@@ -165,8 +165,8 @@ static int get_config(struct vu_client *client, struct vu_message *message)
 	uint32_t size;
 
 	if (!config_is_sound(message))
-		return fault(&client->fault, -EPROTO, "GET_CONFIG of %u bytes in a message of %u",
-			     config->size, message->head.size);
+		return error_set(&client->err, -EPROTO, "GET_CONFIG of %u bytes in a message of %u",
+				 config->size, message->head.size);
 	size = config_bytes(client, config);
 	memset(config->bytes, 0, sizeof(config->bytes));
 	if (!size ||
@@ -181,19 +181,20 @@ static int set_config(struct vu_client *client, struct vu_message *message)
 	uint32_t size;
 
 	if (!config_is_sound(message))
-		return fault(&client->fault, -EPROTO, "SET_CONFIG of %u bytes in a message of %u",
-			     config->size, message->head.size);
+		return error_set(&client->err, -EPROTO, "SET_CONFIG of %u bytes in a message of %u",
+				 config->size, message->head.size);
 	size = config_bytes(client, config);
 	if (!size)
-		return fault(&client->fault, -EINVAL, "SET_CONFIG at %u: beyond the config space",
-			     config->offset);
+		return error_set(&client->err, -EINVAL, "SET_CONFIG at %u: beyond the config space",
+				 config->offset);
 	/* The document: not for read-only fields, be it what is there, but in a migration. */
 	if ((config->flags == VHOST_USER_CONFIG_FRONTEND &&
 	     !device_config_is_writable(client->export->device, config->offset, config->size)) ||
 	    device_set_config(client->export->device, config->offset, config->bytes, size) < 0)
-		return fault(&client->fault, -EINVAL,
-			     "SET_CONFIG of %u bytes at %u: there is what its driver may not write",
-			     config->size, config->offset);
+		return error_set(
+			&client->err, -EINVAL,
+			"SET_CONFIG of %u bytes at %u: there is what its driver may not write",
+			config->size, config->offset);
 	return 0;
 }
 
@@ -206,7 +207,7 @@ static int send_rarp(struct vu_client *client, struct vu_message *message)
 	for (unsigned i = 0; i < ETH_ALEN; i++)
 		mac = mac << 8 | bytes[i];
 	if (!mac || bytes[0] & 1)
-		return fault(&client->fault, -EINVAL, "SEND_RARP for no address of a card");
+		return error_set(&client->err, -EINVAL, "SEND_RARP for no address of a card");
 	return device_send_rarp(client->export->device, mac);
 }
 
@@ -222,8 +223,8 @@ static int net_set_mtu(struct vu_client *client, struct vu_message *message)
 	    device_get_config(device, offsetof(struct virtio_net_config, mtu), own, 2) == 0)
 		most = load_le16(own);
 	if (mtu < NET_MIN_MTU || mtu > most)
-		return fault(&client->fault, -EINVAL, "an MTU of %llu; the card takes %u to %u",
-			     (unsigned long long)mtu, NET_MIN_MTU, (unsigned)most);
+		return error_set(&client->err, -EINVAL, "an MTU of %llu; the card takes %u to %u",
+				 (unsigned long long)mtu, NET_MIN_MTU, (unsigned)most);
 	return 0;
 }
 
@@ -299,16 +300,17 @@ static int check_form(struct vu_client *client, const struct vu_message *message
 	const struct verb *verb = request < VHOST_USER_REQUEST_COUNT ? &verbs[request] : NULL;
 
 	if (!verb || !verb->run)
-		return fault(&client->fault, -EOPNOTSUPP, "request %u is not spoken here", request);
+		return error_set(&client->err, -EOPNOTSUPP, "request %u is not spoken here",
+				 request);
 	*out = verb;
 	if (size < verb->size_min || size > verb->size_max)
-		return fault(&client->fault, -EPROTO, "%s with %u bytes", verb->name, size);
+		return error_set(&client->err, -EPROTO, "%s with %u bytes", verb->name, size);
 	if (message->fd_count < verb->fds_min || message->fd_count > verb->fds_max)
-		return fault(&client->fault, -EPROTO, "%s with %u descriptors", verb->name,
-			     message->fd_count);
+		return error_set(&client->err, -EPROTO, "%s with %u descriptors", verb->name,
+				 message->fd_count);
 	if ((client->protocol & verb->needs) != verb->needs)
-		return fault(&client->fault, -EPROTO,
-			     "%s without the protocol feature that it belongs to", verb->name);
+		return error_set(&client->err, -EPROTO,
+				 "%s without the protocol feature that it belongs to", verb->name);
 	return 0;
 }
 
@@ -343,16 +345,16 @@ static int conclude(struct vu_client *client, int r)
 	bool replies = verb && verb->run && verb->replies;
 
 	client->waiting = false;
-	if (r < 0 && !client->fault.text[0])
-		fault(&client->fault, r, "%s failed: %s", verb && verb->name ? verb->name : "it",
-		      strerror(-r));
+	if (r < 0 && !client->err.text[0])
+		error_set(&client->err, r, "%s failed: %s", verb && verb->name ? verb->name : "it",
+			  strerror(-r));
 	if (r < 0 && (r == -EPROTO || replies || !wants_ack(client, message))) {
 		vu_frame_reset(&client->frame);
 		return r;
 	}
 	if (r < 0)
 		log_warning(device_name(client->export->device), "%s: %s", client->name,
-			    client->fault.text);
+			    client->err.text);
 	if (!replies) {
 		/* what a verb did not take over is closed, not sent back */
 		vu_message_close(message);

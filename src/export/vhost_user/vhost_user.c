@@ -156,14 +156,14 @@ static void on_wake(struct vhost_user *export)
 		int r = vu_finish(client);
 
 		if (r < 0)
-			vu_client_leave(export, client->fault.text);
+			vu_client_leave(export, client->err.text);
 	}
 }
 
 static void on_client(struct vhost_user *export, short events)
 {
 	struct vu_client *client = export->current;
-	struct fault why = {0};
+	struct error why = {0};
 	bool stays = true;
 
 	if (client->out.busy)
@@ -171,7 +171,7 @@ static void on_client(struct vhost_user *export, short events)
 	if (stays && !client->out.busy && !client->waiting)
 		stays = vu_client_read(client, &why);
 	else if (stays && events & (POLLHUP | POLLERR)) {
-		fault(&why, -ECONNRESET, "it hung up");
+		error_set(&why, -ECONNRESET, "it hung up");
 		stays = false;
 	}
 	if (!stays)
@@ -284,7 +284,7 @@ static void *export_main(void *arg)
 	return NULL;
 }
 
-static int start(struct vhost_user *export, struct fault *f)
+static int start(struct vhost_user *export, struct error *f)
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
@@ -306,7 +306,7 @@ static int start(struct vhost_user *export, struct fault *f)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	if (r)
-		return fault(f, -r, "%s: cannot start a thread: %s", export->path, strerror(r));
+		return error_set(f, -r, "%s: cannot start a thread: %s", export->path, strerror(r));
 	export->thread = thread;
 	pthread_setname_np(thread, name);
 	return 0;
@@ -324,13 +324,13 @@ static void dispose(struct vhost_user *export)
 }
 
 int vhost_user_open(const struct vhost_user_options *options, struct runtime *runtime,
-		    struct vhost_user **out, struct fault *f)
+		    struct vhost_user **out, struct error *f)
 {
 	struct vhost_user *export = calloc(1, sizeof(*export));
 	int r = 0;
 
 	if (!export)
-		return fault(f, -ENOMEM, "no memory for a vhost-user socket");
+		return error_set(f, -ENOMEM, "no memory for a vhost-user socket");
 	export->runtime = runtime;
 	export->device = runtime_lock(runtime);
 	runtime_unlock(runtime);
@@ -343,7 +343,7 @@ int vhost_user_open(const struct vhost_user_options *options, struct runtime *ru
 	export->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	export->config_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!export->path || export->wake < 0 || export->config_fd < 0)
-		r = fault(f, -ENOMEM, "%s: no memory or no descriptors", options->path);
+		r = error_set(f, -ENOMEM, "%s: no memory or no descriptors", options->path);
 	if (r == 0)
 		r = export->client_mode
 			    ? unixname_address(export->path, &(struct sockaddr_un){0}, f)

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "util/fault.h"
+#include "util/error.h"
 
 struct runtime;
 struct vhost_user;
@@ -27,11 +27,11 @@ struct vhost_user_options {
 
 /*
  * Listening: a socket of a dead process is replaced; one that somebody answers is -EADDRINUSE, with
- * the fault naming who. `runtime` outlives the export. Returns 0 or a negative errno with the fault
+ * the error naming who. `runtime` outlives the export. Returns 0 or a negative errno with the error
  * filled.
  */
 int vhost_user_open(const struct vhost_user_options *options, struct runtime *runtime,
-		    struct vhost_user **export, struct fault *fault);
+		    struct vhost_user **export, struct error *err);
 /* Begins what vhost_user_close does, and returns: many can end at the same time. */
 void vhost_user_end(struct vhost_user *export);
 /* Hangs up, resets the device as for a driver that left, and removes the socket if it is ours. */

@@ -101,7 +101,7 @@ struct vu_client {
 	uint64_t errors_due;  /* in-band errors, likewise */
 	bool logged_broken;
 
-	struct fault fault; /* why the present message failed */
+	struct error err; /* why the present message failed */
 };
 
 struct vhost_user {
@@ -220,12 +220,12 @@ void vu_client_leave(struct vhost_user *export, const char *why);
 /* export->gone was answered. */
 void vu_client_left(struct vhost_user *export);
 /* Reads and runs messages until there is nothing to do. False: the client has to go. */
-bool vu_client_read(struct vu_client *client, struct fault *why);
+bool vu_client_read(struct vu_client *client, struct error *why);
 /* Goes on with an answer that is going out. Likewise. */
-bool vu_client_write(struct vu_client *client, struct fault *why);
+bool vu_client_write(struct vu_client *client, struct error *why);
 
 /* --- vhost_user_socket.c ---------------------------------------------------------------------- */
-int vu_listen(struct vhost_user *export, struct fault *fault);
+int vu_listen(struct vhost_user *export, struct error *err);
 void vu_unlisten(struct vhost_user *export);
 
 #endif

@@ -1,12 +1,12 @@
 /* Errors that a person reads: see fault.h. */
-#include "util/fault.h"
+#include "util/error.h"
 
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-int fault(struct fault *f, int code, const char *format, ...)
+int error_set(struct error *f, int code, const char *format, ...)
 {
 	va_list args;
 
@@ -20,7 +20,7 @@ int fault(struct fault *f, int code, const char *format, ...)
 	return code;
 }
 
-int fault_prefix(struct fault *f, const char *format, ...)
+int error_prefix(struct error *f, const char *format, ...)
 {
 	char old[sizeof(f->text)];
 	va_list args;
