@@ -101,7 +101,7 @@ static unsigned taken(void)
 		const char *at = strstr(line, key);
 
 		if (at)
-			n = (unsigned)strtoul(at + strlen(key), NULL, 10);
+			n += (unsigned)strtoul(at + strlen(key), NULL, 10); /* a line a queue */
 	}
 	if (status)
 		fclose(status);
