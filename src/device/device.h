@@ -115,11 +115,11 @@ int device_set_client(struct device *device, struct client_memory *memory);
  * What an export's protocol has otherwise than vhost-vdpa; until the driver is gone. Default:
  * nothing.
  *
- * IMPLIES_PLATFORM      its drivers do not know ACCESS_PLATFORM (to a vhost-user front end it means
- * a vIOMMU), although their addresses go through a space: as if negotiated SETS_QUEUES_ANY_TIME  a
- * queue that is not ready may be set up while the device runs RESETS_QUEUES         a single queue
- * can be stopped and set up anew (virtio 1.3, 2.6.1) MOVES_RECORDS         whoever moves the device
- * takes the records of requests in flight along
+ * - IMPLIES_PLATFORM: its drivers do not know ACCESS_PLATFORM (to a vhost-user front end it means a
+ *   vIOMMU), although their addresses go through a space: as if negotiated.
+ * - SETS_QUEUES_ANY_TIME: a queue that is not ready may be set up while the device runs.
+ * - RESETS_QUEUES: a single queue can be stopped and set up anew (virtio 1.3, 2.6.1).
+ * - MOVES_RECORDS: whoever moves the device takes the records of requests in flight along.
  */
 enum device_export_rules {
 	EXPORT_IMPLIES_PLATFORM = 1,
