@@ -3,8 +3,8 @@
  * open file: the parts of the kernel's world (the caller's memory, its
  * descriptors, its identity) that an export has to bring.
  */
-#ifndef UVDPA_DOOR_CALLER_H
-#define UVDPA_DOOR_CALLER_H
+#ifndef UVDPA_CLIENT_CALLER_H
+#define UVDPA_CLIENT_CALLER_H
 
 #include <stdbool.h>
 #include <stddef.h>

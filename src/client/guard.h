@@ -10,8 +10,8 @@
  * The handler is there while any window is watched. A SIGBUS anywhere else goes
  * to the handler that was there before.
  */
-#ifndef UVDPA_DOOR_GUARD_H
-#define UVDPA_DOOR_GUARD_H
+#ifndef UVDPA_CLIENT_GUARD_H
+#define UVDPA_CLIENT_GUARD_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

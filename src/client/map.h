@@ -11,8 +11,8 @@
  * Nor as many as a client likes: a process has a bounded number of mappings (vm.max_map_count), and
  * all clients share them.
  */
-#ifndef UVDPA_DOOR_CLIENT_MAP_H
-#define UVDPA_DOOR_CLIENT_MAP_H
+#ifndef UVDPA_CLIENT_MAP_H
+#define UVDPA_CLIENT_MAP_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -2,8 +2,8 @@
  * The memory of a client process, for address spaces (memory/client.h): mapped
  * where the client's mapping is a shared file, copied where it is not.
  */
-#ifndef UVDPA_DOOR_CLIENT_MEMORY_H
-#define UVDPA_DOOR_CLIENT_MEMORY_H
+#ifndef UVDPA_CLIENT_MEMORY_H
+#define UVDPA_CLIENT_MEMORY_H
 
 #include "memory/client.h"
 

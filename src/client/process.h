@@ -9,8 +9,8 @@
  * pread and pwrite of that file, and not with process_vm_readv, which looks the
  * number up each time.
  */
-#ifndef UVDPA_DOOR_PROCESS_H
-#define UVDPA_DOOR_PROCESS_H
+#ifndef UVDPA_CLIENT_PROCESS_H
+#define UVDPA_CLIENT_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

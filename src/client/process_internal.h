@@ -1,6 +1,6 @@
 /* What the files of the client process share. */
-#ifndef UVDPA_DOOR_PROCESS_INTERNAL_H
-#define UVDPA_DOOR_PROCESS_INTERNAL_H
+#ifndef UVDPA_CLIENT_PROCESS_INTERNAL_H
+#define UVDPA_CLIENT_PROCESS_INTERNAL_H
 
 #include <pthread.h>
 #include <stddef.h>

@@ -30,7 +30,7 @@
 
 #include "client/map.h"
 #include "client/process_internal.h"
-#include "runtime/foreign.h"
+#include "client/foreign.h"
 
 #define MAPS_PIECE (64 * 1024)
 

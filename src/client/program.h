@@ -1,6 +1,6 @@
 /* The names of clients' programs, for people: a client may call itself what it likes. */
-#ifndef UVDPA_DOOR_PROGRAM_H
-#define UVDPA_DOOR_PROGRAM_H
+#ifndef UVDPA_CLIENT_PROGRAM_H
+#define UVDPA_CLIENT_PROGRAM_H
 
 #include <sys/types.h>
 

@@ -7,8 +7,8 @@
  * Lock order: the runtime's lock, then a worker's ticket lock. Workers never take the
  * runtime's lock inside a pass; what they found is settled after it.
  */
-#ifndef UVDPA_RUNTIME_RUNNER_H
-#define UVDPA_RUNTIME_RUNNER_H
+#ifndef UVDPA_RUNTIME_RUNTIME_H
+#define UVDPA_RUNTIME_RUNTIME_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* What runtime.c, context.c, group.c, tracer.c, binding.c and owner.c share. */
-#ifndef UVDPA_RUNTIME_RUNNER_INTERNAL_H
-#define UVDPA_RUNTIME_RUNNER_INTERNAL_H
+#ifndef UVDPA_RUNTIME_RUNTIME_INTERNAL_H
+#define UVDPA_RUNTIME_RUNTIME_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>

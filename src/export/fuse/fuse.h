@@ -4,8 +4,8 @@
  * ioctls, IOTLB messages by write, one opener at a time. Needs /dev/fuse and
  * either root or fusermount3.
  */
-#ifndef UVDPA_DOOR_FUSE_H
-#define UVDPA_DOOR_FUSE_H
+#ifndef UVDPA_EXPORT_FUSE_FUSE_H
+#define UVDPA_EXPORT_FUSE_FUSE_H
 
 #include <sys/types.h>
 

@@ -31,8 +31,8 @@
  * for itself (userfaultfd). That costs its own device's request queue: before a reader
  * serves a request it sees to it that another reader is left (fuse_threads.c).
  */
-#ifndef UVDPA_DOOR_FUSE_INTERNAL_H
-#define UVDPA_DOOR_FUSE_INTERNAL_H
+#ifndef UVDPA_EXPORT_FUSE_FUSE_INTERNAL_H
+#define UVDPA_EXPORT_FUSE_FUSE_INTERNAL_H
 
 #define FUSE_USE_VERSION 35
 #include <fuse3/fuse_lowlevel.h>

@@ -6,8 +6,8 @@
  * Calls block until they are answered, as the kernel's do. Several threads may
  * call at once; they take turns. Never call from a device's callback.
  */
-#ifndef UVDPA_DOOR_INPROCESS_H
-#define UVDPA_DOOR_INPROCESS_H
+#ifndef UVDPA_EXPORT_INPROCESS_INPROCESS_H
+#define UVDPA_EXPORT_INPROCESS_INPROCESS_H
 
 #include <stddef.h>
 #include <sys/types.h>

@@ -12,7 +12,7 @@
 
 #include "export/vdpa/vdpa_internal.h"
 #include "runtime/eventfd.h"
-#include "runtime/foreign.h"
+#include "client/foreign.h"
 
 /* Who may call, and what is looked at before the verb. */
 enum rule {

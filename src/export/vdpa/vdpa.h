@@ -7,8 +7,8 @@
  * Results, errnos and their order are the kernel's (drivers/vhost/vdpa.c and
  * vhost.c); where they are not, docs/uapi.md says so and why.
  */
-#ifndef UVDPA_DOOR_VDPA_H
-#define UVDPA_DOOR_VDPA_H
+#ifndef UVDPA_EXPORT_VDPA_VDPA_H
+#define UVDPA_EXPORT_VDPA_VDPA_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* What the files of the vhost-vdpa table share: an open file, and a call to it. */
-#ifndef UVDPA_DOOR_VDPA_INTERNAL_H
-#define UVDPA_DOOR_VDPA_INTERNAL_H
+#ifndef UVDPA_EXPORT_VDPA_VDPA_INTERNAL_H
+#define UVDPA_EXPORT_VDPA_VDPA_INTERNAL_H
 
 #include "device/device.h"
 #include "export/vdpa/vdpa.h"

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "runtime/foreign.h"
+#include "client/foreign.h"
 
 #define HEAD sizeof(struct vhost_user_header)
 

@@ -3,8 +3,8 @@
  * piece, and one answer at a time goes out, so that a slow or silent peer costs nothing but its
  * own progress.
  */
-#ifndef UVDPA_DOOR_VHOST_USER_FRAME_H
-#define UVDPA_DOOR_VHOST_USER_FRAME_H
+#ifndef UVDPA_EXPORT_VHOST_USER_FRAME_H
+#define UVDPA_EXPORT_VHOST_USER_FRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * guest physical address (what descriptors hold: the IOVA of our spaces) and by the front end's own
  * virtual address (what SET_VRING_ADDR holds, and the uaddr of our spaces).
  */
-#ifndef UVDPA_DOOR_VHOST_USER_MEMORY_H
-#define UVDPA_DOOR_VHOST_USER_MEMORY_H
+#ifndef UVDPA_EXPORT_VHOST_USER_MEMORY_H
+#define UVDPA_EXPORT_VHOST_USER_MEMORY_H
 
 #include "device/device.h"
 #include "memory/client.h"

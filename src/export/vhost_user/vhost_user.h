@@ -5,8 +5,8 @@
  * the backend: what takes time is answered when it is done. A client that comes second is turned
  * away; when the first leaves, the next may come.
  */
-#ifndef UVDPA_DOOR_VHOST_USER_H
-#define UVDPA_DOOR_VHOST_USER_H
+#ifndef UVDPA_EXPORT_VHOST_USER_VHOST_USER_H
+#define UVDPA_EXPORT_VHOST_USER_VHOST_USER_H
 
 #include <stdbool.h>
 #include <stdint.h>

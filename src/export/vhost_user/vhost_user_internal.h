@@ -23,8 +23,8 @@
  * takes the driver's hold, the next start gives it back. Without the STATUS feature the export
  * writes the status for the front end: DRIVER_OK at the first start.
  */
-#ifndef UVDPA_DOOR_VHOST_USER_INTERNAL_H
-#define UVDPA_DOOR_VHOST_USER_INTERNAL_H
+#ifndef UVDPA_EXPORT_VHOST_USER_VHOST_USER_INTERNAL_H
+#define UVDPA_EXPORT_VHOST_USER_VHOST_USER_INTERNAL_H
 
 #include <stdatomic.h>
 

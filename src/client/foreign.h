@@ -3,8 +3,8 @@
  * closing a file of FUSE waits for its file system's answer to a flush (linux: fuse_flush), which
  * may be the client's own and never answer.
  */
-#ifndef UVDPA_RUNTIME_FOREIGN_H
-#define UVDPA_RUNTIME_FOREIGN_H
+#ifndef UVDPA_CLIENT_FOREIGN_H
+#define UVDPA_CLIENT_FOREIGN_H
 
 /* Closes it, if need be by another thread. Never waits. */
 void foreign_close(int fd);

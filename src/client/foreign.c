@@ -5,7 +5,7 @@
  * It is there while there is something to close, detached, and whoever ends the process does not
  * wait for it.
  */
-#include "runtime/foreign.h"
+#include "client/foreign.h"
 
 #include <fcntl.h>
 #include <pthread.h>
