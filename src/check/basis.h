@@ -7,8 +7,8 @@
  * A sentence is written as the case has it: "virtio 2.7.8", "vhost-user GET_VRING_BASE",
  * "robustness", clauses ("S3 S6"), or a function of Linux.
  */
-#ifndef UVDPA_CMD_CHECK_BASIS_H
-#define UVDPA_CMD_CHECK_BASIS_H
+#ifndef UVDPA_CHECK_BASIS_H
+#define UVDPA_CHECK_BASIS_H
 
 #include <stdbool.h>
 

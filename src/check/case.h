@@ -14,8 +14,8 @@
  * Each case runs in a process of its own, with nothing open (run.h). It ends by returning (kept),
  * or by broken() or skip() of verdict.h, which do not return.
  */
-#ifndef UVDPA_CMD_CHECK_CASE_H
-#define UVDPA_CMD_CHECK_CASE_H
+#ifndef UVDPA_CHECK_CASE_H
+#define UVDPA_CHECK_CASE_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* The groups' tables of cases. */
-#ifndef UVDPA_CMD_CHECK_CASES_H
-#define UVDPA_CMD_CHECK_CASES_H
+#ifndef UVDPA_CHECK_CASES_H
+#define UVDPA_CHECK_CASES_H
 
 #include "check/case.h"
 

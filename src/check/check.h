@@ -4,8 +4,8 @@
  * This sub-room of cmd/ belongs to the driver's tower: it sees libuvdpa-driver's public headers,
  * wire/ and util/, and nothing of the device's side, so that the two sides cannot share a mistake.
  */
-#ifndef UVDPA_CMD_CHECK_CHECK_H
-#define UVDPA_CMD_CHECK_CHECK_H
+#ifndef UVDPA_CHECK_CHECK_H
+#define UVDPA_CHECK_CHECK_H
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /*
  * What a run has found, kept until its end: one finding per root cause, however many cases show it.
  */
-#ifndef UVDPA_CMD_CHECK_FINDINGS_H
-#define UVDPA_CMD_CHECK_FINDINGS_H
+#ifndef UVDPA_CHECK_FINDINGS_H
+#define UVDPA_CHECK_FINDINGS_H
 
 #include <stddef.h>
 

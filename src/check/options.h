@@ -1,6 +1,6 @@
 /* The words of `uvdpa check`. */
-#ifndef UVDPA_CMD_CHECK_OPTIONS_H
-#define UVDPA_CMD_CHECK_OPTIONS_H
+#ifndef UVDPA_CHECK_OPTIONS_H
+#define UVDPA_CHECK_OPTIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>

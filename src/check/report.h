@@ -3,8 +3,8 @@
  * stdout. The first three tell one case at a time, so that a run that is broken off has told what
  * it knew; the others, which need sums first, all at the end.
  */
-#ifndef UVDPA_CMD_CHECK_REPORT_H
-#define UVDPA_CMD_CHECK_REPORT_H
+#ifndef UVDPA_CHECK_REPORT_H
+#define UVDPA_CHECK_REPORT_H
 
 #include "check/run.h"
 

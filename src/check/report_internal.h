@@ -1,6 +1,6 @@
 /* What the reports' formats share, and their functions. */
-#ifndef UVDPA_CMD_CHECK_REPORT_INTERNAL_H
-#define UVDPA_CMD_CHECK_REPORT_INTERNAL_H
+#ifndef UVDPA_CHECK_REPORT_INTERNAL_H
+#define UVDPA_CHECK_REPORT_INTERNAL_H
 
 #include "check/basis.h"
 #include "check/case.h"

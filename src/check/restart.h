@@ -5,8 +5,8 @@
  * The runner is the reaper of what it started (PR_SET_CHILD_SUBREAPER), so that it hears of a
  * server that a signal has ended.
  */
-#ifndef UVDPA_CMD_CHECK_RESTART_H
-#define UVDPA_CMD_CHECK_RESTART_H
+#ifndef UVDPA_CHECK_RESTART_H
+#define UVDPA_CHECK_RESTART_H
 
 #include <stdbool.h>
 

@@ -17,8 +17,8 @@
  * device is broadcast frames of an experimental ethertype, each with its number, into queue 1, with
  * as many buffers in queue 0.
  */
-#ifndef UVDPA_CMD_CHECK_RIG_H
-#define UVDPA_CMD_CHECK_RIG_H
+#ifndef UVDPA_CHECK_RIG_H
+#define UVDPA_CHECK_RIG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * Running cases, each in a process of its own with a deadline: a device that hangs, or that makes
  * the checker crash, is a finding and not the end of the run.
  */
-#ifndef UVDPA_CMD_CHECK_RUN_H
-#define UVDPA_CMD_CHECK_RUN_H
+#ifndef UVDPA_CHECK_RUN_H
+#define UVDPA_CHECK_RUN_H
 
 #include "check/options.h"
 #include "check/target.h"

@@ -5,8 +5,8 @@
  * and the canaries between them are all watched at once. The driver's own writes are made before
  * still_take(), never between it and still_check().
  */
-#ifndef UVDPA_CMD_CHECK_STILL_H
-#define UVDPA_CMD_CHECK_STILL_H
+#ifndef UVDPA_CHECK_STILL_H
+#define UVDPA_CHECK_STILL_H
 
 #include "check/rig.h"
 

@@ -4,8 +4,8 @@
  * Facts are gathered once, in a process of their own, before any case runs: a device that hangs
  * when it is only asked who it is must not hang the checker.
  */
-#ifndef UVDPA_CMD_CHECK_TARGET_H
-#define UVDPA_CMD_CHECK_TARGET_H
+#ifndef UVDPA_CHECK_TARGET_H
+#define UVDPA_CHECK_TARGET_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
  * broken() and skip() end the case's process on the spot: there is nothing to clean up that the
  * kernel does not clean up for a process that exits (a device's file is released; threads end).
  */
-#ifndef UVDPA_CMD_CHECK_VERDICT_H
-#define UVDPA_CMD_CHECK_VERDICT_H
+#ifndef UVDPA_CHECK_VERDICT_H
+#define UVDPA_CHECK_VERDICT_H
 
 #include <stdbool.h>
 #include <stddef.h>

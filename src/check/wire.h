@@ -2,8 +2,8 @@
  * What goes over a vhost-user socket: the last messages of a case, decoded, and how many of each
  * kind there were in all. It lies in memory that the case's process shares with the runner.
  */
-#ifndef UVDPA_CMD_CHECK_WIRE_H
-#define UVDPA_CMD_CHECK_WIRE_H
+#ifndef UVDPA_CHECK_WIRE_H
+#define UVDPA_CHECK_WIRE_H
 
 #include <stdint.h>
 

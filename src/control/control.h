@@ -6,8 +6,8 @@
  *
  * as uvdpa-control(7) describes.
  */
-#ifndef UVDPA_DOOR_CONTROL_H
-#define UVDPA_DOOR_CONTROL_H
+#ifndef UVDPA_CONTROL_CONTROL_H
+#define UVDPA_CONTROL_CONTROL_H
 
 #include "util/error.h"
 

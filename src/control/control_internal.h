@@ -21,8 +21,8 @@
  * is woken. The client may be gone by then: connections are numbered anew at
  * every accept, and an answer for a number that is not there is dropped.
  */
-#ifndef UVDPA_DOOR_CONTROL_INTERNAL_H
-#define UVDPA_DOOR_CONTROL_INTERNAL_H
+#ifndef UVDPA_CONTROL_CONTROL_INTERNAL_H
+#define UVDPA_CONTROL_CONTROL_INTERNAL_H
 
 #include <jansson.h>
 #include <pthread.h>

@@ -2,8 +2,8 @@
  * Durations, counted: percentiles of any number of samples in fixed room, to within 1.6 per cent.
  * The largest sample is kept exactly.
  */
-#ifndef UVDPA_CMD_HISTOGRAM_H
-#define UVDPA_CMD_HISTOGRAM_H
+#ifndef UVDPA_LOAD_HISTOGRAM_H
+#define UVDPA_LOAD_HISTOGRAM_H
 
 #include <stdint.h>
 

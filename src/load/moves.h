@@ -1,6 +1,6 @@
 /* What moves took, step by step, over many of them. */
-#ifndef UVDPA_CMD_MOVES_H
-#define UVDPA_CMD_MOVES_H
+#ifndef UVDPA_LOAD_MOVES_H
+#define UVDPA_LOAD_MOVES_H
 
 #include <stdio.h>
 

@@ -6,8 +6,8 @@
  * One thread runs it. Another may meanwhile suspend, resume and hand over the device, and look at
  * traffic_done() and traffic_take_gap().
  */
-#ifndef UVDPA_CMD_TRAFFIC_H
-#define UVDPA_CMD_TRAFFIC_H
+#ifndef UVDPA_LOAD_TRAFFIC_H
+#define UVDPA_LOAD_TRAFFIC_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* What a traffic consists of, for the file that runs it and those that make one kind each. */
-#ifndef UVDPA_CMD_TRAFFIC_INTERNAL_H
-#define UVDPA_CMD_TRAFFIC_INTERNAL_H
+#ifndef UVDPA_LOAD_TRAFFIC_INTERNAL_H
+#define UVDPA_LOAD_TRAFFIC_INTERNAL_H
 
 #include "load/traffic.h"
 #include "uvdpa/driver.h"

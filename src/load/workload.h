@@ -11,8 +11,8 @@
  * One thread runs it. Another may meanwhile suspend, resume and hand over the device, and look at
  * workload_done() and workload_take_gap().
  */
-#ifndef UVDPA_CMD_WORKLOAD_H
-#define UVDPA_CMD_WORKLOAD_H
+#ifndef UVDPA_LOAD_WORKLOAD_H
+#define UVDPA_LOAD_WORKLOAD_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* What a workload consists of, for the files that run it and judge what it sees. */
-#ifndef UVDPA_CMD_WORKLOAD_INTERNAL_H
-#define UVDPA_CMD_WORKLOAD_INTERNAL_H
+#ifndef UVDPA_LOAD_WORKLOAD_INTERNAL_H
+#define UVDPA_LOAD_WORKLOAD_INTERNAL_H
 
 #include "load/workload.h"
 

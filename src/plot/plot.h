@@ -2,8 +2,8 @@
  * The parts of 'uvdpa plot': plot.c (the verb), plot_marks.c (what happened, and where its marks
  * go), plot_svg.c (the drawing).
  */
-#ifndef UVDPA_CMD_PLOT_H
-#define UVDPA_CMD_PLOT_H
+#ifndef UVDPA_PLOT_PLOT_H
+#define UVDPA_PLOT_PLOT_H
 
 #include <stdbool.h>
 #include <stdint.h>

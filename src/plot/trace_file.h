@@ -1,6 +1,6 @@
 /* Trace files (uvdpa-trace(5)), as read from anywhere: checked, and with the words resolved. */
-#ifndef UVDPA_CMD_TRACE_FILE_H
-#define UVDPA_CMD_TRACE_FILE_H
+#ifndef UVDPA_PLOT_TRACE_FILE_H
+#define UVDPA_PLOT_TRACE_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * The one place that names every device model, block backend and export, and
  * puts them together. Whoever adds one adds a line to a table of parts.c.
  */
-#ifndef UVDPA_CMD_PARTS_H
-#define UVDPA_CMD_PARTS_H
+#ifndef UVDPA_SERVE_PARTS_H
+#define UVDPA_SERVE_PARTS_H
 
 #include <stdbool.h>
 #include <sys/types.h>

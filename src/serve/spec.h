@@ -2,8 +2,8 @@
  * What an operator asks for with --device: a device's type and its keys, read
  * from QEMU's key=value habit and checked, but nothing opened yet.
  */
-#ifndef UVDPA_CMD_SPEC_H
-#define UVDPA_CMD_SPEC_H
+#ifndef UVDPA_SERVE_SPEC_H
+#define UVDPA_SERVE_SPEC_H
 
 #include <stdbool.h>
 #include <stdint.h>
