@@ -44,6 +44,7 @@ def serve(folder):
         server = subprocess.Popen(
             [UVDPA, "serve", "--dir", folder + "/d", "--device", "blk,name=disk,memory=4M",
              "--device", "blk,name=packed,memory=4M,packed=on",
+             "--device", "blk,name=slow,memory=4M,fault.delay-us=50000",
              "--device", "net,name=card,loopback=on"], stderr=to)
 
     def said():
@@ -136,6 +137,7 @@ def right_ones(folder):
     expect("without STATUS no status is judged", "KF03" in ids(poor, "skipped"))
     keeps(folder, "bare", "card", 60)
     keeps(folder, "once", "disk", 20, "--only", ONCE, restart=True)
+    keeps(folder, "none", "slow", 15, "--only", "ring")
     refuses = keeps(folder, "refuses", "disk", 1, "--only", "C06")
     expect("to hang up is a refusal", "hanging up" in refuses["cases"][0].get("notes", ""), refuses)
 
