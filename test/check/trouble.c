@@ -40,6 +40,7 @@ static bool is(const struct world *w, const char *name)
 }
 
 static struct world *world; /* shared by all processes */
+static struct sham sham;
 static const struct uvdpa_transport *below;
 
 /* The sham's transport, with what the trouble makes of its calls. */
@@ -121,10 +122,8 @@ int main(int argc, char **argv)
 	if (world == MAP_FAILED || !report || dup2(fileno(report), STDOUT_FILENO) < 0)
 		return 99;
 	world->trouble = &troubles[i];
-	targets[0].arg = malloc(sizeof(struct sham));
-	if (!targets[0].arg)
-		return 99;
-	sham_init(targets[0].arg, SHAM_CORRECT);
+	targets[0].arg = &sham;
+	sham_init(&sham, SHAM_CORRECT);
 	check_options_init(&options);
 	options.target_count = 1;
 	options.rounds = 1;
