@@ -154,7 +154,8 @@ struct sham {
 	pthread_cond_t drained;
 	pthread_t thread;
 	int wake, epoll;
-	bool end, open, owned;
+	bool open, owned;
+	_Atomic bool end;
 
 	uint8_t status;
 	uint64_t features, backend;
