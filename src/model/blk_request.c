@@ -78,14 +78,17 @@ static void set(_Atomic uint64_t *field, uint64_t value)
 	atomic_store_explicit(field, value, memory_order_relaxed);
 }
 
-/* What the backend failed, for operators. What it does not support is no failure. */
+/*
+ * What the backend failed, for operators. What it does not support is no failure, nor is what it
+ * was asked to give back (a reset, the end of the server).
+ */
 static void note_error(struct blk_queue *queue, int error, enum block_op op, uint64_t offset,
 		       uint64_t length)
 {
 	struct blk_counters *counters = &queue->counters;
 
 	atomic_store_explicit(&counters->last_error, error, memory_order_relaxed);
-	if (error == -EOPNOTSUPP)
+	if (error == -EOPNOTSUPP || (error == -ECANCELED && queue->cancelling))
 		return;
 	set(&counters->failed_offset, offset);
 	set(&counters->failed_length, length);

@@ -278,6 +278,32 @@ static void ranges_in_turn(void **state)
 	made_end(&made);
 }
 
+static uint64_t failures(void)
+{
+	struct model_failure failure;
+
+	model->ops->failure(model, 0, &failure);
+	return failure.count;
+}
+
+/* What was asked for and comes back cancelled is no failure of the backend's. */
+static void cancelled_is_no_failure(void **state)
+{
+	make(VIRTIO_BLK_T_IN, 0, NULL, 0, 512, &cuts[0]);
+	submit();
+	model->ops->cancel(model, 0);
+	answer_held(-ECANCELED);
+	assert_int_equal(outcome(), IOERR);
+	made_end(&made);
+	assert_int_equal(failures(), 0);
+	make(VIRTIO_BLK_T_IN, 0, NULL, 0, 512, &cuts[0]);
+	submit();
+	answer_held(-EIO);
+	assert_int_equal(outcome(), IOERR);
+	made_end(&made);
+	assert_int_equal(failures(), 1);
+}
+
 /* After a cancel a request takes no further step. */
 static void cancelled_between_steps(void **state)
 {
@@ -354,6 +380,7 @@ int main(void)
 		SLOW(errors_of_the_backend),
 		SLOW(ranges_in_turn),
 		SLOW(cancelled_between_steps),
+		SLOW(cancelled_is_no_failure),
 		SLOW(many_steps_one_stack),
 	};
 
