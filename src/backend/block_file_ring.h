@@ -7,7 +7,7 @@
  * such rings; there it is one that anybody may use.
  *
  * That something waits to be asked for makes such a ring's own fd readable, but wakes nobody who
- * sleeps for it (io_req_local_work_add wakes no poll_wq). What does is an eventfd, the eventfd. It
+ * sleeps for it (io_req_local_work_add wakes no poll_wq). What does is a registered eventfd. It
  * is never read: each ring is an edge. While entries are handed over it is masked, since what is
  * done by then is reaped at once.
  *

@@ -195,7 +195,7 @@ static void close_exports(struct server *server, void **exports, bool to_the_las
 		if (!exports[i] || parts_exports[i].to_the_last != to_the_last)
 			continue;
 		if (parts_exports[i].close(exports[i])) {
-			log_warning(NULL, "a client keeps the door '%s' open: left as it is",
+			log_warning(NULL, "a client keeps the export '%s' open: left as it is",
 				    parts_exports[i].name);
 			server->in_use = true;
 		}

@@ -34,7 +34,8 @@ struct model;
 struct model_failure;
 struct client_memory;
 
-/* What a device needs from whoever runs it. All but `trace_emit` and borrowings required. */
+/* What a device needs from whoever runs it. All but `trace_emit`, borrow_begin and borrow_end are
+ * required. */
 struct device_runtime;
 struct device_runtime_ops {
 	/*

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 PATIENCE = 240
-# Wrap counters, and what most depends on them, over both doors.
+# Wrap counters, and what most depends on them, over both exports.
 PACKED = "P01,P02,P03,P04,P05,S2-1p,S6-1p,S12-1p,R06p,R07p"
 uvdpa = os.path.abspath(sys.argv[1])
 

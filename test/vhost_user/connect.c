@@ -188,7 +188,7 @@ static void not_while_it_is_taken(void **state)
 	disk_open(&disk, &o);
 	close(accept_server(look.fd));
 	/* the export lets go of the device when it has seen that */
-	while (runtime_acquire(disk.runtime, &(struct device_owner){.who = "another door"}, &f) <
+	while (runtime_acquire(disk.runtime, &(struct device_owner){.who = "another export"}, &f) <
 	       0) {
 		if (poll(&look, 1, 0) > 0)
 			close(accept_server(look.fd));

@@ -100,7 +100,7 @@ def lines(top):
     return [
         ("SUSPEND inside the device, by its trace", traced, (files % 0, top), 50),
         ("SUSPEND, device in the driver's process", suspends, (FIRST, None), None),
-        ("SUSPEND through the file door", suspends, (files % 0, None), 200),
+        ("SUSPEND through the vhost-vdpa file", suspends, (files % 0, None), 200),
         ("SUSPEND over vhost-user (GET_VRING_BASE)", suspends, (sockets % 0, None), None),
         ("blackout of a hand-over in one process", moves, (FIRST, SECOND), None),
         ("blackout between files", moves, (files % 0, files % 1), 500),
