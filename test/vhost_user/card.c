@@ -301,6 +301,8 @@ static void protocol_of_each_kind(void **state)
 	const uint64_t cards = BIT(VHOST_USER_PROTOCOL_F_NET_MTU) | BIT(VHOST_USER_PROTOCOL_F_RARP);
 	const uint64_t config = BIT(VHOST_USER_PROTOCOL_F_CONFIG);
 	const uint8_t mac[6] = {2};
+	union vhost_user_payload ask = {.config = {.size = 6}};
+	struct front_message answer;
 	uint64_t protocol = 0;
 	struct card card;
 	struct disk disk;
@@ -310,6 +312,12 @@ static void protocol_of_each_kind(void **state)
 	fd = front_connect(card.path);
 	front_greet(fd, &protocol);
 	assert_int_equal(protocol & (cards | config), cards);
+	/* and whoever asks for it all the same is answered */
+	assert_int_equal(
+		front_ask(fd, VHOST_USER_GET_CONFIG, &ask, VHOST_USER_CONFIG_HEADER + 6, &answer),
+		0);
+	assert_int_equal(answer.size, VHOST_USER_CONFIG_HEADER + 6);
+	assert_memory_not_equal(answer.payload.config.bytes, (uint8_t[6]){0}, 6);
 	close(fd);
 	card_close(&card);
 	disk_open(&disk, &(struct disk_options){0});

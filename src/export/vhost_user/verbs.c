@@ -293,6 +293,15 @@ static const struct verb verbs[VHOST_USER_REQUEST_COUNT] = {
 	[VHOST_USER_GET_STATUS] = {"GET_STATUS", NOTHING, true, NEEDS(STATUS), vu_get_status},
 };
 
+/*
+ * The protocol features that a message needs. A card does not offer CONFIG, since QEMU warns of one
+ * that does, but it has a config space: a front end that asks all the same is answered.
+ */
+static uint64_t needs_of(const struct vu_client *client, const struct verb *verb)
+{
+	return is_net(client) ? verb->needs & ~NEEDS(CONFIG) : verb->needs;
+}
+
 static int check_form(struct vu_client *client, const struct vu_message *message,
 		      const struct verb **out)
 {
@@ -308,7 +317,7 @@ static int check_form(struct vu_client *client, const struct vu_message *message
 	if (message->fd_count < verb->fds_min || message->fd_count > verb->fds_max)
 		return error_set(&client->err, -EPROTO, "%s with %u descriptors", verb->name,
 				 message->fd_count);
-	if ((client->protocol & verb->needs) != verb->needs)
+	if ((client->protocol & needs_of(client, verb)) != needs_of(client, verb))
 		return error_set(&client->err, -EPROTO,
 				 "%s without the protocol feature that it belongs to", verb->name);
 	return 0;
