@@ -45,9 +45,7 @@ enum { PERM_READ, PERM_WRITE, PERM_WRITE_UNCHANGED, PERM_RESIZE, PERM_COUNT };
 #define BIT(n)	 (1u << (n))
 #define UNSHARED (BIT(PERM_WRITE) | BIT(PERM_RESIZE))
 
-/* Who waits for a turn keeps workers waiting, too. */
-#define TURN_WAIT_MS 500
-#define TRY_MS	     5
+#define TRY_MS 5
 
 /* 0 or a negative errno; -EAGAIN: somebody's lock is against it. */
 static int set_lock(int fd, short type, off_t byte)
@@ -175,17 +173,22 @@ int file_open_device(struct file_block *file, int flags)
 	return open(file->path, flags);
 }
 
+/*
+ * A server that was killed under load has its turn until the kernel is done with it, which takes
+ * longer than half a second on a busy machine, and a start that gives up breaks the device. Workers
+ * of the device wait meanwhile.
+ */
 int file_activate(struct block *block, struct error *f)
 {
 	struct file_block *file = (struct file_block *)block;
-	unsigned waited = 0, most = file->wait_ms < TURN_WAIT_MS ? file->wait_ms : TURN_WAIT_MS;
+	unsigned waited = 0;
 	int error;
 
 	if (!file->share || block->limits.read_only)
 		return 0;
 	do {
 		error = set_lock(file->fd, F_WRLCK, TURN);
-	} while (error == -EAGAIN && wait_a_event(&waited, most));
+	} while (error == -EAGAIN && wait_a_event(&waited, file->wait_ms));
 	if (error != -EAGAIN) { /* of files that cannot be locked the log has spoken */
 		lock_bytes(file->fd, UNSHARED, UNSHARED_BASE);
 		return 0;
